@@ -60,7 +60,7 @@ bench-gate: .venv/.dev-ready  ## Measure what the check costs a request, in Envo
 bench-instructions: .venv/.dev-ready  ## Count the instructions of gate and verification (valgrind): no other work on the machine changes them.
 	$(PY)/python -m benchmarks.gate_instructions
 
-bench-keys: .venv/.dev-ready  ## Measure what lent and delivered keys, limits and canaries cost, beside the plain proxy and the bare seal.
+bench-keys: .venv/.dev-ready  ## Measure what injected and delivered keys, limits and canaries cost, beside the plain proxy and the bare seal.
 	$(PY)/python -m benchmarks.bench_keys
 
 bench-overload: .venv/.dev-ready  ## Offer several times more than is taken, for 30 s each: goodput, memory, health, recovery.
@@ -69,7 +69,7 @@ bench-overload: .venv/.dev-ready  ## Offer several times more than is taken, for
 bench-plan: .venv/.dev-ready  ## Measure the planner: a large model on one core, the example, pytm beside it.
 	$(PY)/python -m benchmarks.bench_plan
 
-bench-pushes: .venv/.dev-ready  ## Measure how long a revocation or another policy takes to count, at every mouth and engine.
+bench-pushes: .venv/.dev-ready  ## Measure how long a revocation or another policy takes to count, at every enforcement point and engine.
 	$(PY)/python -m benchmarks.bench_pushes
 
 bench-drill: .venv/.dev-ready  ## Measure a whole drill of the demo's clinic, beside as many plain requests.

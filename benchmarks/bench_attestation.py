@@ -34,7 +34,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from tests.unit.attestation import forge, peers, recorded
-from tests.unit.attestation.bending import key_of
+from tests.unit.attestation.mutations import key_of
 
 from watchword.adapters.revocation import StatusList
 from watchword.attestation import receipts

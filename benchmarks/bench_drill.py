@@ -28,8 +28,8 @@ from watchword.apps.drill.preparation import RunOptions, prepared
 from watchword.apps.drill.run import run_drill
 from watchword.apps.drill.run_plan import RunPlan
 from watchword.apps.settings import load_settings
-from watchword.apps.terminal.process import silence_logs
-from watchword.drill.judging import Verdict
+from watchword.apps.terminal.process import mute_logs
+from watchword.drill.judgements import Verdict
 from watchword.drill.wire import Call, Part
 from watchword.vocabulary import Mode
 
@@ -41,7 +41,7 @@ OK = 200
 
 async def keep_up(directory: Path) -> None:
     """Keep the clinic and a fresh deployment before it running, until standard input ends."""
-    silence_logs()
+    mute_logs()
     clinic = Clinic.in_directory(directory)
     await clinic.set_up()
     try:
@@ -67,7 +67,7 @@ def deployment() -> Iterator[Path]:
 
 def drilled(file: Path) -> dict[str, float]:
     """Run the whole course in this process, and then the floor."""
-    silence_logs()
+    mute_logs()
     clock, entropy = SystemClock(), SystemEntropy()
     settings = load_settings(file)
     api = settings.apis[API]
@@ -98,7 +98,7 @@ def drilled(file: Path) -> dict[str, float]:
 
 def plainly(stage: Harness, count: int) -> float:
     """Return the seconds that so many requests take to a route in mode ``off``."""
-    call = Call(Part.GATE, "GET", stage.arena.facts.off[0])
+    call = Call(Part.GATE, "GET", stage.context.facts.off[0])
     started = time.perf_counter()
     for _ in range(count):
         assert stage.wire.send(call).status == OK

@@ -27,9 +27,9 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from watchword.broker.canaries import RANDOM_BYTES, digest, make_canary, spot
-from watchword.broker.interface import CanaryWatch, SecretValue
-from watchword.broker.sealing import SecretContext, seal_secret, secret_info
+from watchword.broker.envelope import SecretContext, seal_secret, secret_info
+from watchword.broker.honeytokens import RANDOM_BYTES, digest, make_honeytoken, spot
+from watchword.broker.interface import HoneytokenWatch, SecretValue
 from watchword.encoding import base64url
 from watchword.gate.interface import GatePolicy, Limit, LimitKind
 from watchword.gate.limits import Limits
@@ -143,8 +143,8 @@ def limits(fleet: Fleet) -> list[Row]:
 def canaries(fleet: Fleet) -> list[Row]:
     """Measure the look for canaries: in a request with none of the places, with an ordinary key in one, with a canary."""
     key = os.urandom(32)
-    canary = make_canary("generic", os.urandom(RANDOM_BYTES)).value
-    watch = CanaryWatch(key, {digest(key, canary): "planted"})
+    canary = make_honeytoken("generic", os.urandom(RANDOM_BYTES)).value
+    watch = HoneytokenWatch(key, {digest(key, canary): "planted"})
     bearer = [(name.encode(), value.encode()) for name, value in fleet.instances[0].bearer()]
     without = [pair for pair in bearer if pair[0] != b"authorization"]
     caught = [*without, (b"x-api-key", canary.encode())]

@@ -1,4 +1,4 @@
-"""Measure how long a change of the bundle takes to count at each mouth and engine, started for real.
+"""Measure how long a change of the bundle takes to count at each enforcement point and engine, started for real.
 
 From the moment in which the service's file is replaced to the first refusal of a request that was served before, on
 a connection that is open: a revoked instance, a revoked key, a route that is closed.  The longest of all counts.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.report import Row, write_report
 from tests.system.conformance.pushes import CHANGES, Client, pushed
-from tests.unit.conformance.mouths import MOUTHS, behind
+from tests.unit.conformance.enforcement_points import ENFORCEMENT_POINTS, behind
 
 ROUNDS = 5
 GOAL_MS = 1000.0
@@ -22,14 +22,14 @@ GOAL_MS = 1000.0
 def _times(name: str, directory: Path, upstream: str) -> list[float]:
     """Return the milliseconds of each push."""
     found = []
-    with pushed(name, directory, upstream) as mouth:
-        client = Client(mouth.port, mouth.token())
+    with pushed(name, directory, upstream) as point:
+        client = Client(point.port, point.token())
         client.seconds_until(lambda status: status == 200)
         for _ in range(ROUNDS):
             for change in CHANGES.values():
-                mouth.publish(change)
+                point.publish(change)
                 found.append(client.seconds_until(lambda status: status in {401, 403}) * 1000)
-                mouth.publish(None)
+                point.publish(None)
                 client.seconds_until(lambda status: status == 200)
         client.close()
     return found
@@ -44,7 +44,7 @@ async def _measured(name: str) -> list[float]:
 def main() -> None:
     """Measure, print and write the results; exit 1 when a push took too long."""
     rows = []
-    for name in MOUTHS:
+    for name in ENFORCEMENT_POINTS:
         found = asyncio.run(_measured(name))
         rows += [
             Row(

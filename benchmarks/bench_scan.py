@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.report import Row, write_report
 from benchmarks.scan_apps import large_app, small_app
 from benchmarks.scan_runs import ANALYZE, PEERS, Cost, measured, profiled
-from tests.system.scan.fixtures.grading import built, graded
+from tests.system.scan.fixtures.grades import built, graded
 from tests.unit.scan.fixtures.case_sets import NOISY, planted_cases
 from tests.unit.scan.fixtures.labels import SECRET_RULES
 from tests.unit.scan.real_apps.labelled import judged_by_rule, labelled_apps

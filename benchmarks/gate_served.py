@@ -165,7 +165,7 @@ def server_at(role: str, directory: Path, place: Path) -> Iterator[int]:
 
 
 def check_controls(port: int, fleet: Fleet, *, prefix: str = "") -> None:
-    """Hold a mouth to what the benchmark claims of it: good requests pass, others don't.
+    """Hold an enforcement point to what the benchmark claims of it: good requests pass, others don't.
 
     :raises SystemExit: where one is answered with another status.
     """

@@ -1,7 +1,7 @@
-"""Measure what a lent key costs a request: beside the plain proxy in front of the same API, over the same TLS.
+"""Measure what an injected key costs a request: beside the plain proxy in front of the same API, over the same TLS.
 
 One server (uvicorn, uvloop, httptools) has the gate and both forwarders of the product: the plain one for one path, the one that
-lends for others.  The API behind both is one nginx that speaks TLS and answers ``ok``.
+injects for others.  The API behind both is one nginx that speaks TLS and answers ``ok``.
 """
 
 import contextlib
@@ -36,8 +36,15 @@ from watchword.adapters.replay import MemoryReplayStore
 from watchword.adapters.system import SystemClock
 from watchword.adapters.usage import HostUsageLedger
 from watchword.apps.gateway import WatchwordMiddleware
-from watchword.apps.gateway.proxy import Lender, ProxyApp
-from watchword.broker.interface import Allowance, EdgeRule, LentValue, Place, PlaceKind, SecretValue
+from watchword.apps.gateway.proxy import Injector, ProxyApp
+from watchword.broker.interface import (
+    Allowance,
+    EdgeRule,
+    InjectedValue,
+    Place,
+    PlaceKind,
+    SecretValue,
+)
 from watchword.encoding import strict_json
 from watchword.gate.bundle import to_jws
 from watchword.gate.interface import Route
@@ -47,7 +54,7 @@ from watchword.tokens.jose import jwk_from_public_key
 from watchword.vocabulary import Level, Mode, Proof
 
 UPSTREAM = "localhost"
-PLAIN, LENT, COUNTED = "/plain/v1/17", "/lent/v1/17", "/counted/v1/17"
+PLAIN, INJECTED, COUNTED = "/plain/v1/17", "/lent/v1/17", "/counted/v1/17"
 GOAL = 1.3
 ROUNDS = 9
 _ONE_BY_ONE = 400
@@ -89,7 +96,7 @@ def _route(name: str, secret: str | None = None) -> Route:
 
 
 def publish(fleet: Fleet, directory: Path, port: int) -> None:
-    """Write the bundle of a gate that lends two keys to the same origin: one with a quota, one without."""
+    """Write the bundle of a gate that injects two keys to the same origin: one with a quota, one without."""
     routes = (
         _route("plain"),
         _route("lent", "lent"),
@@ -110,9 +117,9 @@ def publish(fleet: Fleet, directory: Path, port: int) -> None:
         for name, allowances in (("lent", ()), ("counted", (Allowance(86_400, calls=10**9),)))
     }
     bundle = fleet.bundle(routes)
-    value = LentValue(1, SecretValue("AIzaSyTheKeyOfAMapServiceOfFortySigns000"))
+    value = InjectedValue(1, SecretValue("AIzaSyTheKeyOfAMapServiceOfFortySigns000"))
     bundle = replace(
-        bundle, policy=replace(bundle.policy, edges=edges), lent=dict.fromkeys(edges, value)
+        bundle, policy=replace(bundle.policy, edges=edges), injected=dict.fromkeys(edges, value)
     )
     file, signer = directory / "keys.jws", directory / "keys-signer.jwk"
     file.write_bytes(to_jws(bundle, fleet.bundle_signer))
@@ -127,13 +134,13 @@ def serve(directory: Path, port: int, behind: int) -> None:
         GateBundleFile(directory / "keys.jws", directory / "keys-signer.jwk"),
         SystemClock(),
     )
-    lender = Lender(state, HostUsageLedger(directory / "usage.sqlite"), clock)
+    injector = Injector(state, HostUsageLedger(directory / "usage.sqlite"), clock)
     # The plain proxy believes the system's authorities; here that is the benchmark's own.
     os.environ["SSL_CERT_FILE"] = str(directory / "ca.pem")
     assert ssl.get_default_verify_paths().cafile == str(directory / "ca.pem")
-    proxy = ProxyApp(f"https://{UPSTREAM}:{behind}", lender=lender)
+    proxy = ProxyApp(f"https://{UPSTREAM}:{behind}", injector=injector)
     gate = Gate(state, memory=MemoryReplayStore())
-    listen(WatchwordMiddleware(proxy, gate=gate, lends=True), str(port))
+    listen(WatchwordMiddleware(proxy, gate=gate, injects=True), str(port))
 
 
 @contextlib.contextmanager
@@ -185,7 +192,7 @@ def measure(fleet: Fleet, directory: Path) -> list[Row]:
                 return load.cost(proxy.port, [proxy.pid], requests, circle=True)
 
             first = fleet.instances[0].bearer()
-            for path in (PLAIN, LENT, COUNTED):
+            for path in (PLAIN, INJECTED, COUNTED):
                 got = status_of(proxy.port, request_bytes(path, first))
                 if got != 200:
                     raise SystemExit(f"{path}: got {got}, expected 200")
@@ -193,16 +200,19 @@ def measure(fleet: Fleet, directory: Path) -> list[Row]:
             if unlisted != 403:
                 raise SystemExit(f"an unlisted path: got {unlisted}, expected 403")
             found, waited = medians(
-                {path: lambda path=path: costs(path) for path in (PLAIN, LENT, COUNTED)},  # type: ignore[misc]
+                {path: lambda path=path: costs(path) for path in (PLAIN, INJECTED, COUNTED)},  # type: ignore[misc]
                 ROUNDS,
             )
             took = one_by_one(
                 proxy.port,
-                {path: request_bytes(path, first) for path in (PLAIN, LENT, COUNTED)},
+                {path: request_bytes(path, first) for path in (PLAIN, INJECTED, COUNTED)},
             )
     return [
         Row.at_most_times(
-            "a key added at the edge, CPU us (peer: plain proxy)", found[LENT], found[PLAIN], GOAL
+            "a key added at the edge, CPU us (peer: plain proxy)",
+            found[INJECTED],
+            found[PLAIN],
+            GOAL,
         ),
         Row.at_most_times(
             "the same with a quota in this machine's file, CPU us (peer: plain proxy)",
@@ -212,7 +222,7 @@ def measure(fleet: Fleet, directory: Path) -> list[Row]:
         ),
         Row.at_most_times(
             "a key added, one request after the other, us (peer: plain proxy)",
-            took[LENT],
+            took[INJECTED],
             took[PLAIN],
             GOAL,
         ),

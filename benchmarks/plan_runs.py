@@ -55,12 +55,12 @@ def run_large(kind: Kind, seed: int) -> dict[str, float]:
     from watchword.plan.service import make_plan  # noqa: PLC0415
 
     model, catalogue = large(kind, seed)
-    patience = Watched(PATIENCE_SECONDS)
+    deadline = Watched(PATIENCE_SECONDS)
     started = time.perf_counter()
-    plan = make_plan(model, catalogue, Evidence({}, {}), SystemClock().now(), patience=patience)
+    plan = make_plan(model, catalogue, Evidence({}, {}), SystemClock().now(), deadline=deadline)
     ended = time.perf_counter()
     rss = megabytes()
-    skips, draws, trials = (patience.first[share] for share in sorted(patience.first))
+    skips, draws, trials = (deadline.first[share] for share in sorted(deadline.first))
     compiling = time.perf_counter()
     compiled = compile_model(catalogue, model.assets, model.paths, {})
     compiled_at = time.perf_counter()
@@ -72,10 +72,10 @@ def run_large(kind: Kind, seed: int) -> dict[str, float]:
         "schedule": time.perf_counter() - compiled_at,
         "explanations": draws - skips,
         "draws": trials - draws,
-        "search": patience.last - trials,
-        "rest": ended - patience.last,
+        "search": deadline.last - trials,
+        "rest": ended - deadline.last,
         "unproven": sum(not stretch.chosen.exact for stretch in found.stretches),
-        "trials": patience.asked[max(patience.asked)],
+        "trials": deadline.asked[max(deadline.asked)],
         **counted(plan, model, catalogue),
     }
 

@@ -6,7 +6,7 @@ import string
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.unit.scan.elf_building import Library
+from tests.unit.scan.elf_builders import Library
 from tests.unit.scan.fixtures import tools
 from tests.unit.scan.fixtures.smali import SmaliClass, loads, method
 

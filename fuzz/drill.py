@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_priva
 
 from watchword.adapters.drill_wire.exchange import exchange, request_head
 from watchword.adapters.drill_wire.origin import AddressError, Origin, parse_target
-from watchword.adapters.drill_wire.resolving import resolve
+from watchword.adapters.drill_wire.resolver import resolve
 from watchword.adapters.drill_wire.stream import Limit, Stream
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.apps.drill.harness import samples_of
@@ -40,7 +40,7 @@ from watchword.drill.consent import (
     verify_run,
     written_consent,
 )
-from watchword.drill.judging import described, is_of_the_api
+from watchword.drill.judgements import described, is_of_the_api
 from watchword.drill.wire import Call, Headers, Part
 from watchword.encoding import base64url, strict_json
 from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuzz import seeds
-from watchword.adapters.canary_file import read_canaries
+from watchword.adapters.honeytoken_file import read_honeytokens
 from watchword.adapters.secret_store import (
     Document,
     DocumentError,
@@ -15,16 +15,16 @@ from watchword.adapters.secret_store import (
     read_document,
     write_document,
 )
-from watchword.broker.canaries import KINDS, RANDOM_BYTES, digest, make_canary, spot
-from watchword.broker.interface import CanaryWatch
+from watchword.broker.honeytokens import KINDS, RANDOM_BYTES, digest, make_honeytoken, spot
+from watchword.broker.interface import HoneytokenWatch
 from watchword.encoding import base64url, strict_json
 from watchword.reasons import RefusedError
 
 _KEY = bytes(range(32))
 _ISSUER = "https://a.example"
 _WRAPPED = Wrapped("k", b"wrapped")
-_CANARIES = {kind: make_canary(kind, b"5" * RANDOM_BYTES).value for kind in KINDS}
-_WATCH = CanaryWatch(_KEY, {digest(_KEY, value): kind for kind, value in _CANARIES.items()})
+_CANARIES = {kind: make_honeytoken(kind, b"5" * RANDOM_BYTES).value for kind in KINDS}
+_WATCH = HoneytokenWatch(_KEY, {digest(_KEY, value): kind for kind, value in _CANARIES.items()})
 
 
 def read_secrets(data: bytes) -> None:
@@ -37,7 +37,7 @@ def read_secrets(data: bytes) -> None:
 def read_planted(data: bytes) -> None:
     """Read the file of canaries; what isn't one raises what its reader turns into a fault."""
     with suppress(RefusedError, ValueError, KeyError, TypeError, AttributeError):
-        read_canaries(data)
+        read_honeytokens(data)
 
 
 def look_at(data: bytes) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.unit.pins.building import (
+from tests.unit.pins.builders import (
     APP,
     HOST,
     NOW,

@@ -1,4 +1,4 @@
-"""Replay corpora, and bend their inputs a little: what runs in the test suite, without atheris."""
+"""Replay corpora, and mutate their inputs a little: what runs in the test suite, without atheris."""
 
 import time
 from collections.abc import Iterator
@@ -30,8 +30,8 @@ def judge(target: Target, data: bytes) -> None:
     raise SlowInputError(f"{elapsed * 1000:.0f} ms for {len(data)} bytes")
 
 
-def bend(inputs: list[bytes], count: int, salt: bytes) -> Iterator[bytes]:
-    """Yield bent copies of inputs, the same ones for the same salt.
+def mutate(inputs: list[bytes], count: int, salt: bytes) -> Iterator[bytes]:
+    """Yield mutated copies of inputs, the same ones for the same salt.
 
     One to four changes each: a flipped bit, a changed, doubled or missing part, a part of another input.
     """
@@ -58,12 +58,12 @@ def bend(inputs: list[bytes], count: int, salt: bytes) -> Iterator[bytes]:
         yield bytes(data)
 
 
-def replay(name: str, bent: int) -> int:
-    """Replay a target's corpus and seeds, and ``bent`` bent copies; return how many inputs it were."""
+def replay(name: str, mutated: int) -> int:
+    """Replay a target's corpus and seeds, and ``mutated`` mutated copies; return how many inputs it were."""
     target = TARGETS[name]
     inputs = [*corpus(name), *target.seeds()]
     count = 0
-    for data in (*inputs, *bend(inputs, bent, name.encode())):
+    for data in (*inputs, *mutate(inputs, mutated, name.encode())):
         judge(target, data[: target.max_input])
         count += 1
     return count

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from tests.unit.scan.android.building import Type, table
-from tests.unit.scan.ios_building import FOLDER, archive_of
+from tests.unit.scan.android.builders import Type, table
+from tests.unit.scan.ios_builders import FOLDER, archive_of
 
 from watchword.adapters.app_package.native import ElfError, read_elf
 from watchword.apps.scan.document import ScanDocumentError, document, reports_of

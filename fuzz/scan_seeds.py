@@ -6,7 +6,7 @@ import plistlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.unit.scan.android.building import (
+from tests.unit.scan.android.builders import (
     File,
     Ref,
     Tag,
@@ -18,9 +18,9 @@ from tests.unit.scan.android.building import (
     table,
     with_signing_block,
 )
-from tests.unit.scan.api.building import answer, body, described, parameter, swagger
-from tests.unit.scan.app_building import PINS, apk
-from tests.unit.scan.archive.building import built
+from tests.unit.scan.api.builders import answer, body, described, parameter, swagger
+from tests.unit.scan.app_builders import PINS, apk
+from tests.unit.scan.archive.builders import built
 from tests.unit.scan.dex.assembler import (
     ClassCode,
     MethodCode,
@@ -29,7 +29,7 @@ from tests.unit.scan.dex.assembler import (
     const_string,
     container,
 )
-from tests.unit.scan.dotnet.building import (
+from tests.unit.scan.dotnet.builders import (
     Cls,
     Instruction,
     Made,
@@ -38,10 +38,10 @@ from tests.unit.scan.dotnet.building import (
     packed,
     store,
 )
-from tests.unit.scan.elf_building import Library
-from tests.unit.scan.ios_building import ARM, Image, fat, in_der, info
-from tests.unit.scan.texts.hermes_building import bytecode
-from tests.unit.scan.texts.unity_building import metadata
+from tests.unit.scan.elf_builders import Library
+from tests.unit.scan.ios_builders import ARM, Image, fat, in_der, info
+from tests.unit.scan.texts.hermes_builders import bytecode
+from tests.unit.scan.texts.unity_builders import metadata
 
 from watchword.apps.scan.document import document
 from watchword.apps.scan.report import Scanned

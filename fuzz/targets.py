@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.unit.attestation import forge
 
-from fuzz import drill, keys, logs, pins, planning, proofs, scan, scan_seeds, seeds, signed
+from fuzz import drill, keys, logs, pins, plan, proofs, scan, scan_seeds, seeds, signed
 from watchword.adapters.revocation import StatusList, read_status_list
 from watchword.apps.evidence.records import app_from_document, claims_from_document
 from watchword.apps.settings.policy import read_policy
@@ -239,12 +239,12 @@ TARGETS: Mapping[str, Target] = {
     "dpop": Target(proofs.read_dpop, proofs.dpop_proofs),
     "gate_bundle": Target(signed.read_bundle, signed.bundles),
     "signed_verdict": Target(signed.read_verdict, signed.verdicts, 1024),
-    "plan_section": Target(planning.read_plan, planning.plans, 2048),
-    "own_catalogue": Target(planning.read_own_catalogue, planning.own_catalogues, 2048),
-    "observations": Target(planning.read_observed, planning.observed, 2048),
-    "openapi_draft": Target(planning.draft_openapi, planning.openapi, 2048),
-    "otm_draft": Target(planning.draft_otm, planning.otm, 2048),
-    "stored_plan": Target(planning.read_stored, planning.stored_plans),
+    "plan_section": Target(plan.read_plan, plan.plans, 2048),
+    "own_catalogue": Target(plan.read_own_catalogue, plan.own_catalogues, 2048),
+    "observations": Target(plan.read_observed, plan.observed, 2048),
+    "openapi_draft": Target(plan.draft_openapi, plan.openapi, 2048),
+    "otm_draft": Target(plan.draft_otm, plan.otm, 2048),
+    "stored_plan": Target(plan.read_stored, plan.stored_plans),
     "drill_consent": Target(drill.read_agreed, drill.consents, 2048),
     "drill_target": Target(drill.read_target, drill.targets, 320),
     "drill_answer": Target(drill.read_answer, drill.answers, 2048),

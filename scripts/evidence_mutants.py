@@ -107,7 +107,7 @@ MUTANTS: Final = (
     Mutant(FINDINGS, "if mode is not Mode.ENFORCE)", "if mode is Mode.OFF)", DRILL),
     Mutant(FINDINGS, "if left_out or not self.complete:", "if left_out:", DRILL),
     Mutant(FINDINGS, "if unsure or absent:", "if unsure:", DRILL),
-    Mutant("drill/judging.py", "routes[seen] = worst([ended, routes.get(seen, ended)])", "routes[seen] = ended", DRILL),
+    Mutant("drill/judgements.py", "routes[seen] = worst([ended, routes.get(seen, ended)])", "routes[seen] = ended", DRILL),
     Mutant("drill/interface.py", "for some in (enforced, fitting):", "for some in (fitting,):", DRILL),
     Mutant("drill/interface.py", "if each.mode is not Mode.OFF or each.assets) or found", "if each.mode is not Mode.OFF) or found", DRILL),
     Mutant("drill/attacks/token_alone.py", "    if sample.assets:\n", "    if False:\n", DRILL),

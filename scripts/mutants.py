@@ -1,4 +1,4 @@
-"""Bend recorded evidence in at least 270,000 ways and print what became of it: ``make mutants``.
+"""Mutation recorded evidence in at least 270,000 ways and print what became of it: ``make mutants``.
 
 Exits 1 if anything was accepted that says something else than the evidence it was made of.  ``same`` counts
 what says the same, ``without`` what says the same but for a receipt that isn't believed.
@@ -61,7 +61,7 @@ def main() -> None:
 
 def _runs(run: Run, real: bool) -> list[tuple[str, Tally]]:
     if not real:
-        print("recorded evidence isn't here, or isn't wanted: forged evidence is bent instead")
+        print("recorded evidence isn't here, or isn't wanted: forged evidence is mutated instead")
         return [
             ("Android chains, forged", run_android(*forged_android(), run)),
             ("App Attest attestations, forged", run_apple(*forged_apple(), run)),

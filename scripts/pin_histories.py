@@ -34,7 +34,7 @@ from watchword.pins.interface import (
     PinSet,
     RootList,
 )
-from watchword.pins.publishing import (
+from watchword.pins.publication import (
     Live,
     Objection,
     ProbeResult,

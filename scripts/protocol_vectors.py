@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from watchword.broker.envelope import SecretContext, seal_secret, secret_info
 from watchword.broker.interface import SecretValue
-from watchword.broker.sealing import SecretContext, seal_secret, secret_info
 from watchword.client import proofs
 from watchword.client.own_token import read_own_token
 from watchword.client.statement import binding_of, build_statement
@@ -36,9 +36,9 @@ from watchword.lab.keys import derive_key as derive_p256
 from watchword.lab.keys import public_jwk, sign_message
 from watchword.reasons import Reason, Refusal
 from watchword.tokens import jose
+from watchword.tokens.envelope import seal
 from watchword.tokens.interface import TokenClaims
 from watchword.tokens.proofs.session import derive_key
-from watchword.tokens.sealing import seal
 from watchword.tokens.service import issue
 from watchword.vocabulary import Environment, Level, Platform, Purpose
 

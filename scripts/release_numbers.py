@@ -3,7 +3,7 @@
     python -m scripts.release_numbers --run    # runs what has no other place: about three minutes
     python -m scripts.release_numbers          # writes the page from the results that are there
 
-From elsewhere come the hostile suites (``scripts.pages hostile-suites``), the corpus at each mouth (``scripts.pages engines --run``) and
+From elsewhere come the hostile suites (``scripts.pages hostile-suites``), the corpus at each enforcement point (``scripts.pages engines --run``) and
 overload (``benchmarks.bench_overload``).  What wasn't run is said to be missing; nothing is made up for it.  Exit code 1 where a number
 that must be 0 isn't.
 """
@@ -101,7 +101,7 @@ def rotation(directory: Path, seconds: float = ROTATION_SECONDS) -> Number:
 
 
 def half_open(directory: Path) -> Iterator[Recovery]:
-    """Hold 400 half-open connections at each mouth; yield when others were served again."""
+    """Hold 400 half-open connections at each enforcement point; yield when others were served again."""
     from tests.long.test_half_open import (  # noqa: PLC0415
         ENGINES,
         LISTENERS,
@@ -147,15 +147,15 @@ def suites(page: str) -> list[Number]:
     ]
 
 
-def mouths(found: Mapping[str, Any]) -> list[Number]:
-    """Return how many decisions differed without having been declared, over all mouths."""
+def points(found: Mapping[str, Any]) -> list[Number]:
+    """Return how many decisions differed without having been declared, over all enforcement points."""
     if not found:
         return []
     agreed, declared, differed = (
         sum(each[name] for each in found.values()) for name in ("agreed", "declared", "differed")
     )
-    source = "[the corpus at each mouth](engines.md)"
-    of = f"{agreed + declared + differed} at {len(found)} mouths, {declared} declared"
+    source = "[the corpus at each enforcement point](engines.md)"
+    of = f"{agreed + declared + differed} at {len(found)} enforcement points, {declared} declared"
     return [Number("decisions that differ undeclared", differed, of, source)]
 
 
@@ -166,7 +166,7 @@ def page(
     overload: list[Mapping[str, Any]],
 ) -> tuple[str, bool]:
     """Return the page, and whether all is as it must be in what was run."""
-    numbers = [*suites(suites_page), *mouths(engines)]
+    numbers = [*suites(suites_page), *points(engines)]
     numbers += [Number(**each) for each in runs.get("numbers", ())]
     recoveries = [Recovery(**each) for each in runs.get("recoveries", ())]
     lines = [HEAD + "| must be 0 | found | of | measured by |", "| --- | ---: | --- | --- |"]

@@ -61,7 +61,7 @@ MUTANTS = (
     Mutant("a rule keeps quiet of what it didn't see", "service.py", "if found and unread and not said:", "if False:"),
     Mutant("a rule's own absent is taken over", "service.py", "if unread and each.verdict is Verdict.ABSENT:", "if False:"),
     Mutant("a rule that says nothing has nothing to tell", "service.py", 'getattr(rule, "reads", {})', 'getattr(rule, "reads", dict.fromkeys(app.coverage.frameworks and type(app.coverage.frameworks[0].framework) or (), app.coverage.frameworks and type(app.coverage.frameworks[0].depth)("unread")))'),
-    Mutant("a scan that ended before looked for all", "../adapters/app_package/opening.py", "if found is None:", "if False:"),
+    Mutant("a scan that ended before looked for all", "../adapters/app_package/package.py", "if found is None:", "if False:"),
     Mutant("scripts that the code shows are no code", "frameworks.py", "if shown and scripts and", "if False and"),
     Mutant("a gap of its signature hides an executable", "frameworks.py", "if each.part is Part.NATIVE]", "]"),
     Mutant("marks of names aren't looked for", "frameworks.py", "if known.marks.fullmatch(place)", "if False"),

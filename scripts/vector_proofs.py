@@ -73,7 +73,7 @@ def appendix_b(suite: JsonObject) -> Counts:
 def appendix_b_pieces(suite: JsonObject, pem_key: Callable[[list[str]], Any]) -> Counts:
     """Verify the published signatures over the published bases, as far as the algorithm is ours.
 
-    Each is bent too, at every byte of base and signature: that many more cases.
+    Each is mutated too, at every byte of base and signature: that many more cases.
     """
     counts = Counts("RFC 9421 appendix B, signatures", 0)
     for case in suite["cases"]:
@@ -90,9 +90,9 @@ def appendix_b_pieces(suite: JsonObject, pem_key: Callable[[list[str]], Any]) ->
             counts.judge(case["id"], "outside", bool)
             continue
         counts.judge(case["id"], "accept", partial(check, signature, base))
-        for bent_signature, bent_base in _bent(signature, base):
+        for mutated_signature, mutated_base in _altered(signature, base):
             counts.size += 1
-            counts.judge(case["id"], "reject", partial(check, bent_signature, bent_base))
+            counts.judge(case["id"], "reject", partial(check, mutated_signature, mutated_base))
     return counts
 
 
@@ -100,7 +100,7 @@ def _is_mac(mac: KeyedMac, signature: bytes, base: bytes) -> bool:
     return mac.digest(base) == signature
 
 
-def _bent(first: bytes, second: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _altered(first: bytes, second: bytes) -> Iterator[tuple[bytes, bytes]]:
     for at in range(len(first)):
         yield first[:at] + bytes([first[at] ^ 1]) + first[at + 1 :], second
     for at in range(len(second)):
@@ -256,7 +256,7 @@ def hpke(suite: JsonObject) -> Counts:
 
     The interface has no additional data, which the published texts have: each plaintext is sealed anew
     by the published key and nonce without any.  Opening must come to the same key by itself.  Each is
-    bent at every byte, and opened under another key and another info: that many more cases.
+    mutated at every byte, and opened under another key and another info: that many more cases.
     """
     counts = Counts("RFC 9180 HPKE, base mode", 0)
     for vector in suite["vectors"]:
@@ -273,7 +273,7 @@ def hpke(suite: JsonObject) -> Counts:
             aead = AESGCM(bytes.fromhex(vector["key"]))
             sealed = enc + aead.encrypt(bytes.fromhex(vector["base_nonce"]), plain, None)
             attempts = [("accept", sealed, own, info), ("reject", sealed, other, info)]
-            attempts += [("reject", text, own, about) for text, about in _bent(sealed, info)]
+            attempts += [("reject", text, own, about) for text, about in _altered(sealed, info)]
             counts.size += len(attempts)
             for must, text, key, about in attempts:
                 counts.judge(label, must, partial(_opens, suite_, text, key, about, plain))

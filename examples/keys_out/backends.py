@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from watchword.adapters.system import SystemEntropy
-from watchword.broker.canaries import RANDOM_BYTES, make_canary
+from watchword.broker.honeytokens import RANDOM_BYTES, make_honeytoken
 from watchword.lab.channel_authorities import ChannelAuthorities
 
 KEYS = Path("provider-keys.txt")
@@ -21,7 +21,7 @@ KEYS = Path("provider-keys.txt")
 
 def new_key() -> str:
     """Return a key in the form of a well-known provider of language models; it opens nothing anywhere else."""
-    return make_canary("openai", SystemEntropy().token_bytes(RANDOM_BYTES)).value
+    return make_honeytoken("openai", SystemEntropy().token_bytes(RANDOM_BYTES)).value
 
 
 class Answering(BaseHTTPRequestHandler):

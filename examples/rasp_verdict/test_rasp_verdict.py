@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from watchword.adapters.anchors import AnchorSet
 from watchword.attestation.interface import AndroidApp, AppRegistration, Expected, Trust
 from watchword.attestation.registry import examine
-from watchword.enrolment.evidence import RegisteredFormats
+from watchword.enrolment.evidence import FormatEvidenceVerifier
 from watchword.enrolment.interface import AppraisedEvidence, Statement
 from watchword.policy.interface import AnyOf, Policy
 from watchword.policy.registry import BALANCED
@@ -72,7 +72,7 @@ def enrolled(verdict: str) -> AppraisedEvidence:
         raw=RAW,
         binding=hashlib.sha256(RAW).digest(),
     )
-    verifier = RegisteredFormats(TRUST, POLICY, NoHistory(), formats=[FORMAT])
+    verifier = FormatEvidenceVerifier(TRUST, POLICY, NoHistory(), formats=[FORMAT])
     evidence = {"format": NAME, "verdict": verdict}
     return asyncio.run(verifier.appraise(evidence, statement, APP, NOW))
 
@@ -108,11 +108,11 @@ def test_members_are_exactly_these() -> None:
 
 
 @given(st.integers(0, len(CLEAN) - 1), st.binary(max_size=3))
-def test_bent_verdicts(at: int, instead: bytes) -> None:
-    """A bent verdict is refused; nothing but our own errors comes out."""
-    bent = CLEAN.encode()[:at] + instead + CLEAN.encode()[at + 1 :]
-    found = examine(RaspVerdict(bent), EXPECTED, TRUST, NOW, FORMAT)
-    assert found.refusals or bent == CLEAN.encode()
+def test_mutated_verdicts(at: int, instead: bytes) -> None:
+    """A mutated verdict is refused; nothing but our own errors comes out."""
+    mutated = CLEAN.encode()[:at] + instead + CLEAN.encode()[at + 1 :]
+    found = examine(RaspVerdict(mutated), EXPECTED, TRUST, NOW, FORMAT)
+    assert found.refusals or mutated == CLEAN.encode()
 
 
 def test_entry_point_names_the_format() -> None:

@@ -432,75 +432,77 @@ def _covered(kind: str) -> list[Json]:
 
 
 def _parameters(kind: str) -> list[Json]:
-    def bent(identity: str, note: str, parameters: str, expect: Json = MALFORMED) -> Json:
+    def mutated(identity: str, note: str, parameters: str, expect: Json = MALFORMED) -> Json:
         return _one(kind, identity, note, expect, proof={"parameters": parameters})
 
     other = "ecdsa-p256-sha256" if kind == "session" else "hmac-sha256"
     return [
-        bent(
+        mutated(
             "parameter-unknown",
             "A parameter that the profile doesn't have.",
             f'{PARAMETERS};tag="x"',
         ),
-        bent(
+        mutated(
             "parameter-expires",
             "The client would choose how long it lives.",
             f"{PARAMETERS};expires=9999999999",
         ),
-        bent(
+        mutated(
             "parameter-doubled",
             "created twice: one is checked, the other believed.",
             f"{PARAMETERS};created=9999999999",
         ),
-        bent(
+        mutated(
             "parameters-reordered",
             "The parameters in another order.",
             ';nonce="{nonce}";created={created};alg="{alg}";keyid="{keyid}"',
         ),
-        bent("parameters-missing", "No parameters at all: a signature for ever.", ""),
-        bent(
+        mutated("parameters-missing", "No parameters at all: a signature for ever.", ""),
+        mutated(
             "created-missing",
             "No created: it never becomes stale.",
             ';nonce="{nonce}";alg="{alg}";keyid="{keyid}"',
         ),
-        bent(
+        mutated(
             "nonce-missing",
             "No nonce: nothing to remember it by.",
             ';created={created};alg="{alg}";keyid="{keyid}"',
         ),
-        bent("alg-missing", "No algorithm.", ';created={created};nonce="{nonce}";keyid="{keyid}"'),
-        bent("keyid-missing", "No key id.", ';created={created};nonce="{nonce}";alg="{alg}"'),
-        bent(
+        mutated(
+            "alg-missing", "No algorithm.", ';created={created};nonce="{nonce}";keyid="{keyid}"'
+        ),
+        mutated("keyid-missing", "No key id.", ';created={created};nonce="{nonce}";alg="{alg}"'),
+        mutated(
             "parameter-blank",
             "A blank behind a semicolon.",
             '; created={created};nonce="{nonce}";alg="{alg}";keyid="{keyid}"',
         ),
-        bent(
+        mutated(
             "parameter-upper-case",
             "Names of parameters are in lower case.",
             ';Created={created};nonce="{nonce}";alg="{alg}";keyid="{keyid}"',
         ),
-        bent(
+        mutated(
             "created-fraction",
             "created with a fraction.",
             ';created={created}.0;nonce="{nonce}";alg="{alg}";keyid="{keyid}"',
         ),
-        bent(
+        mutated(
             "created-text",
             "created in quotes.",
             ';created="{created}";nonce="{nonce}";alg="{alg}";keyid="{keyid}"',
         ),
-        bent(
+        mutated(
             "created-zero-padded",
             "created with a leading zero: another text, the same time.",
             ';created=0{created};nonce="{nonce}";alg="{alg}";keyid="{keyid}"',
         ),
-        bent(
+        mutated(
             "created-negative",
             "created before 1970.",
             ';created=-{created};nonce="{nonce}";alg="{alg}";keyid="{keyid}"',
         ),
-        bent(
+        mutated(
             "created-short",
             "created with nine digits.",
             ';created=179550000;nonce="{nonce}";alg="{alg}";keyid="{keyid}"',

@@ -1,4 +1,4 @@
-"""Tokens: forged, foreign, untimely, bent, doubled; levels and versions."""
+"""Tokens: forged, foreign, untimely, mutated, doubled; levels and versions."""
 
 from typing import Any
 

@@ -19,7 +19,7 @@ from scripts.drill_mutations.mutation import Mutation, Place
 from scripts.drill_mutations.table import MUTATIONS
 from tests.machine import patience
 
-from watchword.drill.judging import Verdict
+from watchword.drill.judgements import Verdict
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
@@ -31,14 +31,14 @@ _MODULES = {
     Place.DEMO: "scripts.drill_mutations.one",
     Place.CHANNEL: "scripts.drill_mutations.pins",
     Place.KEYS: "scripts.drill_mutations.keyed",
-    Place.MERGING: "scripts.drill_mutations.merging",
+    Place.MERGING: "scripts.drill_mutations.trailers",
 }
 
 INTRODUCTION = """\
 # What the drill notices
 
 Each line is a run of all attacks against the demo's deployment with one check taken out of a copy of the source; for those of pins, of the
-attacks on pins against a deployment that publishes some; for those of keys, of the attacks on keys against one that lends and delivers some; for that of trailers, behind HAProxy and before an API that takes them for fields. An attack is red when the API served it. This page is made by `python -m scripts.drill_mutations`, which fails where a missing check turns no
+attacks on pins against a deployment that publishes some; for those of keys, of the attacks on keys against one that injects and delivers some; for that of trailers, behind HAProxy and before an API that takes them for fields. An attack is red when the API served it. This page is made by `python -m scripts.drill_mutations`, which fails where a missing check turns no
 attack red; a bounded part of it runs in the test suite.
 
 With every check in place, nothing is red: {attacks} attacks, and the genuine app was served {served} of {sent} times.

@@ -1,4 +1,4 @@
-"""Drill a deployment that lends and delivers keys by whatever source is on the path, and print each attack's verdict as JSON.
+"""Drill a deployment that injects and delivers keys by whatever source is on the path, and print each attack's verdict as JSON.
 
 Ids of attacks as arguments choose some.
 """
@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.drill_mutations.mutation import tell
+from scripts.drill_mutations.mutation import notify
 from tests.unit.apps.drill.keys_stage import (
     ABOUT_KEYS,
     WITH_OWN_CHIP,
@@ -26,7 +26,7 @@ async def main() -> None:
             report = await asyncio.to_thread(
                 stage.drilled, sys.argv[1:] or (*ABOUT_KEYS, WITH_OWN_CHIP)
             )
-    tell(report)
+    notify(report)
 
 
 if __name__ == "__main__":

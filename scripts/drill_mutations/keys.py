@@ -1,4 +1,4 @@
-"""Remove what keeps keys with those they are lent or handed to, and limits with an instance."""
+"""Remove what keeps keys with those they are injected or handed to, and limits with an instance."""
 
 from scripts.drill_mutations.mutation import Mutation, Place
 
@@ -9,28 +9,28 @@ def _keys(check: str, file: str, before: str, after: str, *red: str) -> Mutation
 
 MUTATIONS = (
     _keys(
-        "lent keys: the path is listed",
-        "gate/lending.py",
+        "injected keys: the path is listed",
+        "gate/injection.py",
         "if not any(each.matches(method, segments) for each in self.table):",
         "if False:",
         "lent-path-unlisted",
     ),
     _keys(
-        "lent keys: only listed headers go to the third party",
-        "gate/lending.py",
+        "injected keys: only listed headers go to the third party",
+        "gate/injection.py",
         'named = FORWARDED_FIELDS | {name.encode("ascii") for name in rule.headers}',
         'named = FORWARDED_FIELDS | {b"cookie"}',
         "lent-key-replaced",
     ),
     _keys(
-        "lent keys: the placeholder stands in one field",
-        "gate/lending.py",
+        "injected keys: the placeholder stands in one field",
+        "gate/injection.py",
         "if len(held) != 1 or held[0][0] != name:",
         "if not held:",
         "lent-key-replaced",
     ),
     _keys(
-        "lent keys: the answer is searched for the key",
+        "injected keys: the answer is searched for the key",
         "apps/gateway/proxy/injection.py",
         "if self._forms.are_in(data):",
         "if False:",
@@ -46,7 +46,7 @@ MUTATIONS = (
         "injected-key-oracle",
     ),
     _keys(
-        "lent keys: the quota of an instance",
+        "injected keys: the quota of an instance",
         "adapters/usage/host.py",
         "if found.spent is not None:",
         "if False:",

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 
-from watchword.drill.judging import Report
+from watchword.drill.judgements import Report
 
 
 class Place(StrEnum):
@@ -40,7 +40,7 @@ class Mutation:
     place: Place = Place.DEMO
 
 
-def tell(report: Report) -> None:
+def notify(report: Report) -> None:
     """Write to stdout how each attack ended and how the genuine app fared, for whoever started this process."""
     verdicts = {each.attack.id: each.verdict.value for each in report.results}
     served = [report.genuine.served, report.genuine.sent]

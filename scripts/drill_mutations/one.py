@@ -10,11 +10,11 @@ import tempfile
 from pathlib import Path
 
 import structlog
-from scripts.drill_mutations.mutation import tell
+from scripts.drill_mutations.mutation import notify
 
 from watchword.apps.demo.stage import Stage
 from watchword.apps.demo.steps import drilled
-from watchword.drill.judging import Report
+from watchword.drill.judgements import Report
 from watchword.drill.registry import ATTACKS
 from watchword.vocabulary import Mode
 
@@ -31,7 +31,7 @@ async def main() -> None:
             report: Report = await asyncio.to_thread(drilled, stage, attacks=chosen)
         finally:
             await stage.tear_down()
-    tell(report)
+    notify(report)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ Ids of attacks as arguments choose some.
 import json
 import sys
 
-from tests.unit.drill.channel_stand import Deployment, arena, publishing, verdicts
-from tests.unit.pins.building import HOST, NOW, pin_set, spki
+from tests.unit.drill.channel_rig import Deployment, context, publishing, verdicts
+from tests.unit.pins.builders import HOST, NOW, pin_set, spki
 
 from watchword.drill.attacks import (
     pin_roots_forged,
@@ -16,7 +16,7 @@ from watchword.drill.attacks import (
     pins_intercepted,
 )
 from watchword.drill.channel import delivered
-from watchword.drill.judging import Verdict
+from watchword.drill.judgements import Verdict
 from watchword.pins.installed import judge
 
 _ATTACKS = (
@@ -40,7 +40,7 @@ def main() -> None:
         for each in _ATTACKS
         if each.id in (sys.argv[1:] or {attack.id for attack in _ATTACKS})
     }
-    (held,) = delivered(arena(Deployment(published)))
+    (held,) = delivered(context(Deployment(published)))
     served = judge(held.installed, HOST, (spki("A"), spki("root")), NOW).passes
     json.dump({"verdicts": found, "genuine": [int(served), 1]}, sys.stdout)
 

@@ -1,7 +1,7 @@
-"""Write docs/engines.md: what each mouth of the gate checks, and what the corpus found.
+"""Write docs/engines.md: what each enforcement point of the gate checks, and what the corpus found.
 
 ``python -m scripts.pages engines`` writes the page from docs/engines.json; with ``--run`` it starts every
-mouth first, runs the whole corpus against each, and writes that file anew.
+enforcement point first, runs the whole corpus against each, and writes that file anew.
 """
 
 import tempfile
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.system.conformance.results import FILE, result
-from tests.unit.conformance.mouths import MOUTHS, corpus_rows, deployed
+from tests.unit.conformance.enforcement_points import ENFORCEMENT_POINTS, corpus_rows, deployed
 
 from watchword_conformance.corpus import Capabilities, load_capabilities, load_corpus
 
@@ -18,9 +18,9 @@ TARGET = FILE.with_suffix(".md")
 INTRODUCTION = """\
 # Engines
 
-One decision, several mouths. Each was started for real and held to all {cases} cases of the
+One decision at several enforcement points. Each was started for real and held to all {cases} cases of the
 [conformance corpus](conformance.md): requests that must pass, must be refused, or must at least hide nothing.
-Written by `python -m scripts.pages engines`; a test holds the numbers to a new run of every mouth.
+Written by `python -m scripts.pages engines`; a test holds the numbers to a new run of every enforcement point.
 
 - **agreed**: decided, answered and cleaned as the corpus says.
 - **declared**: differed in a way that the engine declares, and that is listed below.
@@ -44,10 +44,10 @@ def page(results: Mapping[str, Any]) -> str:
     known = load_capabilities()
     lines = [INTRODUCTION.format(cases=len(load_corpus().cases))]
     lines += [
-        "| mouth | version | agreed | declared | differed |",
+        "| enforcement point | version | agreed | declared | differed |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
-    for name in MOUTHS:
+    for name in ENFORCEMENT_POINTS:
         found = results[name]
         lines.append(
             f"| {known[name].title} | {found['version']} | {found['agreed']} | {found['declared']} "
@@ -55,17 +55,17 @@ def page(results: Mapping[str, Any]) -> str:
         )
     lines += ["", "## What checks what", ""]
     lines += [
-        "| mouth | by itself | over /authz | refused | replay |",
+        "| enforcement point | by itself | over /authz | refused | replay |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for name in MOUTHS:
+    for name in ENFORCEMENT_POINTS:
         each = known[name]
         cells = (each.native, each.authz, each.refused, each.replay)
         lines.append(
             f"| {each.title} | " + " | ".join(", ".join(cell) or "-" for cell in cells) + " |"
         )
     lines += ["", KINDS]
-    for name in MOUTHS:
+    for name in ENFORCEMENT_POINTS:
         lines += _declared(known[name], results[name]["differences"])
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -83,9 +83,9 @@ def _declared(engine: Capabilities, counts: Mapping[str, int]) -> Iterator[str]:
 
 
 def run() -> dict[str, Any]:
-    """Start every mouth, run the corpus against each, and return what was found."""
+    """Start every enforcement point, run the corpus against each, and return what was found."""
     found = {}
-    for name in MOUTHS:
+    for name in ENFORCEMENT_POINTS:
         with tempfile.TemporaryDirectory(prefix="ww") as directory:
             found[name] = result(name, corpus_rows(name, deployed(Path(directory))))
         print(name, found[name]["agreed"], found[name]["declared"], found[name]["differed"])

@@ -10,7 +10,7 @@ PROBLEM_TYPE: Final = "urn:watchword:problem:"
 """Stands before the name of a public class in the type of a problem (RFC 9457 section 3.1.1)."""
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
-"""The media type of every refusal, whichever mouth words it."""
+"""The media type of every refusal, whichever enforcement point writes it."""
 
 
 class Category(StrEnum):

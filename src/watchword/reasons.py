@@ -250,7 +250,7 @@ class Reason(Enum):
     PINS_PUBLISH_REPORTS = ("pins.publish_reports", _C.POLICY, _P.PINS_REFUSED)
     PINS_REPORT_MALFORMED = ("pins.report_malformed", _C.MALFORMED, _P.REQUEST_MALFORMED)
 
-    # Secrets: what an operator does with them, what is lent at the edge, what is handed to instances.
+    # Secrets: what an operator does with them, what is injected at the edge, what is handed to instances.
     SECRET_VALUE = ("secret.value", _C.MALFORMED, _P.REQUEST_MALFORMED)
     SECRET_UNKNOWN = ("secret.unknown", _C.CONTENT, _P.NOT_FOUND)
     SECRET_EXISTS = ("secret.exists", _C.CONTENT, _P.SECRET_CONFLICT)

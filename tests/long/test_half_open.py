@@ -1,4 +1,4 @@
-"""Hold 400 half-open connections at each mouth, with fewer descriptors than that: others are served again within 8 s."""
+"""Hold 400 half-open connections at each enforcement point, with fewer descriptors than that: others are served again within 8 s."""
 
 import ssl
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from tests.long.half_open import Address, confine, seconds_until_served
 from tests.ports import free_port
 from tests.unit.adapters.authority import Authority
 from tests.unit.apps.service_process import configuration, running, upstream
-from tests.unit.conformance.mouths import MOUTHS, deployed
+from tests.unit.conformance.enforcement_points import ENFORCEMENT_POINTS, deployed
 
 SERVED_AGAIN_SECONDS = 8.0
 ENGINES = ("asgi-granian", "caddy", "envoy", "haproxy", "nginx", "nginx-authz")
@@ -63,7 +63,7 @@ def _address(text: str) -> Address:
 
 
 def measured(directory: Path, name: str) -> tuple[float, int]:
-    """Start one mouth and measure it."""
+    """Start one enforcement point and measure it."""
     directory.mkdir(mode=0o700)
     with ExitStack() as stack:
         if name in LISTENERS:
@@ -72,8 +72,8 @@ def measured(directory: Path, name: str) -> tuple[float, int]:
                 confine(address)
                 return seconds_until_served(address, tls=_gates_tls(directory))
         else:
-            mouth = MOUTHS[name](deployed(directory), "http://127.0.0.1:9", None)
-            address = ("127.0.0.1", stack.enter_context(mouth).port)
+            point = ENFORCEMENT_POINTS[name](deployed(directory), "http://127.0.0.1:9", None)
+            address = ("127.0.0.1", stack.enter_context(point).port)
         confine(address)
         return seconds_until_served(address)
 

@@ -15,7 +15,7 @@ from tests.machine import patience
 from tests.ports import free_port
 from tests.system.apps.played_demo import told_to_people
 from tests.unit.apps.scanned import dead_token
-from tests.unit.scan.app_building import apk
+from tests.unit.scan.app_builders import apk
 
 from watchword.apps.cli.main import COMMANDS
 

@@ -19,7 +19,7 @@ from scripts.site_pages import ROOT, SiteError, _drawn, _lines, _placed, _resolv
 from scripts.site_reference import FOLDER, PAGES
 from tests.ports import free_port
 from tests.unit.apps.scanned import dead_token
-from tests.unit.scan.app_building import apk
+from tests.unit.scan.app_builders import apk
 
 from watchword.apps.cli.main import cli
 from watchword.apps.settings.document import parse_document

@@ -27,7 +27,7 @@ NUMBERS = {
         fetcher.TOTAL_SECONDS,
     ],
     "the API behind the proxy": [MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, Timeouts().pool],
-    "a third party that a key is lent for": [MAX_CONNECTIONS, MOST_AT_ONCE],
+    "a third party that a key is injected for": [MAX_CONNECTIONS, MOST_AT_ONCE],
     "clients of service, proxy and `/authz`": [granian.MAX_CONNECTIONS, granian.BACKLOG],
     "gates on other machines": [
         mutual_tls.MAX_CONNECTIONS,

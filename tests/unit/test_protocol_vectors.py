@@ -23,7 +23,7 @@ from watchword.attestation.interface import (
     Trust,
 )
 from watchword.encoding import base64url, strict_json
-from watchword.enrolment.evidence import RegisteredFormats
+from watchword.enrolment.evidence import FormatEvidenceVerifier
 from watchword.enrolment.service import pairwise_subject
 from watchword.enrolment.statement import check_challenge, read_statement
 from watchword.gate.references import open_reference
@@ -71,10 +71,10 @@ class NobodyEnrolled:
         return EnrolledCounts(0, 0)
 
 
-def verifier() -> RegisteredFormats:
+def verifier() -> FormatEvidenceVerifier:
     """Return a verifier that trusts the vectors' anchors."""
     rows: list[Mapping[str, str]] = VECTORS["anchors"]
-    return RegisteredFormats(
+    return FormatEvidenceVerifier(
         Trust(
             AnchorSet(
                 Anchor(

@@ -25,7 +25,12 @@ def test_all_zero_is_good() -> None:
     """Numbers of every source stand there, with what they are out of."""
     text, good = page(SUITES.format(0), ENGINES, RUNS, [ROW])
     assert good
-    for part in ("| wrong accepts | 0 | 10 cases |", "6 at 1 mouths", "| lost | 0 | 7 |", "5.0"):
+    for part in (
+        "| wrong accepts | 0 | 10 cases |",
+        "6 at 1 enforcement points",
+        "| lost | 0 | 7 |",
+        "5.0",
+    ):
         assert part in text
 
 

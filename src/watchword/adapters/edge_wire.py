@@ -1,4 +1,4 @@
-"""Reach the third parties that keys are lent to: at checked addresses, and at no others."""
+"""Reach the third parties that keys are sent to: at checked addresses, and at no others."""
 
 import asyncio
 import socket

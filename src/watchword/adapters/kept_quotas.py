@@ -110,7 +110,7 @@ class QuotaFile:
                     return {}
                 return dict(connection.execute(_READ, (*window, QUOTA_CAPACITY)).fetchall())
         except PrivateFileError as error:
-            self._tell(str(error))
+            self._notify(str(error))
             return {}
 
     def _write(self) -> None:
@@ -136,7 +136,7 @@ class QuotaFile:
             # Nothing was written, so that nothing counts twice when it is tried again.
             for key, count in added.items():
                 self._unwritten.extend([key] * count)
-            self._tell(str(error))
+            self._notify(str(error))
             return
         self._fault = None
         self._take_over(totals)
@@ -148,7 +148,7 @@ class QuotaFile:
             if counts is not None and counts.get(subject, 0) < total:
                 counts[subject] = total
 
-    def _tell(self, fault: str) -> None:
+    def _notify(self, fault: str) -> None:
         if fault != self._fault:
             self._fault = fault
             _log.error("quotas not kept", detail=fault)

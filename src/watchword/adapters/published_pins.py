@@ -183,7 +183,7 @@ class PinPublication:
             # The stamp is of before the files were read: what changed meanwhile is seen the next time.
             self._stamp = stamp if watched == self._watched else None
             self._watched = watched
-            self._tell(state)
+            self._notify(state)
             self._state = state
         finally:
             self._looking.release()
@@ -327,7 +327,7 @@ class PinPublication:
                 continue
         return tuple(files)
 
-    def _tell(self, state: _State) -> None:
+    def _notify(self, state: _State) -> None:
         before = self._state
         for app, held in state.held.items():
             known, published = before.held.get(app), held.published

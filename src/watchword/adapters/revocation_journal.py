@@ -22,7 +22,7 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 """Most bytes that are read: a hundred thousand revocations.  Beyond the half of it the older half goes."""
 
 _MAX_LINE: Final = 8192
-_MAX_OWED: Final = 10_000
+_MAX_PENDING: Final = 10_000
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -47,12 +47,12 @@ class RevocationJournal:
         self.unreadable = 0
         self._path = path
         self._turn = threading.Lock()
-        self._owed: deque[bytes] = deque(maxlen=_MAX_OWED)
+        self._pending: deque[bytes] = deque(maxlen=_MAX_PENDING)
 
     def append(self, entry: JournalEntry) -> None:
         """Add an entry; it is on the disk when this returns.
 
-        :raises UnavailableError: when it can't be written; :meth:`settle` tries again.
+        :raises UnavailableError: when it can't be written; :meth:`flush` tries again.
         """
         members = {
             "instance": entry.instance,
@@ -61,13 +61,13 @@ class RevocationJournal:
             "because": entry.because,
         }
         with self._turn:
-            self._owed.append(strict_json.dumps(members))
+            self._pending.append(strict_json.dumps(members))
             self._write()
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Write what couldn't be written before; raises as :meth:`append` does."""
         with self._turn:
-            if self._owed:
+            if self._pending:
                 self._write()
 
     def entries(self) -> list[JournalEntry]:
@@ -82,7 +82,7 @@ class RevocationJournal:
 
     def _write(self) -> None:
         # A line that a full disk cut short ends here, so that it spoils no other.
-        lines = b"".join(b"\n" + each + b"\n" for each in self._owed)
+        lines = b"".join(b"\n" + each + b"\n" for each in self._pending)
         try:
             handle = os.open(self._path, _FLAGS, 0o600)
             try:
@@ -98,7 +98,7 @@ class RevocationJournal:
             raise self._trouble(error.strerror or "refused") from None
         if written != len(lines):
             raise self._trouble("no space left")
-        self._owed.clear()
+        self._pending.clear()
         if size > MAX_BYTES // 2:
             # Here, and not at the start: one that has become too large to be read would stop that.
             self._shorten()

@@ -70,7 +70,7 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class ValueLocation:
     """Name where a value stands; it opens nowhere else.
 
     :param deployment: the issuer: what is copied from another deployment opens nothing here.
@@ -87,7 +87,7 @@ class Stand:
         )
 
 
-def key_context(stand: Stand) -> bytes:
+def key_context(stand: ValueLocation) -> bytes:
     """Return what the data key of a value is bound to."""
     return stand.context(_KEY)
 
@@ -107,7 +107,7 @@ async def wrap(key: bytes, context: bytes, wrapper: KeyWrapper) -> Wrapped:
     return Wrapped(wrapper.key_id, wrapped)
 
 
-async def seal(value: bytes, stand: Stand, wrapper: KeyWrapper, entropy: Entropy) -> Sealed:
+async def seal(value: bytes, stand: ValueLocation, wrapper: KeyWrapper, entropy: Entropy) -> Sealed:
     """Return a value, encrypted by AES-256-GCM under a fresh data key.
 
     :raises UnavailableError: ``secret.store_unavailable`` when the master key isn't at hand.
@@ -118,7 +118,7 @@ async def seal(value: bytes, stand: Stand, wrapper: KeyWrapper, entropy: Entropy
     return Sealed(await wrap(key, key_context(stand), wrapper), data)
 
 
-def unseal(sealed: Sealed, key: bytes, stand: Stand) -> bytes:
+def unseal(sealed: Sealed, key: bytes, stand: ValueLocation) -> bytes:
     """Return the value again.
 
     :param key: the data key, unwrapped.
@@ -375,7 +375,7 @@ class DataKeys:
         :raises UnavailableError: ``secret.store_unavailable`` when the master key isn't at hand.
         """
         wanted = [
-            _place(each.sealed, Stand(document.deployment, name, each.number))
+            _place(each.sealed, ValueLocation(document.deployment, name, each.number))
             for name, kept in document.secrets.items()
             for each in kept.entries
             if each.sealed is not None
@@ -407,7 +407,7 @@ def record_of(name: str, kept: Kept, deployment: str, keys: Mapping[Place, bytes
     for entry in kept.entries:
         value = None
         if entry.sealed is not None:
-            stand = Stand(deployment, name, entry.number)
+            stand = ValueLocation(deployment, name, entry.number)
             plain = unseal(entry.sealed, keys[_place(entry.sealed, stand)], stand)
             try:
                 value = check_value(plain.decode(), one_line=False)
@@ -444,7 +444,7 @@ async def entries_of(
         if each.value is not None:
             sealed = there.get(each.number) if old.get(each.number) == each.value else None
             if sealed is None:
-                stand = Stand(document.deployment, record.name, each.number)
+                stand = ValueLocation(document.deployment, record.name, each.number)
                 value = check_value(each.value.text, one_line=False)
                 sealed = await seal(value.text.encode(), stand, wrapper, entropy)
         entries.append(Entry(each.number, each.made_at, each.until, each.revoked_at, sealed))
@@ -465,7 +465,7 @@ async def rewrapped(
         for entry in kept.entries:
             new = entry
             if entry.sealed is not None and entry.sealed.wrapped.key_id != wrapper.key_id:
-                stand = Stand(document.deployment, name, entry.number)
+                stand = ValueLocation(document.deployment, name, entry.number)
                 place = _place(entry.sealed, stand)
                 wrapped = await wrap(keys[place], place[1], wrapper)
                 new = replace(entry, sealed=Sealed(wrapped, entry.sealed.data))
@@ -475,7 +475,7 @@ async def rewrapped(
     return secrets, changed
 
 
-def _place(sealed: Sealed, stand: Stand) -> Place:
+def _place(sealed: Sealed, stand: ValueLocation) -> Place:
     return sealed.wrapped, key_context(stand)
 
 

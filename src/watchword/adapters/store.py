@@ -804,8 +804,8 @@ def withdraw_code(connection: sqlite3.Connection, code_id: str, at: datetime) ->
     return withdrawn.rowcount == 1
 
 
-MAX_OWED: Final = 10_000
-"""Most audit entries that are owed; then the oldest are lost, which the log has too."""
+MAX_PENDING: Final = 10_000
+"""Most audit entries that are pending; then the oldest are lost, which the log has too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -818,11 +818,11 @@ class WithheldInstance:
 
 
 @dataclass(slots=True)
-class Owed:
+class PendingWrites:
     """Hold revoked instances and audit entries that aren't in the store yet."""
 
     instances: dict[str, WithheldInstance] = field(default_factory=dict)
-    entries: deque[AuditEntry] = field(default_factory=lambda: deque(maxlen=MAX_OWED))
+    entries: deque[AuditEntry] = field(default_factory=lambda: deque(maxlen=MAX_PENDING))
 
     def __len__(self) -> int:
         """Return how many audit entries are missing in the trail."""
@@ -838,10 +838,10 @@ class Owed:
 
     def shown(self, instance: Instance) -> Instance:
         """Return an instance as it would be if the store had been able to write."""
-        owed = self.instances.get(instance.id)
-        if owed is None or instance.revoked_at is not None:
+        pending = self.instances.get(instance.id)
+        if pending is None or instance.revoked_at is not None:
             return instance
-        return replace(instance, revoked_at=owed.at, revoked_because=owed.because)
+        return replace(instance, revoked_at=pending.at, revoked_because=pending.because)
 
     def revoked(self, connection: Connection) -> Sequence[RevokedInstance]:
         """Return the revoked instances for the gates to be told of."""
@@ -856,40 +856,40 @@ class Owed:
             self.entries.popleft()
 
 
-class OwingStore:
+class WriteBehindStore:
     """Implement the part of the store that goes on without its disk, and what compares it with its mark."""
 
     _database: SqliteDatabase
-    _owed: Owed
+    _pending: PendingWrites
 
     @property
-    def owed(self) -> int:
-        """See :attr:`watchword.apps.service.safeguards.GuardedStore.owed`."""
-        return len(self._owed)
+    def pending(self) -> int:
+        """See :attr:`watchword.apps.service.safeguards.GuardedStore.pending`."""
+        return len(self._pending)
 
     def withhold(self, instance_id: str, at: datetime, because: str, audit: AuditEntry) -> None:
         """See :meth:`watchword.apps.service.safeguards.GuardedStore.withhold`."""
-        self._owed.instances.setdefault(instance_id, WithheldInstance(at, because, audit))
+        self._pending.instances.setdefault(instance_id, WithheldInstance(at, because, audit))
 
-    def owe(self, entry: AuditEntry) -> None:
-        """See :meth:`watchword.apps.service.safeguards.GuardedStore.owe`."""
-        self._owed.entries.append(entry)
+    def enqueue(self, entry: AuditEntry) -> None:
+        """See :meth:`watchword.apps.service.safeguards.GuardedStore.enqueue`."""
+        self._pending.entries.append(entry)
 
-    async def settle(self) -> int:
-        """See :meth:`watchword.apps.service.safeguards.GuardedStore.settle`."""
-        instances, entries = dict(self._owed.instances), tuple(self._owed.entries)
+    async def flush(self) -> int:
+        """See :meth:`watchword.apps.service.safeguards.GuardedStore.flush`."""
+        instances, entries = dict(self._pending.instances), tuple(self._pending.entries)
         if not instances and not entries:
             return 0
 
         def work(connection: Connection) -> None:
-            for instance_id, owed in instances.items():
-                audit = _late(owed.audit)
-                revoke_instance(connection, instance_id, owed.at, owed.because, audit)
+            for instance_id, pending in instances.items():
+                audit = _late(pending.audit)
+                revoke_instance(connection, instance_id, pending.at, pending.because, audit)
             for entry in entries:
                 insert_audit(connection, _late(entry))
 
         await self._database.write(work)
-        self._owed.forget(tuple(instances), len(entries))
+        self._pending.forget(tuple(instances), len(entries))
         return len(instances) + len(entries)
 
     async def revoke_again(self, revocations: Sequence[AuditEntry]) -> int:
@@ -910,7 +910,7 @@ class OwingStore:
             self.withhold(each.subject, each.at, str(each.detail["because"]), each)
         with suppress(UnavailableError):
             # On a full disk they hold in this process, and are written as soon as that is possible.
-            await self.settle()
+            await self.flush()
         return len({each.subject for each in again})
 
     async def extent(self) -> tuple[int, int]:
@@ -932,7 +932,7 @@ RECEIPT_DUE_WITHIN: Final = timedelta(days=40)
 """No receipt is ever planned to be due later than this; what is, was planned by a clock that ran ahead."""
 
 
-class SqliteStore(OwingStore):
+class SqliteStore(WriteBehindStore):
     """Implement :class:`watchword.ports.InstanceStore` on one file (mode 0600).
 
     And :class:`watchword.enrolment.interface.OperatorCodeStore` and
@@ -948,7 +948,7 @@ class SqliteStore(OwingStore):
     ) -> None:
         """Open or make the file, as :class:`watchword.adapters.store.SqliteDatabase` does."""
         self._database = SqliteDatabase(path, max_pages=max_pages, monotonic=monotonic)
-        self._owed = Owed()
+        self._pending = PendingWrites()
 
     async def enrol(
         self,
@@ -1036,7 +1036,7 @@ class SqliteStore(OwingStore):
         """See :meth:`watchword.ports.InstanceStore.renew`."""
 
         def work(connection: sqlite3.Connection) -> Instance:
-            self._owed.require_standing(instance_id)
+            self._pending.require_standing(instance_id)
             consume_challenge(connection, use)
             advance_instance(connection, instance_id, counter, app_version, attested_at)
             connection.execute(
@@ -1059,7 +1059,7 @@ class SqliteStore(OwingStore):
         """See :meth:`watchword.enrolment.delivery.LeaseStore.deliver`."""
 
         def work(connection: sqlite3.Connection) -> Lease:
-            self._owed.require_standing(lease.instance_id)
+            self._pending.require_standing(lease.instance_id)
             consume_challenge(connection, use)
             advance_instance(connection, lease.instance_id, counter, lease.app_version, attested_at)
             kept = keep_lease(connection, lease)
@@ -1101,7 +1101,7 @@ class SqliteStore(OwingStore):
     async def find(self, instance_id: str) -> Instance | None:
         """See :meth:`watchword.ports.InstanceStore.find`."""
         found = await self._database.read(lambda each: find_instance(each, instance_id))
-        return None if found is None else self._owed.shown(found)
+        return None if found is None else self._pending.shown(found)
 
     async def revoke(
         self, instance_id: str, at: datetime, because: str, audit: AuditEntry
@@ -1132,7 +1132,7 @@ class SqliteStore(OwingStore):
                 (microseconds(since),),
             )
             found = [RevokedInstance(row[0], tuple(json.loads(row[1]))) for row in rows]
-            return [*found, *self._owed.revoked(connection)]
+            return [*found, *self._pending.revoked(connection)]
 
         return await self._database.read(work)
 
@@ -1193,7 +1193,7 @@ class SqliteStore(OwingStore):
                 values += [-microseconds(last.enrolled_at), last.id]
             order = "ORDER BY enrolled_at DESC, id LIMIT ?"
             found = select_instances(connection, f"WHERE {wanted} {order}", (*values, limit))
-            return [self._owed.shown(each) for each in found]
+            return [self._pending.shown(each) for each in found]
 
         return await self._database.read(work)
 
@@ -1255,7 +1255,7 @@ class Exchange:
     why: str
 
 
-class StoreMark:
+class RollbackDetector:
     """Implement :class:`watchword.enrolment.statement.ChallengeEpochs`; any thread may call it.
 
     What can't be written is kept in memory, which is as good while the process lives: the next one finds

@@ -31,7 +31,7 @@ from watchword.adapters.revocation import (
     load_status_lists,
 )
 from watchword.adapters.revocation_journal import RevocationJournal
-from watchword.adapters.store import SqliteStore, StoreMark
+from watchword.adapters.store import RollbackDetector, SqliteStore
 from watchword.adapters.system import is_synchronised
 from watchword.apps.compose.gates import open_gate
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of, secret_work
@@ -50,14 +50,14 @@ from watchword.apps.gateway import WatchwordMiddleware
 from watchword.apps.gateway.authz.application import Credential, serve_authz
 from watchword.apps.gateway.authz.verdicts import VerdictSigned
 from watchword.apps.gateway.overload import OverloadGuard
-from watchword.apps.gateway.proxy import Lender, ProxyApp
+from watchword.apps.gateway.proxy import Injector, ProxyApp
 from watchword.apps.service.app import PEER_STATE, AsgiApplication, ConsentServed
 from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.apps.service.service import Service, build_service
 from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings
 from watchword.apps.settings.schema import AuthzConfig, EdgeSettings, ServiceConfig, TlsFiles
 from watchword.broker.interface import EdgeRule
-from watchword.enrolment.evidence import RegisteredFormats
+from watchword.enrolment.evidence import FormatEvidenceVerifier
 from watchword.enrolment.interface import EnrolmentPolicy
 from watchword.gate.interface import GatePolicy
 from watchword.gate.limits import ClientAddresses, EnrolmentLimits
@@ -107,7 +107,7 @@ def gate_policies(settings: Settings) -> tuple[GatePolicy, ...]:
 
 
 def edge_rule(edge: EdgeSettings) -> EdgeRule:
-    """Return to what a secret is lent, with the authorities out of their file.
+    """Return to what a secret is injected, with the authorities out of their file.
 
     :raises EdgeAuthoritiesError: when that can't be read or holds anything else than certificates.
     """
@@ -199,7 +199,7 @@ def service_of(
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
     store = SqliteStore(paths.database)
-    verifier = RegisteredFormats(
+    verifier = FormatEvidenceVerifier(
         trust,
         settings.policy,
         store,
@@ -252,7 +252,7 @@ def safeguards_of(
     :raises WatchwordError: when a file of theirs can't be trusted.
     """
     return Safeguards(
-        mark=StoreMark(paths.store_mark),
+        mark=RollbackDetector(paths.rollback_detector),
         journal=RevocationJournal(paths.revocations),
         reserve=RoomReserve(paths.reserve),
         watch=None if steady is None else ClockWatch(clock.timestamp, steady, is_synchronised),
@@ -469,11 +469,13 @@ class Deployment:
             nonce = self.entropy.token_bytes(NONCE_BYTES)
             return gate.reference((refusal,), where, self.clock.timestamp(), nonce)
 
-        lender: Lender | None = None
+        injector: Injector | None = None
         if service.context.secrets.usage is not None:
-            lender = Lender(gate.state, service.context.secrets.usage, self.clock)
-            stack.push_async_callback(lender.aclose)
-        proxy = ProxyApp(api.upstream, refusal_log=refusals, seal=seal, reveal=lab, lender=lender)
+            injector = Injector(gate.state, service.context.secrets.usage, self.clock)
+            stack.push_async_callback(injector.aclose)
+        proxy = ProxyApp(
+            api.upstream, refusal_log=refusals, seal=seal, reveal=lab, injector=injector
+        )
         stack.push_async_callback(proxy.aclose)
         guarded = WatchwordMiddleware(
             VerdictSigned(proxy, gate.state, self.clock) if api.signed_verdict else proxy,
@@ -481,7 +483,7 @@ class Deployment:
             refusal_log=refusals,
             clock=self.clock,
             entropy=self.entropy,
-            lends=True,
+            injects=True,
         )
         drill = self.settings.drill.get(api.name)
         agreeing: AsgiApplication = OverloadGuard(

@@ -467,7 +467,7 @@ def remember(chain: LinkedChain, first: int, issuers: IssuerCache) -> None:
         return
     root = chain.certificates[-1]
     if chain.anchored.included and not root.is_signed_by(root.spki):
-        # A copy of a root that somebody bent is still its key; but there are as many copies as they like.
+        # A copy of a root that somebody mutated is still its key; but there are as many copies as they like.
         return
     # A root that is known by its key has no link to be remembered.
     end = len(chain.certificates) - (1 if chain.anchored.included else 0)

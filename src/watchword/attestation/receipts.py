@@ -549,9 +549,9 @@ def _verified_signer(signed: SignedData, anchors: Sequence[Anchor]) -> _Signer:
     if SIGNER_MARKER not in chain[0].extensions:
         _refuse("the signer's certificate isn't one for receipts")
     below = chain[:-1] if anchored.included else chain
-    bent_root = anchored.included and not chain[-1].is_signed_by(chain[-1].spki)
+    mutated_root = anchored.included and not chain[-1].is_signed_by(chain[-1].spki)
     return _Signer(
-        alone=len(chain) == len(enclosed) and not bent_root,
+        alone=len(chain) == len(enclosed) and not mutated_root,
         spki=chain[0].spki,
         windows=tuple(certificate.window() for certificate in below),
         anchor_spki=anchored.anchor.spki,

@@ -1,6 +1,6 @@
-"""Define secrets: their values and versions, how they are lent at the edge, and the ports that keep them.
+"""Define secrets: their values and versions, how they are injected at the edge, and the ports that keep them.
 
-A secret goes one of two ways, never both.  **Lent at the edge**, it never leaves the server: the gate adds it to
+A secret goes one of two ways, never both.  **Injected at the edge**, it never leaves the server: the gate adds it to
 calls of attested instances to one third party.  **Delivered**, it is sealed to an instance for a short lease,
 where a library on the device can't do without it.
 """
@@ -177,7 +177,7 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class EdgeRule:
-    """Hold to what a secret is lent: one https origin, and which calls to it.
+    """Hold into which calls a secret is injected: to one https origin, and which calls to it.
 
     :param host: lower-case A-label or an IP address's text; what is connected to and what the certificate must name.
     :param patterns: of upstream paths, as of routes; at least one.
@@ -188,7 +188,7 @@ class EdgeRule:
     :param seconds: longest wait for the whole of an answer's head and for each next piece of its body.
     :param max_answer: most bytes of an answer's body.
     :param headers: lower-case names of request headers that go to the origin beside the few that always do
-        (:data:`watchword.gate.lending.FORWARDED_FIELDS`), such as ``x-goog-fieldmask``.
+        (:data:`watchword.gate.injection.FORWARDED_FIELDS`), such as ``x-goog-fieldmask``.
     :param reflects: whether text of a client may stand in answers.  Answers are held until they were searched whole
         then; otherwise they stream.
     """
@@ -210,7 +210,7 @@ class EdgeRule:
 
 
 @dataclass(frozen=True, slots=True)
-class LentValue:
+class InjectedValue:
     """Hold what a gate adds to calls now."""
 
     version: int
@@ -231,7 +231,7 @@ class DeliveryRule:
 
 
 @dataclass(frozen=True, slots=True)
-class CanaryWatch:
+class HoneytokenWatch:
     """Hold by what canary keys are recognised; of the keys themselves nothing is kept.
 
     :param key: 32 secret bytes of the keyed hash.
@@ -293,7 +293,7 @@ class UsageLedger(Protocol):
         """
 
     async def versions_used(self, secret: str) -> Mapping[int, int]:
-        """Return by version the second (since 1970) in which it was last lent."""
+        """Return by version the second (since 1970) in which it was last injected."""
 
     async def aclose(self) -> None:
         """Let go of what it holds."""

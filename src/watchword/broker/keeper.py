@@ -1,6 +1,6 @@
 """Hold what the store said last, and change it: for the publisher, the deliveries and the operators.
 
-Remember revocations that the store couldn't keep: what they cover is neither lent nor delivered.
+Remember revocations that the store couldn't keep: what they cover is neither injected nor delivered.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final, NoReturn
 
 from watchword.broker.interface import (
-    LentValue,
+    InjectedValue,
     SecretRecord,
     SecretStore,
     SecretValue,
@@ -155,7 +155,7 @@ class SecretKeeper:
         """Return by name what the store held at the last good reading; empty before the first."""
         return MappingProxyType(self._kept)
 
-    def lent(self, names: Iterable[str], now: float) -> dict[str, LentValue]:
+    def injected(self, names: Iterable[str], now: float) -> dict[str, InjectedValue]:
         """Return by name what gates add to calls now; a secret without a value that counts isn't in it.
 
         :param now: seconds since 1970.
@@ -165,7 +165,7 @@ class SecretKeeper:
             version = self._current(name, now)
             value = None if version is None else version.value
             if version is not None and value is not None and self._is_fit(name, value):
-                found[name] = LentValue(version.number, value)
+                found[name] = InjectedValue(version.number, value)
         return found
 
     def deliverable(self, name: str, now: float) -> SecretVersion:
@@ -261,7 +261,7 @@ class SecretKeeper:
     async def revoke(self, name: str, version: int | None, now: float) -> tuple[int, ...]:
         """Erase the value of one version, or of all; return the numbers that weren't revoked before.
 
-        It isn't lent or delivered from the call on, see the class.
+        It isn't injected or delivered from the call on, see the class.
 
         :param version: None for every version.
         :param now: seconds since 1970.

@@ -23,10 +23,10 @@ from watchword.client.errors import (
     ServiceUnavailableError,
     UnreadableAnswerError,
 )
-from watchword.client.exchange import MAX_ATTEMPTS, Exchange, Patience, is_safe
+from watchword.client.exchange import MAX_ATTEMPTS, Backoff, Exchange, is_safe
+from watchword.client.phrases import Answered, Wording
 from watchword.client.session import HeldToken, Session
 from watchword.client.statement import binding_of, bound_to
-from watchword.client.wording import Answered, Wording
 from watchword.encoding import base64url, length_prefixed
 from watchword.pins.sets import MAX_VERSION
 from watchword.vocabulary import Purpose
@@ -102,7 +102,7 @@ class WatchwordClient:
             # Loopback is never reached through the proxy that an environment names.
             trust_env=url.scheme == "https",
         )
-        self._exchange = Exchange(self._http, Patience(jitter, sleep))
+        self._exchange = Exchange(self._http, Backoff(jitter, sleep))
         issuer = service_url if issuer is None else issuer
         self._wording = Wording(self._exchange, issuer, app, device, self._audiences)
         self._session: Session | None = None

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from watchword.client.device import Device
 from watchword.client.errors import SecretUnopenedError, UnreadableAnswerError
+from watchword.client.phrases import Answered
 from watchword.client.statement import binding_of
-from watchword.client.wording import Answered
 from watchword.encoding import base64url, length_prefixed
 from watchword.reasons import MalformedError
 

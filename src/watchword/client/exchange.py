@@ -46,7 +46,7 @@ class _LaterError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Backoff:
     """Hold how the client waits.
 
     :param jitter: returns a number from 0 to below 1, another each time.
@@ -68,10 +68,10 @@ class Patience:
 class Exchange:
     """Send JSON to the service and read what it answers."""
 
-    def __init__(self, http: httpx.Client, patience: Patience) -> None:
+    def __init__(self, http: httpx.Client, backoff: Backoff) -> None:
         """Use ``http``, whose base URL is the service's."""
         self._http = http
-        self._patience = patience
+        self._backoff = backoff
 
     def post(self, path: str, body: Mapping[str, Any], attempts: int) -> dict[str, Any]:
         """Return the answer to a POST.
@@ -93,7 +93,7 @@ class Exchange:
                 retry_after = later.retry_after
                 if attempt >= attempts or (retry_after or 0.0) > MAX_PAUSE:
                     raise ServiceUnavailableError(str(later), attempt, retry_after) from later
-            self._patience.sleep(self._patience.pause(attempt - 1, retry_after))
+            self._backoff.sleep(self._backoff.pause(attempt - 1, retry_after))
 
     def _post_once(self, path: str, content: bytes) -> dict[str, Any]:
         """Send one request and sort its answer."""

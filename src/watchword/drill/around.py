@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from watchword.drill.interface import Arena, Attempt, MissingError, Need, Sample
-from watchword.drill.judging import is_of_the_api
+from watchword.drill.interface import AttackContext, Attempt, MissingError, Need, Sample
+from watchword.drill.judgements import is_of_the_api
 from watchword.drill.requests import credential_of, with_token
 from watchword.drill.wire import Answer, Call
 from watchword.vocabulary import Mode, Proof
@@ -24,12 +24,12 @@ _FIRST_ERROR: Final = 400
 _HEX_BYTES: Final = 8
 
 
-def strictest(arena: Arena) -> Sample:
+def strictest(context: AttackContext) -> Sample:
     """Return a sample that asks for a proof, one that asks for a token alone where none does."""
-    return arena.sample(Proof.SESSION, Proof.DEVICE, Proof.BEARER)
+    return context.sample(Proof.SESSION, Proof.DEVICE, Proof.BEARER)
 
 
-def with_stolen_token(arena: Arena, sample: Sample, call: Call) -> Call:
+def with_stolen_token(context: AttackContext, sample: Sample, call: Call) -> Call:
     """Return the call as a thief sends it who has the token and not the key: it opens routes that ask for no proof.
 
     Where the sample itself asks for none, or there is no genuine instance to steal from, he has nothing.
@@ -37,21 +37,21 @@ def with_stolen_token(arena: Arena, sample: Sample, call: Call) -> Call:
     if sample.proof is Proof.BEARER:
         return call
     try:
-        held = arena.genuine()
+        held = context.genuine()
     except MissingError:
         return call
-    return with_token(call, credential_of(held, arena.facts.audience).token)
+    return with_token(call, credential_of(held, context.facts.audience).token)
 
 
-def named(arena: Arena, name: str) -> Answer:
+def named(context: AttackContext, name: str) -> Answer:
     """Ask for the strictest sample by another name of its path, with what a thief of the token has.
 
     That is enough for a laxer route, and not for the path's own.
     """
-    sample = strictest(arena)
+    sample = strictest(context)
     _, mark, query = sample.target.partition("?")
     call = replace(sample.call(), target=name + mark + query)
-    return arena.wire.send(with_stolen_token(arena, sample, call))
+    return context.wire.send(with_stolen_token(context, sample, call))
 
 
 def path_of(sample: Sample) -> str:
@@ -71,70 +71,72 @@ def first_and_rest(path: str) -> tuple[str, str]:
     return f"/{first}", slash + rest
 
 
-def known_by(arena: Arena, names: Sequence[str]) -> list[Attempt]:
+def known_by(context: AttackContext, names: Sequence[str]) -> list[Attempt]:
     """Ask by names that an API may or may not take for the path; return what it knows, and what was refused.
 
     What the API answers to any path that it hasn't is no sign that it knows this one.  Where it knows none of them, the
     path is asked for by its own name.
     """
-    sample = strictest(arena)
-    nonsense = named(arena, f"/{arena.random(_HEX_BYTES).hex()}{path_of(sample)}")
+    sample = strictest(context)
+    nonsense = named(context, f"/{context.random(_HEX_BYTES).hex()}{path_of(sample)}")
     attempts = []
     for name in names:
-        answer = named(arena, name)
+        answer = named(context, name)
         if not is_of_the_api(answer):
             attempts.append(Attempt(sample, answer))
         elif answer.status != nonsense.status:
             attempts.append(Attempt(sample, answer, served=(1, 1)))
-    return attempts or [Attempt(sample, named(arena, path_of(sample)))]
+    return attempts or [Attempt(sample, named(context, path_of(sample)))]
 
 
-def echo_sample(arena: Arena) -> Sample:
+def echo_sample(context: AttackContext) -> Sample:
     """Return a sample whose answer repeats the headers that the API saw.
 
     :raises MissingError: when there is none.
     """
-    for sample in arena.samples:
+    for sample in context.samples:
         if sample.echo and not sample.login:
             return sample
     raise MissingError(Need.ECHO)
 
 
-def armed(arena: Arena) -> Iterator[Sample]:
+def armed(context: AttackContext) -> Iterator[Sample]:
     """Yield a sample of each route and method, those that sign in and those that are open to all aside.
 
     Rules are the route's, so that one is enough; of more than :data:`MAX_ARMED` routes the first are tried.
     """
     found: dict[tuple[str | None, str], Sample] = {}
-    for sample in arena.samples:
+    for sample in context.samples:
         if not sample.login and sample.mode is not Mode.OFF:
             found.setdefault((sample.route, sample.method), sample)
     yield from list(found.values())[:MAX_ARMED]
 
 
-def _in_another_dress(plain: Call, dressed: Call) -> Call:
+def _renamed_decoy(plain: Call, decorated: Call) -> Call:
     """Return the plain call with the headers that the other has beyond it, by names of the same length without a meaning."""
-    added = [pair for pair in dressed.headers if pair not in plain.headers]
+    added = [pair for pair in decorated.headers if pair not in plain.headers]
     renamed = tuple((("X-" + "n" * MAX_NAME)[: len(name)], value) for name, value in added)
     return Call(plain.part, plain.method, plain.target, plain.headers + renamed, plain.body)
 
 
-def if_it_matters(arena: Arena, sample: Sample, plain: Call, dressed: Call) -> list[Attempt]:
-    """Send a request plain, dressed up and plain again; return the dressed one, nothing where dressing changed nothing.
+def if_it_matters(
+    context: AttackContext, sample: Sample, plain: Call, decorated: Call
+) -> list[Attempt]:
+    """Send a request plain, with added headers and plain again; return the one with headers, or nothing where they changed nothing.
 
-    What anybody may ask for is served plain.  It is a way in only where the dress makes the API serve something else; an
+    What anybody may ask for is served plain.  It is a bypass only where the headers make the API serve something else; an
     answer that changes by itself is told from that by its status alone.  An API that repeats its headers answers every
-    header otherwise: the plain request has those of the dress too, under names that nobody reads.  A gate that takes the
-    dress off, as it should, leaves the answer to the request without it.
+    header otherwise: the plain request has the added headers too, under names that nobody reads.  A gate that removes the
+    added headers, as it should, leaves the answer to the request without it.
     """
-    decoy = _in_another_dress(plain, dressed)
-    before, after, again = (arena.wire.send(each) for each in (decoy, dressed, decoy))
+    decoy = _renamed_decoy(plain, decorated)
+    before, after, again = (context.wire.send(each) for each in (decoy, decorated, decoy))
     if not is_of_the_api(after):
         return [Attempt(sample, after)]
     steady = len(before.body) == len(again.body)
     if after.status >= _FIRST_ERROR or _alike(before, after, steady=steady):
         return []
-    if _alike(arena.wire.send(plain), after, steady=steady):
+    if _alike(context.wire.send(plain), after, steady=steady):
         return []
     return [Attempt(sample, after, served=(1, 1))]
 

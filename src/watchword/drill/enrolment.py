@@ -1,4 +1,4 @@
-"""Enrol and renew step by step, so that each step can be bent, and use at the API what came of it.
+"""Enrol and renew step by step, so that each step can be mutated, and use at the API what came of it.
 
 Shares no code with the service that verifies.
 """
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from watchword.client.session import HeldToken, Session
 from watchword.client.statement import binding_of, bound_to, build_statement
-from watchword.drill.interface import Arena, Attempt, Held, MissingError, Need, Phone
+from watchword.drill.interface import AttackContext, Attempt, Held, MissingError, Need, Phone
 from watchword.drill.requests import genuine_call, with_token
 from watchword.drill.wire import Answer, Call, Headers, Part
 from watchword.encoding import base64url, length_prefixed, strict_json
@@ -37,20 +37,22 @@ class Enrolment:
     held: Held | None = None
 
 
-def post(arena: Arena, path: str, members: Mapping[str, Any], headers: Headers = ()) -> Answer:
+def post(
+    context: AttackContext, path: str, members: Mapping[str, Any], headers: Headers = ()
+) -> Answer:
     """Send a JSON object to the service."""
     body = strict_json.dumps(dict(members))
-    return arena.wire.send(Call(Part.SERVICE, "POST", path, (*_JSON, *headers), body))
+    return context.wire.send(Call(Part.SERVICE, "POST", path, (*_JSON, *headers), body))
 
 
-def challenge(arena: Arena, app: str, purpose: Purpose = Purpose.ENROL) -> str:
+def challenge(context: AttackContext, app: str, purpose: Purpose = Purpose.ENROL) -> str:
     """Return a fresh challenge, base64url; empty where the service gives none."""
-    answer = post(arena, CHALLENGE, {"app": app, "purpose": purpose.value})
+    answer = post(context, CHALLENGE, {"app": app, "purpose": purpose.value})
     return str(_members(answer).get("challenge", ""))
 
 
 def statement_of(
-    arena: Arena,
+    context: AttackContext,
     phone: Phone,
     challenge: str,
     purpose: Purpose = Purpose.ENROL,
@@ -64,70 +66,70 @@ def statement_of(
     """
     statement = build_statement(
         purpose=purpose,
-        issuer=arena.facts.issuer,
-        audiences=audiences or audiences_of(arena, phone),
+        issuer=context.facts.issuer,
+        audiences=audiences or audiences_of(context, phone),
         app=phone.app,
         challenge=challenge,
         proof_jwk=phone.device.proof_jwk,
         seal_jwk=phone.device.seal_jwk,
-        bnd=binding_value(arena),
+        bnd=binding_value(context),
     )
     if not changes:
         return statement
     return strict_json.dumps({**strict_json.loads(statement, len(statement)), **changes})
 
 
-def binding_value(arena: Arena) -> str | None:
+def binding_value(context: AttackContext) -> str | None:
     """Return what tokens of this API must be bound to, by the header that its samples carry; None for nothing."""
-    name = arena.facts.binding_header
+    name = context.facts.binding_header
     if name is None:
         return None
-    values = [sample.call().header(name) for sample in arena.samples]
+    values = [sample.call().header(name) for sample in context.samples]
     return next((bound_to(value) for value in values if value is not None), None)
 
 
-def audiences_of(arena: Arena, phone: Phone) -> list[str]:
+def audiences_of(context: AttackContext, phone: Phone) -> list[str]:
     """Return the audiences that the app on a phone may ask for, this API's first."""
-    own = arena.facts.audience
-    others = arena.facts.audiences.get(phone.app, frozenset()) - {own}
+    own = context.facts.audience
+    others = context.facts.audiences.get(phone.app, frozenset()) - {own}
     return [own, *sorted(others)]
 
 
 def enrol(
-    arena: Arena,
+    context: AttackContext,
     phone: Phone,
     *,
     statement: bytes | None = None,
-    bend: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    mutate: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     headers: Headers = (),
 ) -> Enrolment:
     """Enrol a phone with new keys.
 
     :param statement: sent in place of the app's own; then the phone's present keys are used.
-    :param bend: changes the evidence before it is sent.
+    :param mutate: changes the evidence before it is sent.
     :param headers: sent beside it.
     """
     if statement is None:
         phone.device.create_keys()
-        statement = statement_of(arena, phone, challenge(arena, phone.app))
+        statement = statement_of(context, phone, challenge(context, phone.app))
     evidence = dict(phone.device.attest(binding_of(statement)))
-    sent = evidence if bend is None else bend(evidence)
-    return send_enrolment(arena, phone, statement, sent, headers)
+    sent = evidence if mutate is None else mutate(evidence)
+    return send_enrolment(context, phone, statement, sent, headers)
 
 
-def enrol_genuine(arena: Arena, platform: Platform | None = None) -> Held:
+def enrol_genuine(context: AttackContext, platform: Platform | None = None) -> Held:
     """Enrol a genuine phone of an attack's own.
 
     :raises MissingError: when there is none, or the service refuses it.
     """
-    enrolled = enrol(arena, arena.new_genuine(platform))
+    enrolled = enrol(context, context.new_genuine(platform))
     if enrolled.held is None:
         raise MissingError(Need.GENUINE, f"the service refused one: {enrolled.answer.status}")
     return enrolled.held
 
 
 def send_enrolment(
-    arena: Arena,
+    context: AttackContext,
     phone: Phone,
     statement: bytes,
     evidence: Mapping[str, Any],
@@ -135,31 +137,31 @@ def send_enrolment(
 ) -> Enrolment:
     """Send a statement with evidence; both may be anything."""
     body = {"statement": base64url.encode(statement), "evidence": dict(evidence)}
-    return _concluded(arena, phone, post(arena, ENROL, body, headers), statement, body)
+    return _concluded(context, phone, post(context, ENROL, body, headers), statement, body)
 
 
 def renew(
-    arena: Arena,
+    context: AttackContext,
     held: Held,
     *,
     statement: bytes | None = None,
-    bend: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    mutate: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> Enrolment:
     """Ask for new tokens of an instance.
 
     :param statement: sent in place of the app's own.
-    :param bend: changes the evidence before it is sent.
+    :param mutate: changes the evidence before it is sent.
     """
     phone = held.phone
     if statement is None:
-        asked = challenge(arena, phone.app, Purpose.RENEW)
-        statement = statement_of(arena, phone, asked, Purpose.RENEW, list(held.tokens))
+        asked = challenge(context, phone.app, Purpose.RENEW)
+        statement = statement_of(context, phone, asked, Purpose.RENEW, list(held.tokens))
     evidence = dict(phone.device.renew(statement))
-    return send_renewal(arena, held, statement, evidence if bend is None else bend(evidence))
+    return send_renewal(context, held, statement, evidence if mutate is None else mutate(evidence))
 
 
 def send_renewal(
-    arena: Arena, held: Held, statement: bytes, evidence: Mapping[str, Any]
+    context: AttackContext, held: Held, statement: bytes, evidence: Mapping[str, Any]
 ) -> Enrolment:
     """Send a renewal's statement with evidence; both may be anything."""
     body = {
@@ -167,17 +169,17 @@ def send_renewal(
         "statement": base64url.encode(statement),
         "evidence": dict(evidence),
     }
-    return _concluded(arena, held.phone, post(arena, RENEW, body), statement, body)
+    return _concluded(context, held.phone, post(context, RENEW, body), statement, body)
 
 
-def again(arena: Arena, path: str, body: Mapping[str, Any], phone: Phone) -> Enrolment:
+def again(context: AttackContext, path: str, body: Mapping[str, Any], phone: Phone) -> Enrolment:
     """Send a recorded enrolment or renewal once more, as somebody does who has caught it."""
     statement = base64url.decode(str(body["statement"]))
-    return _concluded(arena, phone, post(arena, path, body), statement, body)
+    return _concluded(context, phone, post(context, path, body), statement, body)
 
 
 def _concluded(
-    arena: Arena, phone: Phone, answer: Answer, statement: bytes, body: Mapping[str, Any]
+    context: AttackContext, phone: Phone, answer: Answer, statement: bytes, body: Mapping[str, Any]
 ) -> Enrolment:
     members = _members(answer)
     if not members:
@@ -195,7 +197,7 @@ def _concluded(
     listed = given if isinstance(given, list) else []
     audiences = [str(each["aud"]) for each in listed if isinstance(each, dict) and "aud" in each]
     session = Session.from_answer(
-        members, audiences, arena.now(), renew_share=1.0, open_sealed=open_sealed
+        members, audiences, context.now(), renew_share=1.0, open_sealed=open_sealed
     )
     tokens: dict[str, HeldToken] = dict(session.tokens)
     return Enrolment(
@@ -209,22 +211,22 @@ def _members(answer: Answer) -> Mapping[str, Any]:
     return strict_json.loads(answer.body, len(answer.body))
 
 
-def exploited(arena: Arena, enrolment: Enrolment) -> Attempt:
+def exploited(context: AttackContext, enrolment: Enrolment) -> Attempt:
     """Ask for the first sample with the tokens of an enrolment or a renewal, without one where it gave none.
 
     A refusal of the service alone stops nobody while the API takes requests without a token.
     """
     if enrolment.held is not None:
-        return used(arena, enrolment.held)
-    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
-    return Attempt(sample, arena.wire.send(sample.call()), stops=(enrolment.answer,))
+        return used(context, enrolment.held)
+    sample = context.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    return Attempt(sample, context.wire.send(sample.call()), stops=(enrolment.answer,))
 
 
-def used(arena: Arena, held: Held) -> Attempt:
+def used(context: AttackContext, held: Held) -> Attempt:
     """Ask for the first sample as an instance that should have none of it."""
-    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
-    credential = held.tokens[arena.facts.audience]
+    sample = context.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    credential = held.tokens[context.facts.audience]
     if sample.proof is Proof.SESSION and credential.session_key is None:
         # Whose session key was sealed to somebody else gets no further than with the token alone.
-        return Attempt(sample, arena.wire.send(with_token(sample.call(), credential.token)))
-    return Attempt(sample, arena.wire.send(genuine_call(arena, sample, held)))
+        return Attempt(sample, context.wire.send(with_token(sample.call(), credential.token)))
+    return Attempt(sample, context.wire.send(genuine_call(context, sample, held)))

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from watchword.drill.interface import NEEDED, Attack, Sample, Variant
-from watchword.drill.judging import AttackResult, Finding, VariantResult, Verdict, worst
+from watchword.drill.judgements import AttackResult, Finding, VariantResult, Verdict, worst
 from watchword.observations import BY_A_PROOF, OF_A_ROUTE, SeenRoute, State
 from watchword.vocabulary import Mode, Proof
 

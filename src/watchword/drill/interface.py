@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-from watchword.broker.interface import DeliveryRule, EdgeRule, LentValue
+from watchword.broker.interface import DeliveryRule, EdgeRule, InjectedValue
 from watchword.client.device import Device
 from watchword.client.session import HeldToken
 from watchword.drill.wire import Answer, Call, Channel, Headers, Part, Wire
@@ -45,7 +45,7 @@ class Need(StrEnum):
     TLS = "tls"
     WEAK_TLS = "weak-tls"
     PINS = "pins"
-    LENT_ROUTE = "lent-route"
+    INJECTED_ROUTE = "lent-route"
     DELIVERY = "delivery"
     QUOTA = "quota"
     LIMIT = "limit"
@@ -78,9 +78,9 @@ NEEDED: Final[Mapping[Need, str]] = {
     Need.PINS: "a root list and a pin set that the service publishes for an app (`watchword pins publish`)",
     Need.DECOY: "a canary key that is planted where thieves look (`watchword secrets canary add`)",
     Need.PROOF: "a proof that the route asks for (`proof: session` or `proof: device`)",
-    Need.LENT_ROUTE: "a sample request on a route that lends a key (`secret:`)",
+    Need.INJECTED_ROUTE: "a sample request on a route that injects a key (`secret:`)",
     Need.DELIVERY: "a secret that is handed to an app of the API (`deliver:`) and has a value",
-    Need.QUOTA: "a quota or a spend cap on a lent key that so few calls exceed",
+    Need.QUOTA: "a quota or a spend cap on an injected key that so few calls exceed",
     Need.LIMIT: "one of the API's `limits` that a sample falls under and so few requests exceed",
     Need.ADDRESSES: "a lab whose service trusts this machine as its proxy (`service.trusted_proxies`), and a limit of enrolments by "
     "address that so few exceed",
@@ -153,7 +153,7 @@ class Keys(Protocol):
     def challenge_key(self) -> bytes:
         """Return the key of challenges."""
 
-    def lent(self, secret: str) -> LentValue | None:
+    def injected(self, secret: str) -> InjectedValue | None:
         """Return what the API's gate adds for a secret now, None where it has none."""
 
 
@@ -171,10 +171,10 @@ class KeptSecret:
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
+class DrillHoneytoken:
     """Hold a canary key that was planted for the drill, and is taken out after it.
 
-    :param planted_at: when, as ``Arena.now`` tells it.
+    :param planted_at: when, as ``AttackContext.now`` tells it.
     """
 
     name: str
@@ -203,13 +203,13 @@ class Operator(Protocol):
         :raises MissingError: when the service knows no canaries.
         """
 
-    def plant(self) -> Canary:
+    def plant(self) -> DrillHoneytoken:
         """Make a canary key that looks like a third party's; the same one for the whole run, taken out after it.
 
         :raises MissingError: when the service knows no canaries.
         """
 
-    def alarms(self, canary: Canary) -> int:
+    def alarms(self, canary: DrillHoneytoken) -> int:
         """Return how many alarms a canary raised."""
 
     def secrets(self) -> Sequence[KeptSecret]:
@@ -220,8 +220,8 @@ class Operator(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Lending:
-    """Hold to what the gate lends a key, for a sample that the third party answers and not the API.
+class Injection:
+    """Hold into which calls the gate injects a key, for a sample that the third party answers and not the API.
 
     :param mount: segments that the gate drops from the path's beginning: what comes behind is the path there.
     """
@@ -243,7 +243,7 @@ class Sample:
     :param headers: what every copy of the app sends, the key in it among them.
     :param route: name of the route that it falls under, None where no gate stands before the API.
     :param minimum_versions: by app, the lowest version that the route lets in.
-    :param lending: None where the API itself answers.
+    :param injection: None where the API itself answers.
     :param pattern: of its route, as the file has it; empty where no gate stands before the API.
     :param assets: of the plan that live on its route, for people, such as ``payments (impact 5)``.
     :param asked: whether the genuine app has to be served it; what was made up for an open route may be nobody's.
@@ -261,7 +261,7 @@ class Sample:
     login: bool = False
     good: frozenset[int] = SUCCESSES
     minimum_versions: Mapping[str, str] = field(default_factory=dict)
-    lending: Lending | None = None
+    injection: Injection | None = None
     pattern: str = ""
     assets: tuple[str, ...] = ()
     asked: bool = True
@@ -358,7 +358,7 @@ class Attempt:
 Attempts = Sequence[Attempt]
 """What a variant came to."""
 
-Run = Callable[["Arena"], Attempts]
+Run = Callable[["AttackContext"], Attempts]
 """Carry out a variant; raises :class:`MissingError` where it can't be."""
 
 
@@ -408,7 +408,7 @@ class Attack:
 
 
 @dataclass(frozen=True, slots=True)
-class Arena:
+class AttackContext:
     """Hold all that attacks work with; each run has one, and attacks run side by side in it.
 
     :param samples: requests that the API serves, in the order of the file.
@@ -441,13 +441,13 @@ class Arena:
         """
         found = tuple(each for each in self.samples if not each.login)
         found = tuple(
-            sorted(found, key=lambda each: (each.lending is not None, each.mode is Mode.OFF))
+            sorted(found, key=lambda each: (each.injection is not None, each.mode is Mode.OFF))
         )
         return tuple(each for each in found if each.mode is not Mode.OFF or each.assets) or found
 
     @property
-    def on_each_route(self) -> tuple["Arena", ...]:
-        """Return an arena for each route and method that a sample falls under, with that one alone; at most so many.
+    def on_each_route(self) -> tuple["AttackContext", ...]:
+        """Return an attack context for each route and method that a sample falls under, with that one alone; at most so many.
 
         What tries all of them goes on in each; where no sample names its route, this one stands for all.
         """

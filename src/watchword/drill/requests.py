@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from watchword.client.own_token import OwnToken, read_own_token
 from watchword.client.proofs import Covered, Freshness, content_digest, device_proof, session_proof
 from watchword.client.session import HeldToken
-from watchword.drill.interface import Arena, Held, MissingError, Need, Sample
+from watchword.drill.interface import AttackContext, Held, MissingError, Need, Sample
 from watchword.drill.wire import Call, Part
 from watchword.encoding import base64url
 from watchword.vocabulary import Proof
@@ -48,24 +48,24 @@ def with_token(call: Call, token: str) -> Call:
     return call.with_header(TOKEN_HEADER, token)
 
 
-def fresh(arena: Arena, *, offset: int = 0) -> Freshness:
+def fresh(context: AttackContext, *, offset: int = 0) -> Freshness:
     """Return a nonce that nobody has seen and the present time.
 
     :param offset: seconds by which the time is off.
     """
-    own = base64url.encode(arena.random(_NONCE_BYTES))
-    return Freshness(int(arena.now()) + offset, own)
+    own = base64url.encode(context.random(_NONCE_BYTES))
+    return Freshness(int(context.now()) + offset, own)
 
 
-def covered_by(arena: Arena, call: Call) -> Covered:
+def covered_by(context: AttackContext, call: Call) -> Covered:
     """Return what a proof of this call covers; of its body what ``Content-Digest`` says, if it's given."""
     digest = call.header("content-digest")
     if digest is None and call.body:
         digest = content_digest(call.body)
     return Covered(
-        scheme=arena.wire.scheme(call.part),
+        scheme=context.wire.scheme(call.part),
         method=call.method,
-        authority=(call.header("host") or arena.wire.authority(call.part)).lower(),
+        authority=(call.header("host") or context.wire.authority(call.part)).lower(),
         path=call.path,
         query=call.query,
         content_digest=digest,
@@ -73,7 +73,7 @@ def covered_by(arena: Arena, call: Call) -> Covered:
 
 
 def proved(
-    arena: Arena,
+    context: AttackContext,
     call: Call,
     credential: Credential,
     proof: Proof,
@@ -89,8 +89,8 @@ def proved(
     call = with_token(call, credential.token)
     if proof is Proof.BEARER:
         return call
-    covered = covered_by(arena, call) if covered is None else covered
-    freshness = fresh(arena) if freshness is None else freshness
+    covered = covered_by(context, call) if covered is None else covered
+    freshness = fresh(context) if freshness is None else freshness
     if covered.content_digest is not None and call.header("content-digest") is None:
         call = call.with_header("Content-Digest", covered.content_digest)
     if proof is Proof.DEVICE:
@@ -106,10 +106,10 @@ def proved(
     return call
 
 
-def genuine_call(arena: Arena, sample: Sample, held: Held) -> Call:
+def genuine_call(context: AttackContext, sample: Sample, held: Held) -> Call:
     """Return the sample as the genuine app sends it: with a token and the proof that its route asks for."""
-    credential = credential_of(held, arena.facts.audience)
-    return proved(arena, sample.call(), credential, sample.proof)
+    credential = credential_of(held, context.facts.audience)
+    return proved(context, sample.call(), credential, sample.proof)
 
 
 def behind_the_gate(call: Call) -> Call:

@@ -1,4 +1,4 @@
-"""Ask for secrets step by step, and third parties through the gate that lends their keys; look for keys in what comes back.
+"""Ask for secrets step by step, and third parties through the gate that injects their keys; look for keys in what comes back.
 
 Shares no code with the service that seals.
 """
@@ -14,16 +14,16 @@ from watchword.broker.interface import DeliveryRule
 from watchword.client.statement import binding_of
 from watchword.drill.enrolment import challenge, enrol_genuine, post, statement_of
 from watchword.drill.interface import (
-    Arena,
+    AttackContext,
     Attempt,
     Held,
-    Lending,
+    Injection,
     MissingError,
     Need,
     Phone,
     Sample,
 )
-from watchword.drill.judging import is_of_the_api
+from watchword.drill.judgements import is_of_the_api
 from watchword.drill.requests import credential_of, proved
 from watchword.drill.wire import Answer, Call
 from watchword.encoding import base64url, length_prefixed, strict_json
@@ -71,38 +71,38 @@ class Delivery:
         return _LABEL + binding_of(self.statement) + joined
 
 
-def rules_for(arena: Arena, app: str) -> Iterator[DeliveryRule]:
+def rules_for(context: AttackContext, app: str) -> Iterator[DeliveryRule]:
     """Yield what is handed to an app, in the order of the file."""
-    return (rule for rule in arena.facts.deliveries.values() if app in rule.apps)
+    return (rule for rule in context.facts.deliveries.values() if app in rule.apps)
 
 
-def receiver(arena: Arena) -> tuple[Held, DeliveryRule]:
+def receiver(context: AttackContext) -> tuple[Held, DeliveryRule]:
     """Return a genuine instance and a secret that is handed to its app.
 
     :raises MissingError: when there is none.
     """
-    held = arena.genuine()
-    rule = next(rules_for(arena, held.phone.app), None)
+    held = context.genuine()
+    rule = next(rules_for(context, held.phone.app), None)
     if rule is not None:
         return held, rule
     # The shared one is of another app; one of the other platform may be of one that gets something.
     for platform in Platform:
         try:
-            phone = arena.new_genuine(platform)
+            phone = context.new_genuine(platform)
         except MissingError:
             continue
-        rule = next(rules_for(arena, phone.app), None)
+        rule = next(rules_for(context, phone.app), None)
         if rule is not None:
-            return enrol_genuine(arena, platform), rule
+            return enrol_genuine(context, platform), rule
     raise MissingError(Need.DELIVERY)
 
 
-def served_with(arena: Arena, held: Held, rule: DeliveryRule) -> tuple[Delivery, str]:
+def served_with(context: AttackContext, held: Held, rule: DeliveryRule) -> tuple[Delivery, str]:
     """Return a delivery to whom it is meant for, and the secret in it: what an attack begins with.
 
     :raises MissingError: when the service hands out nothing, or nothing that opens.
     """
-    delivery = ask(arena, held, rule.secret)
+    delivery = ask(context, held, rule.secret)
     value = delivery.opened_by(held.phone)
     if value is None:
         raise MissingError(Need.DELIVERY, f"{rule.secret}: got {delivery.answer.status}")
@@ -110,7 +110,7 @@ def served_with(arena: Arena, held: Held, rule: DeliveryRule) -> tuple[Delivery,
 
 
 def ask(
-    arena: Arena,
+    context: AttackContext,
     held: Held,
     secret: str,
     *,
@@ -127,31 +127,31 @@ def ask(
     :param changes: members of the statement that say something else.
     """
     phone = held.phone
-    fresh = challenge(arena, phone.app, Purpose.SECRET) if asked is None else asked
+    fresh = challenge(context, phone.app, Purpose.SECRET) if asked is None else asked
     members = {"secret": secret} if purpose is Purpose.SECRET else {}
     statement = statement_of(
-        arena, phone, fresh, purpose, list(held.tokens), **{**members, **changes}
+        context, phone, fresh, purpose, list(held.tokens), **{**members, **changes}
     )
     body = {
         "instance": held.instance,
         "statement": base64url.encode(statement),
         "evidence": dict((signing or phone).device.renew(statement)),
     }
-    return ask_again(arena, body, phone.app)
+    return ask_again(context, body, phone.app)
 
 
-def ask_again(arena: Arena, body: Mapping[str, Any], app: str) -> Delivery:
+def ask_again(context: AttackContext, body: Mapping[str, Any], app: str) -> Delivery:
     """Send a request for a secret as it was recorded."""
-    answer = post(arena, SECRETS, body)
+    answer = post(context, SECRETS, body)
     members: Mapping[str, Any] = {}
     if answer.status == _GOOD:
         members = strict_json.loads(answer.body, len(answer.body))
     return Delivery(answer, app, base64url.decode(str(body["statement"])), body, members)
 
 
-def judged_by_service(arena: Arena, delivery: Delivery) -> Attempt:
+def judged_by_service(context: AttackContext, delivery: Delivery) -> Attempt:
     """Return the attempt of somebody who mustn't be handed a secret: an answer that holds one is what is served."""
-    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    sample = context.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
     told = "the service handed the secret out" if delivery.members.get("sealed") else ""
     return Attempt(sample, delivery.answer, leaked=told)
 
@@ -164,47 +164,49 @@ _GROUP: Final = 3
 _LEAST: Final = 8
 """Values of fewer signs are found anywhere by chance."""
 
-LENT_EVIDENCE: Final = "live:broker.lent"
-"""Evidence of PR-B06: that a deployment lends keys, and to nobody else."""
+INJECTED_EVIDENCE: Final = "live:broker.lent"
+"""Evidence of PR-B06: that a deployment injects keys, and to nobody else."""
 
 
-def lent_samples(arena: Arena) -> tuple[tuple[Sample, Lending], ...]:
-    """Return the samples that a third party answers, each with what is lent for it.
+def injected_samples(context: AttackContext) -> tuple[tuple[Sample, Injection], ...]:
+    """Return the samples that a third party answers, each with what is injected for it.
 
     :raises MissingError: when there is none.
     """
     found = tuple(
-        (each, each.lending)
-        for each in arena.samples
-        if each.lending is not None and each.mode is not Mode.OFF
+        (each, each.injection)
+        for each in context.samples
+        if each.injection is not None and each.mode is not Mode.OFF
     )
     if not found:
-        raise MissingError(Need.LENT_ROUTE)
+        raise MissingError(Need.INJECTED_ROUTE)
     return found
 
 
-def lent_sample(arena: Arena) -> tuple[Sample, Lending]:
-    """Return the first of them; raises as :func:`lent_samples` does."""
-    return lent_samples(arena)[0]
+def injected_sample(context: AttackContext) -> tuple[Sample, Injection]:
+    """Return the first of them; raises as :func:`injected_samples` does."""
+    return injected_samples(context)[0]
 
 
-def as_genuine(arena: Arena, sample: Sample, call: Call, held: Held | None = None) -> Call:
+def as_genuine(
+    context: AttackContext, sample: Sample, call: Call, held: Held | None = None
+) -> Call:
     """Return a call with the token and the proof of a genuine instance, the shared one where none is given.
 
     :raises MissingError: when there is none.
     """
-    credential = credential_of(held or arena.genuine(), arena.facts.audience)
-    return proved(arena, call, credential, sample.proof)
+    credential = credential_of(held or context.genuine(), context.facts.audience)
+    return proved(context, call, credential, sample.proof)
 
 
-def beyond(lending: Lending, path: str) -> str:
+def beyond(injection: Injection, path: str) -> str:
     """Return the target under which the gate asks the third party for a path."""
-    return lending.mount + path
+    return injection.mount + path
 
 
-def there(sample: Sample, lending: Lending) -> str:
+def there(sample: Sample, injection: Injection) -> str:
     """Return the path of a sample as the third party is asked for it."""
-    return sample.target.partition("?")[0].removeprefix(lending.mount)
+    return sample.target.partition("?")[0].removeprefix(injection.mount)
 
 
 def at(sample: Sample, path: str, *, query: bool = True) -> Call:
@@ -213,15 +215,15 @@ def at(sample: Sample, path: str, *, query: bool = True) -> Call:
     return replace(sample.call(), target=path + (mark + words if query else ""))
 
 
-def borrowed_value(arena: Arena, lending: Lending) -> str:
-    """Return the key that is lent now, to be looked for.
+def borrowed_value(context: AttackContext, injection: Injection) -> str:
+    """Return the key that is injected now, to be looked for.
 
     :raises MissingError: when it can't be borrowed.
     """
-    lent = arena.borrowed().lent(lending.rule.secret)
-    if lent is None or len(lent.value.text) < _LEAST:
-        raise MissingError(Need.KEYS, f"the gate lends nothing for {lending.rule.secret}")
-    return lent.value.text
+    injected = context.borrowed().injected(injection.rule.secret)
+    if injected is None or len(injected.value.text) < _LEAST:
+        raise MissingError(Need.KEYS, f"the gate injects nothing for {injection.rule.secret}")
+    return injected.value.text
 
 
 def percent_encoded(text: str) -> str:

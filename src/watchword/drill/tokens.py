@@ -1,4 +1,4 @@
-"""Make tokens that say whatever an attacker wants, bend genuine ones, and ask the API with them.
+"""Make tokens that say whatever an attacker wants, mutate genuine ones, and ask the API with them.
 
 Shares no code with what verifies.
 """
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from watchword.client.own_token import OwnToken
 from watchword.drill.enrolment import binding_value
-from watchword.drill.interface import Arena, Attempt, MissingError, Need, Run, Sample
+from watchword.drill.interface import AttackContext, Attempt, MissingError, Need, Run, Sample
 from watchword.drill.requests import Credential, credential_of, proved
 from watchword.drill.wire import MAX_ANSWER_BYTES, Call, Part
 from watchword.encoding import base64url, strict_json
@@ -48,40 +48,40 @@ class Attacker:
         return OwnToken(self.session_id, jwk, thumbprint(jwk))
 
 
-def new_attacker(arena: Arena) -> Attacker:
+def new_attacker(context: AttackContext) -> Attacker:
     """Return one that nobody has met."""
-    subject, session = (base64url.encode(arena.random(count)) for count in (32, 16))
-    return Attacker(subject, session, new_key(arena))
+    subject, session = (base64url.encode(context.random(count)) for count in (32, 16))
+    return Attacker(subject, session, new_key(context))
 
 
-def new_key(arena: Arena) -> SigningKey:
+def new_key(context: AttackContext) -> SigningKey:
     """Return a fresh key on P-256."""
-    return SigningKey.from_wide_secret(arena.random(_WIDE_SECRET_BYTES))
+    return SigningKey.from_wide_secret(context.random(_WIDE_SECRET_BYTES))
 
 
-def claims_of(arena: Arena, attacker: Attacker, **changes: Any) -> dict[str, Any]:
+def claims_of(context: AttackContext, attacker: Attacker, **changes: Any) -> dict[str, Any]:
     """Return the claims of a token that would be accepted, but for what is changed.
 
     :param changes: members by name; None takes one out.
     """
-    now = int(arena.now())
-    app = next(iter(arena.facts.audiences), "app")
+    now = int(context.now())
+    app = next(iter(context.facts.audiences), "app")
     claims: dict[str, Any] = {
-        "iss": arena.facts.issuer,
-        "aud": arena.facts.audience,
+        "iss": context.facts.issuer,
+        "aud": context.facts.audience,
         "sub": attacker.subject,
         "iat": now - _AGE,
-        "exp": now - _AGE + arena.facts.token_lifetime,
-        "jti": base64url.encode(arena.random(16)),
-        "env": arena.facts.environment.value,
+        "exp": now - _AGE + context.facts.token_lifetime,
+        "jti": base64url.encode(context.random(16)),
+        "env": context.facts.environment.value,
         "app": {"id": app, "ver": "999999"},
         "lvl": "hardware",
         "cnf": {"jwk": dict(jwk_from_public_key(attacker.key.public))},
         "sid": attacker.session_id,
     }
-    if arena.keys is not None:
-        claims["epo"] = arena.keys.gate_secret(arena.facts.audience).epoch
-    if (bnd := binding_value(arena)) is not None:
+    if context.keys is not None:
+        claims["epo"] = context.keys.gate_secret(context.facts.audience).epoch
+    if (bnd := binding_value(context)) is not None:
         claims["bnd"] = bnd
     claims.update(changes)
     return {name: value for name, value in claims.items() if value is not None}
@@ -102,20 +102,22 @@ def assembled(
     return f"{message}.{base64url.encode(signature)}"
 
 
-def minted(arena: Arena, attacker: Attacker, **changes: Any) -> Credential:
+def minted(context: AttackContext, attacker: Attacker, **changes: Any) -> Credential:
     """Return a credential that the deployment's own key signed, for claims that it never would.
 
-    :raises MissingError: where no keys are lent.
+    :raises MissingError: where no keys are borrowed.
     """
-    signer = arena.borrowed().token_signer()
-    claims = claims_of(arena, attacker, **changes)
+    signer = context.borrowed().token_signer()
+    claims = claims_of(context, attacker, **changes)
     token = assembled(header_of(signer.kid), claims, signer)
-    return Credential(token, attacker.own, attacker.sign, session_key_for(arena, attacker, claims))
+    return Credential(
+        token, attacker.own, attacker.sign, session_key_for(context, attacker, claims)
+    )
 
 
-def session_key_for(arena: Arena, attacker: Attacker, claims: Mapping[str, Any]) -> bytes:
+def session_key_for(context: AttackContext, attacker: Attacker, claims: Mapping[str, Any]) -> bytes:
     """Return the session key that the gate derives for such a token."""
-    secret = arena.borrowed().gate_secret(arena.facts.audience)
+    secret = context.borrowed().gate_secret(context.facts.audience)
     return derive_key(
         secret.secret,
         issuer=str(claims.get("iss", "")),
@@ -144,7 +146,7 @@ _MEMBERS: Final = frozenset({"kty", "crv", "x", "y"})
 _MAX_BYTES: Final = 4096
 
 
-def asked(arena: Arena, credential: Credential, sample: Sample | None = None) -> Attempt:
+def asked(context: AttackContext, credential: Credential, sample: Sample | None = None) -> Attempt:
     """Ask the API with a credential, everything else in the request being right.
 
     :param sample: the first that a credential of its kind can be asked for, where none is named.
@@ -152,23 +154,25 @@ def asked(arena: Arena, credential: Credential, sample: Sample | None = None) ->
     """
     if sample is None:
         proofs = (Proof.BEARER, Proof.DEVICE)
-        sample = arena.sample(
+        sample = context.sample(
             *(proofs if credential.session_key is None else (*proofs, Proof.SESSION))
         )
-    return Attempt(sample, arena.wire.send(proved(arena, sample.call(), credential, sample.proof)))
+    return Attempt(
+        sample, context.wire.send(proved(context, sample.call(), credential, sample.proof))
+    )
 
 
-def genuine_credential(arena: Arena) -> Credential:
+def genuine_credential(context: AttackContext) -> Credential:
     """Return what the genuine instance of the run proves its requests with.
 
     :raises MissingError: where there is none.
     """
-    return credential_of(arena.genuine(), arena.facts.audience)
+    return credential_of(context.genuine(), context.facts.audience)
 
 
-def bent(arena: Arena, token: str) -> Attempt:
+def mutated(context: AttackContext, token: str) -> Attempt:
     """Ask the API as the genuine instance, with another text in place of its token."""
-    return asked(arena, replace(genuine_credential(arena), token=token))
+    return asked(context, replace(genuine_credential(context), token=token))
 
 
 def parts_of(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
@@ -188,17 +192,17 @@ def with_claims(token: str, changes: Mapping[str, Any]) -> str:
     return f"{head}.{base64url.encode(strict_json.dumps(claims))}.{signature}"
 
 
-def claims_like_genuine(arena: Arena, attacker: Attacker) -> dict[str, Any]:
+def claims_like_genuine(context: AttackContext, attacker: Attacker) -> dict[str, Any]:
     """Return the claims of the genuine token, in the attacker's name and for his key.
 
-    What a token of this deployment looks like is read off one of them, so that no key has to be lent for it.
+    What a token of this deployment looks like is read off one of them, so that no key has to be borrowed for it.
     """
-    claims = parts_of(genuine_credential(arena).token)[1]
+    claims = parts_of(genuine_credential(context).token)[1]
     return {
         **claims,
         "sub": attacker.subject,
         "sid": attacker.session_id,
-        "jti": base64url.encode(arena.random(16)),
+        "jti": base64url.encode(context.random(16)),
         "cnf": {"jwk": dict(attacker.own.key)},
     }
 
@@ -209,34 +213,37 @@ def compact(header: bytes, claims: bytes, signer: Signer) -> str:
     return f"{message}.{base64url.encode(signer.sign(message.encode()))}"
 
 
-def minting(changes: Mapping[str, Any] | Callable[[Arena], Mapping[str, Any]]) -> Run:
+def minting(changes: Mapping[str, Any] | Callable[[AttackContext], Mapping[str, Any]]) -> Run:
     """Return a variant: a token of the deployment's own signature, right but for what is changed.
 
     :param changes: members by name, None for one to leave out.
     """
 
-    def run(arena: Arena) -> list[Attempt]:
-        written = changes(arena) if callable(changes) else changes
-        return [asked(arena, minted(arena, new_attacker(arena), **written))]
+    def run(context: AttackContext) -> list[Attempt]:
+        written = changes(context) if callable(changes) else changes
+        return [asked(context, minted(context, new_attacker(context), **written))]
 
     return run
 
 
-def minting_each(changes: Callable[[Arena], list[Mapping[str, Any]]]) -> Run:
+def minting_each(changes: Callable[[AttackContext], list[Mapping[str, Any]]]) -> Run:
     """Return a variant of several spellings of one thing, each in a token as in :func:`minting`."""
 
-    def run(arena: Arena) -> list[Attempt]:
-        return [asked(arena, minted(arena, new_attacker(arena), **each)) for each in changes(arena)]
+    def run(context: AttackContext) -> list[Attempt]:
+        return [
+            asked(context, minted(context, new_attacker(context), **each))
+            for each in changes(context)
+        ]
 
     return run
 
 
-def published_key(arena: Arena, kid: str) -> Mapping[str, str]:
+def published_key(context: AttackContext, kid: str) -> Mapping[str, str]:
     """Return a key of the service's tokens as anyone gets it.
 
     :raises MissingError: where the service publishes none of this name.
     """
-    answer = arena.wire.send(Call(Part.SERVICE, "GET", JWKS))
+    answer = context.wire.send(Call(Part.SERVICE, "GET", JWKS))
     try:
         keys = strict_json.loads(answer.body, MAX_ANSWER_BYTES).get("keys")
     except MalformedError:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Final
 
 from watchword.drill.enrolment import enrol_genuine, renew
-from watchword.drill.interface import Arena, Attempt, Held, MissingError, Need, Sample
-from watchword.drill.judging import is_of_the_api
+from watchword.drill.interface import AttackContext, Attempt, Held, MissingError, Need, Sample
+from watchword.drill.judgements import is_of_the_api
 from watchword.drill.requests import genuine_call
 from watchword.drill.wire import Answer, Call
 from watchword.vocabulary import Proof
@@ -40,12 +40,12 @@ def tallied(sample: Sample, answers: Sequence[Answer], counts: Counts = is_of_th
     return Attempt(sample, shown, served=(len(answers) - len(refused), len(answers)))
 
 
-def numbered_sample(arena: Arena) -> Sample:
+def numbered_sample(context: AttackContext) -> Sample:
     """Return a sample that reads the record of a number.
 
     :raises MissingError: when there is none.
     """
-    for sample in arena.guarded:
+    for sample in context.guarded:
         last = sample.target.partition("?")[0].rpartition("/")[2]
         if sample.method == "GET" and last.isdigit():
             return sample
@@ -70,7 +70,7 @@ def disguised(call: Call, number: int) -> Call:
 
 
 def past_the_limit(
-    arena: Arena,
+    context: AttackContext,
     sample: Sample,
     call: Callable[[Held, int], Call],
     counts: Callable[[Held], Counts],
@@ -85,24 +85,24 @@ def past_the_limit(
     :param counts: returns what tells whether an answer is the API's; it may send a request itself.
     :raises MissingError: where there is no limit, or none that so few requests exceed.
     """
-    if arena.facts.rate is None:
-        return _without_limit(arena, sample, call, counts)
-    requests, seconds = limit_of(arena)
+    if context.facts.rate is None:
+        return _without_limit(context, sample, call, counts)
+    requests, seconds = limit_of(context)
     total = min(MAX_REQUESTS, 2 * requests + _MARGIN)
-    held = enrol_genuine(arena)
+    held = enrol_genuine(context)
     reaches = counts(held)
-    began = arena.now()
+    began = context.now()
     half = min(total, requests) // 2
-    answers = [arena.wire.send(call(held, number)) for number in range(half)]
-    if allowed_in((requests, seconds), (arena.now() - began) * total / max(1, half)) >= total:
+    answers = [context.wire.send(call(held, number)) for number in range(half)]
+    if allowed_in((requests, seconds), (context.now() - began) * total / max(1, half)) >= total:
         raise MissingError(Need.RATE, TOO_SLOW)  # Known by now: the rest would take as long.
-    held = renew(arena, held).held or held
+    held = renew(context, held).held or held
     border = max(half, requests - TOGETHER)
-    answers += [arena.wire.send(call(held, number)) for number in range(half, border)]
+    answers += [context.wire.send(call(held, number)) for number in range(half, border)]
     for first in range(border, total, TOGETHER):
         numbers = range(first, min(first + TOGETHER, total))
-        answers += arena.wire.send_together([call(held, number) for number in numbers])
-    return excess(sample, answers, reaches, allowed_in((requests, seconds), arena.now() - began))
+        answers += context.wire.send_together([call(held, number) for number in numbers])
+    return excess(sample, answers, reaches, allowed_in((requests, seconds), context.now() - began))
 
 
 def allowed_in(rate: tuple[int, int], elapsed: float) -> int:
@@ -126,13 +126,13 @@ def excess(sample: Sample, answers: Sequence[Answer], counts: Counts, allowed: i
     return replace(attempt, served=(max(0, served - allowed), of - allowed))
 
 
-def each_of(arena: Arena, calls: Iterable[Call]) -> list[Answer]:
+def each_of(context: AttackContext, calls: Iterable[Call]) -> list[Answer]:
     """Send requests one after the other."""
-    return [arena.wire.send(each) for each in calls]
+    return [context.wire.send(each) for each in calls]
 
 
 def _without_limit(
-    arena: Arena,
+    context: AttackContext,
     sample: Sample,
     call: Callable[[Held, int], Call],
     counts: Callable[[Held], Counts],
@@ -141,47 +141,47 @@ def _without_limit(
 
     :raises MissingError: where one of the API's limits holds there, which has an attack of its own, or something else stops them.
     """
-    if _is_limited(arena, sample):
+    if _is_limited(context, sample):
         raise MissingError(
             Need.RATE, "one of its `limits` holds there: limit-with-instance tries it"
         )
-    held = enrol_genuine(arena)
+    held = enrol_genuine(context)
     reaches = counts(held)
     answers: list[Answer] = []
     for first in range(0, _UNLIMITED, TOGETHER):
         numbers = range(first, first + TOGETHER)
-        answers += arena.wire.send_together([call(held, number) for number in numbers])
+        answers += context.wire.send_together([call(held, number) for number in numbers])
     attempt = tallied(sample, answers, reaches)
     if attempt.served != (_UNLIMITED, _UNLIMITED):
         raise MissingError(Need.RATE, f"something else answers {attempt.answer.status} in between")
     return attempt
 
 
-def least_limited(arena: Arena) -> Sample:
+def least_limited(context: AttackContext) -> Sample:
     """Return a sample on which none of the API's limits holds, of an API without a rate; any where there is none."""
-    if arena.facts.rate is None:
-        for sample in arena.guarded:
-            if sample.lending is None and not _is_limited(arena, sample):
+    if context.facts.rate is None:
+        for sample in context.guarded:
+            if sample.injection is None and not _is_limited(context, sample):
                 return sample
-    return arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    return context.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
 
 
-def _is_limited(arena: Arena, sample: Sample) -> bool:
+def _is_limited(context: AttackContext, sample: Sample) -> bool:
     """Tell whether one of the API's limits holds on a sample, whatever the app's version is."""
     return any(
         each.enforced and not each.below and (not each.routes or sample.route in each.routes)
-        for each in arena.facts.limits
+        for each in context.facts.limits
     )
 
 
-def limit_of(arena: Arena) -> tuple[int, int]:
+def limit_of(context: AttackContext) -> tuple[int, int]:
     """Return how many requests one instance may send in how many seconds.
 
     :raises MissingError: where there is no limit, or none that so few requests exceed.
     """
-    if arena.facts.rate is None:
+    if context.facts.rate is None:
         raise MissingError(Need.RATE)
-    requests, seconds = arena.facts.rate
+    requests, seconds = context.facts.rate
     if requests + requests // 20 + _MARGIN > MAX_REQUESTS:
         raise MissingError(Need.RATE, f"one that {MAX_REQUESTS} requests exceed, got {requests}")
     return requests, seconds
@@ -191,36 +191,36 @@ _UNANSWERED: Final = frozenset({0, 429, 500, 502, 503, 504})
 _EITHERS: Final = frozenset({401, 403})
 
 
-def login_sample(arena: Arena) -> Sample:
+def login_sample(context: AttackContext) -> Sample:
     """Return the sample that signs in.
 
     :raises MissingError: when there is none.
     """
-    for sample in arena.samples:
+    for sample in context.samples:
         if sample.login:
             return sample
     raise MissingError(Need.LOGIN)
 
 
-def made_up_name(arena: Arena) -> str:
+def made_up_name(context: AttackContext) -> str:
     """Return a user's name that is nobody's: no account of a real person is locked by a drill."""
-    return f"drill-{arena.random(8).hex()}"
+    return f"drill-{context.random(8).hex()}"
 
 
-def guess(arena: Arena, sample: Sample, name: str) -> Sample:
+def guess(context: AttackContext, sample: Sample, name: str) -> Sample:
     """Return the sign-in with this name and a password that is wrong."""
     body = sample.body.replace(b"{name}", name.encode())
-    return replace(sample, body=body.replace(b"{password}", arena.random(8).hex().encode()))
+    return replace(sample, body=body.replace(b"{password}", context.random(8).hex().encode()))
 
 
-def wrong_password(arena: Arena, held: Held) -> Answer:
+def wrong_password(context: AttackContext, held: Held) -> Answer:
     """Return what the genuine app is answered to a wrong password.
 
     :raises MissingError: where not even that reaches the API.
     """
-    sample = login_sample(arena)
-    wrong = guess(arena, sample, made_up_name(arena))
-    answer = arena.wire.send(genuine_call(arena, wrong, held))
+    sample = login_sample(context)
+    wrong = guess(context, sample, made_up_name(context))
+    answer = context.wire.send(genuine_call(context, wrong, held))
     if not reached(None)(answer):
         raise MissingError(Need.LOGIN, "the genuine app's sign-in isn't answered by the API")
     return answer
@@ -245,9 +245,9 @@ def reached(genuine: Answer | None) -> Counts:
     return counts
 
 
-def reached_from(arena: Arena) -> Callable[[Held], Counts]:
+def reached_from(context: AttackContext) -> Callable[[Held], Counts]:
     """Return :func:`reached` by the answer to an instance, which is asked once."""
-    return lambda held: reached(wrong_password(arena, held))
+    return lambda held: reached(wrong_password(context, held))
 
 
 def _kind(answer: Answer) -> tuple[int, str]:
@@ -260,7 +260,7 @@ _TOO_SLOW: Final = "a window ended while it was being used up"
 
 
 def past_a_quota(
-    arena: Arena,
+    context: AttackContext,
     sample: Sample,
     call: Callable[[Held], Call],
     most: int,
@@ -279,32 +279,36 @@ def past_a_quota(
     total = most + _BEYOND
     if total > MAX_REQUESTS:
         raise MissingError(need, f"one of at most {MAX_REQUESTS - _BEYOND}, got {most}")
-    held = enrol_genuine(arena)
-    began = arena.now()
+    held = enrol_genuine(context)
+    began = context.now()
     half, border = most // 2, max(most // 2, most - TOGETHER // 2)
-    answers = [arena.wire.send(call(held)) for _ in range(half)]
-    held = renew(arena, held).held or held
-    answers += [arena.wire.send(call(held)) for _ in range(half, border)]
+    answers = [context.wire.send(call(held)) for _ in range(half)]
+    held = renew(context, held).held or held
+    answers += [context.wire.send(call(held)) for _ in range(half, border)]
     while len(answers) < total:
         count = min(TOGETHER, total - len(answers))
-        answers += arena.wire.send_together([call(held) for _ in range(count)])
-    windows = math.floor(arena.now() / seconds) - math.floor(began / seconds) + 1
+        answers += context.wire.send_together([call(held) for _ in range(count)])
+    windows = math.floor(context.now() / seconds) - math.floor(began / seconds) + 1
     if most * windows >= total:
         raise MissingError(need, _TOO_SLOW)
     return excess(sample, answers, is_of_the_api, most * windows)
 
 
 def past_a_rate(
-    arena: Arena, sample: Sample, call: Callable[[Held], Call], requests: int, seconds: int
+    context: AttackContext,
+    sample: Sample,
+    call: Callable[[Held], Call],
+    requests: int,
+    seconds: int,
 ) -> Attempt:
     """Send more requests of a new genuine instance than flow through a rate; see :func:`past_a_quota`."""
     total = 2 * requests + _BEYOND
     if total > MAX_REQUESTS:
         raise MissingError(Need.LIMIT, f"one of at most {(MAX_REQUESTS - _BEYOND) // 2}")
-    held = enrol_genuine(arena)
-    began = arena.now()
-    answers = [arena.wire.send(call(held)) for _ in range(total)]
-    allowed = allowed_in((requests, seconds), arena.now() - began)
+    held = enrol_genuine(context)
+    began = context.now()
+    answers = [context.wire.send(call(held)) for _ in range(total)]
+    allowed = allowed_in((requests, seconds), context.now() - began)
     if allowed >= total:
         raise MissingError(Need.LIMIT, "requests went out too slowly to go past it")
     return excess(sample, answers, is_of_the_api, allowed)

@@ -24,7 +24,7 @@ def require_authz(policy: GatePolicy, options: EngineOptions, engine: str, style
     :param engine: its name, for people.
     :param style: in which it asks.
 
-    :raises UnsupportedError: without one, for routes that lend a key, and for paths that can't be written.
+    :raises UnsupportedError: without one, for routes that inject a key, and for paths that can't be written.
     """
     if options.authz is None:
         raise UnsupportedError(

@@ -236,7 +236,7 @@ def _indented(lines: list[str], blanks: int) -> str:
 _ELSEWHERE: Final = (
     "use --engine nginx-authz, which asks /authz about every request, the proxy or the middleware"
 )
-_LENDING: Final = "use the built-in proxy or Envoy, which lend keys"
+_INJECTION: Final = "use the built-in proxy or Envoy, which inject keys"
 _PATH: Final = re.compile(r"/[A-Za-z0-9._/-]{1,255}")
 _HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,255}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -250,7 +250,7 @@ def require_supported(bundle: GateBundle, options: EngineOptions) -> None:
     policy = bundle.policy
     for route in policy.routes:
         if route.secret is not None:
-            raise UnsupportedError(route.name, "secret", "the script lends no keys", _LENDING)
+            raise UnsupportedError(route.name, "secret", "the script injects no keys", _INJECTION)
     for setting, why in _of_api(bundle, options):
         raise UnsupportedError(policy.api, setting, why, _ELSEWHERE)
     for route in policy.routes:
@@ -264,7 +264,7 @@ def _of_api(bundle: GateBundle, options: EngineOptions) -> Iterator[tuple[str, s
     if policy.limits:
         yield "limits", "the script counts the API's rate alone"
     if policy.edges:
-        yield "secrets at the edge", "the script lends no keys"
+        yield "secrets at the edge", "the script injects no keys"
     if options.signed_verdict:
         yield "signed_verdict", "nginx has no key to sign verdicts with"
     if bundle.canaries is not None:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from watchword.attestation.interface import AppRegistration
+from watchword.broker.envelope import SecretContext, seal_secret
 from watchword.broker.interface import DeliveryRule, SecretVersion
-from watchword.broker.sealing import SecretContext, seal_secret
 from watchword.encoding import base64url
 from watchword.enrolment.evidence import OperatorCodeVerifier
 from watchword.enrolment.interface import (
@@ -24,7 +24,12 @@ from watchword.enrolment.interface import (
     RenewalRequest,
     Statement,
 )
-from watchword.enrolment.statement import ChallengeEpochs, Reception, require_alive, require_same
+from watchword.enrolment.statement import (
+    ChallengeEpochs,
+    StatementValidator,
+    require_alive,
+    require_same,
+)
 from watchword.ports import AuditEntry, ChallengeUse, Entropy, Instance, InstanceStore
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.vocabulary import Level, Purpose
@@ -137,7 +142,7 @@ class DeliveryStore(InstanceStore, LeaseStore, OperatorCodeStore, Protocol):
 class Delivered:
     """Hold the answer to one delivery.
 
-    :param sealed: the secret's value, sealed to the instance (:mod:`watchword.broker.sealing`).
+    :param sealed: the secret's value, sealed to the instance (:mod:`watchword.broker.envelope`).
     :param expires_in: whole seconds that are left of the lease, at least 1.
     """
 
@@ -169,7 +174,7 @@ class SecretDelivery:
         self._policy = policy
         self._rules = rules
         self._verifier = OperatorCodeVerifier(verifier, store)
-        self._reception = Reception(policy, self._verifier, challenge_key, epochs)
+        self._validator = StatementValidator(policy, self._verifier, challenge_key, epochs)
         self._store = store
         self._secrets = secrets
         self._entropy = entropy
@@ -191,7 +196,7 @@ class SecretDelivery:
             isn't handed out, and that isn't handed to this app or level are one public class.
         :raises UnavailableError: when the store or the secrets can't answer; nothing was handed out.
         """
-        statement, app, use = self._reception.receive(
+        statement, app, use = self._validator.validate(
             request.statement, request.evidence, Purpose.SECRET, now
         )
         rule = self._rule(statement, app)

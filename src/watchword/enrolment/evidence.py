@@ -623,7 +623,7 @@ class _Known:
     circumstances: Circumstances
 
 
-class RegisteredFormats:
+class FormatEvidenceVerifier:
     """Implement :class:`watchword.enrolment.interface.EvidenceVerifier`."""
 
     def __init__(

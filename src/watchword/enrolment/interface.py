@@ -238,7 +238,7 @@ class IssuedToken:
     """Hold one token for one audience; ``lifetime`` is in seconds from its issue.
 
     :param sealed_key: the session key, sealed to the instance's seal key
-        (:mod:`watchword.tokens.sealing`); nobody else can read it.
+        (:mod:`watchword.tokens.envelope`); nobody else can read it.
     """
 
     audience: str
@@ -332,12 +332,12 @@ class CountedInstances:
     Other evidence of the same device, or under the same certificate, can enrol while this one is judged: the store counts again in
     the transaction that enrols.
 
-    :param judge_again: returns what the evidence is worth after so many instances; raises
+    :param reappraise: returns what the evidence is worth after so many instances; raises
         :class:`RefusedError` where that is nothing, which is recorded.
     """
 
     limit: CountLimit
-    judge_again: Callable[[EnrolledCounts], AppraisedEvidence]
+    reappraise: Callable[[EnrolledCounts], AppraisedEvidence]
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from watchword.enrolment.interface import (
 )
 from watchword.enrolment.statement import (
     ChallengeEpochs,
-    Reception,
+    StatementValidator,
     require_alive,
     require_app,
     require_same,
@@ -52,11 +52,11 @@ from watchword.ports import (
     StoredReceipt,
 )
 from watchword.reasons import Reason, Refusal, RefusedError
+from watchword.tokens.envelope import seal
 from watchword.tokens.interface import TokenClaims
 from watchword.tokens.jose import thumbprint
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.tokens.proofs.session import derive_key
-from watchword.tokens.sealing import seal
 from watchword.tokens.service import issue
 from watchword.vocabulary import Environment, Level, Purpose
 
@@ -147,7 +147,7 @@ class Enrolment:
         """
         self._policy = policy
         self._verifier = verifier if codes is None else OperatorCodeVerifier(verifier, codes)
-        self._reception = Reception(policy, self._verifier, keys.challenge, epochs)
+        self._validator = StatementValidator(policy, self._verifier, keys.challenge, epochs)
         self._codes = codes
         self._store = store
         self._keys = keys
@@ -164,7 +164,7 @@ class Enrolment:
         :raises RefusedError: ``statement.app_unknown``.
         """
         require_app(self._policy, app)
-        made = self._reception.challenges.make(app, purpose, now, self._entropy)
+        made = self._validator.challenges.make(app, purpose, now, self._entropy)
         return made, CHALLENGE_SECONDS
 
     async def enrol(self, request: EnrolmentRequest, now: datetime) -> Enrolled:
@@ -184,7 +184,7 @@ class Enrolment:
         :raises UnavailableError: where there is no room, or when the store or the signer can't answer; nothing was
             stored.
         """
-        statement, app, use = self._reception.receive(
+        statement, app, use = self._validator.validate(
             request.statement, request.evidence, Purpose.ENROL, now
         )
         # Before the evidence, which costs a hundred times more than the rest.
@@ -193,7 +193,7 @@ class Enrolment:
             done = await self._store_enrolled(statement, app, use, appraised, now)
             while isinstance(done, EnrolledCounts):
                 assert appraised.counted is not None  # Nothing else makes the store count.
-                appraised = appraised.counted.judge_again(done)
+                appraised = appraised.counted.reappraise(done)
                 done = await self._store_enrolled(statement, app, use, appraised, now)
             return done
 
@@ -249,7 +249,7 @@ class Enrolment:
         :raises RefusedError: with the reason of the first step that failed.
         :raises UnavailableError: when the store or the signer can't answer; nothing was stored.
         """
-        statement, app, use = self._reception.receive(
+        statement, app, use = self._validator.validate(
             request.statement, request.evidence, Purpose.RENEW, now
         )
         instance = await self._store.find(request.instance_id)

@@ -377,7 +377,7 @@ def require_app(policy: EnrolmentPolicy, name: str) -> AppRegistration:
     return app
 
 
-class Reception:
+class StatementValidator:
     """Carry out the first steps of every call that brings a statement."""
 
     def __init__(
@@ -397,9 +397,9 @@ class Reception:
 
     def __repr__(self) -> str:
         """Show nothing: a key in a log is a key lost."""
-        return "Reception(...)"
+        return "StatementValidator(...)"
 
-    def receive(
+    def validate(
         self, statement_bytes: bytes, evidence: Mapping[str, Any], purpose: Purpose, now: datetime
     ) -> Received:
         """Return a statement that was made for this issuer, a known app and this purpose, with a fresh challenge of ours.

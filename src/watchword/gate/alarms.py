@@ -11,8 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
-from watchword.broker.canaries import spot
-from watchword.broker.interface import CanaryWatch
+from watchword.broker.honeytokens import spot
+from watchword.broker.interface import HoneytokenWatch
 from watchword.gate.interface import Decision, GateState, RequestFacts
 
 MAX_TEXT: Final = 256
@@ -27,7 +27,7 @@ _KEY_INSIDE: Final = b"(a canary key)"
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-class CanaryAlarm(NamedTuple):
+class HoneytokenAlarm(NamedTuple):
     """Hold the traits of one request that carried a canary key.
 
     :param at: seconds since 1970.
@@ -70,7 +70,7 @@ class Sighting(NamedTuple):
     address: str
 
 
-class CanaryAlarms(Protocol):
+class HoneytokenAlarms(Protocol):
     """Hear of each use of a canary key."""
 
     def raised(self, sighting: Sighting) -> None:
@@ -80,7 +80,7 @@ class CanaryAlarms(Protocol):
         """
 
 
-def alarm_of(sighting: Sighting) -> CanaryAlarm | None:
+def alarm_of(sighting: Sighting) -> HoneytokenAlarm | None:
     """Return what is told of a request that carried a canary key, None for one that carried none.
 
     :raises UnavailableError: while the state knows nothing; no canary is found then either.
@@ -90,7 +90,7 @@ def alarm_of(sighting: Sighting) -> CanaryAlarm | None:
         return None
     hidden = partial(_without_keys, state.canaries)
     claims = decision.claims
-    return CanaryAlarm(
+    return HoneytokenAlarm(
         at=at,
         canary=decision.canary,
         api=state.policy.api,
@@ -115,7 +115,7 @@ def printable(text: bytes, most: int = MAX_TEXT) -> str:
     return _CONTROLS.sub("", text.decode("latin-1"))[:most]
 
 
-def _without_keys(watch: CanaryWatch | None, text: bytes) -> bytes:
+def _without_keys(watch: HoneytokenWatch | None, text: bytes) -> bytes:
     """Return a trait, or a mark in its place where a canary key stands in it too: keys are shown to nobody."""
     if watch is None:
         return text

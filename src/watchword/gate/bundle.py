@@ -11,16 +11,16 @@ from typing import Any, Final, NoReturn
 
 from watchword.broker.interface import (
     Allowance,
-    CanaryWatch,
     EdgeRule,
-    LentValue,
+    HoneytokenWatch,
+    InjectedValue,
     Place,
     PlaceKind,
     check_value,
 )
 from watchword.encoding import base64url, strict_json
 from watchword.gate.decisions import CompiledPolicy
-from watchword.gate.interface import Canary, GatePolicy, Limit, LimitKind, Rate, Route
+from watchword.gate.interface import GatePolicy, Limit, LimitKind, Rate, Rollout, Route
 from watchword.gate.references import KEY_BYTES
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError, WatchwordError
@@ -208,20 +208,20 @@ def _allowance(value: Any) -> Allowance:
     )
 
 
-def _lent(value: Any) -> Mapping[str, LentValue]:
+def _injected(value: Any) -> Mapping[str, InjectedValue]:
     if not isinstance(value, dict):
-        refuse("expected lent values by secret")
+        refuse("expected injected values by secret")
     found = {}
     for name, each in value.items():
-        members = an_object(each, {"version", "value"}, "each lent value")
+        members = an_object(each, {"version", "value"}, "each injected value")
         text = a_text(members["value"], "value")
-        found[name] = LentValue(
+        found[name] = InjectedValue(
             a_number(members["version"], "version", 1), check_value(text, one_line=True)
         )
     return found
 
 
-def _canaries_to_json(watch: CanaryWatch | None) -> dict[str, Any] | None:
+def _honeytokens_to_json(watch: HoneytokenWatch | None) -> dict[str, Any] | None:
     if watch is None:
         return None
     return {
@@ -232,13 +232,13 @@ def _canaries_to_json(watch: CanaryWatch | None) -> dict[str, Any] | None:
     }
 
 
-def _canaries(value: Any) -> CanaryWatch | None:
+def _canaries(value: Any) -> HoneytokenWatch | None:
     if value is None:
         return None
     members = an_object(value, _CANARIES, "canaries")
     if not isinstance(members["digests"], dict):
         refuse("expected digests with names")
-    return CanaryWatch(
+    return HoneytokenWatch(
         some_bytes(members["key"], _DIGEST_BYTES, "key"),
         {
             some_bytes(each, _DIGEST_BYTES, "digest"): a_text(name, "name")
@@ -376,12 +376,12 @@ def _route(value: Any) -> Route:
     )
 
 
-def _canary(value: Any) -> Canary:
+def _canary(value: Any) -> Rollout:
     members = an_object(value, {"share", "from_versions", "budget"}, "canary")
     share, budget = a_number(members["share"], "share", 1), members["budget"]
     if type(budget) not in {int, float} or not 0 < budget <= 100 or share > 100:
         refuse("expected share and budget as percents")
-    return Canary(share, _versions(members["from_versions"], "lowest versions"), float(budget))
+    return Rollout(share, _versions(members["from_versions"], "lowest versions"), float(budget))
 
 
 def _versions(value: Any, what: str) -> Mapping[str, str]:
@@ -485,7 +485,7 @@ class GateBundle:
     :param revoked: the audience's names of revoked instances whose tokens may still live.
     :param reference_key: 32 secret bytes under which references of refusals are sealed.
     :param verdict_key: signs verdicts for the API.
-    :param lent: by secret, what is added to calls at the edge now.
+    :param injected: by secret, what is added to calls at the edge now.
     :param canaries: by what canary keys are recognised, None where none is planted.
     """
 
@@ -497,8 +497,8 @@ class GateBundle:
     revoked: frozenset[str]
     reference_key: bytes
     verdict_key: SigningKey
-    lent: Mapping[str, LentValue] = field(default_factory=dict)
-    canaries: CanaryWatch | None = None
+    injected: Mapping[str, InjectedValue] = field(default_factory=dict)
+    canaries: HoneytokenWatch | None = None
 
     def __repr__(self) -> str:
         """Show how much is held, and no key."""
@@ -539,9 +539,9 @@ def to_jws(bundle: GateBundle, signer: Signer) -> bytes:
         "verdict_key": base64url.encode(bundle.verdict_key.scalar),
         "lent": {
             name: {"version": each.version, "value": each.value.text}
-            for name, each in bundle.lent.items()
+            for name, each in bundle.injected.items()
         },
-        "canaries": _canaries_to_json(bundle.canaries),
+        "canaries": _honeytokens_to_json(bundle.canaries),
     }
     payload = strict_json.dumps(members)
     if len(payload) > MAX_PAYLOAD_BYTES:
@@ -584,7 +584,7 @@ def from_jws(data: bytes, key: VerificationKey) -> GateBundle:
             _revoked(members["revoked"]),
             some_bytes(members["reference_key"], KEY_BYTES, "reference_key"),
             SigningKey.from_scalar(base64url.decode(a_text(members["verdict_key"], "verdict_key"))),
-            _lent(members["lent"]),
+            _injected(members["lent"]),
             _canaries(members["canaries"]),
         )
         # What can't be decided by is refused here, where the last good one is kept.

@@ -38,7 +38,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from watchword.broker.interface import CanaryWatch
+from watchword.broker.interface import HoneytokenWatch
 from watchword.gate.hygiene import (
     MAX_PATH_BYTES,
     CompiledRoute,
@@ -46,17 +46,17 @@ from watchword.gate.hygiene import (
     find_row,
     read_path,
 )
+from watchword.gate.injection import InjectionRoute, compile_injections
 from watchword.gate.interface import (
     RESULT_HEADERS,
-    Canary,
     Decision,
     GatePolicy,
-    Lending,
+    Injection,
     RequestFacts,
+    Rollout,
     Route,
     is_at_least,
 )
-from watchword.gate.lending import LendingRoute, compile_lendings
 from watchword.gate.limits import Limits, Overrun, QuotaKeeper
 from watchword.gate.spellings import Rivals, fold_path, judge_spelling, rivals_of
 from watchword.reasons import Reason, Refusal
@@ -81,7 +81,7 @@ _APPRAISAL: Final = "policy."
 
 
 @dataclass(frozen=True, slots=True)
-class Narrowing:
+class RolloutState:
     """Hold what must outlive a restart: how far a canary was narrowed, under which settings.
 
     :param canary: as it was written then; under other settings the narrowing is void, since an operator
@@ -90,13 +90,13 @@ class Narrowing:
     :param tripped_at: seconds since 1970.
     """
 
-    canary: Canary
+    canary: Rollout
     share: float
     tripped_at: float
 
 
 @dataclass(frozen=True, slots=True)
-class CanaryState:
+class RolloutStatus:
     """Hold what an operator sees of one route.
 
     :param share: percent of the instances for which it enforces now.
@@ -150,18 +150,18 @@ class _Distinct:
         return len(held) * (mask + 1)
 
 
-class RouteCanary:
+class RouteRollout:
     """Decide for one route who is in, and keep its error budget.
 
     Of a route in mode ``enforce`` everybody is in, and it only ever raises the alarm.
     """
 
-    def __init__(self, api: str, route: Route, earlier: Narrowing | None = None) -> None:
+    def __init__(self, api: str, route: Route, earlier: RolloutState | None = None) -> None:
         """Start where an earlier process stopped, if the settings are still the same.
 
-        :param earlier: what :attr:`narrowing` gave before a restart, which so widens nothing.
+        :param earlier: what :attr:`rollout_state` gave before a restart, which so widens nothing.
         """
-        written = Canary(share=100) if route.canary is None else route.canary
+        written = Rollout(share=100) if route.canary is None else route.canary
         self._written = written
         self._narrows = route.mode is Mode.CANARY
         self._share = float(written.share) if self._narrows else 100.0
@@ -181,11 +181,11 @@ class RouteCanary:
         self._place_of = place_of
 
     @property
-    def narrowing(self) -> Narrowing | None:
+    def rollout_state(self) -> RolloutState | None:
         """Return what a restart must not forget; None while nothing was narrowed."""
         if not self._narrows or self._tripped_at is None:
             return None
-        return Narrowing(self._written, self._share, self._tripped_at)
+        return RolloutState(self._written, self._share, self._tripped_at)
 
     def includes(self, claims: TokenClaims) -> bool:
         """Tell whether the route is enforced for the instance behind a verified token."""
@@ -226,10 +226,10 @@ class RouteCanary:
         self._trip(now)
         return True
 
-    def state(self, now: float) -> CanaryState:
+    def state(self, now: float) -> RolloutStatus:
         """Return what an operator sees."""
         at = self._tripped_at
-        return CanaryState(
+        return RolloutStatus(
             share=self._share,
             seen=self._seen.count,
             refused=self._refused.count,
@@ -260,15 +260,15 @@ class RouteCanary:
 
 
 def canaries(
-    api: str, routes: Sequence[Route], earlier: Mapping[str, Narrowing] | None = None
-) -> dict[str, RouteCanary]:
+    api: str, routes: Sequence[Route], earlier: Mapping[str, RolloutState] | None = None
+) -> dict[str, RouteRollout]:
     """Return the canary of each route in mode ``canary`` or ``enforce``, by the route's name.
 
     :param earlier: by route, what was narrowed before.
     """
     known = earlier or {}
     return {
-        route.name: RouteCanary(api, route, known.get(route.name))
+        route.name: RouteRollout(api, route, known.get(route.name))
         for route in routes
         if route.mode in (Mode.CANARY, Mode.ENFORCE)
     }
@@ -296,7 +296,7 @@ class Target:
     :param bearer: whether the token alone is enough; ``session`` whether an HMAC is asked for.
     :param enforced: whether a refusal refuses; None where that depends on the instance.
     :param watch: counts whom the route turns away, None in ``monitor``.
-    :param lending: where the request goes with a key added, None where it goes to the API.
+    :param injection: where the request goes with a key added, None where it goes to the API.
     :param reported: what is wrong with the path, and refuses nobody: none of its rows is the strictest, and all watch.
     """
 
@@ -306,10 +306,10 @@ class Target:
     bearer: bool
     session: bool
     enforced: bool | None
-    watch: RouteCanary | None
+    watch: RouteRollout | None
     method: bytes
     decoded_path: str
-    lending: Lending | None = None
+    injection: Injection | None = None
     reported: tuple[Refusal, ...] = ()
 
     def enforces(self, claims: TokenClaims | None) -> bool:
@@ -333,9 +333,9 @@ class CompiledPolicy:
         generation: int,
         policy: GatePolicy,
         earlier: "CompiledPolicy | None" = None,
-        narrowed: Mapping[str, Narrowing] | None = None,
+        narrowed: Mapping[str, RolloutState] | None = None,
         *,
-        watch: CanaryWatch | None = None,
+        watch: HoneytokenWatch | None = None,
         keeper: QuotaKeeper | None = None,
     ) -> None:
         """Take the table apart.
@@ -355,7 +355,7 @@ class CompiledPolicy:
         self.allow_http = policy.expectation.environment is Environment.LAB
         table = compile_routes(policy.routes)
         rivals = rivals_of(table, policy)
-        lendings = compile_lendings(policy)
+        injections = compile_injections(policy)
         for route in policy.routes:
             for minimum in route.minimum_versions.values():
                 is_at_least(None, minimum)
@@ -370,12 +370,12 @@ class CompiledPolicy:
             judged = _judge(table, rivals, policy, method, raw_path)
             if isinstance(judged, Refusal):
                 return judged
-            return _resolve(self.canaries, lendings, method, raw_path, *judged)
+            return _resolve(self.canaries, injections, method, raw_path, *judged)
 
         self.resolve = resolve
 
     def renewed(
-        self, generation: int, policy: GatePolicy, watch: CanaryWatch | None
+        self, generation: int, policy: GatePolicy, watch: HoneytokenWatch | None
     ) -> "CompiledPolicy":
         """Return the policy of another generation; most bring new keys and the same table.
 
@@ -392,13 +392,13 @@ class CompiledPolicy:
 def _canaries(
     policy: GatePolicy,
     earlier: CompiledPolicy | None,
-    narrowed: Mapping[str, Narrowing] | None,
-) -> dict[str, RouteCanary]:
+    narrowed: Mapping[str, RolloutState] | None,
+) -> dict[str, RouteRollout]:
     """Return the canaries of a table; those of routes that stayed what they were go on counting."""
     if earlier is None:
         return canaries(policy.api, policy.routes, narrowed)
     kept = earlier.canaries
-    known = {name: each.narrowing for name, each in kept.items()}
+    known = {name: each.rollout_state for name, each in kept.items()}
     fresh = canaries(
         policy.api, policy.routes, {name: each for name, each in known.items() if each is not None}
     )
@@ -438,8 +438,8 @@ def _judge(
 
 
 def _resolve(
-    watches: Mapping[str, RouteCanary],
-    lendings: Mapping[str, LendingRoute],
+    watches: Mapping[str, RouteRollout],
+    injections: Mapping[str, InjectionRoute],
     method: str,
     raw_path: bytes,
     route: Route,
@@ -447,13 +447,13 @@ def _resolve(
     reported: tuple[Refusal, ...],
 ) -> Target | Refusal:
     """Return what follows from the route that judges, and from the path."""
-    lending: Lending | None = None
-    if route.name in lendings:
+    injection: Injection | None = None
+    if route.name in injections:
         # Whatever the mode: another path at the third party is another thing that the key opens.
-        found = lendings[route.name].resolve(method, raw_path)
+        found = injections[route.name].resolve(method, raw_path)
         if isinstance(found, Refusal):
             return found
-        lending = found
+        injection = found
     slash = "/" if segments and raw_path.endswith(b"/") else ""
     return Target(
         route=route,
@@ -465,7 +465,7 @@ def _resolve(
         watch=watches.get(route.name),
         method=method.encode("ascii"),
         decoded_path="/" + "/".join(segments) + slash,
-        lending=lending,
+        injection=injection,
         reported=reported,
     )
 
@@ -532,11 +532,11 @@ def run_over(decision: Decision, overrun: Overrun, *, enforced: bool) -> Decisio
         headers=[] if refuses else decision.headers,
         enforced=refuses,
         retry_after=overrun.retry_after,
-        lending=None if refuses else decision.lending,
+        injection=None if refuses else decision.injection,
     )
 
 
-def with_canary(decision: Decision, target: Target, canary: str) -> Decision:
+def with_honeytoken(decision: Decision, target: Target, canary: str) -> Decision:
     """Return the decision on a request that carries a canary key, after all else was decided.
 
     What is refused already stays the refusal that it is, word for word: a thief is told no more than anybody.

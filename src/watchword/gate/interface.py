@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from watchword.broker.interface import CanaryWatch, EdgeRule, LentValue
+from watchword.broker.interface import EdgeRule, HoneytokenWatch, InjectedValue
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Refusal
 from watchword.tokens.interface import TokenClaims, TokenExpectation
@@ -55,7 +55,7 @@ class RequestFacts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
+class Rollout:
     """Hold for whom a route in mode ``canary`` enforces.
 
     :param share: percent of the instances, 1 to 100, always the same ones.
@@ -132,7 +132,7 @@ class Route:
     dpop: bool = False
     max_body: int = DEFAULT_MAX_BODY
     minimum_versions: Mapping[str, str] = field(default_factory=dict)
-    canary: Canary | None = None
+    canary: Rollout | None = None
     secret: str | None = None
 
 
@@ -169,7 +169,7 @@ class Pending(NamedTuple):
     session: bool
 
 
-class Lending(NamedTuple):
+class Injection(NamedTuple):
     """Hold where a request goes to which a key is added: to ``rule``'s origin, and not to the API.
 
     :param path: the raw path there, without the query.
@@ -198,7 +198,7 @@ class Decision(NamedTuple):
     :param bodiless: whether a proof was verified that covers no body: no byte of one may reach the API.
     :param retry_after: seconds after which the instance may try again, where its rate is spent.
     :param nonce: value of ``Watchword-Nonce`` that the answer must carry, whoever gives it.
-    :param lending: set where the request goes to a third party, with a key: never to the API.
+    :param injection: set where the request goes to a third party, with a key: never to the API.
     :param canary: the name of the canary key that the request carried, whatever else was found; None for none.
     """
 
@@ -213,7 +213,7 @@ class Decision(NamedTuple):
     bodiless: bool = False
     retry_after: int | None = None
     nonce: bytes | None = None
-    lending: Lending | None = None
+    injection: Injection | None = None
     canary: str | None = None
 
 
@@ -261,11 +261,11 @@ class GateState(Protocol):
     def secret(self, epoch: int) -> GateSecret | None:
         """Return the audience's gate secret of an epoch, None if the gate doesn't hold it."""
 
-    def lent(self, secret: str) -> LentValue | None:
-        """Return what is added for a secret now, None while there is nothing to lend."""
+    def injected(self, secret: str) -> InjectedValue | None:
+        """Return what is added for a secret now, None while there is nothing to inject."""
 
     @property
-    def canaries(self) -> CanaryWatch | None:
+    def canaries(self) -> HoneytokenWatch | None:
         """Return by what canary keys are recognised, None where none is planted."""
 
     @property
@@ -285,7 +285,7 @@ class GatePolicy:
     :param binding_header: lower-case name of the header whose SHA-256 (base64url) ``bnd`` of the token
         must be; None where tokens aren't bound to one.
     :param limits: beside ``rate``; a request must fit within each.
-    :param edges: by name of the secret, to what it is lent.
+    :param edges: by name of the secret, into which calls it is injected.
     :param case_sensitive: whether the API tells paths apart by case and by Unicode forms alone; where it may not, the
         strictest row judges of those that a path belongs to by any spelling.
     """

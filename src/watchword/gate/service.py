@@ -14,16 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from watchword.broker.canaries import spot
+from watchword.broker.honeytokens import spot
 from watchword.encoding import base64url
 from watchword.gate import hygiene, references
-from watchword.gate.alarms import CanaryAlarms
+from watchword.gate.alarms import HoneytokenAlarms
 from watchword.gate.decisions import (
     MAX_QUERY_BYTES,
     ROUTED_ELSEWHERE,
-    CanaryState,
     CompiledPolicy,
-    Narrowing,
+    RolloutState,
+    RolloutStatus,
     Target,
     check_standing,
     fail,
@@ -32,7 +32,7 @@ from watchword.gate.decisions import (
     refuse,
     run_over,
     too_long,
-    with_canary,
+    with_honeytoken,
 )
 from watchword.gate.hygiene import MAX_PATH_BYTES, CleanHeaders, canonical_name
 from watchword.gate.interface import (
@@ -451,10 +451,10 @@ class Gate:
         memory: ImmediateReplayStore | None = None,
         shared: ReplayStore | None = None,
         entropy: Entropy | None = None,
-        narrowed: Mapping[str, Narrowing] | None = None,
-        on_narrowed: Callable[[str, CanaryState], None] | None = None,
+        narrowed: Mapping[str, RolloutState] | None = None,
+        on_narrowed: Callable[[str, RolloutStatus], None] | None = None,
         quotas: QuotaKeeper | None = None,
-        alarms: CanaryAlarms | None = None,
+        alarms: HoneytokenAlarms | None = None,
     ) -> None:
         """Compile the policy where it is known already; it may also come later.
 
@@ -496,13 +496,17 @@ class Gate:
         return policy is not None and policy.expectation.environment is Environment.LAB
 
     @property
-    def narrowings(self) -> dict[str, Narrowing]:
+    def rollout_states(self) -> dict[str, RolloutState]:
         """Return by route what a restart must not forget of its canary."""
         kept = {} if self._compiled is None else self._compiled.canaries
-        found = {name: canary.narrowing for name, canary in kept.items()}
-        return {name: narrowing for name, narrowing in found.items() if narrowing is not None}
+        found = {name: canary.rollout_state for name, canary in kept.items()}
+        return {
+            name: rollout_state
+            for name, rollout_state in found.items()
+            if rollout_state is not None
+        }
 
-    def canary_states(self, now: float) -> dict[str, CanaryState]:
+    def rollout_statuses(self, now: float) -> dict[str, RolloutStatus]:
         """Return by route what an operator sees of its canary, and of its alarm in ``enforce``."""
         kept = {} if self._compiled is None else self._compiled.canaries
         return {name: canary.state(now) for name, canary in kept.items()}
@@ -570,7 +574,7 @@ class Gate:
         decision = self._check(facts, cleaned, compiled, target, now)
         if target.reported:
             decision = decision._replace(refusals=(*target.reported, *decision.refusals))
-        return decision if canary is None else with_canary(decision, target, canary)
+        return decision if canary is None else with_honeytoken(decision, target, canary)
 
     async def conclude(self, decision: Decision, digest: bytes | None, now: float) -> Decision:
         """Settle what is pending, once the whole body is there; a final decision stays as it is.
@@ -706,7 +710,7 @@ class Gate:
         enforced = final or target.enforces(claims)
         outcome = (final, route.mode, route.name, (), claims, fields, pending, enforced)
         # Half the cost of the class's own constructor, for what is made with each request.
-        made = tuple.__new__(Decision, (*outcome, bodiless, None, nonce, target.lending, None))
+        made = tuple.__new__(Decision, (*outcome, bodiless, None, nonce, target.injection, None))
         if limits is None or not final:
             return made
         overrun = limits.take(route.name, claims, now)

@@ -431,14 +431,14 @@ class PinRule:
     enforced: bool
 
 
-class Patience(Protocol):
+class Deadline(Protocol):
     """Know how much of a time is gone."""
 
     def is_over(self, share: float) -> bool:
         """Tell whether more than a share (0 to 1) of the time is gone."""
 
 
-class Endless:
+class NoDeadline:
     """Be as patient as it takes."""
 
     def is_over(self, share: float) -> bool:

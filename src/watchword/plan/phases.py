@@ -15,8 +15,8 @@ from watchword.plan.interface import (
     IMPACT_LEVELS,
     AttackPath,
     Catalogue,
+    Deadline,
     Model,
-    Patience,
     Stage,
 )
 from watchword.plan.outcome import Cut, Exposure, Phase, Skipped, Tally
@@ -373,7 +373,7 @@ _SHARE = 0.4
 
 
 def skips(
-    ledger: Ledger, found: Schedule, done: int, patience: Patience
+    ledger: Ledger, found: Schedule, done: int, deadline: Deadline
 ) -> dict[int, tuple[Skipped, tuple[tuple[str, ...], ...]]]:
     """Return what follows without each item of the two phases, as far as the time reaches.
 
@@ -384,7 +384,7 @@ def skips(
     answers: dict[int, tuple[Skipped, tuple[tuple[str, ...], ...]]] = {}
     for stretch in found.stretches:
         for bit in stretch.order:
-            if not stretch.chosen.exact or patience.is_over(_SHARE):
+            if not stretch.chosen.exact or deadline.is_over(_SHARE):
                 continue
             answers[bit] = skip(ledger, stretch, bit, ledger.acts(bit).paths, done)
     return answers

@@ -8,7 +8,7 @@ from typing import Final
 from watchword.observations import State
 from watchword.plan.cover import Chosen, Compiled, Row, compile_model, cover
 from watchword.plan.evidence import NEGATIVE, measured
-from watchword.plan.interface import Catalogue, Endless, Model, Patience, Stage
+from watchword.plan.interface import Catalogue, Deadline, Model, NoDeadline, Stage
 from watchword.plan.outcome import (
     Action,
     AssetState,
@@ -317,12 +317,12 @@ def make_plan(
     evidence: Evidence,
     now: datetime,
     question: Question | None = None,
-    patience: Patience | None = None,
+    deadline: Deadline | None = None,
 ) -> Plan:
     """Return the plan for a model, by measured strengths where there are some.
 
     :param now: is told in the answer; ages are in ``evidence`` already.
-    :param patience: bounds how long the answer is shaken; the answer itself is always whole.
+    :param deadline: bounds how long the answer is shaken; the answer itself is always whole.
     """
     question = question or Question()
     catalogue, measures = measured(catalogue, evidence.standings)
@@ -340,13 +340,13 @@ def make_plan(
     # What the budget cuts off says little about how firm the order is, so that the whole order is shaken.
     whole = schedule(compiled)
     found = whole if question.budget is None else schedule(compiled, budget=question.budget)
-    patience = patience or Endless()
+    deadline = deadline or NoDeadline()
     left = None if question.budget is None else question.budget - compiled.costs.of(found.bought)
     hard = hardening(compiled, ledger.touched(), found.bought, left)
     done = found.bought | sum(1 << bit for bit, _ in hard)
-    without = skips(ledger, found, done, patience)
+    without = skips(ledger, found, done, deadline)
     cheaper, compared = (None, True) if question.budget is not None else _cheaper(compiled, found)
-    shaken = shake(compiled, whole, catalogue, _steps_in(model), compiled_with, patience)
+    shaken = shake(compiled, whole, catalogue, _steps_in(model), compiled_with, deadline)
     items = work_down(Worklist(ledger, catalogue, evidence, found, hard, shaken, without))
     return Plan(
         model=model,

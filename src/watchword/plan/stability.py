@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from watchword.plan.cover import Chosen, Compiled, Costs, bits
-from watchword.plan.interface import IMPACT_LEVELS, Catalogue, Effort, Patience
+from watchword.plan.interface import IMPACT_LEVELS, Catalogue, Deadline, Effort
 from watchword.plan.outcome import Change, Estimate, Phase, Stability
 from watchword.plan.phases import Schedule, schedule
 
@@ -42,15 +42,15 @@ def shake(
     catalogue: Catalogue,
     steps: frozenset[str],
     recompile: Recompile,
-    patience: Patience,
+    deadline: Deadline,
 ) -> Shaken:
     """Shake the inputs of a schedule without a budget, and look for the smallest changes.
 
     :param steps: techniques that stand in the model.
     """
-    first, kept, draws = _draw(compiled, base, patience)
+    first, kept, draws = _draw(compiled, base, deadline)
     search = _Search(compiled, base, catalogue, steps, recompile)
-    smallest, looked = search.run(patience)
+    smallest, looked = search.run(deadline)
     notes: list[str] = []
     if draws < DRAWS:
         notes.append(f"inputs were shaken {draws} times instead of {DRAWS}: the time was over")
@@ -68,7 +68,7 @@ def shake(
 
 
 def _draw(
-    compiled: Compiled, base: Schedule, patience: Patience
+    compiled: Compiled, base: Schedule, deadline: Deadline
 ) -> tuple[dict[int, int], dict[int, int], int]:
     """Count in how many draws each item came first, and stayed in its phase."""
     phase_of = _phases(base)
@@ -76,7 +76,7 @@ def _draw(
     kept: dict[int, int] = {}
     draws = 0
     for number in range(DRAWS):
-        if patience.is_over(_DRAWS_SHARE):
+        if deadline.is_over(_DRAWS_SHARE):
             break
         shaken = schedule(_shaken(compiled, number), refine=False)
         draws += 1
@@ -161,14 +161,14 @@ class _Search:
         self._recompile = recompile
         self._kept: dict[object, Chosen] = {}
 
-    def run(self, patience: Patience) -> tuple[dict[int, Change], bool]:
+    def run(self, deadline: Deadline) -> tuple[dict[int, Change], bool]:
         """Return the smallest change by item, and whether everything was tried that had to be."""
         found: dict[int, Change] = {}
         for size in _SIZES:
             for trial in self._trials(size):
                 if len(found) == len(self._places):
                     return found, True
-                if patience.is_over(1.0):
+                if deadline.is_over(1.0):
                     return found, False
                 order = schedule(trial.make(), kept=self._kept).order
                 now = {bit: place for place, bit in enumerate(order, 1)}

@@ -73,7 +73,7 @@ class Trouble:
         """Note one thing that is wrong."""
         self._kinds[why] += 1
 
-    def tell(self, notes: Notes) -> None:
+    def notify(self, notes: Notes) -> None:
         """Hand over what was collected."""
         for why, count in self._kinds.items():
             notes.gap(Part.DEX, self._where, f"{why} ({count} times)" if count > 1 else why)
@@ -1123,7 +1123,7 @@ def read_code(dexes: Sequence[tuple[str, bytes]], notes: Notes) -> Code:
             part.read(taken, budget, trouble)
             notes.seen(Part.DEX, part.whole, header.classes.count, "classes")
             parts.append(part)
-        trouble.tell(notes)
+        trouble.notify(notes)
     return DexCode(parts)
 
 

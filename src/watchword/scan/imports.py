@@ -58,7 +58,7 @@ class Foreign:
         name = f"{self.source}:{rule[:MAX_TEXT] or 'unnamed'}"
         self.titles.setdefault(name, title[:MAX_TEXT])
         told = good or unseen or severity is Severity.INFO
-        verdict = Verdict.TOLD if told else Verdict.EXPOSED
+        verdict = Verdict.INFO if told else Verdict.EXPOSED
         if unseen:
             title = f"{self.source} may not have looked, and says: {title}"
         self.findings.append(

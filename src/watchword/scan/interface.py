@@ -20,7 +20,7 @@ class Verdict(StrEnum):
     PROTECTED = "protected"
     ABSENT = "absent"
     NOT_SEEN = "not-seen"
-    TOLD = "told"
+    INFO = "told"
 
 
 class Severity(StrEnum):
@@ -151,5 +151,5 @@ class Telling(Protocol):
 class Rule(Telling, Protocol):
     """Look for one thing in an app."""
 
-    def look(self, app: App) -> Iterable[Finding]:
+    def run(self, app: App) -> Iterable[Finding]:
         """Yield what it sees; at least one finding for each verdict that it can give, such as ``absent`` or ``not-seen``."""

@@ -58,7 +58,7 @@ _VERDICTS: Final = (
     Verdict.EXPOSED,
     Verdict.ABSENT,
     Verdict.NOT_SEEN,
-    Verdict.TOLD,
+    Verdict.INFO,
     Verdict.PROTECTED,
 )
 _CONFIDENCES: Final = (Confidence.CERTAIN, Confidence.LIKELY, Confidence.POSSIBLE)

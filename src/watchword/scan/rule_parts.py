@@ -34,7 +34,7 @@ _INTERNET: Final = "android.permission.INTERNET"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class RuleContext:
     """Hold one look of a rule at an app, and make its findings.
 
     :param parts: of the package that the rule needs; a gap in one of them turns "absent" into "not seen".
@@ -138,7 +138,7 @@ class Look:
         """Say that a protection is there."""
         return self._finding(Verdict.PROTECTED, Severity.INFO, confidence, subject, title, at)
 
-    def told(
+    def info(
         self,
         subject: str,
         title: str,
@@ -148,7 +148,7 @@ class Look:
         confidence: Confidence = Confidence.LIKELY,
     ) -> Finding:
         """State a fact that is neither good nor bad."""
-        return self._finding(Verdict.TOLD, severity, confidence, subject, title, at)
+        return self._finding(Verdict.INFO, severity, confidence, subject, title, at)
 
     def absent(self, subject: str, title: str, severity: Severity) -> Finding:
         """Say that a protection isn't there, or that it wasn't seen if anything was missed."""
@@ -234,7 +234,7 @@ class _AppRule:
     todo: str
     blind: str
     parts: tuple[Part, ...]
-    see: Callable[[Look], Iterable[Finding]]
+    check: Callable[[RuleContext], Iterable[Finding]]
     reads: Mapping[Framework, Depth] = field(default_factory=dict)
 
 
@@ -245,21 +245,21 @@ class AndroidRule(_AppRule):
     :param parts: of the package that it asks.
     :param reads: of the code of frameworks what it asks; nothing said, it sees none of it.
     :param optional: which of them it can do without: it sees the rest, and says itself what it didn't see.
-    :param see: what looks; called only if all of the parts are there.
+    :param check: what looks; called only if all of the parts are there.
     """
 
     optional: tuple[Part, ...] = ()
 
-    def look(self, app: App) -> Iterable[Finding]:
+    def run(self, app: App) -> Iterable[Finding]:
         """Yield what it sees; ``not-seen`` where a part that it needs couldn't be read."""
         if app.platform is not Platform.ANDROID:
             return
-        look = Look(self.id, app, self.parts, self.reads)
-        for part, line in look.missing().items():
+        context = RuleContext(self.id, app, self.parts, self.reads)
+        for part, line in context.missing().items():
             if part not in self.optional:
-                yield look.not_seen(self.id, line)
+                yield context.not_seen(self.id, line)
                 return
-        yield from self.see(look)
+        yield from self.check(context)
 
 
 def places(found: Iterable[Use | Method]) -> tuple[Location, ...]:
@@ -277,14 +277,16 @@ def constants(
             yield arguments
 
 
-def last_constants(look: Look, cls: str, name: str) -> Iterator[tuple[Use, str | int | None]]:
+def last_constants(
+    context: RuleContext, cls: str, name: str
+) -> Iterator[tuple[Use, str | int | None]]:
     """Yield each own use of a method with its last argument, where that is a constant."""
     done: set[Method] = set()
-    for use in look.calls(cls, name):
+    for use in context.calls(cls, name):
         if use.by in done:
             continue
         done.add(use.by)
-        for arguments in constants(look.code, use.by, cls, name):
+        for arguments in constants(context.code, use.by, cls, name):
             yield use, arguments[-1] if arguments else None
 
 
@@ -328,20 +330,20 @@ class PlatformRule(_AppRule):
 
     :param parts: of the package that it asks; a gap in one of them turns "absent" into "not seen".
     :param reads: of the code of frameworks what it asks; nothing said, it sees none of it.
-    :param see: what looks; of an app of iOS it's called only if ``Info.plist`` could be read.
+    :param check: what looks; of an app of iOS it's called only if ``Info.plist`` could be read.
     """
 
     platforms: tuple[Platform, ...] = (Platform.IOS,)
 
-    def look(self, app: App) -> Iterable[Finding]:
+    def run(self, app: App) -> Iterable[Finding]:
         """Yield what it sees; ``not-seen`` where an app of iOS doesn't say what it is."""
         if app.platform not in self.platforms:
             return
-        look = Look(self.id, app, self._parts_of(app), self.reads)
+        context = RuleContext(self.id, app, self._parts_of(app), self.reads)
         if app.platform is Platform.IOS and app.ios is None:
-            yield look.not_seen(self.id, "Info.plist couldn't be read.")
+            yield context.not_seen(self.id, "Info.plist couldn't be read.")
             return
-        yield from self.see(look)
+        yield from self.check(context)
 
     def _parts_of(self, app: App) -> tuple[Part, ...]:
         """Return which of the parts this app has: what no reader saw or missed isn't what a verdict rests on."""
@@ -349,23 +351,23 @@ class PlatformRule(_AppRule):
         return tuple(part for part in self.parts if part in noted or part in _ALWAYS[app.platform])
 
 
-def ios_of(look: Look) -> IosInfo:
+def ios_of(context: RuleContext) -> IosInfo:
     """Return what the app says of itself; only for rules over apps of iOS."""
-    assert look.app.ios is not None
-    return look.app.ios
+    assert context.app.ios is not None
+    return context.app.ios
 
 
-def plist_place(look: Look) -> Location:
+def plist_place(context: RuleContext) -> Location:
     """Return where ``Info.plist`` is: in the shortest path of that name, which is the app's own."""
-    names = [one.name for one in look.app.entries if one.name.endswith(".app/Info.plist")]
+    names = [one.name for one in context.app.entries if one.name.endswith(".app/Info.plist")]
     return Location(file=min(names, key=lambda name: (name.count("/"), name), default="Info.plist"))
 
 
-def too_many(look: Look, names: Sized) -> Iterator[Finding]:
+def too_many(context: RuleContext, names: Sized) -> Iterator[Finding]:
     """Say so if there are more names than a rule looks at, which no app needs."""
     if len(names) > MOST_NAMES:
         title = f"Of {len(names):,} entries the first {MOST_NAMES} were looked at."
-        yield look.not_seen("more", title)
+        yield context.not_seen("more", title)
 
 
 _AT_ONCE: Final = 4_096
@@ -398,21 +400,21 @@ class Marks:
             hints=tuple(written["hints"]),
         )
 
-    def checks(self, look: Look) -> Iterator[tuple[str, tuple[Method, ...]]]:
+    def checks(self, context: RuleContext) -> Iterator[tuple[str, tuple[Method, ...]]]:
         """Yield the app's own classes whose methods load such strings, with these methods; a string nobody loads is no check."""
         by_class: dict[str, dict[str, tuple[Method, ...]]] = {}
         for mark in sorted(self.strong | self.weak):
-            for by in look.users(mark):
+            for by in context.users(mark):
                 marks = by_class.setdefault(by.cls, {})
                 marks[mark] = (*marks.get(mark, ()), by)
         for cls, marks in sorted(by_class.items()):
             if self.strong & marks.keys() or len(marks) > 1:
                 yield cls, tuple(dict.fromkeys(by for each in marks.values() for by in each))
 
-    def natives(self, look: Look) -> Iterator[Location]:
+    def natives(self, context: RuleContext) -> Iterator[Location]:
         """Yield the native libraries that hold such a string."""
         if self.native is not None:
-            for each in look.app.natives:
+            for each in context.app.natives:
                 if any(self._in(text) for text in _joined(each.strings)):
                     yield Location(file=each.file)
 
@@ -429,7 +431,12 @@ def _joined(strings: Sequence[str]) -> Iterator[str]:
 
 
 def checked(
-    look: Look, marks: Marks, what: str, *, found: Iterable[Finding] = (), unsure: bool = False
+    context: RuleContext,
+    marks: Marks,
+    what: str,
+    *,
+    found: Iterable[Finding] = (),
+    unsure: bool = False,
 ) -> Iterator[Finding]:
     """Yield what a rule sees that looks for strings: classes that look for ``what``, native libraries, or nothing.
 
@@ -440,24 +447,24 @@ def checked(
     for each in found:
         count += 1
         yield each
-    for cls, methods in marks.checks(look):
-        sure, _ = look.of_the_app(methods)
+    for cls, methods in marks.checks(context):
+        sure, _ = context.of_the_app(methods)
         if sure:
             count += 1
-            yield look.protected(cls, f"{cls} looks for {what}.", at=places(methods))
+            yield context.protected(cls, f"{cls} looks for {what}.", at=places(methods))
         else:
             unsure = True
             title = f"{cls} looks for {what}; it was renamed and may be a library's."
-            yield look.told(cls, title, at=places(methods), confidence=Confidence.POSSIBLE)
-    if natives := tuple(marks.natives(look)):
+            yield context.info(cls, title, at=places(methods), confidence=Confidence.POSSIBLE)
+    if natives := tuple(marks.natives(context)):
         count += 1
-        yield look.protected("native", f"Native code looks for {what}.", at=natives)
+        yield context.protected("native", f"Native code looks for {what}.", at=natives)
     if count:
         return
     if unsure:
         title = (
             f"Only renamed code looks for {what}; whether it's the app's or a library's isn't seen."
         )
-        yield look.not_seen("checks", title)
+        yield context.not_seen("checks", title)
     else:
-        yield look.absent("checks", f"The app doesn't look for {what}.", Severity.LOW)
+        yield context.absent("checks", f"The app doesn't look for {what}.", Severity.LOW)

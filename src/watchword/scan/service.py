@@ -258,7 +258,7 @@ def _told_unread(rule: Rule, app: App, found: Sequence[Finding]) -> Iterator[Fin
 
 
 def _capped(rule: Rule, app: App) -> Iterator[Finding]:
-    for number, each in enumerate(rule.look(app)):
+    for number, each in enumerate(rule.run(app)):
         if number >= MAX_FINDINGS:
             yield _not_seen(
                 rule,

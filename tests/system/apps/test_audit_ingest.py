@@ -18,8 +18,8 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.machine import patience
-from tests.system.engines.nginx.stand import nginx_before_api
-from tests.unit.engines.envoy.stand import (
+from tests.system.engines.nginx.rig import nginx_before_api
+from tests.unit.engines.envoy.rig import (
     ROUTE_TABLE,
     bundle_of,
     envoy_before_api,
@@ -133,27 +133,27 @@ def envoys_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, d
         route("/proof/**", proof=Proof.SESSION, methods=frozenset({"GET"})),
     )
     genuine = token()
-    with envoy_before_api(directory, bundle_of(table), concurrency=1) as stand:
+    with envoy_before_api(directory, bundle_of(table), concurrency=1) as rig:
         asked: dict[str, Callable[[], object]] = {
-            "missing": stand.send,
-            "expired": lambda: stand.send(token=token(lives=-400)),
-            "malformed": lambda: stand.send(token=b"abc"),
-            "signature": lambda: stand.send(token=genuine[:-6] + b"AAAAAA"),
-            "audience": lambda: stand.send(token=token(audience="https://other.example")),
-            "issuer": lambda: stand.send(token=token(issuer="https://other.example")),
-            "level": lambda: stand.send(b"/hard/x", token=token(level=Level.SOFTWARE)),
-            "path": lambda: stand.send(b"/v1/../x", token=genuine),
-            "unknown": lambda: stand.send(b"/nowhere", token=genuine),
-            "method": lambda: stand.send(b"/v1/x", method=b"DELETE", token=genuine),
-            "proof": lambda: stand.send(b"/proof/x", token=genuine),
-            "twice": lambda: stand.send(b"/v1/x", b"DPoP: a", b"DPoP: b", token=genuine),
-            "head": lambda: stand.send(b"/v1/x", b"X-Big: " + b"a" * 20_000),
-            "garbage": lambda: stand.raw(b"\x1b[2Jgarbage\r\n\r\n"),
+            "missing": rig.send,
+            "expired": lambda: rig.send(token=token(lives=-400)),
+            "malformed": lambda: rig.send(token=b"abc"),
+            "signature": lambda: rig.send(token=genuine[:-6] + b"AAAAAA"),
+            "audience": lambda: rig.send(token=token(audience="https://other.example")),
+            "issuer": lambda: rig.send(token=token(issuer="https://other.example")),
+            "level": lambda: rig.send(b"/hard/x", token=token(level=Level.SOFTWARE)),
+            "path": lambda: rig.send(b"/v1/../x", token=genuine),
+            "unknown": lambda: rig.send(b"/nowhere", token=genuine),
+            "method": lambda: rig.send(b"/v1/x", method=b"DELETE", token=genuine),
+            "proof": lambda: rig.send(b"/proof/x", token=genuine),
+            "twice": lambda: rig.send(b"/v1/x", b"DPoP: a", b"DPoP: b", token=genuine),
+            "head": lambda: rig.send(b"/v1/x", b"X-Big: " + b"a" * 20_000),
+            "garbage": lambda: rig.raw(b"\x1b[2Jgarbage\r\n\r\n"),
         }
         for number, send in enumerate(asked.values(), 1):
             send()
-            until(lambda wanted=number: len(stand.log()) == wanted)  # type: ignore[misc]
-        yield dict(zip(asked, stand.log(), strict=True))
+            until(lambda wanted=number: len(rig.log()) == wanted)  # type: ignore[misc]
+        yield dict(zip(asked, rig.log(), strict=True))
 
 
 def test_envoys_own_words_become_reasons(envoys_log: dict[str, dict[str, Any]]) -> None:
@@ -349,14 +349,14 @@ def test_nginxs_real_log(desk: Desk, tmp_path: Path) -> None:
     """What nginx itself refuses and what its script does is read as it stands, also of an answer of the API's."""
     directory = tmp_path / "nginx"
     directory.mkdir()
-    with nginx_before_api(directory, bundle_of(ROUTE_TABLE), workers=1) as stand:
+    with nginx_before_api(directory, bundle_of(ROUTE_TABLE), workers=1) as rig:
         refused = [
-            stand.send(),
-            stand.send(b"/v1/../x", token=token()),
-            stand.send(b"/v1/x", b"X-Big: " + b"a" * 30_000),
+            rig.send(),
+            rig.send(b"/v1/../x", token=token()),
+            rig.send(b"/v1/x", b"X-Big: " + b"a" * 30_000),
         ]
-        reasons = [stand.reason(answer) for answer in refused]
-    assert desk.ingest("--engine", "nginx", stand.options.access_log)["added"] == len(refused)
+        reasons = [rig.reason(answer) for answer in refused]
+    assert desk.ingest("--engine", "nginx", rig.options.access_log)["added"] == len(refused)
     for answer, reason in zip(refused, reasons, strict=True):
         found = desk.kept.find(answer.problem["ref"])
         assert found is not None

@@ -17,7 +17,7 @@ from tests.machine import patience
 from tests.system.apps.test_drill_command import MONITORED, OBSERVED
 from tests.unit.apps.scanned import dead_token
 from tests.unit.apps.service_process import WATCHWORD, configuration, upstream, watchword
-from tests.unit.scan.app_building import PINS, apk
+from tests.unit.scan.app_builders import PINS, apk
 
 PAGE = (Path(__file__).parents[3] / "docs" / "ci.md").read_text(encoding="utf-8")
 FILES = ("scan.xml", "scan.sarif", "drill.xml", "drill.sarif")

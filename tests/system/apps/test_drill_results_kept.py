@@ -140,7 +140,7 @@ def test_phones_change_before_they_meet_a_limit(
         for part in (Part.GATE, Part.SERVICE)
     }
     with open_harness(settings, api, Targets(origins, loopback=True), clock, entropy) as stage:
-        assert stage.crowd.__self__.uses == uses  # type: ignore[union-attr]
+        assert stage.population.__self__.uses == uses  # type: ignore[union-attr]
 
 
 def test_the_place_of_an_instance_is_made_before_its_code_is_spent(tmp_path: Path) -> None:

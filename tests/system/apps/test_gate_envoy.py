@@ -9,8 +9,8 @@ import httpx
 import pytest
 from tests.ports import free_port
 from tests.unit.apps.service_process import configuration, running, upstream, watchword
-from tests.unit.engines.envoy.following import comm, following
-from tests.unit.engines.envoy.stand import admin, until
+from tests.unit.engines.envoy.followers import comm, following
+from tests.unit.engines.envoy.rig import admin, until
 
 SESSION = {"proof: bearer\n": "proof: session\n        methods: [GET]\n"}
 

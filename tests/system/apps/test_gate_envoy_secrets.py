@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 from tests.ports import free_port
 from tests.unit.apps.service_process import running, upstream, watchword
-from tests.unit.engines.envoy.following import Following, following
-from tests.unit.engines.envoy.stand import admin, until
+from tests.unit.engines.envoy.followers import Following, following
+from tests.unit.engines.envoy.rig import admin, until
 from tests.unit.engines.envoy.third_party import AUTHORITY, ThirdParty
 
 FILE = """
@@ -98,7 +98,7 @@ def bearer(value: str) -> bytes:
 
 
 def test_a_key_goes_from_the_file_to_the_third_party_and_nowhere_else(tmp_path: Path) -> None:
-    """Nothing lent, then lent, counted, rotated and revoked, each within seconds; and the key lies in one file alone."""
+    """Nothing injected, then injected, counted, rotated and revoked, each within seconds; and the key lies in one file alone."""
     with started(tmp_path) as found:
         url = f"http://127.0.0.1:{found.edge.port}/assistant/v1/chat"
         until(found.gets(503), 60)
@@ -107,7 +107,7 @@ def test_a_key_goes_from_the_file_to_the_third_party_and_nowhere_else(tmp_path: 
         first.write_text(FIRST, "utf-8")
         found.told("add", "assistant", "--from-file", str(first))
         until(found.gets(200), 60)
-        assert found.party.lent() == [bearer(FIRST)]
+        assert found.party.injected() == [bearer(FIRST)]
         (seen,) = found.party.seen
         assert seen.line == b"GET /v1/chat HTTP/1.1"
         assert not [name for name, _ in seen.fields if b"watchword" in name or name == b"signature"]
@@ -122,7 +122,7 @@ def test_a_key_goes_from_the_file_to_the_third_party_and_nowhere_else(tmp_path: 
         place = tmp_path / "e" / "lent-assistant.yaml"
         until(lambda: SECOND in place.read_text("utf-8"), 20)
         # Envoy reads the file a moment later.
-        until(lambda: found.phone() == 200 and found.party.lent()[-1] == bearer(SECOND), 20)
+        until(lambda: found.phone() == 200 and found.party.injected()[-1] == bearer(SECOND), 20)
 
         until(found.gets(429), 60)
         assert len(found.party.seen) == 3

@@ -27,7 +27,7 @@ from tests.unit.enrolment.simulators import SimulatedPhone
 
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle, read_signer
 from watchword.adapters.gate_bundle.follower import BundleFollower
-from watchword.adapters.gate_bundle.heard import heard_path
+from watchword.adapters.gate_bundle.freshness import freshness_path
 from watchword.adapters.gate_bundle.remote import (
     BundleSource,
     DeniedError,
@@ -482,7 +482,7 @@ def test_a_signer_that_others_can_replace(delivery: Delivery) -> None:
 
 def test_gates_are_let_know_that_the_service_is_there(delivery: Delivery) -> None:
     """Beside each bundle, here and there, also where nothing changes; not by a turn that failed."""
-    here, there = heard_path(delivery.bench.gate_path), heard_path(delivery.output)
+    here, there = freshness_path(delivery.bench.gate_path), freshness_path(delivery.output)
     assert here.exists()
     with delivery.follower(delivery.tls()) as follower:
         follower.turn(wait=False)

@@ -274,16 +274,16 @@ def ask_as_phones(place: Yard) -> None:
     urls = urls_of(settings, api, None)
     targets = Targets({part: resolve(url) for part, url in urls.items()}, loopback=True)
     with open_harness(settings, api, targets, *ports) as stage:
-        arena = stage.arena
-        by_target = {each.target.partition("?")[0]: each for each in arena.samples}
+        context = stage.context
+        by_target = {each.target.partition("?")[0]: each for each in context.samples}
         maps, places = by_target["/maps/geocode/homburg"], by_target["/where/places/1"]
         calls = [(maps, at(maps, f"/maps/geocode/{name}")) for name in ANSWERS]
         calls += [(places, at(places, f"/where/places/{name}")) for name in ANSWERS]
         calls += [(maps, at(maps, "/maps/account")), (maps, at(maps, "/maps/geocode/%zz"))]
-        calls += [(each, each.call()) for each in arena.samples]
+        calls += [(each, each.call()) for each in context.samples]
         for sample, call in calls:
             try:
-                answer = arena.wire.send(as_genuine(arena, sample, call))
+                answer = context.wire.send(as_genuine(context, sample, call))
             except WatchwordError as error:
                 place.outputs.append((call.target, str(error).encode()))
                 continue

@@ -267,8 +267,8 @@ def test_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     exported = json.loads((tmp_path / "observations.json").read_text())
-    stands = [each["stands"] for each in exported["observations"]]
-    assert stands == ["proven", "reviewed", "proven"]
+    rigs = [each["stands"] for each in exported["observations"]]
+    assert rigs == ["proven", "reviewed", "proven"]
 
 
 def observation_of(told: dict[str, Any]) -> Observation:
@@ -306,8 +306,8 @@ def test_a_shield_that_only_watches_closes_nothing(tmp_path: Path) -> None:
     record = ("observe", "record", *SHIELD, "--source", "drill", "--sign", "ci.pem", "--json")
 
     def recorded() -> str:
-        stands: str = json.loads(command(tmp_path, *record).stdout)["stands"]
-        return stands
+        rigs: str = json.loads(command(tmp_path, *record).stdout)["stands"]
+        return rigs
 
     assert command(tmp_path, "init").returncode == 0
     assert command(tmp_path, "observe", "keygen", "-o", "ci.pem").returncode == 0

@@ -15,7 +15,7 @@ import pytest
 from tests.machine import patience
 from tests.system.apps.test_cli_operate import configure, watchword
 from tests.unit.adapters.published_pins.workspaces import Bench
-from tests.unit.pins.building import HOST, certificate, pem, spki
+from tests.unit.pins.builders import HOST, certificate, pem, spki
 
 from watchword.pins.installed import DAY
 from watchword.pins.interface import Basis

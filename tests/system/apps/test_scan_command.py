@@ -11,7 +11,7 @@ from tests.ports import free_port
 from tests.unit.apps.forked_commands import command
 from tests.unit.apps.scanned import REAL, dead_token, document, leaky, package, scan
 from tests.unit.apps.service_process import configuration, watchword
-from tests.unit.scan.ios_building import ipa, zipped
+from tests.unit.scan.ios_builders import ipa, zipped
 
 GUARD = """
 import os, sys

@@ -11,8 +11,8 @@ import pytest
 from tests.machine import patience
 from tests.ports import free_port
 from tests.unit.apps.service_process import configuration, watchword
-from tests.unit.scan.app_building import PINS, apk
-from tests.unit.scan.ios_building import info, ipa, zipped
+from tests.unit.scan.app_builders import PINS, apk
+from tests.unit.scan.ios_builders import info, ipa, zipped
 
 # Python tells what it is about to do; the kernel's filter sees native code too, such as that of readers of manifests and libraries.
 GUARD = """

@@ -11,8 +11,8 @@ import pytest
 from junitparser import JUnitXml
 from tests.unit.apps import bom_schema, sarif_schema
 from tests.unit.apps.scanned import dead_token, package, scan
-from tests.unit.scan.app_building import apk
-from tests.unit.scan.ios_building import ats, ipa, zipped
+from tests.unit.scan.app_builders import apk
+from tests.unit.scan.ios_builders import ats, ipa, zipped
 
 LONGEST = 8
 """Most characters of a secret that may stand anywhere: they are its first ones, by which its owner knows it."""

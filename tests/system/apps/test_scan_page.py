@@ -15,7 +15,7 @@ from tests.machine import patience
 from tests.unit.apps.scanned import dead_token
 from tests.unit.apps.service_process import WATCHWORD
 from tests.unit.apps.test_plan_and_scan import EXAMPLE, HEAD
-from tests.unit.scan.app_building import PINS, apk
+from tests.unit.scan.app_builders import PINS, apk
 from tests.unit.scan.imports.test_mobsfscan import REPORT
 
 from watchword.apps.scan.cli import CONDITIONS, command

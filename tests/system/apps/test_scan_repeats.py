@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.machine import patience
-from tests.unit.scan.app_building import PINS, apk
+from tests.unit.scan.app_builders import PINS, apk
 
 REAL = Path(__file__).parents[4] / "shared" / "apps"
 

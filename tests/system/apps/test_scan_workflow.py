@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.unit.apps.scanned import REAL, leaky, package, scan
-from tests.unit.scan.app_building import PINS, apk
+from tests.unit.scan.app_builders import PINS, apk
 
 
 def entry(finding: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -63,10 +63,10 @@ class Running:
         found: dict[str, object] = json.loads(done.stdout)
         return found
 
-    def lent(self) -> tuple[int, str] | None:
+    def injected(self) -> tuple[int, str] | None:
         """Return what the gate adds for the maps: version and value."""
         gates = self.directory / "state" / "gates"
-        found = GateBundleFile(gates / "clinic.jws", gates / "signer.jwk").lent("maps")
+        found = GateBundleFile(gates / "clinic.jws", gates / "signer.jwk").injected("maps")
         return None if found is None else (found.version, found.value.text)
 
 
@@ -92,7 +92,7 @@ def stop(running: Running) -> None:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    """Run a deployment whose file names a key to lend and one to deliver."""
+    """Run a deployment whose file names a key to inject and one to deliver."""
     other, port = configure(tmp_path), configure(tmp_path)
     text = CONFIG.format(port=port, audience=CLINIC)
     text = text.replace("\n    routes: [{path: /**}]\n", ROUTES.format(port=other)) + KEYS
@@ -116,23 +116,23 @@ def test_key_goes_in_is_rotated_and_revoked(running: Running) -> None:
     assert call("add", "maps", value=FIRST + "\n") == (
         "Kept maps: version 1. Gates add version 1.\n"
     )
-    assert running.lent() == (1, FIRST)
+    assert running.injected() == (1, FIRST)
     (running.directory / "new.key").write_text(SECOND + "\n")
     rotated = call("rotate", "maps", "--overlap", "1d", "--from-file", "new.key")
     assert rotated == "Rotated maps: version 2. Gates add version 2.\n"
-    assert running.lent() == (2, SECOND)
+    assert running.injected() == (2, SECOND)
     shown = call("show-meta", "maps")
     assert re.search(r"version 1  overlap   made \d+[sm] ago, ends in (23h|1d)", shown)
-    assert "lent to https://maps.example.net for GET /geocode/**" in shown
+    assert "sent to https://maps.example.net for GET /geocode/**" in shown
     assert "added by clinic on /maps/**" in shown
     users = call("who-uses", "maps")
     assert "gate of clinic adds it" in users
     assert "nobody that we know of" in users
     assert "version 2." in call("revoke", "maps", "--version", "2", "--because", "it leaked")
-    assert running.lent() == (1, FIRST)
+    assert running.injected() == (1, FIRST)
     revoked = call("revoke", "maps", "--all", "--because", "it leaked")
     assert revoked == "Revoked maps: version 1.\nNo version counts now.\n"
-    assert running.lent() is None
+    assert running.injected() is None
     listed = call("list")
     assert "ended" in listed
     for line in "".join(outputs).splitlines():
@@ -192,7 +192,7 @@ def test_exit_codes(running: Running) -> None:
         done = running.call(*arguments, value=value)
         assert (done.returncode, reason in done.stderr) == (code, True), (arguments, done.stderr)
         assert "marked" not in done.stdout + done.stderr
-    assert running.lent() == (1, FIRST)
+    assert running.injected() == (1, FIRST)
     stop(running)
     assert running.call("list").returncode == 3
 
@@ -211,18 +211,18 @@ def test_value_is_in_no_process_list(running: Running) -> None:
             assert b"marked" not in Path(f"/proc/{each}/{what}").read_bytes()
     process.stdin.close()
     assert process.wait(timeout=patience(30)) == 0
-    assert running.lent() == (1, FIRST)
+    assert running.injected() == (1, FIRST)
 
 
 def test_killed_service_has_what_it_acknowledged(running: Running) -> None:
-    """After kill -9 and a start the gate lends what was acknowledged last, and the trail names it."""
+    """After kill -9 and a start the gate injects what was acknowledged last, and the trail names it."""
     assert running.call("add", "maps", value=FIRST).returncode == 0
     assert running.call("rotate", "maps", value=SECOND).returncode == 0
     os.kill(running.process.pid, signal.SIGKILL)
     running.process.communicate(timeout=patience(20))
     again = start(running.directory)
     try:
-        assert again.lent() == (2, SECOND)
+        assert again.injected() == (2, SECOND)
         assert again.json("show-meta", "maps")["state"] == "good"
         with OperatorClient(running.directory / "state" / "operator.sock") as service:
             trail = service.get("/v1/audit")["entries"]
@@ -256,7 +256,7 @@ def test_master_key_is_rotated(running: Running) -> None:
     try:
         assert again.json("show-meta", "maps")["state"] == "good"
         assert again.call("rotate", "maps", value=SECOND).returncode == 0
-        assert again.lent() == (2, SECOND)
+        assert again.injected() == (2, SECOND)
     finally:
         stop(again)
 

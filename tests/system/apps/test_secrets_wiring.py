@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.unit.adapters.openbao.server import BaoServer
 from tests.unit.enrolment.simulators import SeededEntropy
-from tests.unit.pins.building import certificate, pem
+from tests.unit.pins.builders import certificate, pem
 
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
@@ -27,7 +27,7 @@ from watchword.apps.deployment import (
 )
 from watchword.apps.service.service import Service
 from watchword.apps.settings import ConfigurationError, Settings, load_settings
-from watchword.broker.interface import LentValue, SecretValue
+from watchword.broker.interface import InjectedValue, SecretValue
 from watchword.gate.interface import LimitKind
 from watchword.reasons import UnavailableError
 
@@ -80,8 +80,8 @@ def in_bao(server: BaoServer, *further: str) -> str:
 
 def up(
     settings: Settings, work: Callable[[Service], Awaitable[None]] | None = None
-) -> dict[str, LentValue]:
-    """Start a service, do something, stop it; return what the clinic's gate lends then."""
+) -> dict[str, InjectedValue]:
+    """Start a service, do something, stop it; return what the clinic's gate injects then."""
 
     async def scenario() -> None:
         clock = SystemClock()
@@ -99,7 +99,7 @@ def up(
     asyncio.run(scenario())
     gates = settings.service.gates
     gate = GateBundleFile(gates / "clinic.jws", gates / "signer.jwk", api="clinic")
-    return dict(gate.bundle.lent)
+    return dict(gate.bundle.injected)
 
 
 async def add(service: Service) -> None:
@@ -125,7 +125,7 @@ def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BaoServer]:
 def test_file_under_a_key_that_is_made(tmp_path: Path) -> None:
     """The default: both lie in the state directory, for this user alone, and a restart reads them."""
     settings = configured(tmp_path)
-    assert up(settings, add) == up(settings) == {"maps": LentValue(1, VALUE)}
+    assert up(settings, add) == up(settings) == {"maps": InjectedValue(1, VALUE)}
     state = settings.service.state_dir
     assert read_private(state / "master.key") is not None
     kept = read_private(state / "secrets.json")
@@ -187,15 +187,15 @@ def test_values_that_are_named_no_more_can_be_revoked(tmp_path: Path) -> None:
 
 
 def test_values_in_openbao(tmp_path: Path, bao: BaoServer) -> None:
-    """Nothing of them is on this disk but what the gate adds; a restart without the server lends it on."""
+    """Nothing of them is on this disk but what the gate adds; a restart without the server injects it on."""
     settings = configured(tmp_path, in_bao(bao, "store: openbao"))
-    assert up(settings, add) == {"maps": LentValue(1, VALUE)}
+    assert up(settings, add) == {"maps": InjectedValue(1, VALUE)}
     assert not settings.service.secrets.exists()
     assert not (settings.service.state_dir / "master.key").exists()
     bao.kill()
     try:
         with capture_logs() as logged:
-            assert up(settings) == {"maps": LentValue(1, VALUE)}
+            assert up(settings) == {"maps": InjectedValue(1, VALUE)}
     finally:
         bao.restart()
     assert "secrets aren't known" in {each["event"] for each in logged}
@@ -206,7 +206,7 @@ def test_master_key_and_signing_keys_in_openbao(tmp_path: Path, bao: BaoServer) 
     """The file's data keys go through transit, and the ring on the disk holds no private key."""
     further = ("master_key: {transit: watchword-master}", "signing: watchword")
     settings = configured(tmp_path, in_bao(bao, *further))
-    assert up(settings, add) == up(settings) == {"maps": LentValue(1, VALUE)}
+    assert up(settings, add) == up(settings) == {"maps": InjectedValue(1, VALUE)}
     kept, ring = read_private(settings.service.secrets), read_private(settings.service.keyring)
     assert kept is not None
     assert b"transit:watchword-master" in kept

@@ -28,7 +28,7 @@ from watchword.adapters.store import SqliteStore
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.cli.deployment import fetched
 from watchword.apps.compose.vendors import VendorWork, fetcher_of, trust_of
-from watchword.apps.service.background import Chore, Upkeep, refresh_receipts
+from watchword.apps.service.background import PeriodicTask, Scheduler, refresh_receipts
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.attestation.interface import Trust
@@ -220,7 +220,7 @@ def test_metrics_tell_how_old_the_list_is(bench: ServiceBench, google: Google) -
 
 
 def test_bad_round_ends_no_later_one(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever a chore raises is told once, without its text where it isn't ours; others go on."""
+    """Whatever a task raises is told once, without its text where it isn't ours; others go on."""
     rounds = {"bad": 0, "good": 0, "slow": 0}
 
     async def bad() -> None:
@@ -238,17 +238,21 @@ def test_bad_round_ends_no_later_one(capsys: pytest.CaptureFixture[str]) -> None
         await asyncio.Event().wait()
 
     async def scenario() -> None:
-        upkeep = Upkeep(
-            (Chore("bad", 0.001, bad), Chore("good", 0.001, good), Chore("slow", 0.001, slow))
+        scheduler = Scheduler(
+            (
+                PeriodicTask("bad", 0.001, bad),
+                PeriodicTask("good", 0.001, good),
+                PeriodicTask("slow", 0.001, slow),
+            )
         )
-        upkeep.start()
+        scheduler.start()
 
         async def enough() -> bool:
             return rounds["bad"] > 20 and rounds["good"] > 20
 
         await until(enough)
-        await upkeep.stop()
-        await upkeep.stop()
+        await scheduler.stop()
+        await scheduler.stop()
 
     with structlog.testing.capture_logs() as lines:
         asyncio.run(scenario())
@@ -295,8 +299,8 @@ def test_why_receipts_fail_is_logged_when_it_changes() -> None:
             clock.advance(3600)
             await refresh_receipts(refresh, "clinic-ios", clock)
 
-        upkeep = Upkeep((Chore("receipts of clinic-ios", 0.001, work),))
-        upkeep.start()
+        scheduler = Scheduler((PeriodicTask("receipts of clinic-ios", 0.001, work),))
+        scheduler.start()
 
         async def more(count: int) -> None:
             until_then = store.asked + count
@@ -309,7 +313,7 @@ def test_why_receipts_fail_is_logged_when_it_changes() -> None:
         await more(10)
         apple.why = ""
         await more(10)
-        await upkeep.stop()
+        await scheduler.stop()
 
     with structlog.testing.capture_logs() as lines:
         asyncio.run(scenario())

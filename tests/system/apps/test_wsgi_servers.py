@@ -1,6 +1,6 @@
 """Run the WSGI middleware in servers that tell less of a request than gunicorn, and in one that forks.
 
-The whole corpus is run against gunicorn and granian in :mod:`tests.system.conformance.test_mouths`.
+The whole corpus is run against gunicorn and granian in :mod:`tests.system.conformance.test_enforcement_points`.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import pytest
 from tests.ports import free_port
 from tests.system.conformance.test_winners import PROOFS, copies, fresh, passed
-from tests.unit.conformance.mouths import GUNICORN, deployed
+from tests.unit.conformance.enforcement_points import GUNICORN, deployed
 from tests.unit.conformance.processes import PATIENCE_SECONDS, ROOT, Mouth
-from tests.unit.conformance.wsgi_mouth import guarded
+from tests.unit.conformance.wsgi_point import guarded
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.serving import WSGIRequestHandler as WerkzeugHandler
 
@@ -96,7 +96,7 @@ def test_other_servers_decide_alike(name: str, paths: tuple[str, ...], tmp_path:
 def forking(directory: Path, upstream: str, store: Path) -> Iterator[Mouth]:
     """Run gunicorn with two workers that it forks after it has made the application."""
     port = free_port()
-    named = f"tests.unit.conformance.wsgi_mouth:guarded({str(directory)!r}, {upstream!r}, {str(store)!r})"
+    named = f"tests.unit.conformance.wsgi_point:guarded({str(directory)!r}, {upstream!r}, {str(store)!r})"
     options = ["--preload", "--workers", "2", "--worker-class", "gthread", "--threads", "4"]
     command = [
         str(GUNICORN),
@@ -131,10 +131,10 @@ def test_workers_that_are_forked_share_their_store(tmp_path: Path) -> None:
     async def main() -> list[int]:
         async with Upstream().listening() as api:
             url = f"http://127.0.0.1:{api.port}"
-            with forking(directory, url, tmp_path / "used") as mouth:
+            with forking(directory, url, tmp_path / "used") as point:
                 counts = []
                 for request in [one for _ in range(3) for one in fresh(directory, PROOFS)]:
-                    await copies([mouth], request)
+                    await copies([point], request)
                     counts.append(passed(api, request))
         return counts
 

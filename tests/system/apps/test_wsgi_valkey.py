@@ -13,9 +13,9 @@ import pytest
 from tests.ports import free_port
 from tests.system.adapters.replay.servers import Valkey, valkey
 from tests.system.conformance.test_winners import PROOFS, copies, passed
-from tests.unit.conformance.mouths import GUNICORN, deployed
+from tests.unit.conformance.enforcement_points import GUNICORN, deployed
 from tests.unit.conformance.processes import PATIENCE_SECONDS, ROOT, Mouth
-from tests.unit.conformance.wsgi_mouth import WsgiEcho
+from tests.unit.conformance.wsgi_point import WsgiEcho
 
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.replay import MemoryReplayStore
@@ -82,19 +82,19 @@ def proofs(directory: Path) -> list[Built]:
     return [shop.build(cases[name], 0, shop.instances(), [], now) for name in PROOFS]
 
 
-async def opened(mouth: Mouth, directory: Path) -> None:
+async def opened(point: Mouth, directory: Path) -> None:
     """Return when the store takes claims of both workers' proofs again."""
     async with asyncio.timeout(20):
         for _ in range(4):
-            while await status(mouth, proofs(directory)[0]) != 200:
+            while await status(point, proofs(directory)[0]) != 200:
                 pass
 
 
-async def once(api: Upstream, mouth: Mouth, directory: Path, kind: int) -> Built:
+async def once(api: Upstream, point: Mouth, directory: Path, kind: int) -> Built:
     """Return a proof of which copies were sent at once, and one passed."""
     for _ in range(10):
         request = proofs(directory)[kind]
-        await copies([mouth], request)
+        await copies([point], request)
         # On a busy machine the store may answer none of 16 in its tenth of a second, and then none passes.
         if passed(api, request):
             assert passed(api, request) == 1
@@ -102,9 +102,9 @@ async def once(api: Upstream, mouth: Mouth, directory: Path, kind: int) -> Built
     raise AssertionError
 
 
-async def status(mouth: Mouth, request: Built) -> int:
+async def status(point: Mouth, request: Built) -> int:
     """Return what one request comes to."""
-    answer = await send(Target("127.0.0.1", mouth.port), request.wire, request.method)
+    answer = await send(Target("127.0.0.1", point.port), request.wire, request.method)
     return answer.status
 
 
@@ -115,23 +115,23 @@ def test_one_copy_passes_and_none_without_the_store(server: Valkey, tmp_path: Pa
     async def main() -> None:
         async with Upstream().listening() as api:
             url = f"http://127.0.0.1:{api.port}"
-            with gunicorn(directory, url, server.url) as mouth:
-                await opened(mouth, directory)
-                used = [await once(api, mouth, directory, kind) for kind in range(len(PROOFS))]
+            with gunicorn(directory, url, server.url) as point:
+                await opened(point, directory)
+                used = [await once(api, point, directory, kind) for kind in range(len(PROOFS))]
                 server.send(signal.SIGSTOP)
                 stalled = proofs(directory)[0]
-                assert await status(mouth, stalled) == 503
+                assert await status(point, stalled) == 503
                 server.send(signal.SIGCONT)
-                await opened(mouth, directory)
+                await opened(point, directory)
                 server.kill()
                 dead = proofs(directory)[0]
-                await copies([mouth], dead)
+                await copies([point], dead)
                 assert passed(api, dead) == 0
-                assert await status(mouth, dead) == 503
+                assert await status(point, dead) == 503
                 server.start()
-                await opened(mouth, directory)
+                await opened(point, directory)
                 for request in used:
-                    await copies([mouth], request)
+                    await copies([point], request)
                     assert passed(api, request) == 1
                 assert passed(api, stalled) == passed(api, dead) == 0
 

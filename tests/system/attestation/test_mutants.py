@@ -1,11 +1,10 @@
-"""Bend forged evidence in every region and every way: none of it passes but where nothing is signed."""
+"""Mutation forged evidence in every region and every way: none of it passes but where nothing is signed."""
 
 from dataclasses import replace
 
 import pytest
 from tests.unit.attestation import forge
 from tests.unit.attestation.android_mutants import chain_mutants
-from tests.unit.attestation.bending import flips, negated
 from tests.unit.attestation.mutant_runs import (
     Run,
     forged_android,
@@ -27,6 +26,7 @@ from tests.unit.attestation.mutants import (
     is_accepted,
     overlooking,
 )
+from tests.unit.attestation.mutations import flips, negated
 
 from watchword.attestation.interface import AndroidKeyChain, Expected
 from watchword.reasons import Reason
@@ -45,7 +45,7 @@ WRAPPING = {"length rewritten", "ECDSA s negated"}
 
 
 @pytest.mark.parametrize("remembered", [False, True])
-def test_bent_android_chains(remembered: bool) -> None:
+def test_mutated_android_chains(remembered: bool) -> None:
     """Only the root's own wrapping and dates may change, and how certificates are wrapped."""
     cases, trust = forged_android()
     if remembered:
@@ -96,7 +96,7 @@ def test_run_over_leaked_keys_fails_for_a_verifier_that_overlooks(
     assert run_leaked(Run(positions=2, verifier=overlooking(reason))).wrong[kind] > 10
 
 
-def test_bent_app_attest_attestations() -> None:
+def test_mutated_app_attest_attestations() -> None:
     """Only the receipt may change, which then isn't believed, and how parts are wrapped."""
     tally = run_apple(*forged_apple(), RUN)
     assert tally.wrong.total() == 0
@@ -118,7 +118,7 @@ def test_bent_app_attest_attestations() -> None:
     assert tally.made["leaf used as a CA"] == 3 * 2
 
 
-def test_bent_assertions() -> None:
+def test_mutated_assertions() -> None:
     """Nothing in an assertion may change but the form of its signature and of its map."""
     tally = run_assertions(forged_assertions(), RUN)
     assert tally.wrong.total() == 0
@@ -181,9 +181,9 @@ def test_acceptance_with_other_claims_is_wrong(google: forge.Google) -> None:
 
 def test_tools_of_the_runs(google: forge.Google) -> None:
     """Flips change one bit each, a negated signature is another one, and tallies add up."""
-    bent = list(flips(b"\x00" * 4, 1, 3, 100))
-    assert len(bent) == len(set(bent)) == 16
-    assert all(data[0] == data[3] == 0 and sum(map(int.bit_count, data)) == 1 for data in bent)
+    mutated = list(flips(b"\x00" * 4, 1, 3, 100))
+    assert len(mutated) == len(set(mutated)) == 16
+    assert all(data[0] == data[3] == 0 and sum(map(int.bit_count, data)) == 1 for data in mutated)
     assert negated(b"no signature in DER") is None
     tally = Tally()
     mutant = Mutant("kind", google.evidence(), Expected(None, None), Meaning.UNSIGNED)

@@ -1,4 +1,4 @@
-"""A sample of what ``make mutants`` runs in full: bent evidence of real devices passes nowhere.
+"""A sample of what ``make mutants`` runs in full: mutated evidence of real devices passes nowhere.
 
 The recorded evidence isn't part of the project; these tests run where it lies beside it.
 """
@@ -25,7 +25,7 @@ SAMPLE = Run(positions=32, step=29)
 """About one mutant of 29, others for each piece of evidence."""
 
 
-def test_all_recorded_evidence_is_accepted_before_it_is_bent() -> None:
+def test_all_recorded_evidence_is_accepted_before_it_is_mutated() -> None:
     """Verified and appraised: 135 chains and 11 attestations."""
     trust = recorded.trust()
     rows = [*recorded.android_chains(), *recorded.app_attest_attestations()]
@@ -41,7 +41,7 @@ def test_all_recorded_evidence_is_accepted_before_it_is_bent() -> None:
 
 
 @pytest.mark.parametrize("remembered", [False, True])
-def test_bent_recorded_chains(remembered: bool) -> None:
+def test_mutated_recorded_chains(remembered: bool) -> None:
     """Whether issuers are remembered or not."""
     trust = recorded.trust(issuer_cache() if remembered else None)
     tally = run_android(android_cases(), trust, SAMPLE)
@@ -51,8 +51,8 @@ def test_bent_recorded_chains(remembered: bool) -> None:
 
 
 @pytest.mark.parametrize("remembered", [False, True])
-def test_bent_recorded_attestations(remembered: bool) -> None:
-    """Receipts are bent too: none of them is believed then."""
+def test_mutated_recorded_attestations(remembered: bool) -> None:
+    """Receipts are mutated too: none of them is believed then."""
     trust = recorded.trust(issuer_cache() if remembered else None)
     tally = run_apple(apple_cases(), trust, SAMPLE)
     assert tally.wrong.total() == 0
@@ -60,7 +60,7 @@ def test_bent_recorded_attestations(remembered: bool) -> None:
     assert tally.without["receipt bent"] > tally.same["receipt bent"]
 
 
-def test_bent_recorded_assertions() -> None:
+def test_mutated_recorded_assertions() -> None:
     """All mutants of all seven."""
     tally = run_assertions(assertion_cases(), Run(positions=32))
     assert tally.wrong.total() == 0
@@ -68,7 +68,7 @@ def test_bent_recorded_assertions() -> None:
 
 
 def test_run_over_recorded_chains_can_fail() -> None:
-    """A verifier without signatures accepts what is bent."""
+    """A verifier without signatures accepts what is mutated."""
     run = Run(positions=8, verifier=overlooking(Reason.ATTESTATION_CHAIN_SIGNATURE))
     tally = run_android(android_cases()[:3], recorded.trust(), run)
     assert tally.wrong["certificate signed"] > 10

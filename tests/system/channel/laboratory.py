@@ -89,7 +89,7 @@ class Keeping:
     def __post_init__(self) -> None:
         """Make the keeper."""
         installed = fresh(builtin(self.first))
-        self.keeper = PinKeeper(installed, clock=lambda: self.now, tell=self.seen.append)
+        self.keeper = PinKeeper(installed, clock=lambda: self.now, notify=self.seen.append)
 
     def publish(self, later: PinSet) -> None:
         """Have another set installed."""

@@ -9,7 +9,7 @@ from tests.system.channel.clients import PINNED, UNPINNED, Errand, httpx_with
 from tests.system.channel.laboratory import AUTHORITIES, Channel, own_pin
 from tests.system.channel.servers import HOST
 from tests.unit.client.pinning.simulators import Phone, Publishing, signed
-from tests.unit.pins.building import NOW, entry, pin_set, roots_data
+from tests.unit.pins.builders import NOW, entry, pin_set, roots_data
 
 from watchword.client.pinning import (
     PinnedContext,

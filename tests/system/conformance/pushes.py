@@ -1,4 +1,4 @@
-"""Start each mouth with what keeps it up to date, change its bundle, and see when the change counts."""
+"""Start each enforcement point with what keeps it up to date, change its bundle, and see when the change counts."""
 
 import contextlib
 import http.client
@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.ports import free_port
 from tests.unit.apps.service_process import WATCHWORD
-from tests.unit.conformance.mouths import MOUTHS, deployed
+from tests.unit.conformance.enforcement_points import ENFORCEMENT_POINTS, deployed
 from tests.unit.conformance.processes import PATIENCE_SECONDS, authz, published
 
 from watchword.adapters.gate_bundle import publish_bundle
@@ -67,7 +67,7 @@ CHANGES: Final[Mapping[str, Change]] = {
 
 @dataclass
 class Pushed:
-    """Hold a mouth whose bundle can be changed.
+    """Hold an enforcement point whose bundle can be changed.
 
     :ivar port: where clients come in.
     :ivar directory: of the deployment.
@@ -155,11 +155,11 @@ class Client:
 
 @contextlib.contextmanager
 def pushed(name: str, directory: Path, upstream: str) -> Iterator[Pushed]:
-    """Run a mouth, with what keeps it up to date."""
+    """Run an enforcement point, with what keeps it up to date."""
     first = _first(deployed(directory))
     if name not in FOLLOWED:
-        with MOUTHS[name](directory, upstream, None) as mouth:
-            yield Pushed(mouth.port, directory, first)
+        with ENFORCEMENT_POINTS[name](directory, upstream, None) as point:
+            yield Pushed(point.port, directory, first)
         return
     with contextlib.ExitStack() as stack:
         engine, more = directory / "engine", []

@@ -1,4 +1,4 @@
-"""Run the whole corpus against every mouth, and keep what came of it for docs/engines.md."""
+"""Run the whole corpus against every enforcement point, and keep what came of it for docs/engines.md."""
 
 import json
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests.unit.conformance.mouths import versions
+from tests.unit.conformance.enforcement_points import versions
 from tests.unit.conformance.processes import ROOT
 
 from watchword_conformance.runner import Row
@@ -16,7 +16,7 @@ FILE: Final[Path] = ROOT / "docs" / "engines.json"
 
 
 def result(name: str, rows: Sequence[Row]) -> dict[str, Any]:
-    """Return what a run of one mouth found: versions, outcomes, and what was declared."""
+    """Return what a run of one enforcement point found: versions, outcomes, and what was declared."""
     outcomes = Counter(row.outcome for row in rows)
     declared = Counter(
         row.declared.name for row in rows if row.outcome == "declared" and row.declared is not None
@@ -31,6 +31,6 @@ def result(name: str, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def recorded() -> dict[str, Any]:
-    """Return what the checked-in file says, by mouth."""
+    """Return what the checked-in file says, by enforcement point."""
     found: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
     return found

@@ -12,7 +12,7 @@ from subprocess import CompletedProcess
 import pytest
 from tests.machine import patience
 from tests.ports import free_port
-from tests.unit.conformance.mouths import MOUTHS
+from tests.unit.conformance.enforcement_points import ENFORCEMENT_POINTS
 from tests.unit.conformance.processes import ROOT
 
 from watchword_conformance.corpus import load_corpus
@@ -73,8 +73,8 @@ def test_page_has_three_commands() -> None:
 
 def test_a_gate_that_holds_is_told_so(directory: Path, upstream: str) -> None:
     """The whole corpus against the built-in proxy: exit code 0, and a row for each case."""
-    with MOUTHS["proxy"](directory, f"http://{upstream}", None) as mouth:
-        places = {"target": f"127.0.0.1:{mouth.port}", "upstream": upstream, "directory": directory}
+    with ENFORCEMENT_POINTS["proxy"](directory, f"http://{upstream}", None) as point:
+        places = {"target": f"127.0.0.1:{point.port}", "upstream": upstream, "directory": directory}
         done = run(COMMANDS[2], "--engine", "proxy", "--json", **places)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr
         rows = [json.loads(line) for line in done.stdout.splitlines()]

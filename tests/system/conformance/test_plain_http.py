@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.apps.service_process import configuration, running, upstream
-from tests.unit.conformance.mouths import MOUTHS, deployed
+from tests.unit.conformance.enforcement_points import ENFORCEMENT_POINTS, deployed
 
 ENGINES = ("caddy", "envoy", "haproxy", "nginx", "nginx-authz")
 LISTENERS = ("service", "proxy", *ENGINES)
@@ -29,8 +29,8 @@ def started(name: str, directory: Path) -> tuple[int, ExitStack]:
     """Start one that listens; return its port and what ends it."""
     directory.mkdir(mode=0o700)
     with ExitStack() as stack:
-        mouth = MOUTHS[name](deployed(directory), "http://127.0.0.1:9", None)
-        return stack.enter_context(mouth).port, stack.pop_all()
+        point = ENFORCEMENT_POINTS[name](deployed(directory), "http://127.0.0.1:9", None)
+        return stack.enter_context(point).port, stack.pop_all()
     raise AssertionError("unreachable")
 
 

@@ -1,14 +1,14 @@
-"""Change the bundle of each started mouth: what is revoked or closed is refused, also on open connections."""
+"""Change the bundle of each started enforcement point: what is revoked or closed is refused, also on open connections."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 from tests.system.conformance.pushes import CHANGES, Client, pushed
-from tests.unit.conformance.mouths import MOUTHS, behind
+from tests.unit.conformance.enforcement_points import ENFORCEMENT_POINTS, behind
 
 
-@pytest.mark.parametrize("name", MOUTHS)
+@pytest.mark.parametrize("name", ENFORCEMENT_POINTS)
 def test_what_is_pushed_counts_for_open_and_new_connections(name: str, tmp_path: Path) -> None:
     """An instance, a key and a route: each is refused once it is pushed, and served again once that is undone.
 
@@ -24,16 +24,16 @@ def test_what_is_pushed_counts_for_open_and_new_connections(name: str, tmp_path:
 
 def assert_pushes_count(name: str, directory: Path, upstream: str) -> None:
     """Push each change, see it refused on an open and on a new connection, and undo it."""
-    with pushed(name, directory, upstream) as mouth:
-        held = Client(mouth.port, mouth.token())
+    with pushed(name, directory, upstream) as point:
+        held = Client(point.port, point.token())
         held.seconds_until(lambda status: status == 200)
         for change in CHANGES.values():
-            mouth.publish(change)
+            point.publish(change)
             held.seconds_until(lambda status: status in {401, 403})
-            fresh = Client(mouth.port, held.token)
+            fresh = Client(point.port, held.token)
             assert fresh.status() in {401, 403}
             assert held.status() in {401, 403}
             fresh.close()
-            mouth.publish(None)
+            point.publish(None)
             held.seconds_until(lambda status: status == 200)
         held.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.unit.apps.asgi_client import http_scope
 from tests.unit.apps.test_middleware import GOOD, StoppedClock
-from tests.unit.conformance.mouths import MOUTHS, deployed
+from tests.unit.conformance.enforcement_points import ENFORCEMENT_POINTS, deployed
 from tests.unit.gate.simulators import published, route
 
 from watchword.adapters.replay.memory import MemoryReplayStore
@@ -133,10 +133,10 @@ def test_trailers_of_http2_reach_no_api(tmp_path: Path) -> None:
     async def main() -> list[Seen]:
         async with Upstream().listening() as api:
             upstream = f"http://127.0.0.1:{api.port}"
-            with MOUTHS["traefik"](directory, upstream, None) as mouth:
+            with ENFORCEMENT_POINTS["traefik"](directory, upstream, None) as point:
                 held = (b"watchword-token", token.value.encode())
                 for path, fields in ((b"/open/upload", ()), (b"/bearer/orders", (held,))):
-                    await asyncio.to_thread(_over_http2, mouth.port, path, *fields)
+                    await asyncio.to_thread(_over_http2, point.port, path, *fields)
             return api.records.seen
 
     seen = asyncio.run(main())

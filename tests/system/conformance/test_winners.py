@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.unit.conformance.mouths import MOUTHS, deployed
+from tests.unit.conformance.enforcement_points import ENFORCEMENT_POINTS, deployed
 from tests.unit.conformance.processes import Mouth
 
 from watchword.adapters.system import SystemClock
@@ -30,14 +30,14 @@ def fresh(directory: Path, names: Sequence[str]) -> list[Built]:
     return [shop.build(cases[name], 0, shop.instances(), [], now) for name in names]
 
 
-async def copies(mouths: Sequence[Mouth], request: Built) -> None:
-    """Send all copies at once, in turns to every mouth; some of them may be killed meanwhile."""
+async def copies(points: Sequence[Mouth], request: Built) -> None:
+    """Send all copies at once, in turns to every enforcement point; some of them may be killed meanwhile."""
 
-    async def one(mouth: Mouth) -> None:
+    async def one(point: Mouth) -> None:
         with contextlib.suppress(OSError):
-            await send(Target("127.0.0.1", mouth.port), request.wire, request.method)
+            await send(Target("127.0.0.1", point.port), request.wire, request.method)
 
-    await asyncio.gather(*(one(mouths[n % len(mouths)]) for n in range(COPIES)))
+    await asyncio.gather(*(one(points[n % len(points)]) for n in range(COPIES)))
 
 
 def passed(api: Upstream, request: Built) -> int:
@@ -73,29 +73,29 @@ def test_exactly_one_copy_passes_also_across_kill_9(
             url = f"http://127.0.0.1:{api.port}"
 
             def start(stack: contextlib.ExitStack) -> Mouth:
-                return stack.enter_context(MOUTHS[name](directory, url, store))
+                return stack.enter_context(ENFORCEMENT_POINTS[name](directory, url, store))
 
             with contextlib.ExitStack() as stack:
-                mouths = [start(stack) for _ in range(gates)]
+                points = [start(stack) for _ in range(gates)]
                 first = fresh(directory, proofs)
                 for request in first:
-                    await copies(mouths, request)
+                    await copies(points, request)
                     assert passed(api, request) == 1
                 # Killed while copies are on their way: at most one of them was let through.
                 struck = fresh(directory, proofs)[0]
-                on_their_way = asyncio.create_task(copies(mouths, struck))
+                on_their_way = asyncio.create_task(copies(points, struck))
                 await asyncio.sleep(0.002)
-                mouths[0].gate.kill()
+                points[0].gate.kill()
                 await on_their_way
                 assert passed(api, struck) <= 1
             with contextlib.ExitStack() as stack:
-                mouths = [start(stack) for _ in range(gates)]
+                points = [start(stack) for _ in range(gates)]
                 for request in (*first, struck):
-                    await copies(mouths, request)
+                    await copies(points, request)
                 assert [passed(api, request) for request in first] == [1] * len(proofs)
                 assert passed(api, struck) <= 1
                 (later, *_) = fresh(directory, proofs)
-                await copies(mouths, later)
+                await copies(points, later)
                 # HAProxy's table was lost with the process: for the leeway it takes no proof at all.
                 assert passed(api, later) == (0 if name == "haproxy" else 1)
 

@@ -15,7 +15,7 @@ RUN_HERE = (
     "session proof: the MAC",
     "challenge use",
     "pins: the signature of a set",
-    "lent keys: the path is listed",
+    "injected keys: the path is listed",
 )
 """One of each kind; `python -m scripts.drill_mutations` runs all of them, in some minutes."""
 

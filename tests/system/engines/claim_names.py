@@ -1,4 +1,4 @@
-"""Name the claims of a token, for tests that bend them."""
+"""Name the claims of a token, for tests that mutate them."""
 
 from typing import Final
 

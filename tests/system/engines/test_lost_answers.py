@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 from tests.system.engines.envoy.test_authz_routes import running
-from tests.system.engines.haproxy.stand import haproxy_before_api, take_proofs
-from tests.system.engines.nginx.stand import nginx_before_api
-from tests.unit.client.losing import LosingApi, sender, served
+from tests.system.engines.haproxy.rig import haproxy_before_api, take_proofs
+from tests.system.engines.nginx.rig import nginx_before_api
+from tests.unit.client.losses import LosingApi, sender, served
 from tests.unit.client.simulators import IssuingService, KeyedPhone
-from tests.unit.engines.envoy.stand import (
+from tests.unit.engines.envoy.rig import (
     SECRET,
     TOKEN_KEY,
     Fronted,
@@ -26,8 +26,8 @@ from tests.unit.engines.envoy.stand import (
 from watchword.adapters.system import SystemClock
 from watchword.client import OutcomeUnknownError, WatchwordClient
 from watchword.encoding import base64url
+from watchword.tokens.envelope import seal
 from watchword.tokens.proofs.session import proof_keys
-from watchword.tokens.sealing import seal
 from watchword.tokens.service import issue
 from watchword.vocabulary import Proof, ReplayMode
 
@@ -37,9 +37,9 @@ BUNDLE = bundle_of((route("/pay/**", proof=Proof.SESSION),))
 @contextmanager
 def haproxy(directory: Path) -> Iterator[Fronted]:
     """Run HAProxy, which knows that no proof was used before."""
-    with haproxy_before_api(directory, BUNDLE) as stand:
-        take_proofs(stand)
-        yield stand
+    with haproxy_before_api(directory, BUNDLE) as rig:
+        take_proofs(rig)
+        yield rig
 
 
 def nginx(directory: Path) -> AbstractContextManager[Fronted]:
@@ -77,10 +77,10 @@ def test_a_lost_answer_is_never_a_401_behind_an_engine(
     tmp_path: Path, engine: Callable[[Path], AbstractContextManager[Fronted]], *, repeats: bool
 ) -> None:
     """GET and a POST with a key come through; a POST without one reaches the API once."""
-    with engine(tmp_path) as stand:
+    with engine(tmp_path) as rig:
 
         def gate(request: httpx.Request) -> httpx.Response:
-            url = f"http://127.0.0.1:{stand.port}{request.url.raw_path.decode()}"
+            url = f"http://127.0.0.1:{rig.port}{request.url.raw_path.decode()}"
             with httpx.Client(trust_env=False) as http:
                 return http.send(
                     httpx.Request(
@@ -108,6 +108,6 @@ def test_a_lost_answer_is_never_a_401_behind_an_engine(
             api.lost = 1
             with pytest.raises(OutcomeUnknownError):
                 send("POST", "/pay/3", headers={"content-type": "text/plain"})
-        reached = [seen.line for seen in stand.api.seen]
+        reached = [seen.line for seen in rig.api.seen]
     assert reached.count(b"POST /pay/3 HTTP/1.1") == 1
     assert reached.count(b"GET /pay/1 HTTP/1.1") == 2

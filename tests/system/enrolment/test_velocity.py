@@ -214,11 +214,11 @@ def test_verdict_stands_up_to_the_limit(most: int) -> None:
     assert counted.limit.most == EnrolledCounts(0, None)
     assert counted.limit.since == NOW - timedelta(days=1)
     for enrolled in {0, 1, most // 2, most - 2, most - 1} & set(range(most)):
-        again = counted.judge_again(EnrolledCounts(enrolled, 0)).counted
+        again = counted.reappraise(EnrolledCounts(enrolled, 0)).counted
         assert again is not None
         assert again.limit.most == EnrolledCounts(most - 1, None)
     with pytest.raises(RefusedError) as caught:
-        counted.judge_again(EnrolledCounts(most, 0))
+        counted.reappraise(EnrolledCounts(most, 0))
     assert caught.value.reason.code == VELOCITY
 
 
@@ -331,7 +331,7 @@ def test_limits_of_device_and_certificate_hold_together(signals: bool) -> None:
     def granted(device: int, serial: int) -> bool:
         assert counted is not None
         try:
-            counted.judge_again(EnrolledCounts(device, serial))
+            counted.reappraise(EnrolledCounts(device, serial))
         except RefusedError:
             return False
         return True
@@ -342,7 +342,7 @@ def test_limits_of_device_and_certificate_hold_together(signals: bool) -> None:
         assert granted(device, serial) is not (all(over) if signals else any(over))
         if not granted(device, serial):
             continue
-        again = counted.judge_again(EnrolledCounts(device, serial)).counted
+        again = counted.reappraise(EnrolledCounts(device, serial)).counted
         assert again is not None
         assert not again.limit.is_exceeded(EnrolledCounts(device, serial))
         for more in itertools.product(counts, counts):

@@ -37,7 +37,7 @@ URL = next(iter(HOSTS)) + PATH
 DAY = timedelta(days=1)
 
 
-def content(key: str = "key", device: str = "device", **bent: object) -> ReceiptContent:
+def content(key: str = "key", device: str = "device", **mutated: object) -> ReceiptContent:
     """Return what the receipt of one attested key says."""
     certificate = AUTHORITIES.signer(NOW).der + key.encode()
     made = ReceiptContent(
@@ -48,12 +48,12 @@ def content(key: str = "key", device: str = "device", **bent: object) -> Receipt
         environment="production",
         created_at=NOW,
     )
-    return replace(made, **bent)  # type: ignore[arg-type]
+    return replace(made, **mutated)  # type: ignore[arg-type]
 
 
-def token(at: datetime = NOW, *, by: ec.EllipticCurvePrivateKey = KEY, **bent: str) -> str:
+def token(at: datetime = NOW, *, by: ec.EllipticCurvePrivateKey = KEY, **mutated: str) -> str:
     """Return an ES256 token of the team."""
-    header = {"alg": "ES256", "kid": KEY_ID} | bent
+    header = {"alg": "ES256", "kid": KEY_ID} | mutated
     parts = (header, {"iss": TEAM, "iat": int(at.timestamp())})
     signing_input = ".".join(base64url.encode(json.dumps(part).encode()) for part in parts)
     r, s = decode_dss_signature(by.sign(signing_input.encode(), ec.ECDSA(hashes.SHA256())))
@@ -189,9 +189,9 @@ def test_tokens_that_are_not_the_teams(server: AppleServer) -> None:
 def test_receipts_that_the_server_will_not_have(server: AppleServer) -> None:
     """Changed, another lab's, another environment's, another team's, expired, not one at all."""
     good = AUTHORITIES.issue(content())
-    bent = good.replace(b"com.example", b"com.exemple")
+    mutated = good.replace(b"com.example", b"com.exemple")
     other = ReceiptAuthorities(bytes(16)).issue(content())
-    for receipt in (bent, other, good[:-1], good + b"\x00", b"", b"\x24\x80\x04\x05ab"):
+    for receipt in (mutated, other, good[:-1], good + b"\x00", b"", b"\x24\x80\x04\x05ab"):
         assert ask(server, receipt).status == 400
     sandbox = AUTHORITIES.issue(content(environment="sandbox"))
     development = "https://data-development.appattest.apple.com" + PATH

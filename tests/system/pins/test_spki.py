@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.unit.pins.building import certificate, key, pem, spki
+from tests.unit.pins.builders import certificate, key, pem, spki
 
 from watchword.encoding import base64url
 from watchword.pins.interface import (
@@ -216,10 +216,10 @@ def test_certificate_without_a_version_has_a_pin_too() -> None:
 
 @example(b"\x01", 11)
 @given(st.binary(max_size=200), st.integers(0, 300))
-def test_bent_certificates_raise_nothing_foreign(noise: bytes, at: int) -> None:
+def test_mutated_certificates_raise_nothing_foreign(noise: bytes, at: int) -> None:
     """Overwritten bytes give a pin or a clear fault."""
     data = certificate().public_bytes(DER)
-    bent = data[:at] + noise + data[at + len(noise) :]
+    mutated = data[:at] + noise + data[at + len(noise) :]
     for read in (pin_of_certificate, pin_of_file, certificates_of):
         with suppress(PinError):
-            assert read(bent)
+            assert read(mutated)

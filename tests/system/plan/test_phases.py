@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.unit.plan.building import (
+from tests.unit.plan.builders import (
     NOTHING,
     NOW,
     asset,

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import click
 from tests.system.recorded.transcript import ROOT, Transcript
-from tests.unit.scan.app_building import PINS, apk
+from tests.unit.scan.app_builders import PINS, apk
 from tests.unit.scan.imports.test_mobsf import REPORT as MOBSF
 from tests.unit.scan.imports.test_mobsfscan import REPORT as MOBSFSCAN
-from tests.unit.scan.ios_building import ats, info, ipa, zipped
+from tests.unit.scan.ios_builders import ats, info, ipa, zipped
 
 from watchword.apps.cli.main import cli
 from watchword.apps.settings.template import TEMPLATE

@@ -28,12 +28,12 @@ from tests.unit.apps.test_service_pins import BODY as PIN_REPORT
 from tests.unit.apps.wsgi_client import RecordedRequests, environ_of
 from tests.unit.apps.wsgi_client import call as wsgi_call
 from tests.unit.enrolment.simulators import CLINIC, LEDGER, NOW, SeededEntropy, SimulatedPhone
-from tests.unit.gate.proving import Prover
+from tests.unit.gate.proofs import Prover
 from tests.unit.gate.simulators import (
     NOW as GATE_NOW,
 )
 from tests.unit.gate.simulators import SilentState, published, route, token
-from tests.unit.pins.building import APP as PINNED_APP
+from tests.unit.pins.builders import APP as PINNED_APP
 
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.replay.memory import MemoryReplayStore
@@ -45,7 +45,7 @@ from watchword.apps.problems import text_of
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.encoding import base64url
-from watchword.gate.interface import Canary, GateState, Rate
+from watchword.gate.interface import GateState, Rate, Rollout
 from watchword.gate.service import Gate
 from watchword.lab import PHONES
 from watchword.lab.google_play import GooglePlay
@@ -448,7 +448,7 @@ ROUTES: Final = (
     route("/watched/**", mode=Mode.MONITOR),
     route("/session/**", proof=Proof.SESSION),
     route("/device/**", proof=Proof.DEVICE),
-    route("/canary/**", mode=Mode.CANARY, canary=Canary(share=100)),
+    route("/canary/**", mode=Mode.CANARY, canary=Rollout(share=100)),
     route("/soft/**", level=Level.SOFTWARE),
     route("/v1/**"),
 )

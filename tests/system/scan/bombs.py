@@ -6,8 +6,8 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from tests.unit.scan.android.building import Tag, axml
-from tests.unit.scan.archive.building import built
+from tests.unit.scan.android.builders import Tag, axml
+from tests.unit.scan.archive.builders import built
 
 MANIFEST = axml(Tag("manifest", {"package": "com.example.bomb"}, []))
 INFO = plistlib.dumps({"CFBundleIdentifier": "com.example.bomb", "CFBundleExecutable": "bomb"})

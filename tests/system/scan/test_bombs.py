@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.system.scan import bombs
-from tests.unit.scan.archive.building import opened
+from tests.unit.scan.archive.builders import opened
 
 from watchword.scan.app import Part
 from watchword.scan.archive.interface import MOST_AT_ONCE, MOST_KEPT, Memory, UnreadableEntryError

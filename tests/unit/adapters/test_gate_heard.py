@@ -8,13 +8,13 @@ import pytest
 from tests.unit.adapters.test_gate_bundle import BUNDLE, KEY, Ticks, later, publish
 
 from watchword.adapters.gate_bundle import GateBundleFile
-from watchword.adapters.gate_bundle.heard import SILENT_SECONDS, heard_path, note_heard
+from watchword.adapters.gate_bundle.freshness import SILENT_SECONDS, freshness_path, note_fresh
 
 
 def touch(bundle: Path, at: int) -> None:
     """Touch the file at a time of our own, so that a coarse clock can't hide it."""
-    note_heard(bundle)
-    os.utime(heard_path(bundle), ns=(at, at))
+    note_fresh(bundle)
+    os.utime(freshness_path(bundle), ns=(at, at))
 
 
 def test_a_service_that_falls_silent_is_told_and_heard_again(
@@ -69,7 +69,7 @@ def test_who_removes_the_file_silences_no_alarm(tmp_path: Path) -> None:
     publish(path, BUNDLE)
     touch(path, 1)
     state = GateBundleFile(path, KEY, ticks)
-    heard_path(path).unlink()
+    freshness_path(path).unlink()
     ticks.at += SILENT_SECONDS
     later(state, ticks)
     assert state.trouble() is not None
@@ -78,11 +78,11 @@ def test_who_removes_the_file_silences_no_alarm(tmp_path: Path) -> None:
 def test_the_file_is_private_and_no_link_is_followed(tmp_path: Path) -> None:
     """What a link points at is somebody else's."""
     path, other = tmp_path / "clinic.jws", tmp_path / "other"
-    note_heard(path)
-    assert heard_path(path).stat().st_mode & 0o777 == 0o600
-    heard_path(path).unlink()
+    note_fresh(path)
+    assert freshness_path(path).stat().st_mode & 0o777 == 0o600
+    freshness_path(path).unlink()
     other.write_text("x")
     os.utime(other, ns=(1, 1))
-    heard_path(path).symlink_to(other)
-    note_heard(path)
+    freshness_path(path).symlink_to(other)
+    note_fresh(path)
     assert other.stat().st_mtime_ns == 1

@@ -56,7 +56,7 @@ ACCOUNT = read_service_account(key_file(), "account.json")
 
 @dataclass
 class Internet:
-    """Implement the fetcher over the lab's Google; ``bend`` changes an answer on its way."""
+    """Implement the fetcher over the lab's Google; ``mutate`` changes an answer on its way."""
 
     clock: MovableClock
     servers: GoogleServers = field(
@@ -64,7 +64,7 @@ class Internet:
             GOOGLE, {EMAIL: KEY.public_key()}, frozenset({PACKAGE})
         )
     )
-    bend: Callable[[FetchRequest, FetchResponse], FetchResponse] = lambda _, answer: answer
+    mutate: Callable[[FetchRequest, FetchResponse], FetchResponse] = lambda _, answer: answer
     asked: list[FetchRequest] = field(default_factory=list)
 
     async def fetch(self, request: FetchRequest) -> FetchResponse:
@@ -72,7 +72,7 @@ class Internet:
         self.asked.append(request)
         answer = self.servers.answer(request, self.clock.now())
         await asyncio.sleep(0)
-        return self.bend(request, answer)
+        return self.mutate(request, answer)
 
     def count(self, part: str) -> int:
         """Return how many requests went to URLs with this part."""
@@ -82,13 +82,13 @@ class Internet:
 def always(
     status: int, body: bytes = b"{}", part: str = "playintegrity", **headers: str
 ) -> Callable[[FetchRequest, FetchResponse], FetchResponse]:
-    """Return a bend by which one of the servers gives this answer always."""
+    """Return a mutation by which one of the servers gives this answer always."""
 
-    def bend(request: FetchRequest, answer: FetchResponse) -> FetchResponse:
+    def mutate(request: FetchRequest, answer: FetchResponse) -> FetchResponse:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return FetchResponse(status, named, body) if part in request.url else answer
 
-    return bend
+    return mutate
 
 
 def world() -> tuple[Internet, GooglePlayDecoder]:
@@ -128,16 +128,16 @@ def test_withdrawn_access_token_is_replaced_once() -> None:
     internet, decoder = world()
     refused: list[str] = []
 
-    def bend(request: FetchRequest, answer: FetchResponse) -> FetchResponse:
+    def mutate(request: FetchRequest, answer: FetchResponse) -> FetchResponse:
         if "playintegrity" in request.url and not refused:
             refused.append(request.headers["authorization"])
             return FetchResponse(401, {}, b"{}")
         return answer
 
-    internet.bend = bend
+    internet.mutate = mutate
     asyncio.run(decoder.decode(PACKAGE, TOKEN))
     assert (internet.count("oauth2"), internet.count("playintegrity")) == (2, 2)
-    internet.bend = always(401)
+    internet.mutate = always(401)
     with pytest.raises(UnavailableError) as caught:
         asyncio.run(decoder.decode(PACKAGE, TOKEN))
     assert caught.value.reason is Reason.VENDOR_UNAVAILABLE
@@ -167,7 +167,7 @@ def test_token_of_another_package_is_refused() -> None:
 def test_account_that_may_not_is_told_to_the_operator(status: int) -> None:
     """The text says what a person has to do; until the pause is over nobody asks again."""
     internet, decoder = world()
-    internet.bend = always(status)
+    internet.mutate = always(status)
     for _ in range(3):
         with pytest.raises(UnavailableError) as caught:
             asyncio.run(decoder.decode(PACKAGE, TOKEN))
@@ -176,7 +176,7 @@ def test_account_that_may_not_is_told_to_the_operator(status: int) -> None:
         assert "Play Console" in caught.value.detail
     assert internet.count("playintegrity") == 1
     internet.clock.advance(FORBIDDEN_PAUSE + 1)
-    internet.bend = always(200, json.dumps({"tokenPayloadExternal": {"a": 1}}).encode())
+    internet.mutate = always(200, json.dumps({"tokenPayloadExternal": {"a": 1}}).encode())
     assert asyncio.run(decoder.decode(PACKAGE, TOKEN)) == b'{"a":1}'
 
 
@@ -187,7 +187,7 @@ def test_account_that_may_not_is_told_to_the_operator(status: int) -> None:
 def test_exhausted_quota_is_waited_for(header: str, pause: int) -> None:
     """A flood after the quota's end costs Google nothing; other packages go on."""
     internet, decoder = world()
-    internet.bend = always(429, retry_after=header)
+    internet.mutate = always(429, retry_after=header)
     with pytest.raises(UnavailableError) as caught:
         asyncio.run(decoder.decode(PACKAGE, TOKEN))
     assert caught.value.retry_after == pause
@@ -205,17 +205,17 @@ def test_a_clock_that_is_set_right_ends_the_pause() -> None:
     """What a clock two days ahead noted doesn't keep anybody out for two days, nor does its access token."""
     internet, decoder = world()
     internet.clock.advance(2 * 86400)
-    internet.bend = always(429)
+    internet.mutate = always(429)
     with pytest.raises(UnavailableError):
         asyncio.run(decoder.decode(PACKAGE, TOKEN))
     internet.clock.advance(-2 * 86400)
-    internet.bend = lambda _, answer: answer
+    internet.mutate = lambda _, answer: answer
     assert json.loads(asyncio.run(decoder.decode(PACKAGE, TOKEN))) == PAYLOAD
     assert internet.count("oauth2") == 2
 
 
 @pytest.mark.parametrize(
-    "bend",
+    "mutate",
     [
         always(500),
         always(503, retry_after="30"),
@@ -233,11 +233,11 @@ def test_a_clock_that_is_set_right_ends_the_pause() -> None:
     ],
 )
 def test_everything_else_is_googles_trouble(
-    bend: Callable[[FetchRequest, FetchResponse], FetchResponse],
+    mutate: Callable[[FetchRequest, FetchResponse], FetchResponse],
 ) -> None:
     """Outages and nonsense make nobody's evidence bad."""
     internet, decoder = world()
-    internet.bend = bend
+    internet.mutate = mutate
     with pytest.raises(UnavailableError) as caught:
         asyncio.run(decoder.decode(PACKAGE, TOKEN))
     assert caught.value.reason is Reason.VENDOR_UNAVAILABLE
@@ -247,7 +247,7 @@ def test_everything_else_is_googles_trouble(
 def test_secrets_are_in_no_text() -> None:
     """Key, assertion, access token and integrity token are in no repr and in no error."""
     internet, decoder = world()
-    internet.bend = always(403)
+    internet.mutate = always(403)
     with pytest.raises(UnavailableError) as caught:
         asyncio.run(decoder.decode(PACKAGE, TOKEN))
     access_token = internet.asked[-1].headers["authorization"].removeprefix("Bearer ")

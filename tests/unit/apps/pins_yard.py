@@ -14,7 +14,7 @@ from watchword.adapters.pin_workspace import PinWorkspace, read_public_key
 from watchword.adapters.pin_workspace import new_key as new_signing_key
 from watchword.adapters.system import SystemClock
 from watchword.apps.pins.checks import Check, Probe, ProbeOptions, check, probe
-from watchword.apps.pins.publishing import Order, Published, publish
+from watchword.apps.pins.publication import Order, Published, publish
 from watchword.apps.pins.root_lists import Changes, accept, begin, first_list, next_list, read_list
 from watchword.apps.pins.session import PinSession, edit, key_of_key, open_session, published_in
 from watchword.apps.settings.template import TEMPLATE

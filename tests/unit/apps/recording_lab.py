@@ -21,7 +21,7 @@ from watchword.attestation.interface import (
     PlayKeys,
     Trust,
 )
-from watchword.enrolment.evidence import RegisteredFormats
+from watchword.enrolment.evidence import FormatEvidenceVerifier
 from watchword.enrolment.interface import Statement
 from watchword.lab import (
     PHONES,
@@ -140,7 +140,7 @@ def appraised_line(
         STATUS if revocation is None else revocation,
         play_keys={"com.example.clinic": keys} if own_play_keys else {},
     )
-    verifier = RegisteredFormats(
+    verifier = FormatEvidenceVerifier(
         trust,
         policy,
         NoHistory(),
@@ -155,6 +155,6 @@ def appraised_line(
     return line
 
 
-def appraised_record(kind: str, **bent: Any) -> VerificationRecord:
+def appraised_record(kind: str, **mutated: Any) -> VerificationRecord:
     """Return the record of a phone of the lab."""
-    return record_from_line(appraised_line(evidence_of(kind), app_of(kind), **bent))
+    return record_from_line(appraised_line(evidence_of(kind), app_of(kind), **mutated))

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.machine import patience
 from tests.unit.apps.forked_commands import command
-from tests.unit.scan.ios_building import ats, info, ipa, zipped
+from tests.unit.scan.ios_builders import ats, info, ipa, zipped
 
 RUN = """
 from watchword.apps.cli import main

@@ -1,4 +1,4 @@
-"""Hold a service with secrets: one lent at the edge, one sealed to instances, in a backend that a test can stop."""
+"""Hold a service with secrets: one injected at the edge, one sealed to instances, in a backend that a test can stop."""
 
 import asyncio
 from collections.abc import Sequence

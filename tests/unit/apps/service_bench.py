@@ -24,7 +24,7 @@ from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.revocation_journal import RevocationJournal
-from watchword.adapters.store import SqliteStore, StoreMark
+from watchword.adapters.store import RollbackDetector, SqliteStore
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
 from watchword.apps.service.safeguards import ClockWatch, Safeguards
@@ -135,7 +135,7 @@ def service_bench(
         pins=pins,
         secrets=secrets,
         safeguards=Safeguards(
-            mark=StoreMark(directory / "store-mark.json"),
+            mark=RollbackDetector(directory / "store-mark.json"),
             journal=RevocationJournal(directory / "revocations.jsonl"),
             watch=None if steady is None else ClockWatch(clock.timestamp, steady),
         ),

@@ -1,4 +1,4 @@
-"""Whichever mouth is asked, a canary key is answered like a refused token, and the alarm is raised."""
+"""Whichever enforcement point is asked, a canary key is answered like a refused token, and the alarm is raised."""
 
 import asyncio
 import json
@@ -23,16 +23,16 @@ from tests.unit.gate.simulators import (
     token,
 )
 
-from watchword.adapters.canary_alarms import CanaryAlarmFile
 from watchword.adapters.gate_bundle import publish_bundle
+from watchword.adapters.honeytoken_alarms import HoneytokenAlarmFile
 from watchword.adapters.replay.memory import MemoryReplayStore
 from watchword.adapters.system import SystemEntropy
 from watchword.apps.compose.gates import alarms_path, kept_gate, open_gate
 from watchword.apps.gateway import WatchwordMiddleware, gate_from
 from watchword.apps.gateway.authz import AuthzApp
 from watchword.apps.settings import load_settings
-from watchword.broker.canaries import RANDOM_BYTES, digest, make_canary
-from watchword.broker.interface import CanaryWatch
+from watchword.broker.honeytokens import RANDOM_BYTES, digest, make_honeytoken
+from watchword.broker.interface import HoneytokenWatch
 from watchword.gate.alarms import Sighting, alarm_of
 from watchword.gate.bundle import GateBundle, to_jws
 from watchword.gate.interface import Limit, LimitKind
@@ -42,9 +42,9 @@ from watchword.vocabulary import Mode
 
 GOOD = token()
 HASHED_WITH = b"k" * 32
-PLANTED = make_canary("google", b"7" * RANDOM_BYTES).value
-OTHER = make_canary("google", b"8" * RANDOM_BYTES).value
-WATCH = CanaryWatch(HASHED_WITH, {digest(HASHED_WITH, PLANTED): "in-the-app"})
+PLANTED = make_honeytoken("google", b"7" * RANDOM_BYTES).value
+OTHER = make_honeytoken("google", b"8" * RANDOM_BYTES).value
+WATCH = HoneytokenWatch(HASHED_WITH, {digest(HASHED_WITH, PLANTED): "in-the-app"})
 STATE = PublishedState(
     policy=policy(route("/health", mode=Mode.OFF), route("/v1/**")), canaries=WATCH
 )
@@ -52,7 +52,7 @@ STATE = PublishedState(
 
 @dataclass
 class ListedAlarms:
-    """Keep alarms in a list; implements the port CanaryAlarms."""
+    """Keep alarms in a list; implements the port HoneytokenAlarms."""
 
     seen: list[Sighting] = field(default_factory=list)
 
@@ -195,7 +195,7 @@ def test_what_a_gate_counted_and_saw_outlives_it(tmp_path: Path) -> None:
 
     assert day() == [True, True]
     assert day() == [False, False]
-    kept = CanaryAlarmFile(alarms_path(settings))
+    kept = HoneytokenAlarmFile(alarms_path(settings))
     assert kept.totals() == {"in-the-app": 2}
     assert [each.alarm.api for each in kept.recent()] == ["clinic"]
     # One's own application has both without a word about them.

@@ -17,7 +17,7 @@ from watchword.apps.cli.main import cli
 from watchword.apps.deployment import service_of
 from watchword.apps.evidence.files import EvidenceFileError
 from watchword.apps.lab.phones import installed_app
-from watchword.apps.service.background import chores
+from watchword.apps.service.background import periodic_tasks
 from watchword.apps.service.service import Service
 from watchword.apps.settings import ConfigurationError, Settings, load_settings
 from watchword.apps.settings.template import TEMPLATE
@@ -137,8 +137,10 @@ def test_a_service_forgets_old_records_by_itself(service: Service, config: Path)
     records = load_settings(config).service.records
     records.mkdir(mode=0o700)
     (records / "2026-10-01.jsonl").touch(0o600)
-    (chore,) = [each for each in chores(service.context) if each.name == "forgetting records"]
-    asyncio.run(chore.work())  # type: ignore[arg-type]  # What it awaits is a coroutine.
+    (task,) = [
+        each for each in periodic_tasks(service.context) if each.name == "forgetting records"
+    ]
+    asyncio.run(task.work())  # type: ignore[arg-type]  # What it awaits is a coroutine.
     assert list(records.iterdir()) == []
 
 

@@ -89,9 +89,9 @@ class Files:
         path = self.write("chain.pem", pem(*self.google.evidence(leaf).chain))
         return ["--format", "android-key", "--file", path, "--anchors", self.lab(), "--at", AT]
 
-    def ios(self, **bent: Any) -> list[object]:
+    def ios(self, **mutated: Any) -> list[object]:
         """Write an attestation; return the options that verify it."""
-        evidence = self.apple.evidence(key=self.key, **bent)
+        evidence = self.apple.evidence(key=self.key, **mutated)
         path = self.write("attestation.cbor", evidence.attestation)
         # Nobody forged a receipt for it, which this policy doesn't insist on.
         return [
@@ -503,7 +503,7 @@ def test_folder_that_agrees(files: Files) -> None:
 
 
 @pytest.mark.parametrize(
-    "bend",
+    "mutate",
     [
         {"computed_verdict": {"accept": False}},
         {"expected": {"attestationVersion": 300}},
@@ -513,10 +513,10 @@ def test_folder_that_agrees(files: Files) -> None:
         {"recorded": {"challenge": "b3RoZXI="}},
     ],
 )
-def test_folder_that_differs(files: Files, bend: dict[str, Any]) -> None:
+def test_folder_that_differs(files: Files, mutate: dict[str, Any]) -> None:
     """One verdict or one field that differs is shown, and the exit code is 1."""
     folder = Folder(files)
-    folder.rows[0].update(bend)
+    folder.rows[0].update(mutate)
     result = folder.run("--json")
     assert result.exit_code == 1
     first = json.loads(result.stdout.splitlines()[0])

@@ -17,8 +17,8 @@ from tests.unit.apps.test_service import described
 from tests.unit.enrolment.simulators import SimulatedPhone
 
 from watchword.apps.service.openapi import DOCUMENT
+from watchword.broker.envelope import SecretContext, secret_info
 from watchword.broker.interface import SecretRecord, SecretValue, SecretVersion, StoredSecret
-from watchword.broker.sealing import SecretContext, secret_info
 from watchword.encoding import base64url
 from watchword.enrolment.statement import read_statement
 from watchword.gate.references import open_reference
@@ -110,7 +110,7 @@ def test_secret_is_handed_out_as_described(bench: ServiceBench) -> None:
 def test_refusals_tell_a_stranger_one_thing(
     bench: ServiceBench, secret: str, app: str, evidence: dict[str, Any], reason: Reason
 ) -> None:
-    """An unknown name, one that is lent at the edge, another app: same words, same size; operators know."""
+    """An unknown name, one that is injected at the edge, another app: same words, same size; operators know."""
     _, answer = bench.run(way(SimulatedPhone(app), secret, **evidence))
     assert answer.status_code == 403
     assert answer.json().keys() == {"type", "title", "status", "ref"}
@@ -248,7 +248,7 @@ def test_unreadable_requests_are_refused(bench: ServiceBench, body: object) -> N
         max_size=3,
     )
 )
-def test_bent_statements_never_break_the_service(
+def test_mutated_statements_never_break_the_service(
     bench: ServiceBench, changes: dict[str, Any]
 ) -> None:
     """Each is refused or served by a described answer; none is an internal error."""

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from tests.unit.apps.asgi_client import Answer, Message, Recorder, http_scope
 from tests.unit.apps.test_middleware import StoppedClock
-from tests.unit.gate.proving import Prover
+from tests.unit.gate.proofs import Prover
 from tests.unit.gate.simulators import ROUTES, SECRET, SIGNER, SoftwareSigner, policy, route, token
 
 import watchword
@@ -30,7 +30,7 @@ from watchword.adapters.system import SystemEntropy
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.gate import hygiene, interface
 from watchword.gate.bundle import GateBundle, to_jws
-from watchword.gate.interface import Canary, Rate
+from watchword.gate.interface import Rate, Rollout
 from watchword.gate.service import Gate
 from watchword.tokens.jose import SigningKey
 from watchword.tokens.proofs import dpop
@@ -104,7 +104,7 @@ GUARDED_POLICY = policy(
     route("/watched/session/**", proof=Proof.SESSION, mode=Mode.MONITOR),
     route("/newer/**", minimum_versions={"clinic-ios": "9"}),
     route("/newer-session/**", proof=Proof.SESSION, minimum_versions={"clinic-ios": "9"}),
-    route("/canary/**", mode=Mode.CANARY, canary=Canary(share=100)),
+    route("/canary/**", mode=Mode.CANARY, canary=Rollout(share=100)),
     *ROUTES,
     rate=Rate(2, 60),
 )
@@ -360,7 +360,7 @@ def test_the_functions_that_were_covered(state: GateBundleFile) -> None:
         "check_standing",
         "verify_proof",
         "Verdict.make_keys",
-        "RouteCanary.includes",
+        "RouteRollout.includes",
         "RateLimiter.take",
         "HeldBody.read",
         "WatchwordMiddleware._settle",

@@ -109,16 +109,16 @@ def wrong(path: str, value: Any) -> list[Any]:
 
 def put(row: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
     """Return a row with one member replaced or taken out."""
-    bent = copy.deepcopy(dict(row))
+    mutated = copy.deepcopy(dict(row))
     *above, name = path.split(".")
-    within = bent
+    within = mutated
     for each in above:
         within = within[each]
     if value is ABSENT:
         del within[name]
     else:
         within[name] = value
-    return bent
+    return mutated
 
 
 @dataclass
@@ -151,7 +151,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 def test_rows_as_they_should_be(folder: Folder) -> None:
-    """Each is compared; so a fault below comes from what was bent."""
+    """Each is compared; so a fault below comes from what was mutated."""
     assert [type(found) for found in folder.verify(*ROWS)] == [Compared] * 4
 
 

@@ -10,7 +10,7 @@ from watchword.apps.settings import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
 from watchword.gate.decisions import WARM_UP_SECONDS
-from watchword.gate.interface import Canary
+from watchword.gate.interface import Rollout
 from watchword.gate.service import Gate
 from watchword.tokens.jose import SigningKey
 from watchword.vocabulary import Level, Mode
@@ -29,7 +29,7 @@ def published(directory: Path) -> Path:
     bundle = GateBundle(
         generation=1,
         made_at=NOW,
-        policy=policy(route("/v1/**", mode=Mode.CANARY, canary=Canary(share=100), name="canary")),
+        policy=policy(route("/v1/**", mode=Mode.CANARY, canary=Rollout(share=100), name="canary")),
         keys=(SIGNER.published(),),
         secrets=(SECRET,),
         revoked=frozenset(),
@@ -59,13 +59,13 @@ def test_a_restart_widens_no_canary(tmp_path: Path) -> None:
     file = published(tmp_path)
     first, second = gate_from(file, "clinic"), gate_from(file, "clinic")
     turn_away(first, range(60))
-    assert first.canary_states(NOW)["canary"].share == 50.0
-    assert gate_from(file, "clinic").canary_states(NOW)["canary"].share == 50.0
+    assert first.rollout_statuses(NOW)["canary"].share == 50.0
+    assert gate_from(file, "clinic").rollout_statuses(NOW)["canary"].share == 50.0
     turn_away(first, range(100, 400))
-    narrow = first.canary_states(NOW)["canary"].share
+    narrow = first.rollout_statuses(NOW)["canary"].share
     assert narrow < 50.0
     turn_away(second, range(60))
-    assert gate_from(file, "clinic").canary_states(NOW)["canary"].share == narrow
+    assert gate_from(file, "clinic").rollout_statuses(NOW)["canary"].share == narrow
 
 
 def test_a_directory_that_can_not_be_written_stops_no_request(tmp_path: Path) -> None:
@@ -75,5 +75,5 @@ def test_a_directory_that_can_not_be_written_stops_no_request(tmp_path: Path) ->
     kept = load_settings(file).service.gates / "clinic.canary"
     kept.mkdir()
     turn_away(gate, range(60))
-    assert gate.canary_states(NOW)["canary"].share == 50.0
+    assert gate.rollout_statuses(NOW)["canary"].share == 50.0
     assert gate.decide(request(token=token()), NOW).allow

@@ -92,8 +92,8 @@ def test_a_genuine_request_reaches_the_application() -> None:
     assert (middleware.allowed, middleware.refused, log.seen) == (1, 0, [])
 
 
-@pytest.mark.parametrize("lends", [False, True])
-def test_a_route_with_a_key_is_closed_where_nobody_adds_it(*, lends: bool) -> None:
+@pytest.mark.parametrize("injects", [False, True])
+def test_a_route_with_a_key_is_closed_where_nobody_adds_it(*, injects: bool) -> None:
     """What is meant for a third party isn't the application's; the proxy, which adds the key, gets the decision."""
     edge = EdgeRule(
         secret="maps",
@@ -106,11 +106,11 @@ def test_a_route_with_a_key_is_closed_where_nobody_adds_it(*, lends: bool) -> No
     state = published(route("/maps/**", secret="maps"), edges={"maps": edge})
     app, log = Recorder(), ListedRefusals()
     middleware = WatchwordMiddleware(
-        app, gate=Gate(state), refusal_log=log, clock=StoppedClock(), lends=lends
+        app, gate=Gate(state), refusal_log=log, clock=StoppedClock(), injects=injects
     )
     answer = call(middleware, http_scope("/maps/geocode", token=GOOD))
-    assert (answer.status, len(app.scopes)) == ((200, 1) if lends else (503, 0))
-    assert [reason for reason, _ in log.seen] == ([] if lends else [Reason.SECRET_UNAVAILABLE])
+    assert (answer.status, len(app.scopes)) == ((200, 1) if injects else (503, 0))
+    assert [reason for reason, _ in log.seen] == ([] if injects else [Reason.SECRET_UNAVAILABLE])
 
 
 def test_a_refusal_is_a_problem_with_a_reference() -> None:

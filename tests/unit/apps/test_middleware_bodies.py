@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.unit.apps.asgi_client import Answer, Message, http_scope
 from tests.unit.apps.test_middleware import ListedRefusals, StoppedClock
-from tests.unit.gate.proving import Prover
+from tests.unit.gate.proofs import Prover
 from tests.unit.gate.simulators import NOW, published, route, token
 
 from watchword.adapters.http_server import HttpServer
@@ -469,17 +469,17 @@ class Crowd:
         work = self.stage.middleware(dict(scope), receive, reply)
         self.tasks.append(self.loop.create_task(work))
 
-    async def settle(self) -> None:
+    async def flush(self) -> None:
         """Let all that can go on go on."""
         for _ in range(50):
             await asyncio.sleep(0)
 
     def later(self, seconds: float) -> None:
         """Set the clock forward, and let what it was for happen."""
-        self.loop.run_until_complete(self.settle())
+        self.loop.run_until_complete(self.flush())
         self.loop.ahead += seconds
         self.loop.run_until_complete(asyncio.sleep(0.001))
-        self.loop.run_until_complete(self.settle())
+        self.loop.run_until_complete(self.flush())
 
     def end(self) -> None:
         """Let go of all."""

@@ -245,13 +245,13 @@ def test_any_bytes_are_read_without_an_exception(data: bytes) -> None:
     seed=st.sampled_from(SEEDS),
     edits=st.lists(st.tuples(st.integers(0, 700), st.integers(0, 255)), min_size=1, max_size=4),
 )
-def test_bent_lines_are_never_vouched_for(seed: bytes, edits: list[tuple[int, int]]) -> None:
+def test_mutated_lines_are_never_vouched_for(seed: bytes, edits: list[tuple[int, int]]) -> None:
     """A signed line with bytes exchanged is a fault, unless it is the same line again."""
-    bent = bytearray(seed)
+    mutated = bytearray(seed)
     for place, value in edits:
-        bent[place % len(bent)] = value
-    for each in read_lines(bytes(bent) + b"\n", KEYS).vouched:
-        assert bytes(bent).strip() == SEEDS[0]
+        mutated[place % len(mutated)] = value
+    for each in read_lines(bytes(mutated) + b"\n", KEYS).vouched:
+        assert bytes(mutated).strip() == SEEDS[0]
         assert each == Vouched(PLAIN, "ci")
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.apps.pins_servers import HOST
 from tests.unit.apps.pins_yard import APP, yard
 
-from watchword.apps.pins.publishing import release
+from watchword.apps.pins.publication import release
 from watchword.client.pinning.httpx_transport import PinnedTransport
 from watchword.pins.interface import Basis
 

@@ -13,7 +13,7 @@ from watchword.adapters.live_chain import Place
 from watchword.adapters.pin_workspace import WorkspaceError, read_public_key, write_key
 from watchword.adapters.pin_workspace import new_key as new_signing_key
 from watchword.apps.pins.checks import ProbeOptions, check, probe
-from watchword.apps.pins.publishing import Order, Published, publish, release, withdraw_release
+from watchword.apps.pins.publication import Order, Published, publish, release, withdraw_release
 from watchword.apps.pins.root_lists import Changes, accept, new_pin_key
 from watchword.apps.pins.session import (
     NotNowError,

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from tests.unit.apps.scan_views import seed
 from tests.unit.apps.scanned import dead_token
 from tests.unit.apps.test_observations import CI
-from tests.unit.scan.app_building import PINS, apk
+from tests.unit.scan.app_builders import PINS, apk
 from tests.unit.scan.test_frameworks import CSHARP
 
 from watchword.apps.cli.main import cli
@@ -308,8 +308,8 @@ def test_what_isnt_seen_any_more_is_lost(file: Path) -> None:
     assert "Lost: PR-C03 Pinning that can be updated" in news(plan)
     assert "a newer build was scanned, and it wasn't seen there" in news(plan)
     listed = run(file, "observe", "list", "--json")
-    stands = [json.loads(each) for each in listed.stdout.splitlines()]
-    assert {each["stands"] for each in stands if each["key"] == "scan:static.pinning"} == {"stale"}
+    rigs = [json.loads(each) for each in listed.stdout.splitlines()]
+    assert {each["stands"] for each in rigs if each["key"] == "scan:static.pinning"} == {"stale"}
 
 
 def test_a_newer_version_of_the_scan_may_be_all_that_is_new(file: Path) -> None:

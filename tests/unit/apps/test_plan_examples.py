@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.unit.plan.building import NOTHING, NOW
+from tests.unit.plan.builders import NOTHING, NOW
 
 from watchword.apps.cli.main import cli
 from watchword.apps.settings.plan import load_plan

@@ -30,7 +30,7 @@ from watchword.apps.settings.schema import (
 )
 from watchword.apps.settings.template import TEMPLATE
 from watchword.apps.terminal.console import EXIT_USAGE
-from watchword.plan import modelling
+from watchword.plan import threat_model
 from watchword.plan.catalogue import LIKELIHOOD_WORDS
 from watchword.plan.evidence import shut_routes, weak_routes
 from watchword.plan.interface import (
@@ -510,7 +510,7 @@ def _private_jwk() -> dict[str, str]:
     return {**jwk_from_public_key(key.public_key()), "d": "AQAB"}
 
 
-def _bent(**members: Any) -> str:
+def _mutated(**members: Any) -> str:
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     return json.dumps({**jwk_from_public_key(key), **members})
 
@@ -530,10 +530,10 @@ PEM = (
         ("[]", "JWK"),
         ("x" * 5000, "JWK"),
         (json.dumps({"kty": "RSA", "n": "AQAB", "e": "AQAB"}), "'RSA'"),
-        (_bent(crv="P-384"), "'P-384'"),
-        (_bent(x="A" * 43), "P-256"),
-        (_bent(x=5), "P-256"),
-        (_bent(crv={"P-256": 1}), "curve"),
+        (_mutated(crv="P-384"), "'P-384'"),
+        (_mutated(x="A" * 43), "P-256"),
+        (_mutated(x=5), "P-256"),
+        (_mutated(crv={"P-256": 1}), "curve"),
     ],
     # The keys are fresh in each process, and its names must be the same in all.
     ids=["empty", "html", "list", "long", "rsa", "p384", "off-curve", "number", "mapping"],
@@ -747,7 +747,7 @@ def test_words_of_the_file_are_those_of_the_planner() -> None:
     assert asset["traits"]["anyOf"][0]["items"]["enum"] == list(Trait)
     assert asset["actors"]["items"]["enum"] == list(Actor)
     assert described["PathConfig"]["properties"]["assumes"]["items"]["enum"] == list(Intelligence)
-    assert modelling.MAX_STEPS == MAX_STEPS
+    assert threat_model.MAX_STEPS == MAX_STEPS
 
 
 def test_ten_thousand_assets_are_read_in_seconds(tmp_path: Path) -> None:

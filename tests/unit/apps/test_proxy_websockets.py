@@ -17,7 +17,7 @@ from tests.unit.adapters.loopback import self_signed
 from tests.unit.apps.raw_http import RawApi, Reader, Writer, listening
 from tests.unit.apps.test_middleware import ListedRefusals
 from tests.unit.apps.test_websockets import UPGRADE, SetClock, connected, shake_hands, until
-from tests.unit.gate.proving import Prover
+from tests.unit.gate.proofs import Prover
 from tests.unit.gate.simulators import CLAIMS, PublishedState, published, route, token
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
@@ -82,7 +82,7 @@ async def proxied(upstream: str, **options: Any) -> AsyncIterator[Front]:
     proxy = ProxyApp(upstream, refusal_log=front.log, **options)
     gate = Gate(front.state, memory=MemoryReplayStore())
     guarded = WatchwordMiddleware(
-        proxy, gate=gate, refusal_log=front.log, clock=front.clock, lends=True
+        proxy, gate=gate, refusal_log=front.log, clock=front.clock, injects=True
     )
     async with serve(guarded, websockets=True) as server:
         front.port = server.port
@@ -198,7 +198,7 @@ def test_what_the_api_sees_of_a_handshake() -> None:
 def test_a_refused_handshake_never_reaches_the_api(
     target: str, fields: list[tuple[bytes, bytes]], status: int
 ) -> None:
-    """The gate decides on it as on any request; a route that lends a key opens no WebSocket."""
+    """The gate decides on it as on any request; a route that injects a key opens no WebSocket."""
     calls = 0
 
     async def talk(_socket: ServerConnection) -> None:

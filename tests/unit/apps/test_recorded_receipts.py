@@ -22,16 +22,16 @@ KEY = forge.spki(forge.p256())
 CREATED = datetime(2026, 10, 31, 9, 30, 5, 460_000, UTC)
 
 
-def made(**bent: Any) -> bytes:
+def made(**mutated: Any) -> bytes:
     """Return a refreshed receipt."""
-    return forge_receipts.receipt(VENDOR, KEY, **{"kind": "RECEIPT", "created": CREATED, **bent})
+    return forge_receipts.receipt(VENDOR, KEY, **{"kind": "RECEIPT", "created": CREATED, **mutated})
 
 
-def row(data: bytes, **bent: Any) -> dict[str, Any]:
+def row(data: bytes, **mutated: Any) -> dict[str, Any]:
     """Return what would be recorded of a receipt."""
     recorded = {"id": "r", "kind": "app-attest-receipt", "file": "r.p7", "valid_at": "2026-10-31"}
     fields = describe(read_receipt(data))
-    return {**recorded, **describe_signature(data), "expected": {**fields, **bent}}
+    return {**recorded, **describe_signature(data), "expected": {**fields, **mutated}}
 
 
 def compared(folder: Path, data: bytes, recorded: dict[str, Any]) -> Compared:

@@ -30,7 +30,7 @@ from watchword.apps.evidence.records import (
 )
 from watchword.attestation.interface import Attestation, Trust
 from watchword.encoding import base64url
-from watchword.enrolment.evidence import RegisteredFormats
+from watchword.enrolment.evidence import FormatEvidenceVerifier
 from watchword.enrolment.interface import Appraisal
 from watchword.lab import PHONES
 from watchword.lab.google_play import GooglePlay
@@ -62,16 +62,16 @@ def is_told(line: bytes, secret: bytes) -> bool:
     return found or any(secret in base64url.decode(der, limit=2**16) for der in chain)
 
 
-def description(**bent: Any) -> bytes:
+def description(**mutated: Any) -> bytes:
     """Return a KeyDescription for our statement, with more tags in one of its lists."""
-    hardware = {**forge.hardware_tags(), **bent.pop("hardware", {})}
+    hardware = {**forge.hardware_tags(), **mutated.pop("hardware", {})}
     software = {
         701: forge.integer(1_790_000_000_000),
         709: forge.application_id(),
-        **bent.pop("software", {}),
+        **mutated.pop("software", {}),
     }
     return forge.key_description(
-        challenge=lab.BINDING, hardware=hardware, software=software, **bent
+        challenge=lab.BINDING, hardware=hardware, software=software, **mutated
     )
 
 
@@ -173,7 +173,7 @@ def appraisal(**changes: Any) -> Appraisal:
     """Return an appraisal that refused a phone for its bootloader."""
     log = _Appraisals()
     trust = Trust(AnchorSet(lab.AUTHORITIES.anchors()))
-    verifier = RegisteredFormats(trust, BALANCED, lab.NoHistory(), appraisals=log)
+    verifier = FormatEvidenceVerifier(trust, BALANCED, lab.NoHistory(), appraisals=log)
     evidence = lab.evidence_of("unlocked-android")
     with pytest.raises(RefusedError):
         asyncio.run(verifier.appraise(evidence, lab.STATEMENT, lab.ANDROID, NOW))

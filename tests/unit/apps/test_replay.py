@@ -20,9 +20,9 @@ from watchword.vocabulary import Level
 CONDITIONS = Conditions(tuple(lab.AUTHORITIES.anchors()))
 
 
-def document_of(kind: str, **bent: Any) -> dict[str, Any]:
+def document_of(kind: str, **mutated: Any) -> dict[str, Any]:
     """Return the record of a phone of the lab as JSON."""
-    line = lab.appraised_line(lab.evidence_of(kind), lab.app_of(kind), **bent)
+    line = lab.appraised_line(lab.evidence_of(kind), lab.app_of(kind), **mutated)
     document: dict[str, Any] = json.loads(line)
     return document
 
@@ -71,7 +71,7 @@ def test_a_revocation_of_that_day_is_replayed() -> None:
     assert not replayed(document).is_same
 
 
-def bend(document: dict[str, Any], path: str, value: Any) -> None:
+def mutate(document: dict[str, Any], path: str, value: Any) -> None:
     """Set one member of a document, named by its path."""
     *parents, last = path.split(".")
     inner = document
@@ -106,7 +106,7 @@ def test_a_changed_record_is_told(kind: str, path: str, value: Any, told: str) -
     """A part that no longer fits the rest is named."""
     document = document_of(kind)
     assert replayed(document).is_same
-    bend(document, path, value)
+    mutate(document, path, value)
     found = replayed(document)
     assert not found.is_same
     assert told in "\n".join(found.differences)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.engines.envoy.stand import OTHER_KEY, bundle_of, route
+from tests.unit.engines.envoy.rig import OTHER_KEY, bundle_of, route
 from tests.unit.engines.envoy.third_party import rule, value
 
 from watchword.apps.engines.envoy import ControlPlane
@@ -14,13 +14,13 @@ from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import Endpoint, EngineOptions, Files
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle
-from watchword.gate.interface import Canary
+from watchword.gate.interface import Rollout
 from watchword.vocabulary import Mode
 
 SERVED = bundle_of([route("/v1/**")])
 GONE = "a-revoked-instance"
 NOT_SERVED = replace(
-    bundle_of([route("/v1/**"), route("/v2/**", mode=Mode.CANARY, canary=Canary(5))]),
+    bundle_of([route("/v1/**"), route("/v2/**", mode=Mode.CANARY, canary=Rollout(5))]),
     generation=2,
     keys=(OTHER_KEY.published(),),
     revoked=frozenset({GONE}),
@@ -136,24 +136,24 @@ def test_what_the_engine_rejects_holds_no_revocation_back_either() -> None:
     assert follows.step()
 
 
-def test_a_key_goes_on_being_lent_only_to_whom_it_was() -> None:
+def test_a_key_goes_on_being_injected_only_to_whom_it_was() -> None:
     """Its rotation counts; with another origin in the new table, the new key isn't sent to the one before."""
-    lends = bundle_of(
+    injects = bundle_of(
         [route("/maps/**", secret="maps")],
         edges={"maps": rule(443)},
-        lent={"maps": value("the-first-key")},
+        injected={"maps": value("the-first-key")},
     )
     rotated = by_routes_of(
-        lends, replace(lends, generation=2, lent={"maps": value("the-next-key")})
+        injects, replace(injects, generation=2, injected={"maps": value("the-next-key")})
     )
-    assert rotated.lent["maps"] == value("the-next-key")
+    assert rotated.injected["maps"] == value("the-next-key")
     moved = bundle_of(
         [route("/maps/**", secret="maps")],
         edges={"maps": rule(444)},
-        lent={"maps": value("a-key-for-others")},
+        injected={"maps": value("a-key-for-others")},
     )
-    assert not by_routes_of(lends, moved).lent
-    assert not by_routes_of(lends, replace(lends, lent={})).lent
+    assert not by_routes_of(injects, moved).injected
+    assert not by_routes_of(injects, replace(injects, injected={})).injected
 
 
 def test_without_routes_of_before_it_is_said_that_nobody_is_revoked() -> None:

@@ -17,7 +17,7 @@ from tests.unit.apps.test_service import reason_in
 from tests.unit.enrolment.simulators import CLINIC, ISSUER, SimulatedPhone
 
 from watchword.adapters.keyring.file import KeyState
-from watchword.adapters.store import StoreMark
+from watchword.adapters.store import RollbackDetector
 from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.enrolment.delivery import Lease
 from watchword.ports import AuditEntry, ChallengeUse
@@ -89,12 +89,12 @@ def test_an_instance_is_revoked_on_a_full_disk(small: ServiceBench) -> None:
     assert answer.json()["subjects"][CLINIC] in revoked_subjects(small)
     with pytest.raises(UnavailableError):
         asyncio.run(small.service.follow_store())
-    assert small.store.owed == 1
+    assert small.store.pending == 1
     make_room(small)
 
     async def healed(call: Caller) -> None:
         await small.service.follow_store()
-        assert small.store.owed == 0
+        assert small.store.pending == 0
         (entry,) = await entries(small, "instance.revoked")
         assert (entry.subject, entry.detail["because"]) == (instance, "phone stolen")
         assert entry.detail["recorded"] == "late"
@@ -155,7 +155,7 @@ def test_a_start_on_a_full_disk_revokes_again(small: ServiceBench, tmp_path: Pat
         for _ in range(8):
             await call.challenge(phone)
         assert reason_in(again, await call.renew(phone, instance)) is Reason.INSTANCE_REVOKED
-        assert again.store.owed == 1
+        assert again.store.pending == 1
         make = "PRAGMA max_page_count = 100000"
         await again.store._database.read(lambda each: each.execute(make).fetchall())
         await again.service.follow_store()
@@ -186,7 +186,7 @@ def test_a_revocation_missing_in_the_journal_follows(tmp_path: Path) -> None:
     bench.store.close()
 
 
-class TellingMark(StoreMark):
+class TellingMark(RollbackDetector):
     """Remember which threads write."""
 
     threads: ClassVar[set[int]] = set()
@@ -225,7 +225,7 @@ def test_an_unknown_instance_is_not_revoked_on_a_full_disk(small: ServiceBench) 
 
     answer = small.run(full)
     assert reason_in(small, answer) is Reason.INSTANCE_UNKNOWN
-    assert small.store.owed == 0
+    assert small.store.pending == 0
 
 
 @pytest.mark.parametrize("purpose", ["tokens", "gates"])
@@ -272,7 +272,7 @@ def test_what_gives_more_is_not_done_on_a_full_disk(small: ServiceBench) -> None
         return [answer.status_code for answer in answers]
 
     assert small.run(full) == [503, 503]
-    assert small.store.owed == 0
+    assert small.store.pending == 0
 
 
 class Reserve:

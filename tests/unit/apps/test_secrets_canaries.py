@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 from tests.unit.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.unit.enrolment.simulators import SeededEntropy
 
-from watchword.adapters.canary_alarms import CanaryAlarmFile
-from watchword.adapters.canary_file import CanaryFile
+from watchword.adapters.honeytoken_alarms import HoneytokenAlarmFile
+from watchword.adapters.honeytoken_file import HoneytokenFile
 from watchword.apps.compose.secrets import SecretWork
-from watchword.broker.canaries import spot
+from watchword.broker.honeytokens import spot
 from watchword.gate.alarms import Sighting
 from watchword.gate.interface import Decision, RequestFacts
 from watchword.vocabulary import Mode
@@ -25,8 +25,8 @@ FILE, ALARMS = "canaries.json", "alarms.sqlite"
 def bench(tmp_path: Path) -> Iterator[ServiceBench]:
     """Return a service that keeps canaries."""
     work = SecretWork(
-        canaries=CanaryFile(tmp_path / FILE, SeededEntropy()),
-        alarms=CanaryAlarmFile(tmp_path / ALARMS),
+        canaries=HoneytokenFile(tmp_path / FILE, SeededEntropy()),
+        alarms=HoneytokenAlarmFile(tmp_path / ALARMS),
     )
     made = service_bench(tmp_path, secrets=work)
     yield made
@@ -185,7 +185,7 @@ def test_damaged_file_keeps_no_revocation_from_the_gates(bench: ServiceBench) ->
     # Also a service that starts then, and never read the file.
     again = service_bench(
         bench.directory,
-        secrets=SecretWork(canaries=CanaryFile(bench.directory / FILE, SeededEntropy())),
+        secrets=SecretWork(canaries=HoneytokenFile(bench.directory / FILE, SeededEntropy())),
     )
 
     async def start(_call: Caller) -> None:

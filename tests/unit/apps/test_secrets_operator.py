@@ -23,7 +23,7 @@ from tests.unit.enrolment.simulators import SimulatedPhone
 
 from watchword.adapters.usage import MemoryUsageLedger
 from watchword.apps.service.app import Request
-from watchword.broker.interface import LentValue, SecretValue, Use
+from watchword.broker.interface import InjectedValue, SecretValue, Use
 from watchword.enrolment.delivery import Lease
 from watchword.ports import AuditEntry, ChallengeUse
 from watchword.reasons import Reason, UnavailableError
@@ -45,9 +45,9 @@ def bench(tmp_path: Path, store: MemorySecretStore) -> Iterator[ServiceBench]:
     made.store.close()
 
 
-def lent(bench: ServiceBench, api: str = "clinic") -> dict[str, LentValue]:
+def injected(bench: ServiceBench, api: str = "clinic") -> dict[str, InjectedValue]:
     """Return what the gate of an API adds to calls."""
-    return dict(bench.published(api).lent)
+    return dict(bench.published(api).injected)
 
 
 def audited(bench: ServiceBench) -> list[tuple[str, str, dict[str, Any]]]:
@@ -87,8 +87,8 @@ def test_added_value_is_at_the_gate_with_the_answer(bench: ServiceBench) -> None
     """The gate whose routes add a key is told it before the answer; the other API's gate never is."""
     answer = bench.run(add)
     assert (answer.status_code, answer.json()["version"]) == (201, 1)
-    assert lent(bench) == {"maps": LentValue(1, SecretValue(FIRST))}
-    assert lent(bench, "ledger") == {}
+    assert injected(bench) == {"maps": InjectedValue(1, SecretValue(FIRST))}
+    assert injected(bench, "ledger") == {}
     assert audited(bench) == [("secret.add", "maps", {}), ("secret.added", "maps", {"version": 1})]
 
 
@@ -97,11 +97,11 @@ def test_what_is_sealed_to_instances_is_told_to_no_gate(bench: ServiceBench) -> 
     answer = bench.run(lambda call: add(call, "push", f"-----BEGIN-----\n{FIRST}\n"))
     assert answer.status_code == 201
     assert FIRST not in bench.gate_path.read_text(encoding="latin-1")
-    assert lent(bench) == {}
+    assert injected(bench) == {}
 
 
 def test_rotation_takes_over_and_the_older_one_stays_for_the_overlap(bench: ServiceBench) -> None:
-    """The newest is lent; the older one counts until its time has come, and its end shows."""
+    """The newest is injected; the older one counts until its time has come, and its end shows."""
 
     async def work(call: Caller) -> tuple[httpx.Response, httpx.Response]:
         await add(call)
@@ -111,7 +111,7 @@ def test_rotation_takes_over_and_the_older_one_stays_for_the_overlap(bench: Serv
 
     rotated, later = bench.run(work)
     assert (rotated.status_code, rotated.json()["version"]) == (200, 2)
-    assert lent(bench)["maps"] == LentValue(2, SecretValue(SECOND))
+    assert injected(bench)["maps"] == InjectedValue(2, SecretValue(SECOND))
     assert states(rotated) == {1: "overlap", 2: "current"}
     assert states(later) == {1: "ended", 2: "current"}
 
@@ -151,7 +151,7 @@ def test_of_two_rotations_at_once_one_wins(
     (lost,) = [each for each in answers if each.status_code == 409]
     assert reasons(lost) == ["secret.conflict"]
     won = SECOND if answers[0].status_code == 200 else THIRD
-    assert lent(bench)["maps"] == LentValue(2, SecretValue(won))
+    assert injected(bench)["maps"] == InjectedValue(2, SecretValue(won))
     assert [action for action, _, _ in audited(bench)].count("secret.rotated") == 1
 
 
@@ -164,23 +164,23 @@ def test_rotation_that_names_another_version_does_nothing(bench: ServiceBench) -
         return await rotate(call, THIRD, expected=1)
 
     assert reasons(bench.run(work)) == ["secret.conflict"]
-    assert lent(bench)["maps"].value == SecretValue(SECOND)
+    assert injected(bench)["maps"].value == SecretValue(SECOND)
 
 
 def test_revoked_version_leaves_the_gate_with_the_answer(bench: ServiceBench) -> None:
-    """The version before it counts again while its overlap lasts; with all revoked nothing is lent."""
+    """The version before it counts again while its overlap lasts; with all revoked nothing is injected."""
 
-    async def work(call: Caller) -> tuple[httpx.Response, dict[str, LentValue], httpx.Response]:
+    async def work(call: Caller) -> tuple[httpx.Response, dict[str, InjectedValue], httpx.Response]:
         await add(call)
         await rotate(call)
         one = await revoke(call, 2)
-        return one, lent(bench), await revoke(call, None)
+        return one, injected(bench), await revoke(call, None)
 
     one, between, every = bench.run(work)
     assert (one.json()["revoked"], states(one)) == ([2], {1: "current", 2: "revoked"})
-    assert between["maps"] == LentValue(1, SecretValue(FIRST))
+    assert between["maps"] == InjectedValue(1, SecretValue(FIRST))
     assert (every.json()["revoked"], every.json()["state"]) == ([1], "ended")
-    assert lent(bench) == {}
+    assert injected(bench) == {}
     assert ("secret.revoke", "maps", {"version": 2, "because": "it leaked"}) in audited(bench)
 
 
@@ -194,7 +194,7 @@ def test_revocation_holds_at_the_gate_while_the_backend_is_away(
         store.down = True
         told = await revoke(call, None)
         between = await call.operator.get("/v1/secrets/maps")
-        assert lent(bench) == {}
+        assert injected(bench) == {}
         store.down = False
         await bench.service.context.secrets.refresh(bench.clock.timestamp())
         return told, between, await call.operator.get("/v1/secrets/maps")
@@ -294,7 +294,7 @@ def test_second_value_under_one_name_is_refused(bench: ServiceBench) -> None:
         return await add(call, value=SECOND)
 
     assert reasons(bench.run(work)) == ["secret.exists"]
-    assert lent(bench)["maps"].value == SecretValue(FIRST)
+    assert injected(bench)["maps"].value == SecretValue(FIRST)
 
 
 def test_change_that_cannot_be_recorded_is_not_done(
@@ -325,7 +325,7 @@ def test_revocation_that_cannot_be_recorded_is_done(
 
     async def work(call: Caller) -> httpx.Response:
         await add(call)
-        assert lent(bench)
+        assert injected(bench)
         entry = AuditEntry(bench.clock.now(), "operator", "secret.add", "maps")
         with suppress(UnavailableError):
             while True:
@@ -335,7 +335,7 @@ def test_revocation_that_cannot_be_recorded_is_done(
     answer = bench.run(work)
     assert (answer.status_code, answer.json()["recorded"]) == (200, False)
     assert answer.json()["revoked"] == [1]
-    assert lent(bench) == {}
+    assert injected(bench) == {}
     bench.store.close()
 
 
@@ -353,7 +353,7 @@ def test_killed_between_audit_and_write_changes_nothing(
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
         store.slow = 0.0
-        assert lent(bench)["maps"].value == SecretValue(FIRST)
+        assert injected(bench)["maps"].value == SecretValue(FIRST)
         return await rotate(call)
 
     answer = bench.run(work)
@@ -388,13 +388,13 @@ def test_backend_that_is_away_changes_nothing(
     rotated, added, listed, metrics = bench.run(work)
     for each in (rotated, added):
         assert (each.status_code, reasons(each)) == (503, ["secret.store_unavailable"])
-    assert lent(bench)["maps"].value == SecretValue(FIRST)
+    assert injected(bench)["maps"].value == SecretValue(FIRST)
     assert "sealed" in listed.json()["store"]["trouble"]
     assert "watchword_secrets_store_fault 1.0" in metrics.text
 
 
 def test_what_uses_a_version_is_told(bench: ServiceBench) -> None:
-    """Which gate lends it in which generation, and the routes that add it."""
+    """Which gate injects it in which generation, and the routes that add it."""
 
     async def work(call: Caller) -> tuple[httpx.Response, httpx.Response]:
         await add(call)
@@ -485,7 +485,7 @@ def test_value_is_in_nothing_that_comes_out(bench: ServiceBench) -> None:
     shown = [each.text for each in answers] + [str(logged), repr(context), repr(request)]
     shown += [repr(bench.published()), repr(context.secrets.keeper), str(audited(bench))]
     assert not [each for each in shown if any(value in each for value in VALUES)]
-    assert lent(bench)["maps"].value.text == THIRD
+    assert injected(bench)["maps"].value.text == THIRD
 
 
 def test_metrics_tell_version_and_age(bench: ServiceBench) -> None:

@@ -1,4 +1,4 @@
-"""Publish what gates lend: at the start, while the backend is away, and as time passes."""
+"""Publish what gates inject: at the start, while the backend is away, and as time passes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ from tests.unit.apps.secret_bench import (
 )
 from tests.unit.apps.service_bench import GATE_POLICIES, Caller, ServiceBench
 
-from watchword.broker.interface import LentValue, SecretValue, added, rotated
+from watchword.broker.interface import InjectedValue, SecretValue, added, rotated
 
 
 @pytest.fixture
@@ -54,11 +54,11 @@ def told(tmp_path: Path, store: MemorySecretStore) -> Path:
     return tmp_path
 
 
-def test_first_bundle_has_what_is_lent(tmp_path: Path, store: MemorySecretStore) -> None:
+def test_first_bundle_has_what_is_injected(tmp_path: Path, store: MemorySecretStore) -> None:
     """The backend is read before gates are told for the first time."""
     bench = secret_bench(tmp_path, store)
     up(bench)
-    assert bench.published().lent == {"maps": LentValue(1, SecretValue(FIRST))}
+    assert bench.published().injected == {"maps": InjectedValue(1, SecretValue(FIRST))}
 
 
 @pytest.mark.parametrize("way", ["down", "hanging"])
@@ -72,7 +72,7 @@ def test_gates_keep_their_keys_over_a_restart_without_the_backend(
     with capture_logs() as logged:
         up(bench)
     assert "secrets aren't known" in {each["event"] for each in logged}
-    assert bench.published().lent == {"maps": LentValue(1, SecretValue(FIRST))}
+    assert bench.published().injected == {"maps": InjectedValue(1, SecretValue(FIRST))}
     assert bench.published().generation == generation
 
 
@@ -82,7 +82,7 @@ def test_backend_that_comes_back_is_followed(told: Path, store: MemorySecretStor
     bench = secret_bench(told, store)
 
     async def work(_call: Caller) -> None:
-        assert bench.published().lent["maps"].version == 1
+        assert bench.published().injected["maps"].version == 1
         store.down = False
         stored = store.kept["maps"]
         await store.write(rotated(stored.record, SecretValue(SECOND), 0, 1_700_000_100), 1)
@@ -90,7 +90,7 @@ def test_backend_that_comes_back_is_followed(told: Path, store: MemorySecretStor
         await bench.service.tick()
 
     up(bench, work)
-    assert bench.published().lent == {"maps": LentValue(2, SecretValue(SECOND))}
+    assert bench.published().injected == {"maps": InjectedValue(2, SecretValue(SECOND))}
 
 
 def test_what_is_kept_from_before_can_be_revoked_while_the_backend_is_away(
@@ -104,13 +104,13 @@ def test_what_is_kept_from_before_can_be_revoked_while_the_backend_is_away(
         members = {"version": None, "because": "it leaked"}
         answer = await call.operator.post("/v1/secrets/maps/revoke", json=members)
         assert answer.json()["reasons"] == ["secret.store_unavailable"]
-        assert bench.published().lent == {}
+        assert bench.published().injected == {}
         store.down = False
         await bench.service.context.secrets.refresh(bench.clock.timestamp())
         await bench.service.tick()
 
     up(bench, work)
-    assert bench.published().lent == {}
+    assert bench.published().injected == {}
     assert store.kept["maps"].record.versions[0].value is None
 
 
@@ -126,17 +126,17 @@ def test_change_before_the_backend_was_read_holds(told: Path, store: MemorySecre
         assert answer.json()["revoked"] == [1]
 
     up(bench, work)
-    assert bench.published().lent == {}
+    assert bench.published().injected == {}
 
 
-def test_key_that_the_file_lends_no_more_leaves_the_gates(
+def test_key_that_the_file_injects_no_more_leaves_the_gates(
     told: Path, store: MemorySecretStore
 ) -> None:
     """Also where the backend is away, a gate is told nothing that its routes don't add."""
     store.down = True
     bench = secret_bench(told, store, policies=GATE_POLICIES)
     up(bench)
-    assert bench.published().lent == {}
+    assert bench.published().injected == {}
 
 
 def test_version_that_ended_leaves_the_gates_in_time(
@@ -150,22 +150,22 @@ def test_version_that_ended_leaves_the_gates_in_time(
         await call.operator.post("/v1/secrets/maps/rotate", json=wanted)
         members = {"version": 2, "because": "it never worked"}
         await call.operator.post("/v1/secrets/maps/revoke", json=members)
-        assert bench.published().lent == {"maps": LentValue(1, SecretValue(FIRST))}
+        assert bench.published().injected == {"maps": InjectedValue(1, SecretValue(FIRST))}
         bench.clock.advance(61)
         await bench.service.tick()
 
     up(bench, work)
-    assert bench.published().lent == {}
+    assert bench.published().injected == {}
 
 
 def test_gate_of_the_bench_follows_its_bundle(tmp_path: Path, store: MemorySecretStore) -> None:
-    """A gate reads what is published: the value, and the rule that it is lent by."""
+    """A gate reads what is published: the value, and the rule that it is injected by."""
     bench = secret_bench(tmp_path, store)
     up(bench)
     gate = bench.gate()
-    assert gate.lent("maps") == LentValue(1, SecretValue(FIRST))
+    assert gate.injected("maps") == InjectedValue(1, SecretValue(FIRST))
     assert gate.policy.edges == {"maps": EDGE} == secret_policies()[0].edges
-    assert gate.lent(DELIVERY.secret) is None
+    assert gate.injected(DELIVERY.secret) is None
 
 
 def test_idle_ticks_write_nothing(tmp_path: Path, store: MemorySecretStore) -> None:

@@ -14,8 +14,8 @@ from watchword.apps.settings import ConfigurationError, Settings, load_settings
 from watchword.apps.settings.plan import generation_of
 from watchword.apps.settings.template import TEMPLATE
 from watchword.broker.interface import Allowance, DeliveryRule, EdgeRule, Place, PlaceKind
+from watchword.gate.injection import compile_injections
 from watchword.gate.interface import Limit, LimitKind
-from watchword.gate.lending import compile_lendings
 from watchword.vocabulary import Level
 
 EDGE: dict[str, Any] = {
@@ -103,7 +103,7 @@ def rule_of(tmp_path: Path, changes: dict[str, Any]) -> EdgeRule:
     parts = {"keys": {"maps": {"edge": EDGE | changes}}}
     settings = loaded(tmp_path, secrets=parts, route=ROUTE)
     (policy,) = gate_policies(settings)
-    compile_lendings(policy)
+    compile_injections(policy)
     return policy.edges["maps"]
 
 
@@ -375,4 +375,4 @@ def test_what_check_lets_through_a_gate_can_use(tmp_path: Path, data: st.DataObj
         error.render()
         return
     for policy in gate_policies(found):
-        compile_lendings(policy)
+        compile_injections(policy)

@@ -119,7 +119,7 @@ def test_versions_are_told_with_their_times() -> None:
         "  version 2  ended     made 3d ago, ended 30m ago",
         "  version 1  revoked   made 3d ago, revoked 2h ago",
     ]
-    assert "lent to https://maps.example.net:8443 for GET /geocode/**, /tiles/**" in shown
+    assert "sent to https://maps.example.net:8443 for GET /geocode/**, /tiles/**" in shown
     assert "at most 100 calls of one instance in 24h" in shown
 
 

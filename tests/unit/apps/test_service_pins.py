@@ -11,7 +11,7 @@ from tests.unit.adapters.published_pins.workspaces import Bench
 from tests.unit.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.unit.apps.test_service import described
 from tests.unit.enrolment.simulators import SimulatedPhone
-from tests.unit.pins.building import APP, HOST, NOW, builtin, certificate, pem, roots, spki
+from tests.unit.pins.builders import APP, HOST, NOW, builtin, certificate, pem, roots, spki
 
 from watchword.adapters.pin_reports import AT_ONCE
 from watchword.apps.service.openapi import DOCUMENT
@@ -157,13 +157,15 @@ def test_running_service_follows_within_a_second(bench: ServiceBench, pins: Benc
         await bench.service.start()
         first = await call.enrol(phone)
         pins.publish(2)
-        chores = [each for each in bench.service.upkeep.chores if each.name == "pins"]
-        for chore in chores:
-            await chore.work()
+        periodic_tasks = [
+            each for each in bench.service.scheduler.periodic_tasks if each.name == "pins"
+        ]
+        for task in periodic_tasks:
+            await task.work()
         second = (await call.renew(phone, first["instance"])).json()
         other = await call.enrol(SimulatedPhone("clinic-ios"))
         await bench.service.stop()
-        return [chores[0].pause, first["pins"], second["pins"], "pins" in other]
+        return [periodic_tasks[0].pause, first["pins"], second["pins"], "pins" in other]
 
     pause, *told = bench.run(way)
     assert told == [1, 2, False]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import uvicorn
 from tests.unit.apps.test_middleware import ListedRefusals, StoppedClock
-from tests.unit.gate.proving import Prover
+from tests.unit.gate.proofs import Prover
 from tests.unit.gate.simulators import CLAIMS, NOW, PublishedState, policy, published, route, token
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus

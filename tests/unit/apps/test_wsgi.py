@@ -12,7 +12,7 @@ from tests.unit.apps.asgi_client import http_scope
 from tests.unit.apps.test_canary_keys_answered import PLANTED, STATE, ListedAlarms
 from tests.unit.apps.test_middleware import ListedRefusals, StoppedClock
 from tests.unit.apps.wsgi_client import Answer, Environ, RecordedRequests, call, environ_of
-from tests.unit.gate.proving import Prover
+from tests.unit.gate.proofs import Prover
 from tests.unit.gate.simulators import (
     CLAIMS,
     EXPECTATION,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.apps.asgi_client import http_scope
 from tests.unit.apps.test_middleware import ListedRefusals, StoppedClock
 from tests.unit.apps.wsgi_client import Answer, Environ, RecordedRequests, call, environ_of
-from tests.unit.gate.proving import Prover
+from tests.unit.gate.proofs import Prover
 from tests.unit.gate.simulators import published, route, token
 
 from watchword.adapters.replay import MemoryReplayStore

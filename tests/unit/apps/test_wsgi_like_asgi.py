@@ -15,13 +15,13 @@ from tests.unit.apps.test_middleware import ListedRefusals, StoppedClock
 from tests.unit.apps.test_middleware_bodies import Reader
 from tests.unit.apps.wsgi_client import RecordedRequests, environ_of
 from tests.unit.apps.wsgi_client import call as call_wsgi
-from tests.unit.gate.proving import Prover
+from tests.unit.gate.proofs import Prover
 from tests.unit.gate.simulators import SoftwareSigner, published, route, token
 
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.apps.gateway import WatchwordMiddleware, WatchwordWsgiMiddleware
 from watchword.apps.gateway.guard import CLAIMS
-from watchword.gate.interface import RESULT_HEADERS, Canary
+from watchword.gate.interface import RESULT_HEADERS, Rollout
 from watchword.gate.service import Gate
 from watchword.vocabulary import Level, Mode, Proof
 
@@ -31,7 +31,7 @@ ROUTES = (
     route("/session/**", proof=Proof.SESSION, max_body=100),
     route("/device/**", proof=Proof.DEVICE, dpop=True),
     route("/watched/**", proof=Proof.SESSION, mode=Mode.MONITOR, max_body=100),
-    route("/canary/**", mode=Mode.CANARY, canary=Canary(share=50)),
+    route("/canary/**", mode=Mode.CANARY, canary=Rollout(share=50)),
     route("/newer/**", minimum_versions={"clinic-ios": "9"}),
 )
 TOKENS = (
@@ -128,7 +128,7 @@ def over_wsgi(scope: dict[str, Any], body: bytes) -> Seen:
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
-    """Draw a request: what a genuine app would send, bent in some way or in none."""
+    """Draw a request: what a genuine app would send, mutated in some way or in none."""
     first = draw(st.sampled_from(["health", "bearer", "session", "device", "watched", "canary"]))
     first = draw(st.sampled_from([first] * 8 + ["newer", "nowhere", ""]))
     target = "/" + "/".join([first, *draw(st.lists(SEGMENTS, max_size=2))])

@@ -27,10 +27,10 @@ from watchword.adapters.http_server import serve
 from watchword.adapters.system import SystemClock
 from watchword.adapters.usage import MemoryUsageLedger
 from watchword.apps.gateway import WatchwordMiddleware
-from watchword.apps.gateway.proxy import Lender, ProxyApp, Timeouts
+from watchword.apps.gateway.proxy import Injector, ProxyApp, Timeouts
 from watchword.broker.interface import (
     EdgeRule,
-    LentValue,
+    InjectedValue,
     Place,
     PlaceKind,
     SecretValue,
@@ -127,7 +127,7 @@ async def listening(api: RawApi, tls: ssl.SSLContext | None) -> AsyncIterator[Ra
 
 
 def rule(port: int, authority: Authority | None = None, **changes: Any) -> EdgeRule:
-    """Return to what the key is lent: a server on loopback."""
+    """Return to what the key is injected: a server on loopback."""
     given: dict[str, Any] = {
         "secret": "maps",
         "host": NAME,
@@ -144,7 +144,7 @@ def rule(port: int, authority: Authority | None = None, **changes: Any) -> EdgeR
 
 @dataclass
 class Front:
-    """Hold a running proxy that lends.
+    """Hold a running proxy that injects.
 
     :ivar sent: of each message that went to the server, and so to the client's transport: its type, how many bytes of a
         body it has, and whether more are to come.
@@ -155,7 +155,7 @@ class Front:
     state: PublishedState
     ledger: UsageLedger
     names: Names
-    lender: Lender
+    injector: Injector
     sent: list[tuple[str, int, bool]] = field(default_factory=list)
 
     def publish(self, **changes: Any) -> None:
@@ -167,12 +167,12 @@ class Front:
 
     def rotate(self, version: int, text: str) -> None:
         """Let the service publish another value."""
-        self.state.lendings["maps"] = LentValue(version, SecretValue(text))
+        self.state.injections["maps"] = InjectedValue(version, SecretValue(text))
         self.state.generation += 1
 
 
 @contextlib.asynccontextmanager
-async def lending(
+async def injection(
     edge: EdgeRule,
     *,
     names: Names | None = None,
@@ -183,13 +183,15 @@ async def lending(
 ) -> AsyncIterator[Front]:
     """Run gate, proxy and lender on a real server."""
     state = published(route("/maps/**", secret="maps"), route("/v1/**"), edges={edge.secret: edge})
-    state.lendings["maps"] = LentValue(1, SecretValue(KEY))
+    state.injections["maps"] = InjectedValue(1, SecretValue(KEY))
     log, clock = ListedRefusals(), clock or StoppedClock()
     names = names or Names({NAME: [["127.0.0.1"]]})
     ledger = ledger or MemoryUsageLedger()
-    lender = Lender(state, ledger, clock, resolver=names, timeouts=timeouts)
-    proxy = ProxyApp(f"http://127.0.0.1:{api_port}", refusal_log=log, lender=lender)
-    guarded = WatchwordMiddleware(proxy, gate=Gate(state), refusal_log=log, clock=clock, lends=True)
+    injector = Injector(state, ledger, clock, resolver=names, timeouts=timeouts)
+    proxy = ProxyApp(f"http://127.0.0.1:{api_port}", refusal_log=log, injector=injector)
+    guarded = WatchwordMiddleware(
+        proxy, gate=Gate(state), refusal_log=log, clock=clock, injects=True
+    )
     sent: list[tuple[str, int, bool]] = []
 
     async def heard(scope: Any, receive: Any, send: Any) -> None:
@@ -201,6 +203,6 @@ async def lending(
         await guarded(scope, receive, told if scope["type"] == "http" else send)
 
     async with serve(heard) as server:
-        yield Front(server.port, log, state, ledger, names, lender, sent)
-    await lender.aclose()
+        yield Front(server.port, log, state, ledger, names, injector, sent)
+    await injector.aclose()
     await proxy.aclose()

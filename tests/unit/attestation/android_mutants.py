@@ -1,4 +1,4 @@
-"""Bend Android chains."""
+"""Mutation Android chains."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -8,14 +8,15 @@ from itertools import product
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 from tests.unit.attestation import forge
-from tests.unit.attestation.bending import (
-    bent_expectations,
+from tests.unit.attestation.mutants import Case, Meaning, Mutant
+from tests.unit.attestation.mutations import (
     certificate_mutants,
     certificate_regions,
     flipped_bits,
     flips,
     issued_under,
     key_of,
+    mutated_expectations,
     orders,
     own_key,
     signed_by_own_key,
@@ -24,7 +25,6 @@ from tests.unit.attestation.bending import (
     with_member,
     with_own_key,
 )
-from tests.unit.attestation.mutants import Case, Meaning, Mutant
 
 from watchword.attestation.interface import AndroidApp, AndroidKeyChain, AppRegistration
 
@@ -44,12 +44,12 @@ def chain_mutants(
     signed = [data for data in chain if key_of(data) not in roots]
     for at, data in enumerate(chain):
 
-        def put(bent: bytes, at: int = at) -> AndroidKeyChain:
-            return AndroidKeyChain((*chain[:at], bent, *chain[at + 1 :]))
+        def put(mutated: bytes, at: int = at) -> AndroidKeyChain:
+            return AndroidKeyChain((*chain[:at], mutated, *chain[at + 1 :]))
 
-        bend = certificate_mutants if at < len(signed) else _root_mutants
-        for kind, bent, meaning in bend(data, positions):
-            yield Mutant(kind, put(bent), case.expected, meaning)
+        mutate = certificate_mutants if at < len(signed) else _root_mutants
+        for kind, mutated, meaning in mutate(data, positions):
+            yield Mutant(kind, put(mutated), case.expected, meaning)
         for size in range(0, len(data), 1 + len(data) // positions):
             yield Mutant("truncated", put(data[:size]), case.expected)
         yield Mutant("bytes behind", put(data + b"\x00"), case.expected)
@@ -65,14 +65,14 @@ def chain_mutants(
     yield from _renamed_chains(case, chain, len(signed))
     yield from _deeper_chains(case, chain)
     yield from _spliced_chains(case, chain, others)
-    yield from bent_expectations(case, OTHER_ANDROID)
+    yield from mutated_expectations(case, OTHER_ANDROID)
 
 
 def _root_mutants(data: bytes, positions: int) -> Iterator[tuple[str, bytes, Meaning]]:
     regions = certificate_regions(data)
     start, end = regions.pop("key")
-    for bent in flips(data, start, end, positions):
-        yield "root key", bent, Meaning.SIGNED
+    for mutated in flips(data, start, end, positions):
+        yield "root key", mutated, Meaning.SIGNED
     yield "root other key", with_own_key(data), Meaning.SIGNED
     for region, bounds in regions.items():
         for at in flipped_bits(*bounds, positions):
@@ -96,8 +96,8 @@ def _forged_chains(case: Case, chain: Sequence[bytes]) -> Iterator[Mutant]:
     for forged in (leaf, named):
         yield Mutant("leaf used as a CA", AndroidKeyChain((forged, *chain)), case.expected)
         for at in range(1, len(chain)):
-            bent = AndroidKeyChain((forged, *chain[at:]))
-            yield Mutant("forged leaf under an issuer", bent, case.expected)
+            mutated = AndroidKeyChain((forged, *chain[at:]))
+            yield Mutant("forged leaf under an issuer", mutated, case.expected)
     for at in range(1, len(chain)):
         # An issuer with the attacker's key, which really signed what is below it.
         below = signed_by_own_key(chain[at - 1])
@@ -122,10 +122,10 @@ def _renamed_chains(case: Case, chain: Sequence[bytes], signed: int) -> Iterator
         renamed = [("title rule", 3, forge.tlv(0x30, *each)) for each in fewer]
         renamed.append(("StrongBox in a name", 5, strongbox))
         for kind, member, name in renamed:
-            bent = with_member(chain[at], member, name)
-            for data in (bent, signed_by_own_key(bent)):
+            mutated = with_member(chain[at], member, name)
+            for data in (mutated, signed_by_own_key(mutated)):
                 order = (*chain[:at], data, *chain[at + 1 :])
-                if bent != chain[at]:
+                if mutated != chain[at]:
                     yield Mutant(kind, AndroidKeyChain(order), case.expected)
 
 

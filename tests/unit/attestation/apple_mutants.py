@@ -1,4 +1,4 @@
-"""Bend App Attest attestations and assertions."""
+"""Mutation App Attest attestations and assertions."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -10,11 +10,12 @@ import cbor2
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 from tests.unit.attestation import forge
-from tests.unit.attestation.bending import (
-    bent_expectations,
+from tests.unit.attestation.mutants import Case, Meaning, Mutant
+from tests.unit.attestation.mutations import (
     certificate_mutants,
     flips,
     issued_under,
+    mutated_expectations,
     negated,
     orders,
     own_key,
@@ -22,7 +23,6 @@ from tests.unit.attestation.bending import (
     with_extensions_of,
     with_own_key,
 )
-from tests.unit.attestation.mutants import Case, Meaning, Mutant
 
 from watchword.attestation.interface import AppAttestAttestation, AppleApp, AppRegistration
 from watchword.lab import apple as apple_systems
@@ -57,9 +57,9 @@ def category_mutants(raw: bytes) -> Iterator[tuple[str, bytes]]:
     values = [number.to_bytes(4, "little") for number in range(12)]
     odd = (2**63, -1, b"\x04\x00\x00", bytes(5), None, True, "4")
     for value in (*values, *range(12), *odd):
-        bent = raw[:behind] + cbor2.dumps(value) + raw[behind + 5 :]
-        if bent != raw:
-            yield "category", bent
+        mutated = raw[:behind] + cbor2.dumps(value) + raw[behind + 5 :]
+        if mutated != raw:
+            yield "category", mutated
     # The map without it, or without any member; its head says how many there are.
     head = raw.rindex(b"\xa2", 0, min(at, raw.index(b"apple_bundle_version_01")))
     yield "category dropped", raw[:head] + b"\xa1" + raw[head + 1 : at - 2]
@@ -68,15 +68,15 @@ def category_mutants(raw: bytes) -> Iterator[tuple[str, bytes]]:
 
 def device_mutants(leaf: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield leaves that name another system or another access to the key, also signed by the attacker."""
-    bent = [("platform", leaf.replace(b"iphoneos", name)) for name in (b"iphoneox", b"macosx27")]
-    bent += [("platform", leaf.replace(b"\xbf\x88\x02", b"\xbf\x88\x03"))]
-    bent += [("system version", leaf.replace(b"\xbf\x8a\x78", b"\xbf\x8a\x77"))]
+    mutated = [("platform", leaf.replace(b"iphoneos", name)) for name in (b"iphoneox", b"macosx27")]
+    mutated += [("platform", leaf.replace(b"\xbf\x88\x02", b"\xbf\x88\x03"))]
+    mutated += [("system version", leaf.replace(b"\xbf\x8a\x78", b"\xbf\x8a\x77"))]
     for operation in (b"osgn", b"odel", b"okd", b"ock"):
         other = bytes([operation[0] ^ 1]) + operation[1:]
-        bent.append(("key access", leaf.replace(operation, other)))
+        mutated.append(("key access", leaf.replace(operation, other)))
     for kind, donor in _donors().items():
-        bent.append((kind, with_extensions_of(leaf, donor)))
-    for kind, data in bent:
+        mutated.append((kind, with_extensions_of(leaf, donor)))
+    for kind, data in mutated:
         if data != leaf:
             yield kind, data
             yield f"{kind}, signed by another", signed_by_own_key(data)
@@ -110,27 +110,29 @@ def object_mutants(case: Case, positions: int, others: Sequence[Case] = ()) -> I
     statement, raw = document["attStmt"], document["authData"]
     leaf, intermediate = statement["x5c"]
 
-    def put(kind: str, bent: bytes | dict[str, Any], meaning: Meaning = Meaning.SIGNED) -> Mutant:
-        attestation = bent if isinstance(bent, bytes) else cbor2.dumps(bent)
+    def put(
+        kind: str, mutated: bytes | dict[str, Any], meaning: Meaning = Meaning.SIGNED
+    ) -> Mutant:
+        attestation = mutated if isinstance(mutated, bytes) else cbor2.dumps(mutated)
         return Mutant(kind, replace(evidence, attestation=attestation), case.expected, meaning)
 
     regions = {"authenticator data": raw, "leaf": leaf, "intermediate": intermediate}
     for region, content in regions.items():
         start = data.index(content)
-        for bent in flips(data, start, start + len(content), 4 * positions):
-            yield put(region, bent)
-    for bent in flips(data, 0, len(data), 4 * positions):
-        if statement["receipt"] in bent:
-            yield put("anywhere but the receipt", bent)
-    for bent in flips(evidence.key_id, 0, len(evidence.key_id), positions):
-        yield Mutant("key id", replace(evidence, key_id=bent), case.expected)
+        for mutated in flips(data, start, start + len(content), 4 * positions):
+            yield put(region, mutated)
+    for mutated in flips(data, 0, len(data), 4 * positions):
+        if statement["receipt"] in mutated:
+            yield put("anywhere but the receipt", mutated)
+    for mutated in flips(evidence.key_id, 0, len(evidence.key_id), positions):
+        yield Mutant("key id", replace(evidence, key_id=mutated), case.expected)
     for size in range(0, len(data), 1 + len(data) // (4 * positions)):
         yield put("truncated", data[:size])
     yield put("bytes behind", data + b"\x00")
-    for kind, bent in (*authenticator_data_mutants(raw), *category_mutants(raw)):
-        yield put(kind, {**document, "authData": bent})
-    for kind, bent in device_mutants(leaf):
-        yield put(kind, {**document, "attStmt": {**statement, "x5c": [bent, intermediate]}})
+    for kind, mutated in (*authenticator_data_mutants(raw), *category_mutants(raw)):
+        yield put(kind, {**document, "authData": mutated})
+    for kind, mutated in device_mutants(leaf):
+        yield put(kind, {**document, "attStmt": {**statement, "x5c": [mutated, intermediate]}})
     yield put("member added", {**document, "more": 1}, Meaning.UNSIGNED)
     added = {**document, "attStmt": {**statement, "more": b"1"}}
     yield put("member added", added, Meaning.UNSIGNED)
@@ -147,14 +149,14 @@ def _listed_elsewhere(case: Case, leaf: bytes, raw: bytes) -> Iterator[Mutant]:
     app = case.expected.app
     assert app is not None
     assert isinstance(app.identity, AppleApp)
-    bent: dict[str, AppleApp] = {}
+    mutated: dict[str, AppleApp] = {}
     if b"iphoneos" in leaf:
         others = frozenset({ApplePlatform.TVOS, ApplePlatform.MACOS})
-        bent["platforms"] = replace(app.identity, platforms=others)
+        mutated["platforms"] = replace(app.identity, platforms=others)
     if CATEGORY in raw:
         others_ways = frozenset({Distribution.ENTERPRISE})
-        bent["distribution"] = replace(app.identity, distribution=others_ways)
-    for member, identity in bent.items():
+        mutated["distribution"] = replace(app.identity, distribution=others_ways)
+    for member, identity in mutated.items():
         expected = replace(case.expected, app=replace(app, identity=identity))
         yield Mutant(f"expected: other {member}", case.evidence, expected)
 
@@ -170,10 +172,10 @@ def _certificate_mutants(case: Case, document: dict[str, Any], positions: int) -
 
     for kind, order in orders(statement["x5c"]):
         yield chained("dropped" if kind == "root dropped" else kind, *order)
-    for kind, bent, meaning in certificate_mutants(leaf, positions):
-        yield chained(f"leaf: {kind}", bent, intermediate, meaning=meaning)
-    for kind, bent, meaning in certificate_mutants(intermediate, positions):
-        yield chained(f"intermediate: {kind}", leaf, bent, meaning=meaning)
+    for kind, mutated, meaning in certificate_mutants(leaf, positions):
+        yield chained(f"leaf: {kind}", mutated, intermediate, meaning=meaning)
+    for kind, mutated, meaning in certificate_mutants(intermediate, positions):
+        yield chained(f"intermediate: {kind}", leaf, mutated, meaning=meaning)
     yield chained("extensions moved", with_extensions_of(leaf, intermediate), intermediate)
     yield chained("extensions moved", leaf, with_extensions_of(intermediate, leaf))
     below = signed_by_own_key(leaf)
@@ -184,13 +186,13 @@ def _receipt_mutants(case: Case, document: dict[str, Any], positions: int) -> It
     evidence, statement = case.evidence, document["attStmt"]
     assert isinstance(evidence, AppAttestAttestation)
     receipt = statement["receipt"]
-    bent = [
+    mutated = [
         *(("receipt bent", data) for data in flips(receipt, 0, len(receipt), 8 * positions)),
         *(("receipt truncated", receipt[:size]) for size in range(1, len(receipt), 97)),
         ("receipt bytes behind", receipt + b"\x00"),
         ("receipt replaced", b"receipt"),
     ]
-    for kind, data in bent:
+    for kind, data in mutated:
         bytes_ = cbor2.dumps({**document, "attStmt": {**statement, "receipt": data}})
         mutant = replace(evidence, attestation=bytes_)
         yield Mutant(kind, mutant, case.expected, Meaning.RECEIPT)
@@ -217,17 +219,17 @@ def _spliced_objects(
             {**document, "attStmt": theirs["attStmt"]},
             theirs,
         )
-        for bent in parts:
-            data = cbor2.dumps(bent)
+        for mutated in parts:
+            data = cbor2.dumps(mutated)
             for key_id in (evidence.key_id, other.evidence.key_id):
-                # The other's own evidence, under the same challenge, is not bent: it is genuine.
-                whole = bent is theirs and key_id == other.evidence.key_id
+                # The other's own evidence, under the same challenge, is not mutated: it is genuine.
+                whole = mutated is theirs and key_id == other.evidence.key_id
                 if not (whole and other.expected.binding == case.expected.binding):
                     yield Mutant("spliced", AppAttestAttestation(data, key_id), case.expected)
         receipt = theirs["attStmt"]["receipt"]
         data = cbor2.dumps({**document, "attStmt": {**statement, "receipt": receipt}})
-        bent_evidence = replace(evidence, attestation=data)
-        yield Mutant("receipt of another", bent_evidence, case.expected, Meaning.RECEIPT)
+        mutated_evidence = replace(evidence, attestation=data)
+        yield Mutant("receipt of another", mutated_evidence, case.expected, Meaning.RECEIPT)
 
 
 def _forged_objects(case: Case, statement: dict[str, Any]) -> Iterator[Mutant]:
@@ -250,8 +252,8 @@ def _forged_objects(case: Case, statement: dict[str, Any]) -> Iterator[Mutant]:
     for kind, issuer in (("own vendor", intermediate), ("leaf used as a CA", leaf)):
         for forged in (own_leaf, issued_under(own_leaf, issuer)):
             x5c = {**document["attStmt"], "x5c": [forged, issuer]}
-            bent = replace(ours, attestation=cbor2.dumps({**document, "attStmt": x5c}))
-            yield Mutant(kind, bent, case.expected)
+            mutated = replace(ours, attestation=cbor2.dumps({**document, "attStmt": x5c}))
+            yield Mutant(kind, mutated, case.expected)
 
 
 @cache
@@ -267,12 +269,12 @@ def _apple_expectations(case: Case) -> Iterator[Mutant]:
         replace(app.identity, bundle_id=app.identity.bundle_id + "x"),
         replace(app.identity, team_id="OTHER12345"),
     ):
-        yield from bent_expectations(case, replace(app, identity=identity))
+        yield from mutated_expectations(case, replace(app, identity=identity))
     for environment in AppAttestEnvironment:
         if environment is not app.identity.environment:
             other = replace(app, identity=replace(app.identity, environment=environment))
-            bent = replace(case.expected, app=other)
-            yield Mutant("expected: other environment", case.evidence, bent)
+            mutated = replace(case.expected, app=other)
+            yield Mutant("expected: other environment", case.evidence, mutated)
 
 
 @dataclass(frozen=True)
@@ -292,20 +294,20 @@ def assertion_mutants(
     data, document = case.assertion, cbor2.loads(case.assertion)
     raw, signature = document["authenticatorData"], document["signature"]
 
-    def put(kind: str, bent: bytes | dict[str, Any]) -> tuple[str, AssertionCase, Meaning]:
-        assertion = bent if isinstance(bent, bytes) else cbor2.dumps(bent)
+    def put(kind: str, mutated: bytes | dict[str, Any]) -> tuple[str, AssertionCase, Meaning]:
+        assertion = mutated if isinstance(mutated, bytes) else cbor2.dumps(mutated)
         return kind, replace(case, assertion=assertion), Meaning.SIGNED
 
     for region, content in document.items():
         start = data.index(content)
-        for bent in flips(data, start, start + len(content), 8 * positions):
-            yield put(region, bent)
-    for bent in flips(data, 0, len(data), 8 * positions):
-        yield put("anywhere", bent)
+        for mutated in flips(data, start, start + len(content), 8 * positions):
+            yield put(region, mutated)
+    for mutated in flips(data, 0, len(data), 8 * positions):
+        yield put("anywhere", mutated)
     for size in range(len(data)):
         yield put("truncated", data[:size])
-    for kind, bent in (*authenticator_data_mutants(raw), *category_mutants(raw)):
-        yield put(kind, {**document, "authenticatorData": bent})
+    for kind, mutated in (*authenticator_data_mutants(raw), *category_mutants(raw)):
+        yield put(kind, {**document, "authenticatorData": mutated})
     for other in others:
         theirs = cbor2.loads(other.assertion)
         yield put("spliced", {**document, "signature": theirs["signature"]})
@@ -318,8 +320,8 @@ def assertion_mutants(
     for message in (nonce, raw + case.client_data_hash, case.client_data_hash):
         forged = own_key().sign(message, ECDSA(SHA256()))
         yield put("signed by another", {**document, "signature": forged})
-    for bent in flips(case.client_data_hash, 0, len(case.client_data_hash), positions):
-        yield "other challenge", replace(case, client_data_hash=bent), Meaning.SIGNED
+    for mutated in flips(case.client_data_hash, 0, len(case.client_data_hash), positions):
+        yield "other challenge", replace(case, client_data_hash=mutated), Meaning.SIGNED
     app = replace(case.app, identity=AppleApp("OTHER12345", "org.example.x"))
     yield "expected: other app", replace(case, app=app), Meaning.SIGNED
     negated_signature = negated(signature)

@@ -1,7 +1,7 @@
 """Forge vendors, devices and evidence, right and wrong, with keys made for this run.
 
 Independent of what it tests: certificates by ``cryptography``, CBOR by ``cbor2``, DER by the few lines
-here.  Everything can be bent by an argument, so that each test shows one deviation.
+here.  Everything can be mutated by an argument, so that each test shows one deviation.
 """
 
 import hashlib
@@ -253,7 +253,7 @@ def authorization_list(tags: Mapping[int, bytes]) -> bytes:
     return tlv(0x30, *(tagged(number, content) for number, content in tags.items()))
 
 
-def hardware_tags(**bent: bytes | None) -> dict[int, bytes]:
+def hardware_tags(**mutated: bytes | None) -> dict[int, bytes]:
     """Return the hardware list of a genuine phone; ``tag_704=None`` leaves one out."""
     tags: dict[int, bytes] = {
         1: tlv(0x31, integer(2), integer(3)),
@@ -267,7 +267,7 @@ def hardware_tags(**bent: bytes | None) -> dict[int, bytes]:
         706: integer(202610),
         4711: tlv(0x04, b"from the future"),
     }
-    for key, content in bent.items():
+    for key, content in mutated.items():
         number = int(key.removeprefix("tag_"))
         if content is None:
             tags.pop(number)
@@ -301,10 +301,10 @@ def key_description(
     )
 
 
-def attest_key_description(**bent: Any) -> bytes:
+def attest_key_description(**mutated: Any) -> bytes:
     """Return the KeyDescription of a key of the app for attesting others; see :func:`key_description`."""
-    tags = {"tag_1": tlv(0x31, integer(7)), **bent.pop("tags", {})}
-    options = {"challenge": b"attest key", "hardware": hardware_tags(**tags), **bent}
+    tags = {"tag_1": tlv(0x31, integer(7)), **mutated.pop("tags", {})}
+    options = {"challenge": b"attest key", "hardware": hardware_tags(**tags), **mutated}
     return key_description(**options)
 
 
@@ -363,34 +363,34 @@ class Google:
         return self.root.anchor("android-key")
 
 
-def google(*, root_key: Any = None, **bent: Mapping[str, Any]) -> Google:
-    """Return a Google with factory-provisioned keys; ``attester`` etc. bend a certificate."""
+def google(*, root_key: Any = None, **mutated: Mapping[str, Any]) -> Google:
+    """Return a Google with factory-provisioned keys; ``attester`` etc. mutate a certificate."""
     root = certify(
         name(serial_number="f92009e853b6b045"),
         None,
         key=root_key,
-        **{"days": (-4000, -1), **bent.get("root", {})},
+        **{"days": (-4000, -1), **mutated.get("root", {})},
     )
     intermediate = certify(
-        name(title="TEE", serial_number="batch"), root, **bent.get("intermediate", {})
+        name(title="TEE", serial_number="batch"), root, **mutated.get("intermediate", {})
     )
     attester = certify(
-        name(title="TEE", serial_number="unit"), intermediate, **bent.get("attester", {})
+        name(title="TEE", serial_number="unit"), intermediate, **mutated.get("attester", {})
     )
     return Google(root, intermediate, attester)
 
 
-def remote_google(*, info: bool = True, **bent: Mapping[str, Any]) -> Google:
+def remote_google(*, info: bool = True, **mutated: Mapping[str, Any]) -> Google:
     """Return a Google that provisions keys remotely; ``info`` puts the extension in."""
     root = certify(name(common_name="Key Attestation CA1"), None)
-    intermediate = certify(name(common_name="Droid CA2"), root, **bent.get("intermediate", {}))
+    intermediate = certify(name(common_name="Droid CA2"), root, **mutated.get("intermediate", {}))
     between = certify(name(common_name="Droid CA3"), intermediate)
     extensions = [(PROVISIONING_INFO, b"\xa1\x01\x08")] if info else []
     attester = certify(
         name(common_name="4f47dffa", organization_name="TEE"),
         between,
         extensions=extensions,
-        **bent.get("attester", {}),
+        **mutated.get("attester", {}),
     )
     return Google(root, intermediate, attester, (between,))
 
@@ -410,16 +410,16 @@ class Apple:
         """Return the root as an anchor."""
         return self.root.anchor("apple-app-attest")
 
-    def evidence(self, **bent: Any) -> AppAttestAttestation:
+    def evidence(self, **mutated: Any) -> AppAttestAttestation:
         """Return an attestation; see :func:`attestation_object`."""
-        return attestation_object(self, **bent)
+        return attestation_object(self, **mutated)
 
 
-def apple(**bent: Mapping[str, Any]) -> Apple:
-    """Return an Apple; ``intermediate`` bends that certificate."""
+def apple(**mutated: Mapping[str, Any]) -> Apple:
+    """Return an Apple; ``intermediate`` mutates that certificate."""
     root = certify(name(common_name="Apple App Attestation Root CA"), None)
     intermediate = certify(
-        name(common_name="Apple App Attestation CA 1"), root, **bent.get("intermediate", {})
+        name(common_name="Apple App Attestation CA 1"), root, **mutated.get("intermediate", {})
     )
     return Apple(root, intermediate)
 

@@ -55,13 +55,13 @@ class Signers:
         return self.root.anchor("apple-receipt")
 
 
-def signers(**bent: Mapping[str, Any]) -> Signers:
-    """Return authorities for receipts; ``intermediate`` and ``signer`` bend those certificates."""
+def signers(**mutated: Mapping[str, Any]) -> Signers:
+    """Return authorities for receipts; ``intermediate`` and ``signer`` mutate those certificates."""
     root = certify(name(common_name="Apple Root CA - G3"), None)
     intermediate = certify(
         name(common_name="Apple Application Integration CA 5 - G1"),
         root,
-        **bent.get("intermediate", {}),
+        **mutated.get("intermediate", {}),
     )
     signer = {"ca": False, "signs": False, "extensions": [(MARKER, b"\x05\x00")]}
     return Signers(
@@ -70,7 +70,7 @@ def signers(**bent: Mapping[str, Any]) -> Signers:
         certify(
             name(common_name="Receipt Signing"),
             intermediate,
-            **{**signer, **bent.get("signer", {})},
+            **{**signer, **mutated.get("signer", {})},
         ),
     )
 
@@ -80,7 +80,7 @@ def fields(
     *,
     created: datetime = forge.NOW - timedelta(seconds=3),
     kind: str = "ATTEST",
-    **bent: bytes | None,
+    **mutated: bytes | None,
 ) -> dict[int, bytes]:
     """Return a receipt's fields; ``field_7=None`` leaves one out."""
     found: dict[int, bytes] = {
@@ -95,7 +95,7 @@ def fields(
     }
     if kind == "RECEIPT":
         found |= {17: b"2", 19: text_of(created + timedelta(days=1))}
-    for key, value in bent.items():
+    for key, value in mutated.items():
         number = int(key.removeprefix("field_"))
         if value is None:
             found.pop(number)
@@ -178,7 +178,7 @@ def sign(
     return wrap(0x30, SIGNED_DATA, wrap(0xA0, signed))
 
 
-def receipt(vendor: Signers, key_field: bytes, *, signing: Any = None, **bent: Any) -> bytes:
-    """Return a receipt for a certificate or key; ``signing`` bends :func:`sign`."""
-    content = payload(list(fields(key_field, **bent).items()))
+def receipt(vendor: Signers, key_field: bytes, *, signing: Any = None, **mutated: Any) -> bytes:
+    """Return a receipt for a certificate or key; ``signing`` mutates :func:`sign`."""
+    content = payload(list(fields(key_field, **mutated).items()))
     return sign(vendor, content, **(signing or {}))

@@ -11,8 +11,8 @@ import cbor2
 from tests.unit.attestation import forge, recorded
 from tests.unit.attestation.android_mutants import chain_mutants, leaked_key_mutants
 from tests.unit.attestation.apple_mutants import AssertionCase, assertion_mutants, object_mutants
-from tests.unit.attestation.bending import key_of, serial_of
 from tests.unit.attestation.mutants import Case, Tally, Verifier, count, every, tally_as
+from tests.unit.attestation.mutations import key_of, serial_of
 
 from watchword.attestation.formats import app_attest
 from watchword.attestation.interface import (
@@ -129,7 +129,7 @@ def root_keys(trust: Trust) -> frozenset[bytes]:
 
 
 def run_android(cases: Sequence[Case], trust: Trust, run: Run) -> Tally:
-    """Bend each chain."""
+    """Mutation each chain."""
     roots = root_keys(trust)
     tally = Tally()
     for at, case in enumerate(cases):
@@ -139,7 +139,7 @@ def run_android(cases: Sequence[Case], trust: Trust, run: Run) -> Tally:
 
 
 def run_leaked(run: Run, *, remembered: bool = False) -> Tally:
-    """Bend what leaked attestation keys of forged vendors sign, and chains that a leniency lets pass."""
+    """Mutation what leaked attestation keys of forged vendors sign, and chains that a leniency lets pass."""
     vendors = (forge.google(), forge.google(attester={"path_length": 3}), forge.remote_google())
     cache = issuer_cache() if remembered else None
     trust = forge.trust(*(vendor.anchor for vendor in vendors), revoked={}, issuers=cache)
@@ -162,7 +162,7 @@ def apple_cases() -> list[Case]:
 
 
 def run_apple(cases: Sequence[Case], trust: Trust, run: Run) -> Tally:
-    """Bend each attestation."""
+    """Mutation each attestation."""
     tally = Tally()
     for at, case in enumerate(cases):
         mutants = object_mutants(case, run.positions, neighbours(cases, at))
@@ -179,15 +179,15 @@ def assertion_cases() -> list[AssertionCase]:
 
 
 def run_assertions(cases: Sequence[AssertionCase], run: Run) -> Tally:
-    """Bend each assertion; what it says is its counter and its version."""
+    """Mutation each assertion; what it says is its counter and its version."""
     tally = Tally()
     for at, case in enumerate(cases):
         genuine = _renewal(case)
-        assert genuine is not None, "the assertion to be bent isn't accepted"
-        for kind, bent, meaning in _sampled(
+        assert genuine is not None, "the assertion to be mutated isn't accepted"
+        for kind, mutated, meaning in _sampled(
             assertion_mutants(case, run.positions, neighbours(cases, at)), run, at
         ):
-            tally_as(tally, kind, meaning, _renewal(bent), genuine)
+            tally_as(tally, kind, meaning, _renewal(mutated), genuine)
     return tally
 
 

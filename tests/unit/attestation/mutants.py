@@ -1,7 +1,7 @@
-"""Bend accepted evidence in every region and every way, and count what becomes of it.
+"""Mutation accepted evidence in every region and every way, and count what becomes of it.
 
 A mutant is of one of three kinds of meaning, which says what may become of it.  What isn't signed by
-anybody whom we believe can be bent by anybody, without saying anything else:
+anybody whom we believe can be mutated by anybody, without saying anything else:
 
 - **A root's certificate but for its key and name.**  A root is known by its key, whoever wraps it
   (roots are re-issued under one key); it may also be left out.
@@ -9,10 +9,10 @@ anybody whom we believe can be bent by anybody, without saying anything else:
   members of the CBOR maps that nobody asked for.
 - **An ECDSA signature itself**: with (r, s) anybody can compute (r, n - s), which verifies as well, as
   the standard has it.  Nothing is counted as new by its signature: challenges are used once.
-- **A receipt**, which carries its own signature: the attestation stands without it, and a bent one is not
+- **A receipt**, which carries its own signature: the attestation stands without it, and a mutated one is not
   believed.
 
-Acceptance is right there as long as the claims are those of the evidence that was bent.
+Acceptance is right there as long as the claims are those of the evidence that was mutated.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ from watchword.vocabulary import Level
 
 
 class Meaning(StrEnum):
-    """Say what was bent, and so what may become of a mutant."""
+    """Say what was mutated, and so what may become of a mutant."""
 
     SIGNED = "signed"
     """Must be refused."""
@@ -53,7 +53,7 @@ class Meaning(StrEnum):
 
 @dataclass(frozen=True)
 class Case:
-    """Hold evidence that is accepted, to be bent.
+    """Hold evidence that is accepted, to be mutated.
 
     :param serials: in hex, of the certificates that somebody signed: all but the root.
     """
@@ -66,7 +66,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Mutant:
-    """Hold bent evidence, or evidence as it was under a bent expectation."""
+    """Hold mutated evidence, or evidence as it was under a mutated expectation."""
 
     kind: str
     evidence: Attestation
@@ -167,7 +167,7 @@ def count(
 ) -> Tally:
     """Verify mutants of a case; raise AssertionError if the case itself isn't accepted."""
     genuine = verified(case, trust, case.now, verifier)
-    assert genuine is not None, "the evidence to be bent isn't accepted"
+    assert genuine is not None, "the evidence to be mutated isn't accepted"
     tally = Tally()
     for mutant in mutants:
         claims = verified(mutant, trust, case.now, verifier)

@@ -96,13 +96,13 @@ LEAVES: dict[str, tuple[dict[str, Any], set[Reason]]] = {
 }
 
 
-def leaf(google: forge.Google, **bent: Any) -> AndroidKeyChain:
+def leaf(google: forge.Google, **mutated: Any) -> AndroidKeyChain:
     """Return a chain whose leaf is absurd, and signed in order by a key that leaked."""
-    described = (forge.KEY_DESCRIPTION, bent.get("description", forge.key_description()))
+    described = (forge.KEY_DESCRIPTION, mutated.get("description", forge.key_description()))
     party = forge.certify(
-        bent.get("subject", forge.name(common_name="Android Keystore Key")),
+        mutated.get("subject", forge.name(common_name="Android Keystore Key")),
         google.attester,
-        extensions=[described, *bent.get("more", [])],
+        extensions=[described, *mutated.get("more", [])],
         ca=None,
         signs=False,
     )
@@ -119,9 +119,9 @@ def test_an_absurd_leaf_costs_at_most_two_genuine_chains(
     found, honest = work(genuine, genuine.evidence())
     assert found.refusals == ()
     assert honest["verified"] == len(genuine.evidence().chain) - 1
-    bent, reasons = LEAVES[name]
+    mutated, reasons = LEAVES[name]
     google = make()
-    found, calls = work(google, leaf(google, **bent))
+    found, calls = work(google, leaf(google, **mutated))
     assert {refusal.reason for refusal in found.refusals} <= reasons
     assert bool(found.refusals) is bool(reasons)
     assert calls["verified"] <= honest["verified"]
@@ -141,8 +141,8 @@ def test_absurd_authorities_that_nobody_signed_cost_one_signature(name: str) -> 
     """A stranger's own authorities end at a reason, after one look whether the root's key signed the last."""
     genuine = forge.google()
     _, honest = work(genuine, genuine.evidence())
-    bent = dict(issuers())[name]
-    strange = forge.google(intermediate=bent, attester=bent)
+    mutated = dict(issuers())[name]
+    strange = forge.google(intermediate=mutated, attester=mutated)
     _, calls = work(genuine, strange.evidence())
     assert calls["verified"] <= 1
     assert cost(calls) <= 2 * cost(honest)

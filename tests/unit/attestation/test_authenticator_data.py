@@ -72,9 +72,9 @@ def test_any_bytes_are_read_or_malformed(data: bytes) -> None:
 def test_changed_bytes_are_read_or_malformed(at: int, data: st.DataObject) -> None:
     """Flipped and cut authenticator data neither crashes nor is passed off as another length."""
     good = made({"apple_bundle_version_01": "1", "apple_validation_category_01": b"\x01\0\0\0"})
-    bent = bytearray(good)
-    bent[at % len(good)] ^= 1 << data.draw(st.integers(0, 7))
-    for candidate in (bytes(bent), good[: at % len(good)]):
+    mutated = bytearray(good)
+    mutated[at % len(good)] ^= 1 << data.draw(st.integers(0, 7))
+    for candidate in (bytes(mutated), good[: at % len(good)]):
         try:
             read, credential = read_with_credential(candidate)
         except MalformedError as error:

@@ -329,11 +329,11 @@ def test_p256_keys() -> None:
 @given(st.data())
 def test_mutations_raise_nothing_but_malformed(data: st.DataObject) -> None:
     """A certificate with bytes changed anywhere is read or refused, and never verifies."""
-    bent = bytearray(PARTY.der)
-    at = data.draw(st.integers(0, len(bent) - 1))
-    bent[at] ^= data.draw(st.integers(1, 255))
+    mutated = bytearray(PARTY.der)
+    at = data.draw(st.integers(0, len(mutated) - 1))
+    mutated[at] ^= data.draw(st.integers(1, 255))
     try:
-        found = read_certificate(bytes(bent))
+        found = read_certificate(bytes(mutated))
         reads: list[Callable[[], object]] = [
             found.window,
             found.basic_constraints,

@@ -47,7 +47,7 @@ class Row:
     """Hold one piece of evidence and what both say of it; ``ours`` None accepts."""
 
     what: str
-    bent: dict[str, Any]
+    mutated: dict[str, Any]
     ours: Reason | None
     peer: str
     identity: AppleApp = IDENTITY
@@ -160,7 +160,7 @@ def _peer(evidence: AppAttestAttestation, row: Row, vendor: forge.Apple) -> str:
 @pytest.mark.parametrize("row", [*SAME, *DIFFERENT], ids=lambda row: row.what)
 def test_attestations(apple: forge.Apple, row: Row) -> None:
     """Both refuse, or both accept, but where the table has a reason."""
-    evidence = apple.evidence(**{"binding": BINDING, **row.bent})
+    evidence = apple.evidence(**{"binding": BINDING, **row.mutated})
     reasons = _reasons(evidence, row, apple)
     assert _peer(evidence, row, apple) == row.peer
     assert (row.ours in reasons) if row.ours else not reasons
@@ -221,16 +221,16 @@ def test_root_that_has_expired() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bent", "ours"),
+    ("mutated", "ours"),
     [
         ({}, None),
         ({"app_id": "TEAM123456.org.example.x"}, Reason.POLICY_APP_ID),
     ],
 )
-def test_assertions(bent: dict[str, Any], ours: Reason | None) -> None:
+def test_assertions(mutated: dict[str, Any], ours: Reason | None) -> None:
     """Pyattest verifies the signature alone: an assertion for any other app passes."""
     key = forge.p256()
-    data = forge.assertion(key, CHALLENGE, counter=7, **bent)
+    data = forge.assertion(key, CHALLENGE, counter=7, **mutated)
     peer = peers.Pyattest(b"", IDENTITY.app_id, production=True)
     assert peers.outcome(peer.renew, data, BINDING, forge.spki(key)) == ACCEPTS
     reasons: set[Reason] = set()
@@ -247,7 +247,7 @@ def test_assertions(bent: dict[str, Any], ours: Reason | None) -> None:
 
 
 def test_assertions_that_both_refuse() -> None:
-    """Another key, another statement, a bent signature."""
+    """Another key, another statement, a mutated signature."""
     key, other = forge.p256(), forge.p256()
     data = forge.assertion(key, CHALLENGE)
     peer = peers.Pyattest(b"", IDENTITY.app_id, production=True)

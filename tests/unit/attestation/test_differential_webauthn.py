@@ -38,18 +38,18 @@ CLIENT_DATA = peers.client_data(b"challenge")
 BINDING = hashlib.sha256(CLIENT_DATA).digest()
 
 
-def description(**bent: Any) -> bytes:
-    """Return a KeyDescription that py_webauthn's schema can read, unless it is bent."""
-    tags = {"tag_1": forge.tlv(0x31, forge.integer(2)), "tag_4711": None, **bent.pop("tags", {})}
+def description(**mutated: Any) -> bytes:
+    """Return a KeyDescription that py_webauthn's schema can read, unless it is mutated."""
+    tags = {"tag_1": forge.tlv(0x31, forge.integer(2)), "tag_4711": None, **mutated.pop("tags", {})}
     options = {"challenge": BINDING, "version": 300, "hardware": forge.hardware_tags(**tags)}
-    return forge.key_description(**{**options, **bent})
+    return forge.key_description(**{**options, **mutated})
 
 
 @dataclass(frozen=True)
 class Row:
     """Hold one chain and what both say of it.
 
-    :param description: how the KeyDescription is bent; ``vendor``: how its certificates are.
+    :param description: how the KeyDescription is mutated; ``vendor``: how its certificates are.
     :param ours: the reason of verification or policy with which we refuse; None accepts.
     """
 

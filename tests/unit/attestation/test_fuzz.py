@@ -1,11 +1,11 @@
-"""Replay what fuzzing has kept, and bend it: the short run of ``make fuzz``, without atheris."""
+"""Replay what fuzzing has kept, and mutate it: the short run of ``make fuzz``, without atheris."""
 
 import time
 from dataclasses import replace
 
 import pytest
 from fuzz.corpora import CORPUS, corpus, fewest
-from fuzz.replay import SLOW, SlowInputError, bend, judge, replay
+from fuzz.replay import SLOW, SlowInputError, judge, mutate, replay
 from fuzz.targets import TARGETS
 
 BENT = 2000
@@ -14,7 +14,7 @@ MAX_CORPORA_BYTES = 256 * 1024
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_input_raises_or_takes_long(name: str) -> None:
-    """Corpus, fresh seeds and 2,000 bent inputs: no foreign exception, none above 50 ms."""
+    """Corpus, fresh seeds and 2,000 mutated inputs: no foreign exception, none above 50 ms."""
     assert replay(name, BENT) > BENT
 
 
@@ -49,12 +49,12 @@ def test_slow_inputs_are_finds() -> None:
         judge(replace(TARGETS["cbor"], parse=parse), b"input")
 
 
-def test_bent_inputs_are_many_and_the_same_each_time() -> None:
+def test_mutated_inputs_are_many_and_the_same_each_time() -> None:
     """The run can be repeated, and doesn't feed the same bytes over and over."""
     inputs = [b"one input", b"another input of some length"]
-    bent = list(bend(inputs, 500, b"salt"))
-    assert bent == list(bend(inputs, 500, b"salt"))
-    assert len(set(bent)) > 400
+    mutated = list(mutate(inputs, 500, b"salt"))
+    assert mutated == list(mutate(inputs, 500, b"salt"))
+    assert len(set(mutated)) > 400
 
 
 def test_fewest_inputs_keep_what_is_reached() -> None:

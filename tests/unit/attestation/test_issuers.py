@@ -242,9 +242,9 @@ def mutants(chain: Sequence[bytes]) -> Iterator[AndroidKeyChain]:
     """Yield the chain with bits flipped all over, cut off, and dropped, repeated and swapped."""
     for at, certificate in enumerate(chain):
         for bit in range(0, len(certificate) * 8, 37):
-            bent = bytearray(certificate)
-            bent[bit // 8] ^= 1 << bit % 8
-            yield AndroidKeyChain((*chain[:at], bytes(bent), *chain[at + 1 :]))
+            mutated = bytearray(certificate)
+            mutated[bit // 8] ^= 1 << bit % 8
+            yield AndroidKeyChain((*chain[:at], bytes(mutated), *chain[at + 1 :]))
         for size in range(0, len(certificate), 97):
             yield AndroidKeyChain((*chain[:at], certificate[:size], *chain[at + 1 :]))
         yield AndroidKeyChain((*chain[:at], *chain[at + 1 :]))
@@ -273,7 +273,7 @@ def test_a_warm_cache_changes_no_verdict(number: int, *, attested: bool) -> None
         counted += 1
         accepted += not without.refusals
     assert counted > 80 * len(evidence.chain)
-    # What is accepted has a bent root, whose key alone is believed, or none; it isn't remembered.
+    # What is accepted has a mutated root, whose key alone is believed, or none; it isn't remembered.
     assert 0 < accepted < counted / len(evidence.chain)
     assert set(cache._entries) == known
 

@@ -90,9 +90,9 @@ def fault(vendor: Signers, data: bytes) -> str:
     return found.refusals[0].detail
 
 
-def made(vendor: Signers, **bent: Any) -> bytes:
+def made(vendor: Signers, **mutated: Any) -> bytes:
     """Return a receipt for the key."""
-    return forge_receipts.receipt(vendor, SPKI, **bent)
+    return forge_receipts.receipt(vendor, SPKI, **mutated)
 
 
 # What is right
@@ -170,14 +170,14 @@ def test_another_root(vendor: Signers) -> None:
 
 def test_another_signers_key(vendor: Signers) -> None:
     """The right certificates, and a signature by a key that isn't theirs."""
-    bent = made(vendor, signing={"by": forge.p256()})
-    assert "not signed by the key" in fault(vendor, bent)
+    mutated = made(vendor, signing={"by": forge.p256()})
+    assert "not signed by the key" in fault(vendor, mutated)
 
 
 def test_changed_content(vendor: Signers) -> None:
     """A signature over another content."""
-    bent = made(vendor, signing={"message": b"other"})
-    assert "not signed by the key" in fault(vendor, bent)
+    mutated = made(vendor, signing={"message": b"other"})
+    assert "not signed by the key" in fault(vendor, mutated)
 
 
 def test_certificate_for_another_purpose() -> None:
@@ -201,10 +201,10 @@ def test_signer_below_a_leaf(vendor: Signers) -> None:
     assert "isn't a CA" in fault(vendor, made(below, signing={"enclosed": enclosed}))
 
 
-@pytest.mark.parametrize("bent", [{"ca": False}, {"ca": None}, {"signs": False}])
-def test_intermediate_must_be_a_ca(bent: Mapping[str, Any]) -> None:
+@pytest.mark.parametrize("mutated", [{"ca": False}, {"ca": None}, {"signs": False}])
+def test_intermediate_must_be_a_ca(mutated: Mapping[str, Any]) -> None:
     """An issuer that may not sign certificates has signed nothing."""
-    vendor = forge_receipts.signers(intermediate=bent)
+    vendor = forge_receipts.signers(intermediate=mutated)
     assert "certificate 1" in fault(vendor, made(vendor))
 
 
@@ -227,8 +227,8 @@ def test_signed_by_another_than_its_issuer(vendor: Signers) -> None:
         signs=False,
         extensions=[(forge_receipts.MARKER, b"\x05\x00")],
     )
-    bent = Signers(vendor.root, vendor.intermediate, own)
-    assert "isn't signed by the key of certificate 1" in fault(vendor, made(bent))
+    mutated = Signers(vendor.root, vendor.intermediate, own)
+    assert "isn't signed by the key of certificate 1" in fault(vendor, made(mutated))
 
 
 def test_enclosed_certificates(vendor: Signers) -> None:
@@ -332,8 +332,8 @@ def test_attributes_that_do_not_fit(vendor: Signers) -> None:
     wrong_type = attribute(forge_receipts.CONTENT_TYPE, forge_receipts.SIGNED_DATA)
     for attributes in ([], [kind], [digest], [kind, other], [kind, number], [wrong_type, digest]):
         for message in (None, content):
-            bent = sign(vendor, content, attributes=attributes, message=message)
-            assert "not signed by the key" in fault(vendor, bent)
+            mutated = sign(vendor, content, attributes=attributes, message=message)
+            assert "not signed by the key" in fault(vendor, mutated)
     assert "twice" in fault(vendor, sign(vendor, content, attributes=[kind, digest, digest]))
 
 
@@ -398,10 +398,10 @@ def test_bytes_behind(vendor: Signers) -> None:
 )
 def test_fields_that_say_nothing(vendor: Signers, rows: Mapping[str, Any], why: str) -> None:
     """Missing and unreadable fields make the receipt unreadable, although it is signed."""
-    bent = made(vendor, **rows)
-    assert why in fault(vendor, bent)
+    mutated = made(vendor, **rows)
+    assert why in fault(vendor, mutated)
     with pytest.raises(MalformedError):
-        read_receipt(bent)
+        read_receipt(mutated)
 
 
 def test_repeated_and_countless_fields(vendor: Signers) -> None:
@@ -532,15 +532,15 @@ def test_any_change_of_a_receipt_is_noticed_or_means_nothing(data: st.DataObject
     """Flipped, cut and inserted bytes: never another exception, never another content that verifies."""
     vendor, good = _SAMPLE
     at = data.draw(st.integers(0, len(good) - 1))
-    bent = bytearray(good)
+    mutated = bytearray(good)
     how = data.draw(st.sampled_from(["flip", "cut", "insert"]))
     if how == "flip":
-        bent[at] ^= 1 << data.draw(st.integers(0, 7))
+        mutated[at] ^= 1 << data.draw(st.integers(0, 7))
     elif how == "cut":
-        del bent[at : at + data.draw(st.integers(1, 8))]
+        del mutated[at : at + data.draw(st.integers(1, 8))]
     else:
-        bent[at:at] = data.draw(st.binary(min_size=1, max_size=8))
-    found = examine_receipt(bytes(bent), forge.trust(vendor.anchor))
+        mutated[at:at] = data.draw(st.binary(min_size=1, max_size=8))
+    found = examine_receipt(bytes(mutated), forge.trust(vendor.anchor))
     assert found.refusals or found.receipt == read_receipt(good)
 
 

@@ -120,13 +120,13 @@ def test_formats_are_found_by_name_and_by_evidence() -> None:
         format_of("evidence")  # type: ignore[arg-type]
 
 
-def bend(data: st.DataObject, good: bytes) -> bytes:
+def mutate(data: st.DataObject, good: bytes) -> bytes:
     """Return evidence with a few bytes changed, cut out or put in."""
-    bent = bytearray(good)
+    mutated = bytearray(good)
     for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(bent) - 1))
-        bent[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
-    return bytes(bent)
+        at = data.draw(st.integers(0, len(mutated) - 1))
+        mutated[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
+    return bytes(mutated)
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +143,7 @@ def apple_evidence(apple: forge.Apple) -> AppAttestAttestation:
 
 @settings(max_examples=150)
 @given(data=st.data())
-def test_bent_android_evidence_never_passes_as_something_else(
+def test_mutated_android_evidence_never_passes_as_something_else(
     google: forge.Google, android_chain: tuple[bytes, ...], data: st.DataObject
 ) -> None:
     """Mutated chains raise nothing foreign, and pass only saying what was signed."""
@@ -151,21 +151,21 @@ def test_bent_android_evidence_never_passes_as_something_else(
     genuine = examine(AndroidKeyChain(android_chain), ANDROID, trust, forge.NOW).claims
     chain = list(android_chain)
     at = data.draw(st.integers(0, len(chain) - 1))
-    chain[at] = bend(data, chain[at])
+    chain[at] = mutate(data, chain[at])
     found = examine(AndroidKeyChain(tuple(chain)), ANDROID, trust, forge.NOW)
     assert found.refusals or found.claims == genuine
 
 
 @settings(max_examples=150)
 @given(data=st.data())
-def test_bent_apple_evidence_never_passes_as_something_else(
+def test_mutated_apple_evidence_never_passes_as_something_else(
     apple: forge.Apple, apple_evidence: AppAttestAttestation, data: st.DataObject
 ) -> None:
     """Mutated attestations raise nothing foreign, and pass only saying what was signed."""
     trust = forge.trust(apple.anchor)
     genuine = examine(apple_evidence, APPLE, trust, forge.NOW).claims
-    bent = bend(data, apple_evidence.attestation)
-    evidence = AppAttestAttestation(bent, apple_evidence.key_id)
+    mutated = mutate(data, apple_evidence.attestation)
+    evidence = AppAttestAttestation(mutated, apple_evidence.key_id)
     found = examine(evidence, APPLE, trust, forge.NOW)
     assert found.refusals or found.claims == genuine
 

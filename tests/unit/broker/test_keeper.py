@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pytest
 from tests.unit.broker.simulators import MemoryStore
 
-from watchword.broker.interface import LentValue, SecretValue, StoredSecret, added, rotated
+from watchword.broker.interface import InjectedValue, SecretValue, StoredSecret, added, rotated
 from watchword.broker.keeper import DELIVERY_AGE_SECONDS, SecretKeeper
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
 
@@ -31,18 +31,18 @@ async def ready(store: MemoryStore | None = None) -> tuple[SecretKeeper, MemoryS
     return keeper, store
 
 
-def lent(keeper: SecretKeeper, now: float = NOW) -> dict[str, LentValue]:
-    """Return what is lent of ``maps``."""
-    return keeper.lent(["maps"], now)
+def injected(keeper: SecretKeeper, now: float = NOW) -> dict[str, InjectedValue]:
+    """Return what is injected of ``maps``."""
+    return keeper.injected(["maps"], now)
 
 
-def test_the_newest_version_is_lent() -> None:
+def test_the_newest_version_is_injected() -> None:
     """One value of each name that is asked for and has one."""
 
     async def work() -> None:
         keeper, _ = await ready()
-        assert keeper.lent(["maps", "push"], NOW) == {"maps": LentValue(2, TWO)}
-        assert keeper.lent([], NOW) == {}
+        assert keeper.injected(["maps", "push"], NOW) == {"maps": InjectedValue(2, TWO)}
+        assert keeper.injected([], NOW) == {}
         assert keeper.read_at == NOW
         assert keeper.trouble is None
         assert list(keeper.known()) == ["maps"]
@@ -51,7 +51,7 @@ def test_the_newest_version_is_lent() -> None:
 
 
 def test_a_store_that_is_away_takes_nothing_away() -> None:
-    """The last good reading is lent on, the trouble is told, and gone once the store is back."""
+    """The last good reading is injected on, the trouble is told, and gone once the store is back."""
 
     async def work() -> None:
         keeper, store = await ready()
@@ -61,7 +61,7 @@ def test_a_store_that_is_away_takes_nothing_away() -> None:
         assert caught.value.reason is Reason.SECRET_STORE_UNAVAILABLE
         assert "away" in (keeper.trouble or "")
         assert keeper.read_at == NOW
-        assert lent(keeper, NOW + 5) == {"maps": LentValue(2, TWO)}
+        assert injected(keeper, NOW + 5) == {"maps": InjectedValue(2, TWO)}
         store.away = False
         await keeper.refresh(NOW + 6)
         assert keeper.trouble is None
@@ -70,15 +70,15 @@ def test_a_store_that_is_away_takes_nothing_away() -> None:
     run(work())
 
 
-def test_what_has_ended_is_lent_no_more_while_the_store_is_away() -> None:
+def test_what_has_ended_is_injected_no_more_while_the_store_is_away() -> None:
     """The end of an overlap comes by the clock, without a reading."""
 
     async def work() -> None:
         keeper, store = await ready()
         await keeper.revoke("maps", 2, NOW)
         store.away = True
-        assert lent(keeper, NOW + 599) == {"maps": LentValue(1, ONE)}
-        assert lent(keeper, NOW + 600) == {}
+        assert injected(keeper, NOW + 599) == {"maps": InjectedValue(1, ONE)}
+        assert injected(keeper, NOW + 600) == {}
 
     run(work())
 
@@ -128,7 +128,7 @@ def test_deliveries_wait_when_the_clock_was_set_back() -> None:
 
 
 def test_a_secret_of_which_nothing_counts_is_revoked() -> None:
-    """It isn't delivered, and not lent."""
+    """It isn't delivered, and not injected."""
 
     async def work() -> None:
         keeper, _ = await ready()
@@ -136,7 +136,7 @@ def test_a_secret_of_which_nothing_counts_is_revoked() -> None:
         with pytest.raises(RefusedError) as caught:
             keeper.deliverable("maps", NOW)
         assert caught.value.reason is Reason.SECRET_REVOKED
-        assert lent(keeper) == {}
+        assert injected(keeper) == {}
 
     run(work())
 
@@ -149,11 +149,11 @@ def test_what_was_changed_here_counts_at_once() -> None:
         keeper = SecretKeeper(store, {"maps"})
         await keeper.refresh(NOW)
         assert (await keeper.add("maps", ONE, NOW)).number == 1
-        assert lent(keeper) == {"maps": LentValue(1, ONE)}
+        assert injected(keeper) == {"maps": InjectedValue(1, ONE)}
         assert (await keeper.rotate("maps", TWO, 60, NOW)).number == 2
-        assert lent(keeper) == {"maps": LentValue(2, TWO)}
+        assert injected(keeper) == {"maps": InjectedValue(2, TWO)}
         assert await keeper.revoke("maps", 2, NOW) == (2,)
-        assert lent(keeper) == {"maps": LentValue(1, ONE)}
+        assert injected(keeper) == {"maps": InjectedValue(1, ONE)}
         assert store.held["maps"] == keeper.known()["maps"]
 
     run(work())
@@ -236,10 +236,10 @@ def test_a_refused_revocation_withholds_nothing() -> None:
         with pytest.raises(RefusedError):
             await keeper.revoke("maps", 3, NOW)
         await keeper.rotate("maps", THREE, 0, NOW)
-        assert lent(keeper) == {"maps": LentValue(3, THREE)}
+        assert injected(keeper) == {"maps": InjectedValue(3, THREE)}
         assert not keeper.is_withheld("maps", 3)
         await keeper.refresh(NOW + 1)
-        assert lent(keeper) == {"maps": LentValue(3, THREE)}
+        assert injected(keeper) == {"maps": InjectedValue(3, THREE)}
 
     run(work())
 
@@ -272,7 +272,7 @@ def test_what_somebody_put_into_the_backend_is_not_sent_unchecked() -> None:
         keeper, store = await ready()
         store.held["maps"] = StoredSecret(added("maps", SecretValue("bad\nvalue"), NOW), 9)
         await keeper.refresh(NOW)
-        assert lent(keeper) == {}
+        assert injected(keeper) == {}
         assert keeper.trouble == "secret.value: can't be sent: maps version 1"
 
     run(work())
@@ -288,7 +288,7 @@ def test_a_failed_change_does_not_look_done() -> None:
             with pytest.raises(UnavailableError) as caught:
                 await call
             assert caught.value.reason is Reason.SECRET_STORE_UNAVAILABLE
-        assert lent(keeper) == {"maps": LentValue(2, TWO)}
+        assert injected(keeper) == {"maps": InjectedValue(2, TWO)}
         assert list(keeper.known()) == ["maps"]
 
     run(work())
@@ -304,7 +304,7 @@ def test_a_revocation_that_is_not_kept_withholds_and_says_so() -> None:
             await keeper.revoke("maps", 2, NOW)
         assert caught.value.reason is Reason.SECRET_STORE_UNAVAILABLE
         assert "forgets it" in str(caught.value)
-        assert lent(keeper) == {"maps": LentValue(1, ONE)}
+        assert injected(keeper) == {"maps": InjectedValue(1, ONE)}
         assert keeper.deliverable("maps", NOW).number == 1
         assert keeper.is_withheld("maps", 2)
         assert not keeper.is_withheld("maps", 1)
@@ -330,7 +330,7 @@ def test_a_withheld_revocation_is_written_when_the_store_is_back() -> None:
         assert [(each.value, each.revoked_at) for each in versions] == [(None, int(NOW + 2))] * 2
         assert not keeper.is_withheld("maps", 1)
         await keeper.rotate("maps", THREE, 0, NOW + 2)
-        assert lent(keeper, NOW + 2) == {"maps": LentValue(3, THREE)}
+        assert injected(keeper, NOW + 2) == {"maps": InjectedValue(3, THREE)}
 
     run(work())
 
@@ -345,7 +345,7 @@ def test_a_withheld_revocation_covers_no_version_that_comes_later() -> None:
             await keeper.revoke("maps", None, NOW)
         store.away = False
         await keeper.rotate("maps", THREE, 3600, NOW)
-        assert lent(keeper) == {"maps": LentValue(3, THREE)}
+        assert injected(keeper) == {"maps": InjectedValue(3, THREE)}
         await keeper.refresh(NOW)
         kept = store.held["maps"].record.versions
         assert [each.revoked_at is not None for each in kept] == [True, True, False]
@@ -381,7 +381,7 @@ def test_before_the_first_reading_a_revocation_withholds_what_gates_have() -> No
         other = SecretKeeper(store, {"maps"})
         await other.rotate("maps", THREE, 3600, NOW + 6)
         await keeper.refresh(NOW + 7)
-        assert lent(keeper, NOW + 7) == {"maps": LentValue(3, THREE)}
+        assert injected(keeper, NOW + 7) == {"maps": InjectedValue(3, THREE)}
         kept = store.held["maps"].record.versions
         assert [each.revoked_at is not None for each in kept] == [True, True, False]
 
@@ -400,7 +400,7 @@ def test_a_revocation_whose_answer_was_lost_is_found_done() -> None:
         await keeper.refresh(NOW + 1)
         assert not keeper.is_withheld("maps", 2)
         assert store.writes == 1
-        assert lent(keeper) == {"maps": LentValue(1, ONE)}
+        assert injected(keeper) == {"maps": InjectedValue(1, ONE)}
 
     run(work())
 
@@ -492,10 +492,10 @@ def test_of_two_readings_the_later_one_stays() -> None:
         store.gate = None
         await SecretKeeper(store, ()).revoke("maps", None, NOW)
         await keeper.refresh(NOW + 2)
-        assert lent(keeper) == {}
+        assert injected(keeper) == {}
         slow.set()
         await first
-        assert lent(keeper) == {}
+        assert injected(keeper) == {}
 
     run(work())
 
@@ -512,10 +512,10 @@ def test_a_store_that_was_put_back_is_not_believed() -> None:
             await keeper.refresh(NOW + 1)
         assert caught.value.reason is Reason.SECRET_STORE_UNAVAILABLE
         assert "backup" in (keeper.trouble or "")
-        assert lent(keeper) == {"maps": LentValue(1, ONE)}
+        assert injected(keeper) == {"maps": InjectedValue(1, ONE)}
         again = SecretKeeper(store, ())
         await again.refresh(NOW + 2)
-        assert lent(again) == {"maps": LentValue(2, TWO)}
+        assert injected(again) == {"maps": InjectedValue(2, TWO)}
 
     run(work())
 
@@ -559,20 +559,20 @@ def test_a_withheld_revocation_outlives_a_deletion_in_the_store() -> None:
         await keeper.refresh(NOW + 1)
         store.held = deleted
         await keeper.refresh(NOW + 2)
-        assert lent(keeper, NOW + 2) == {}
+        assert injected(keeper, NOW + 2) == {}
         assert [each.value for each in store.held["maps"].record.versions] == [None, None]
 
     run(work())
 
 
-def test_a_secret_that_is_gone_from_the_store_is_lent_no_more() -> None:
+def test_a_secret_that_is_gone_from_the_store_is_injected_no_more() -> None:
     """An administrator of the backend took it out."""
 
     async def work() -> None:
         keeper, store = await ready()
         store.held.clear()
         await keeper.refresh(NOW + 1)
-        assert lent(keeper) == {}
+        assert injected(keeper) == {}
         assert keeper.known() == {}
 
     run(work())
@@ -584,7 +584,7 @@ def test_no_value_shows() -> None:
     async def work() -> None:
         keeper, store = await ready()
         store.away = True
-        shown = [repr(keeper.known()), repr(keeper), repr(lent(keeper)), repr(store.held)]
+        shown = [repr(keeper.known()), repr(keeper), repr(injected(keeper)), repr(store.held)]
         for call in (keeper.rotate("maps", THREE, 0, NOW), keeper.revoke("maps", 2, NOW)):
             try:
                 await call

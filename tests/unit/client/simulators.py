@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from watchword.client import WatchwordClient
 from watchword.encoding import base64url, strict_json
 from watchword.reasons import Reason, RefusedError
+from watchword.tokens.envelope import seal
 from watchword.tokens.interface import TokenClaims
 from watchword.tokens.jose import jwk_from_public_key
 from watchword.tokens.proofs import device, dpop, session
@@ -31,7 +32,6 @@ from watchword.tokens.proofs.interface import (
     VerifiedProof,
 )
 from watchword.tokens.proofs.session import proof_keys
-from watchword.tokens.sealing import seal
 from watchword.tokens.service import claims_from_json, claims_to_json
 from watchword.vocabulary import Environment, Level, Proof
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.client.losing import LosingApi, sender, served
+from tests.unit.client.losses import LosingApi, sender, served
 from tests.unit.client.simulators import AUDIENCE, Surroundings, problem
 
 from watchword.client import (

@@ -16,8 +16,8 @@ import httpx
 import pytest
 from tests.unit.client.simulators import ISSUER, IssuingService, Surroundings, problem
 
+from watchword.broker.envelope import SecretContext, seal_secret
 from watchword.broker.interface import SecretValue
-from watchword.broker.sealing import SecretContext, seal_secret
 from watchword.client import (
     ClientError,
     DeliveredSecrets,

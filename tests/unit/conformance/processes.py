@@ -1,4 +1,4 @@
-"""Start what a mouth of the gate consists of: our own processes, servers of others, and what answers an engine's questions."""
+"""Start what an enforcement point of the gate consists of: our own processes, servers of others, and what answers an engine's questions."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ PATIENCE_SECONDS: Final = patience(15.0)
 
 @dataclass
 class Mouth:
-    """Hold a running mouth.
+    """Hold a running enforcement point.
 
     :ivar gate: the process that decides, to be killed.
     """
@@ -46,13 +46,13 @@ def published(directory: Path) -> GateBundle:
 
 @contextlib.contextmanager
 def own_process(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Run tests/unit/conformance/mouth.py; it is killed at the end, as kill -9 does."""
-    command = [sys.executable, "-m", "tests.unit.conformance.mouth", *words]
+    """Run tests/unit/conformance/enforcement_point.py; it is killed at the end, as kill -9 does."""
+    command = [sys.executable, "-m", "tests.unit.conformance.enforcement_point", *words]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line, "the mouth ended before it listened"
+        assert line, "the enforcement point ended before it listened"
         yield process, int(line)
     finally:
         process.kill()

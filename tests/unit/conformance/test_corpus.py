@@ -1,4 +1,4 @@
-"""Show that the corpus is whole, that its recipes bend what they say, and that its judge can fail."""
+"""Show that the corpus is whole, that its recipes mutate what they say, and that its judge can fail."""
 
 import json
 from dataclasses import replace
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from scripts.conformance_corpus import FOLDER, corpus_text, schema_text
-from tests.unit.conformance.mouths import MOUTHS
+from tests.unit.conformance.enforcement_points import ENFORCEMENT_POINTS
 
 from watchword.adapters.system import SystemEntropy
 from watchword.engines.interface import Divergence
 from watchword.reasons import Reason
 from watchword.vocabulary import ReplayMode
-from watchword_conformance.corpus import Bend, Capabilities, load_capabilities, load_corpus
+from watchword_conformance.corpus import Capabilities, Mutation, load_capabilities, load_corpus
 from watchword_conformance.deployment import DeploymentError, load, make_deployment, save
 from watchword_conformance.requests import Built, encode_mutated
 from watchword_conformance.runner import Answer, judge, workshop
@@ -66,7 +66,7 @@ def test_ids_are_unique_and_reasons_and_rows_exist() -> None:
 
 
 def test_every_recipe_can_be_built() -> None:
-    """No bend changes nothing, and no recipe names what isn't there."""
+    """No mutate changes nothing, and no recipe names what isn't there."""
     shop = workshop(make_deployment(SystemEntropy(), NOW, ReplayMode.LOCAL))
     for case in CORPUS.cases:
         earlier: list[Built] = []
@@ -76,13 +76,13 @@ def test_every_recipe_can_be_built() -> None:
 
 
 @pytest.mark.parametrize("bend", ["pad", "blank", "line-break", "cut", "flip", "empty", "unpad"])
-def test_bends_change_the_text(bend: Bend) -> None:
+def test_mutates_change_the_text(bend: Mutation) -> None:
     """Each gives another text than the honest one."""
     data = bytes(range(32))
     assert encode_mutated(data, url_safe=False, bend=bend) != encode_mutated(data, url_safe=False)
 
 
-def test_a_bend_that_changes_nothing_is_an_error() -> None:
+def test_a_mutate_that_changes_nothing_is_an_error() -> None:
     """32 zero bytes have no sign of the other alphabet, and 30 bytes no padding."""
     with pytest.raises(ValueError, match="changes nothing"):
         encode_mutated(bytes(30), url_safe=False, bend="unpad")
@@ -248,7 +248,7 @@ def test_capabilities_name_cases_that_there_are() -> None:
     """A declaration for a case that was renamed would cover nothing, and one case has one reason."""
     ids = {case.id for case in CORPUS.cases}
     needs = {need for case in CORPUS.cases for need in case.needs}
-    assert load_capabilities().keys() == MOUTHS.keys()
+    assert load_capabilities().keys() == ENFORCEMENT_POINTS.keys()
     for each in load_capabilities().values():
         named = [case for difference in each.differs for case in difference.cases]
         assert set(named) <= ids

@@ -23,8 +23,8 @@ from watchword.drill.attacks import (
     unicode_folding,
     upstream_direct,
 )
-from watchword.drill.interface import Arena, Attack, Facts, MissingError, Need, Sample
-from watchword.drill.judging import Controls, Verdict, is_of_the_api, judged
+from watchword.drill.interface import Attack, AttackContext, Facts, MissingError, Need, Sample
+from watchword.drill.judgements import Controls, Verdict, is_of_the_api, judged
 from watchword.drill.volume import (
     allowed_in,
     at_number,
@@ -78,8 +78,8 @@ class Simulated:
         return "https"
 
 
-def arena(wire: Simulated, *samples: Sample, off: tuple[str, ...] = ()) -> Arena:
-    """Return an arena without a service."""
+def context(wire: Simulated, *samples: Sample, off: tuple[str, ...] = ()) -> AttackContext:
+    """Return an attack context without a service."""
     audience = "https://api.example"
     facts = Facts(
         api="clinic",
@@ -90,7 +90,7 @@ def arena(wire: Simulated, *samples: Sample, off: tuple[str, ...] = ()) -> Arena
         token_lifetime=300,
         off=off,
     )
-    return Arena(
+    return AttackContext(
         facts=facts,
         samples=samples or (SAMPLE,),
         wire=wire,
@@ -100,7 +100,7 @@ def arena(wire: Simulated, *samples: Sample, off: tuple[str, ...] = ()) -> Arena
     )
 
 
-def verdict(attack: Attack, name: str, within: Arena) -> Verdict:
+def verdict(attack: Attack, name: str, within: AttackContext) -> Verdict:
     """Run a variant and judge it; the genuine app is served every sample."""
     variant = next(each for each in attack.variants if each.name == name)
     controls = Controls({each.name: api(200) for each in within.samples})
@@ -143,16 +143,16 @@ WITHOUT_SERVICE = [
 )
 def test_what_needs_no_service_is_told_served_from_refused(attack: Attack, name: str) -> None:
     """The same variant is open where all is served and stopped where nothing is without a token."""
-    assert verdict(attack, name, arena(Simulated(opened))) is Verdict.OPEN
-    assert verdict(attack, name, arena(Simulated(closed))) is Verdict.STOPPED
+    assert verdict(attack, name, context(Simulated(opened))) is Verdict.OPEN
+    assert verdict(attack, name, context(Simulated(closed))) is Verdict.STOPPED
 
 
 @pytest.mark.parametrize("name", AMBIGUOUS_NAMES)
 def test_names_that_two_servers_read_in_two_ways_must_be_refused_as_such(name: str) -> None:
     """For want of a token alone says nothing of how the gate read the name."""
-    assert verdict(path_confusion.ATTACK, name, arena(Simulated(closed))) is Verdict.UNSURE
+    assert verdict(path_confusion.ATTACK, name, context(Simulated(closed))) is Verdict.UNSURE
     refusing = Simulated(lambda _: AMBIGUOUS)
-    assert verdict(path_confusion.ATTACK, name, arena(refusing)) is Verdict.STOPPED
+    assert verdict(path_confusion.ATTACK, name, context(refusing)) is Verdict.STOPPED
     assert len({call.target for call in refusing.sent}) == len(refusing.sent) >= 4
     assert SAMPLE.target not in {call.target for call in refusing.sent}
 
@@ -167,7 +167,7 @@ def test_names_are_read_in_two_ways_or_in_one_as_their_variant_says(
     """However short the path is, each name goes into a request line, and keeps the query."""
     path = "/" + "/".join(parts)
     wire = Simulated(always(AMBIGUOUS))
-    within = arena(wire, replace(SAMPLE, target=f"{path}?a=b"), off=("/health",))
+    within = context(wire, replace(SAMPLE, target=f"{path}?a=b"), off=("/health",))
     verdict(path_confusion.ATTACK, name, within)
     for call in wire.sent:
         assert all("\x21" <= sign <= "\x7e" for sign in call.target)
@@ -183,7 +183,7 @@ def test_names_are_read_in_two_ways_or_in_one_as_their_variant_says(
 
 def test_the_root_has_no_other_name() -> None:
     """Nothing is tried there, and the attack says what it lacks."""
-    within = arena(Simulated(closed), replace(SAMPLE, target="/"))
+    within = context(Simulated(closed), replace(SAMPLE, target="/"))
     with pytest.raises(MissingError):
         verdict(path_confusion.ATTACK, "dots", within)
 
@@ -209,14 +209,14 @@ def test_an_api_that_folds_names_is_found_and_one_that_does_not_is_not(
     def exact(call: Call) -> Answer:
         return MISSING if call.target == SAMPLE.target else api(404)
 
-    assert verdict(attack, name, arena(Simulated(folds))) is Verdict.OPEN
+    assert verdict(attack, name, context(Simulated(folds))) is Verdict.OPEN
     expected = (
         Verdict.STOPPED if attack is case_folding.ATTACK or name == "letters" else Verdict.UNSURE
     )
-    assert verdict(attack, name, arena(Simulated(exact))) is expected
+    assert verdict(attack, name, context(Simulated(exact))) is expected
     for reason in next(each for each in attack.variants if each.name == name).expected:
         refusing = Simulated(always(refusal(reason)))
-        assert verdict(attack, name, arena(refusing)) is Verdict.STOPPED
+        assert verdict(attack, name, context(refusing)) is Verdict.STOPPED
         assert SAMPLE.target not in {call.target for call in refusing.sent}
         for call in refusing.sent:
             assert isinstance(read_path(call.target.encode()), tuple)
@@ -225,12 +225,12 @@ def test_an_api_that_folds_names_is_found_and_one_that_does_not_is_not(
 def test_an_override_counts_only_where_it_changes_what_is_served() -> None:
     """A plain answer that anybody gets, an error, and an answer that changes by itself are no way in."""
     plain = SAMPLE.call()
-    dressed = plain.with_header("X-Original-URL", "/v1/patients/7")
+    decorated = plain.with_header("X-Original-URL", "/v1/patients/7")
 
     def found(answers: list[Answer]) -> list[tuple[int, int] | None]:
         queue = iter(answers)
-        within = arena(Simulated(lambda _: next(queue)))
-        return [each.served for each in if_it_matters(within, SAMPLE, plain, dressed)]
+        within = context(Simulated(lambda _: next(queue)))
+        return [each.served for each in if_it_matters(within, SAMPLE, plain, decorated)]
 
     long = Answer(200, (), b"a long answer")
     assert found([api(200), long, api(200), api(200)]) == [(1, 1)]
@@ -248,10 +248,10 @@ def test_an_api_that_repeats_its_headers_is_no_way_in() -> None:
     def repeating(call: Call) -> Answer:
         return Answer(200, (), str([call.target, *call.headers]).encode())
 
-    within = arena(Simulated(repeating))
+    within = context(Simulated(repeating))
     plain = Call(Part.GATE, "GET", "/health", (("X-Api-Key", "k"),))
-    dressed = plain.with_header("X-Original-URL", "/v1/patients/7")
-    assert if_it_matters(within, SAMPLE, plain, dressed) == []
+    decorated = plain.with_header("X-Original-URL", "/v1/patients/7")
+    assert if_it_matters(within, SAMPLE, plain, decorated) == []
 
 
 def test_a_gate_that_takes_the_dress_off_is_no_way_in() -> None:
@@ -263,8 +263,8 @@ def test_a_gate_that_takes_the_dress_off_is_no_way_in() -> None:
 
     wire = Simulated(stripping)
     plain = Call(Part.GATE, "GET", "/health", (("X-Api-Key", "k"),))
-    dressed = plain.with_header("X-Forwarded-URI", "/v1/patients/7")
-    assert if_it_matters(arena(wire), SAMPLE, plain, dressed) == []
+    decorated = plain.with_header("X-Forwarded-URI", "/v1/patients/7")
+    assert if_it_matters(context(wire), SAMPLE, plain, decorated) == []
     assert wire.sent[-1] == plain
 
 
@@ -278,9 +278,9 @@ def test_a_changed_protocol_on_an_open_route_is_a_way_in_and_its_plain_answer_is
         return api(200) if call.target == "/health" else MISSING
 
     for name in ("h2c", "websocket"):
-        within = arena(Simulated(switching), off=("/health",))
+        within = context(Simulated(switching), off=("/health",))
         assert verdict(off_route_hop.ATTACK, name, within) is Verdict.OPEN
-        within = arena(Simulated(plain), off=("/health",))
+        within = context(Simulated(plain), off=("/health",))
         assert verdict(off_route_hop.ATTACK, name, within) is Verdict.STOPPED
 
 
@@ -294,13 +294,13 @@ def test_the_upstream_is_open_if_it_answers_and_closed_if_nobody_does(name: str)
 
     samples = (SAMPLE, replace(SAMPLE, target="/v1/other", route="clinic[1]"))
     attack = upstream_direct.ATTACK
-    assert verdict(attack, name, arena(Simulated(opened, both))) is Verdict.OPEN
-    assert verdict(attack, name, arena(Simulated(lambda _: api(401), both))) is Verdict.STOPPED
+    assert verdict(attack, name, context(Simulated(opened, both))) is Verdict.OPEN
+    assert verdict(attack, name, context(Simulated(lambda _: api(401), both))) is Verdict.STOPPED
     gone = Simulated(lost, both)
-    assert verdict(attack, name, arena(gone, *samples)) is Verdict.STOPPED
+    assert verdict(attack, name, context(gone, *samples)) is Verdict.STOPPED
     assert len(gone.sent) == 1
     with pytest.raises(MissingError) as caught:
-        verdict(attack, name, arena(Simulated(opened)))
+        verdict(attack, name, context(Simulated(opened)))
     assert caught.value.need is Need.UPSTREAM
 
 
@@ -310,7 +310,7 @@ def test_a_sample_of_each_route_is_sent_in_disguise_and_no_more_than_some() -> N
         replace(SAMPLE, target=f"/v1/{n}", route=f"clinic[{n // 2}]") for n in range(4 * MAX_ARMED)
     ]
     aside = (replace(SAMPLE, login=True, route="a"), replace(SAMPLE, mode=Mode.OFF, route="b"))
-    chosen = list(armed(arena(Simulated(closed), *aside, *many)))
+    chosen = list(armed(context(Simulated(closed), *aside, *many)))
     assert [each.route for each in chosen] == [f"clinic[{n}]" for n in range(MAX_ARMED)]
 
 
@@ -345,10 +345,10 @@ def test_a_numbered_sample_is_found_and_counted_up() -> None:
     """The number is at the end of the path, whatever the query says."""
     other = replace(SAMPLE, target="/v1/headers?id=4")
     numbered = replace(SAMPLE, target="/v1/patients/7?full=1")
-    assert numbered_sample(arena(Simulated(closed), other, numbered)) is numbered
+    assert numbered_sample(context(Simulated(closed), other, numbered)) is numbered
     assert at_number(numbered.target, 12) == "/v1/patients/12?full=1"
     with pytest.raises(MissingError):
-        numbered_sample(arena(Simulated(closed), other))
+        numbered_sample(context(Simulated(closed), other))
 
 
 def test_a_disguise_changes_and_names_nobody() -> None:
@@ -361,7 +361,7 @@ def test_a_disguise_changes_and_names_nobody() -> None:
 def test_a_guess_fills_the_sign_in_with_names_that_are_nobodys() -> None:
     """Twice the same name, never the same password twice by intent; nothing of the placeholders stays."""
     sample = replace(SAMPLE, body=b'{"name": "{name}", "password": "{password}"}', login=True)
-    body = json.loads(guess(arena(Simulated(closed)), sample, "drill-1").body)
+    body = json.loads(guess(context(Simulated(closed)), sample, "drill-1").body)
     assert body["name"] == "drill-1"
     assert "{" not in body["password"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from tests.unit.drill.channel_stand import Deployment, arena, publishing, verdicts
-from tests.unit.pins.building import NOW, entry, pin_set, roots_data
+from tests.unit.drill.channel_rig import Deployment, context, publishing, verdicts
+from tests.unit.pins.builders import NOW, entry, pin_set, roots_data
 
 from watchword.drill.attacks import (
     cleartext_served,
@@ -16,7 +16,7 @@ from watchword.drill.attacks import (
     tls_weak_suite,
 )
 from watchword.drill.interface import Attack, MissingError, Need
-from watchword.drill.judging import Verdict
+from watchword.drill.judgements import Verdict
 from watchword.drill.wire import Weakness
 from watchword.pins.installed import DAY
 from watchword.pins.interface import AfterExpiry, PinMode
@@ -95,7 +95,7 @@ def test_without_pins_nothing_is_said(attack: Attack) -> None:
     """A service that publishes none isn't measured by them."""
     for variant in attack.variants:
         with pytest.raises(MissingError) as caught:
-            variant.run(arena(Deployment()))
+            variant.run(context(Deployment()))
         assert caught.value.need is Need.PINS
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from watchword.drill.findings import findings_of
 from watchword.drill.interface import Attack, Variant
-from watchword.drill.judging import AttackResult, Finding, VariantResult, Verdict
+from watchword.drill.judgements import AttackResult, Finding, VariantResult, Verdict
 from watchword.observations import State
 
 KEY = "live:shield.rejected_unattested"

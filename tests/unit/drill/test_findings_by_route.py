@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from tests.unit.drill.answers import SAMPLE, api, refusal
-from tests.unit.drill.test_around_and_volume import Simulated, arena
+from tests.unit.drill.test_around_and_volume import Simulated, context
 
 from watchword.apps.drill.run import observations_of
 from watchword.client import TestInstanceDevice
@@ -17,8 +17,8 @@ from watchword.drill.findings import findings_of
 from watchword.drill.interface import (
     MAX_ROUTES,
     AbsentError,
-    Arena,
     Attack,
+    AttackContext,
     Attempt,
     Facts,
     Held,
@@ -28,7 +28,7 @@ from watchword.drill.interface import (
     Sample,
     Variant,
 )
-from watchword.drill.judging import (
+from watchword.drill.judgements import (
     AttackResult,
     Controls,
     Finding,
@@ -296,9 +296,9 @@ def test_over_routes_the_worst_stands_and_all_are_kept() -> None:
     assert found.routes == {seen(ACCOUNTS): STOPPED, seen(LISTS): ABSENT}
 
 
-def within(*samples: Sample) -> Arena:
-    """Return an arena with these samples and a genuine instance."""
-    found = arena(Simulated(lambda _: refusal(Reason.PROOF_MISSING)), *samples)
+def within(*samples: Sample) -> AttackContext:
+    """Return an attack context with these samples and a genuine instance."""
+    found = context(Simulated(lambda _: refusal(Reason.PROOF_MISSING)), *samples)
     own = OwnToken("session", {}, "thumbprint")
     token = HeldToken("token", 2e9, 2e9, session_key=bytes(32), own=own)
     phone = Phone("test-instance", "ios", Platform.IOS, TestInstanceDevice("a-code"))
@@ -310,8 +310,8 @@ def test_each_route_and_method_is_tried_once_and_so_many_at_most() -> None:
     """Several requests on one route are one; where nobody knows routes, all of them stand for one."""
     twice = replace(ACCOUNTS, target="/accounts/8")
     written = replace(ACCOUNTS, method="POST")
-    arenas = within(ACCOUNTS, twice, written, LISTS).on_each_route
-    assert [one.samples for one in arenas] == [(ACCOUNTS,), (written,), (LISTS,)]
+    contexts = within(ACCOUNTS, twice, written, LISTS).on_each_route
+    assert [one.samples for one in contexts] == [(ACCOUNTS,), (written,), (LISTS,)]
     assert [one.samples for one in within(SAMPLE, replace(SAMPLE, login=True)).on_each_route] == [
         (SAMPLE, replace(SAMPLE, login=True))
     ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.drill.answers import SAMPLE, api, refusal
-from tests.unit.drill.test_around_and_volume import MISSING, Simulated, arena, closed, verdict
+from tests.unit.drill.test_around_and_volume import MISSING, Simulated, closed, context, verdict
 from tests.unit.drill.test_findings import FIRST, SECOND, STOPPED, result
 
 from watchword.client import TestInstanceDevice
@@ -15,7 +15,7 @@ from watchword.client.session import HeldToken
 from watchword.drill.attacks import method_override, proof_old, script_with_key
 from watchword.drill.findings import findings_of
 from watchword.drill.interface import Attempt, Held, Phone, Variant
-from watchword.drill.judging import Controls, Verdict, judged
+from watchword.drill.judgements import Controls, Verdict, judged
 from watchword.drill.volume import numbered_sample
 from watchword.drill.wire import UNKNOWN_CLASS, Answer, Call
 from watchword.observations import State
@@ -34,7 +34,7 @@ def gate(call: Call) -> Answer:
 
 def test_what_the_file_opens_to_all_isn_t_taken_for_guarded() -> None:
     """A sample under an off route stands first; it'd be served whatever is sent, by a gate that checks everything."""
-    within = arena(Simulated(gate), OPEN, LOGIN, SAMPLE)
+    within = context(Simulated(gate), OPEN, LOGIN, SAMPLE)
     assert within.guarded == (SAMPLE,)
     assert within.sample(Proof.BEARER) is SAMPLE
     assert numbered_sample(within) is SAMPLE
@@ -44,7 +44,7 @@ def test_what_the_file_opens_to_all_isn_t_taken_for_guarded() -> None:
 
 def test_where_everything_is_open_to_all_it_is_told_as_open() -> None:
     """An API without any gate has no other samples."""
-    within = arena(Simulated(gate), OPEN, LOGIN)
+    within = context(Simulated(gate), OPEN, LOGIN)
     assert within.guarded == (OPEN,)
     assert verdict(script_with_key.ATTACK, "key-alone", within) is Verdict.OPEN
 
@@ -56,7 +56,7 @@ def test_a_method_that_no_route_knows_is_closed(name: str) -> None:
     def named(call: Call) -> Answer:
         return closed(call) if call.method == "GET" else refusal(Reason.GATE_ROUTE_UNKNOWN)
 
-    within = arena(Simulated(named))
+    within = context(Simulated(named))
     assert verdict(method_override.ATTACK, name, within) is Verdict.STOPPED
 
 
@@ -86,7 +86,7 @@ def test_who_refuses_everybody_proves_nothing() -> None:
 def test_a_gate_whose_clock_is_off_by_what_is_allowed_refuses_still(name: str, window: int) -> None:
     """It is 30 s off and overlooks 30 s more: what an attack sends must be beyond both, or a good gate would serve it."""
     wire = Simulated(closed)
-    within = arena(wire, replace(SAMPLE, proof=Proof.SESSION))
+    within = context(wire, replace(SAMPLE, proof=Proof.SESSION))
     own = OwnToken("session", {}, "thumbprint")
     token = HeldToken("token", 2e9, 2e9, session_key=bytes(32), own=own)
     phone = Phone("test-instance", "ios", Platform.IOS, TestInstanceDevice("a-code"))

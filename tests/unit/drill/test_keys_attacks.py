@@ -1,4 +1,4 @@
-"""Hold attacks on lent keys, quotas and canaries to what they take for served: deployments with every check, and with one left out."""
+"""Hold attacks on injected keys, quotas and canaries to what they take for served: deployments with every check, and with one left out."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.drill.keys_stand import (
+from tests.unit.drill.keys_rig import (
     DAY,
     IN_HEADER,
     IN_QUERY,
@@ -17,37 +17,37 @@ from tests.unit.drill.keys_stand import (
     REPLACED,
     Deployment,
     Flaw,
-    arena,
+    context,
     verdicts,
 )
 
 from watchword.broker.interface import Allowance, Place, PlaceKind
 from watchword.drill.attacks import (
     canary_used,
+    injected_elsewhere,
+    injected_key_on_the_wire,
     injected_key_oracle,
+    injected_key_replaced,
+    injected_path_unlisted,
+    injected_quota,
     key_from_package,
     key_grown_old,
-    lent_elsewhere,
-    lent_key_on_the_wire,
-    lent_key_replaced,
-    lent_path_unlisted,
-    lent_quota,
     limit_with_instance,
     scraping_with_instance,
 )
-from watchword.drill.interface import Attack, Canary, MissingError, Need
-from watchword.drill.judging import Verdict
+from watchword.drill.interface import Attack, DrillHoneytoken, MissingError, Need
+from watchword.drill.judgements import Verdict
 from watchword.drill.third_party_keys import holds
 from watchword.drill.wire import Call
 from watchword.reasons import Reason, UnavailableError
 
 ATTACKS = (
     key_from_package.ATTACK,
-    lent_key_on_the_wire.ATTACK,
-    lent_path_unlisted.ATTACK,
-    lent_elsewhere.ATTACK,
-    lent_key_replaced.ATTACK,
-    lent_quota.ATTACK,
+    injected_key_on_the_wire.ATTACK,
+    injected_path_unlisted.ATTACK,
+    injected_elsewhere.ATTACK,
+    injected_key_replaced.ATTACK,
+    injected_quota.ATTACK,
     limit_with_instance.ATTACK,
     canary_used.ATTACK,
     key_grown_old.ATTACK,
@@ -82,20 +82,20 @@ OPEN = (
     (Flaw.NO_TOKEN_ASKED, key_from_package.ATTACK, "script"),
     (Flaw.NO_PROOF_ASKED, key_from_package.ATTACK, "stolen-token"),
     (Flaw.KEY_IN_SAMPLES, key_from_package.ATTACK, "key-in-the-samples"),
-    (Flaw.KEY_ECHOED, lent_key_on_the_wire.ATTACK, "answers"),
-    (Flaw.KEY_ECHOED, lent_key_on_the_wire.ATTACK, "talkative"),
-    (Flaw.KEY_SENT_TO_API, lent_key_on_the_wire.ATTACK, "the-api-itself"),
-    (Flaw.ANY_PATH, lent_path_unlisted.ATTACK, "other-path"),
-    (Flaw.AMBIGUOUS_PATHS, lent_path_unlisted.ATTACK, "dressed-path"),
-    (Flaw.ANY_METHOD, lent_path_unlisted.ATTACK, "other-method"),
-    (Flaw.HOST_BELIEVED, lent_elsewhere.ATTACK, "host"),
-    (Flaw.ABSOLUTE_TARGET_BELIEVED, lent_elsewhere.ATTACK, "absolute-target"),
-    (Flaw.ANY_PATH, lent_elsewhere.ATTACK, "path"),
-    (Flaw.CLIENTS_KEY_KEPT, lent_key_replaced.ATTACK, "own-key"),
-    (Flaw.OTHER_SPELLING_KEPT, lent_key_replaced.ATTACK, "own-key"),
-    (Flaw.COOKIE_PASSED_ON, lent_key_replaced.ATTACK, "token-passed-on"),
-    (Flaw.NO_QUOTA, lent_quota.ATTACK, "calls"),
-    (Flaw.QUOTA_BY_TOKEN, lent_quota.ATTACK, "calls"),
+    (Flaw.KEY_ECHOED, injected_key_on_the_wire.ATTACK, "answers"),
+    (Flaw.KEY_ECHOED, injected_key_on_the_wire.ATTACK, "talkative"),
+    (Flaw.KEY_SENT_TO_API, injected_key_on_the_wire.ATTACK, "the-api-itself"),
+    (Flaw.ANY_PATH, injected_path_unlisted.ATTACK, "other-path"),
+    (Flaw.AMBIGUOUS_PATHS, injected_path_unlisted.ATTACK, "dressed-path"),
+    (Flaw.ANY_METHOD, injected_path_unlisted.ATTACK, "other-method"),
+    (Flaw.HOST_BELIEVED, injected_elsewhere.ATTACK, "host"),
+    (Flaw.ABSOLUTE_TARGET_BELIEVED, injected_elsewhere.ATTACK, "absolute-target"),
+    (Flaw.ANY_PATH, injected_elsewhere.ATTACK, "path"),
+    (Flaw.CLIENTS_KEY_KEPT, injected_key_replaced.ATTACK, "own-key"),
+    (Flaw.OTHER_SPELLING_KEPT, injected_key_replaced.ATTACK, "own-key"),
+    (Flaw.COOKIE_PASSED_ON, injected_key_replaced.ATTACK, "token-passed-on"),
+    (Flaw.NO_QUOTA, injected_quota.ATTACK, "calls"),
+    (Flaw.QUOTA_BY_TOKEN, injected_quota.ATTACK, "calls"),
     (Flaw.NO_LIMIT, limit_with_instance.ATTACK, "quota"),
     (Flaw.QUOTA_BY_TOKEN, limit_with_instance.ATTACK, "quota"),
     (Flaw.NO_ALARM, canary_used.ATTACK, "by-script"),
@@ -103,7 +103,7 @@ OPEN = (
     (Flaw.CANARY_SERVED, canary_used.ATTACK, "in-a-header"),
     (Flaw.CANARY_SERVED, canary_used.ATTACK, "in-the-query"),
     (Flaw.CANARY_TOLD, canary_used.ATTACK, "told-apart"),
-    (Flaw.ENDED_LENT, key_grown_old.ATTACK, "ended"),
+    (Flaw.ENDED_INJECTED, key_grown_old.ATTACK, "ended"),
 )
 
 
@@ -143,7 +143,7 @@ def test_guesses_are_told_apart_where_answers_are_cut_by_them(
 def test_no_guess_is_made_of_a_third_party_that_repeats_nothing() -> None:
     """Without a sample that says so, the attack isn't run, and no call is paid for."""
     deployment = Deployment()
-    stage = arena(deployment)
+    stage = context(deployment)
     silent = tuple(replace(each, echo=False) for each in stage.samples)
     with pytest.raises(MissingError) as missing:
         injected_key_oracle.ATTACK.variants[0].run(replace(stage, samples=silent))
@@ -202,7 +202,7 @@ class Busy(Deployment):
 
     looks: int = 0
 
-    def alarms(self, canary: Canary) -> int:
+    def alarms(self, canary: DrillHoneytoken) -> int:
         """Count its alarms, or turn the look away."""
         self.looks += 1
         if self.looks % 2 == 0:
@@ -220,13 +220,13 @@ def test_a_service_too_busy_to_say_is_asked_again() -> None:
 def test_an_own_key_in_the_query_is_open() -> None:
     """A parameter that comes first is the one that many servers read."""
     deployment = Deployment(frozenset({Flaw.CLIENTS_KEY_KEPT}), IN_QUERY)
-    assert verdicts(lent_key_replaced.ATTACK, deployment)["own-key"] is Verdict.OPEN
+    assert verdicts(injected_key_replaced.ATTACK, deployment)["own-key"] is Verdict.OPEN
 
 
 def test_a_placeholder_that_counts_anywhere_is_open() -> None:
     """Then a header of one's own gets the key too."""
     deployment = Deployment(frozenset({Flaw.ANY_PLACEHOLDER}), REPLACED)
-    found = verdicts(lent_key_replaced.ATTACK, deployment)
+    found = verdicts(injected_key_replaced.ATTACK, deployment)
     assert found["placeholder-misplaced"] is Verdict.OPEN
 
 
@@ -234,24 +234,24 @@ def test_a_spend_cap_is_met_where_it_ends_before_the_quota() -> None:
     """Seven calls of three units fit into 21, and no eighth; without the cap more are served."""
     allowances = (Allowance(DAY, calls=90), Allowance(DAY, spend=21))
     capped = Deployment(allowances=allowances, cost=3)
-    assert verdicts(lent_quota.ATTACK, capped)["spend"] is Verdict.STOPPED
+    assert verdicts(injected_quota.ATTACK, capped)["spend"] is Verdict.STOPPED
     free = Deployment(frozenset({Flaw.NO_QUOTA}), allowances=allowances, cost=3)
-    assert verdicts(lent_quota.ATTACK, free)["spend"] is Verdict.OPEN
+    assert verdicts(injected_quota.ATTACK, free)["spend"] is Verdict.OPEN
 
 
 def test_a_quota_that_no_bounded_run_meets_is_not_run() -> None:
     """Four hundred calls of somebody's paid service are no test."""
     deployment = Deployment(allowances=(Allowance(DAY, calls=400),))
-    assert verdicts(lent_quota.ATTACK, deployment)["calls"] is Verdict.NOT_RUN
+    assert verdicts(injected_quota.ATTACK, deployment)["calls"] is Verdict.NOT_RUN
     assert len(deployment.asked) == 1
 
 
 def test_a_window_that_ends_on_the_way_is_no_quota_that_failed() -> None:
     """The second window brings as many calls again: nothing is shown, and nothing is told as open."""
     deployment = Deployment()
-    stage = arena(deployment)
+    stage = context(deployment)
     turning = replace(stage, now=lambda: NOW if len(deployment.asked) < 9 else NOW + DAY)
-    (calls, _) = lent_quota.ATTACK.variants
+    (calls, _) = injected_quota.ATTACK.variants
     with pytest.raises(MissingError) as missing:
         calls.run(turning)
     assert missing.value.need is Need.QUOTA
@@ -274,10 +274,10 @@ def test_nothing_is_sent_by_a_method_that_could_change_anything() -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda each: each.id)
-def test_an_api_that_lends_nothing_is_not_attacked(attack: Attack) -> None:
+def test_an_api_that_injects_nothing_is_not_attacked(attack: Attack) -> None:
     """It isn't run for want of what it needs, and the third party isn't asked."""
     deployment = Deployment()
-    stage = replace(arena(deployment), samples=())
+    stage = replace(context(deployment), samples=())
     for variant in attack.variants:
         with pytest.raises(MissingError):
             variant.run(stage)
@@ -288,7 +288,7 @@ def test_the_place_of_a_key_in_an_attack_is_the_rule_s() -> None:
     """The own key goes where the file says that ours goes."""
     place = Place(PlaceKind.HEADER, "x-api-key", prefix="Key ")
     deployment = Deployment(place=place)
-    verdicts(lent_key_replaced.ATTACK, deployment)
+    verdicts(injected_key_replaced.ATTACK, deployment)
     assert all(KEY in dict(each.headers).values() for each in deployment.asked)
 
 

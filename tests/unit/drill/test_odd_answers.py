@@ -8,7 +8,7 @@ import pytest
 
 from watchword.client import TestInstanceDevice
 from watchword.drill.enrolment import again
-from watchword.drill.interface import Arena, Facts, MissingError, Phone
+from watchword.drill.interface import AttackContext, Facts, MissingError, Phone
 from watchword.drill.tokens import published_key
 from watchword.drill.wire import Answer, Call, Part
 from watchword.encoding import base64url
@@ -55,9 +55,9 @@ class Odd:
         return "http"
 
 
-def arena(document: Any) -> Arena:
-    """Return an arena whose service answers so."""
-    return Arena(FACTS, (), Odd(document), lambda: 1000.0, bytes, lambda _: None)
+def context(document: Any) -> AttackContext:
+    """Return an attack context whose service answers so."""
+    return AttackContext(FACTS, (), Odd(document), lambda: 1000.0, bytes, lambda _: None)
 
 
 @pytest.mark.parametrize("document", ODD, ids=json.dumps)
@@ -66,11 +66,11 @@ def test_an_odd_enrolment_is_an_error_of_ours_or_a_refusal(document: Any) -> Non
     phone = Phone("test", "app", Platform.IOS, TestInstanceDevice("code"))
     body = {"statement": base64url.encode(b"{}"), "evidence": {}}
     with pytest.raises(WatchwordError):
-        again(arena(document), "/v1/attestations", body, phone)
+        again(context(document), "/v1/attestations", body, phone)
 
 
 @pytest.mark.parametrize("document", ODD, ids=json.dumps)
 def test_odd_keys_are_no_keys(document: Any) -> None:
     """Such a service publishes none of that name."""
     with pytest.raises(MissingError):
-        published_key(arena(document), "k")
+        published_key(context(document), "k")

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.engines.envoy.stand import bundle_of
+from tests.unit.engines.envoy.rig import bundle_of
 from tests.unit.gate.simulators import policy, route
 
 from watchword.engines.envoy.options import EnvoyOptions

@@ -25,8 +25,8 @@ from tests.unit.enrolment.simulators import (
 
 from watchword.adapters.keyring.file import new_key
 from watchword.adapters.store import SqliteStore
+from watchword.broker.envelope import SecretContext, secret_info
 from watchword.broker.interface import DeliveryRule, SecretValue, SecretVersion
-from watchword.broker.sealing import SecretContext, secret_info
 from watchword.encoding import base64url
 from watchword.enrolment.delivery import Delivered, LeaseCount, SecretDelivery
 from watchword.enrolment.interface import EnrolmentPolicy, RenewalRequest

@@ -24,7 +24,7 @@ from watchword.attestation.interface import (
 )
 from watchword.attestation.registry import FormatNameError
 from watchword.encoding import base64url
-from watchword.enrolment.evidence import QUESTIONS_A_MINUTE, RegisteredFormats
+from watchword.enrolment.evidence import QUESTIONS_A_MINUTE, FormatEvidenceVerifier
 from watchword.enrolment.interface import Appraisal, AppraisedEvidence, AppraisedRenewal, Statement
 from watchword.lab import (
     PHONES,
@@ -110,10 +110,12 @@ class KeptAppraisals:
         self.kept.append((appraisal, instance_id))
 
 
-def verifier(policy: Policy = BALANCED, **changes: Any) -> RegisteredFormats:
+def verifier(policy: Policy = BALANCED, **changes: Any) -> FormatEvidenceVerifier:
     """Return the formats under the lab's anchors and keys."""
     trust = Trust(AnchorSet(AUTHORITIES.anchors()), play_keys=changes.pop("play_keys", KEYS))
-    return RegisteredFormats(trust, policy, changes.pop("history", CountedDevices()), **changes)
+    return FormatEvidenceVerifier(
+        trust, policy, changes.pop("history", CountedDevices()), **changes
+    )
 
 
 def statement(
@@ -154,7 +156,7 @@ def appraised(
     evidence: dict[str, Any] | None = None,
     *,
     app: AppRegistration | None = None,
-    by: RegisteredFormats | None = None,
+    by: FormatEvidenceVerifier | None = None,
     device: Phone | None = None,
 ) -> AppraisedEvidence:
     """Return what the verifier says of a phone's evidence."""
@@ -170,7 +172,7 @@ def renewed(
     app: AppRegistration,
     *,
     raw: bytes = RAW,
-    by: RegisteredFormats | None = None,
+    by: FormatEvidenceVerifier | None = None,
     now: datetime = NOW,
 ) -> AppraisedRenewal:
     """Return what the verifier says of a renewal."""
@@ -415,7 +417,7 @@ def test_nobody_is_asked_in_vain() -> None:
     by = verifier(play_keys={}, play_decoders=decoders)
     good = phone("play-phone").attest(bytes(32))["token"]
     head, key, vector, content, tag = good.split(".")
-    bent = [
+    mutated = [
         (base64url.encode(b'{"alg":"dir","enc":"A256GCM"}'), key, vector, content, tag),
         (head, key[4:], vector, content, tag),
         (head, key, vector + "AAAA", content, tag),
@@ -423,7 +425,7 @@ def test_nobody_is_asked_in_vain() -> None:
         (head, key, vector, content + "=", tag),
         (head, key, vector, content),
     ]
-    forms = ["", "a.b", "a.b.c.d.e", "a.b.c.d." + "e" * 20000, *map(".".join, bent)]
+    forms = ["", "a.b", "a.b.c.d.e", "a.b.c.d." + "e" * 20000, *map(".".join, mutated)]
     for token in forms:
         with pytest.raises(RefusedError):
             appraised("play-phone", {"format": "play-integrity", "token": token}, by=by)
@@ -436,7 +438,7 @@ def test_nobody_is_asked_in_vain() -> None:
     assert decoder.asked == [PACKAGE]
 
 
-def outcome(by: RegisteredFormats, challenge: bytes, token: str | None = None) -> str:
+def outcome(by: FormatEvidenceVerifier, challenge: bytes, token: str | None = None) -> str:
     """Return what becomes of a phone that comes with this challenge, and maybe with a forged token."""
     device = phone("play-phone")
     said = statement(proof_jwk=device.proof_jwk, challenge=challenge)

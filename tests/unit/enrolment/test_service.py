@@ -32,9 +32,9 @@ from watchword.enrolment.service import Enrolment, EnrolmentKeys, pairwise_subje
 from watchword.lab.keys import open_sealed
 from watchword.ports import AuditEntry, Instance, VerificationKey
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
+from watchword.tokens.envelope import sealing_info
 from watchword.tokens.interface import TokenClaims, TokenExpectation
 from watchword.tokens.proofs.session import proof_keys
-from watchword.tokens.sealing import sealing_info
 from watchword.tokens.service import verify
 from watchword.vocabulary import Environment, Level, Purpose
 

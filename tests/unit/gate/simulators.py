@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from watchword.broker.interface import CanaryWatch, LentValue
+from watchword.broker.interface import HoneytokenWatch, InjectedValue
 from watchword.gate.interface import GatePolicy, RequestFacts, Route
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Reason, UnavailableError
@@ -85,12 +85,12 @@ class PublishedState:
     secrets: dict[int, GateSecret] = field(default_factory=lambda: {SECRET.epoch: SECRET})
     verdict_signer: Signer = field(default_factory=lambda: VERDICT_SIGNER)
 
-    lendings: dict[str, LentValue] = field(default_factory=dict)
-    canaries: CanaryWatch | None = None
+    injections: dict[str, InjectedValue] = field(default_factory=dict)
+    canaries: HoneytokenWatch | None = None
 
-    def lent(self, secret: str) -> LentValue | None:
+    def injected(self, secret: str) -> InjectedValue | None:
         """Return what is added for a secret."""
-        return self.lendings.get(secret)
+        return self.injections.get(secret)
 
     def find(self, kid: str) -> VerificationKey | None:
         """Return the key with this id."""
@@ -118,12 +118,12 @@ class SilentState:
         """Refuse to answer."""
         raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, "nothing was published")
 
-    def lent(self, secret: str) -> LentValue | None:
+    def injected(self, secret: str) -> InjectedValue | None:
         """Refuse to answer."""
         raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, f"nothing of {len(secret)} letters")
 
     @property
-    def canaries(self) -> CanaryWatch | None:
+    def canaries(self) -> HoneytokenWatch | None:
         """Refuse to answer."""
         raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, "nothing was published")
 

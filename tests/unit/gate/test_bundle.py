@@ -13,9 +13,9 @@ from tests.unit.gate.simulators import NOW, ROUTES, SIGNER, SoftwareSigner, poli
 
 from watchword.broker.interface import (
     Allowance,
-    CanaryWatch,
     EdgeRule,
-    LentValue,
+    HoneytokenWatch,
+    InjectedValue,
     Place,
     PlaceKind,
     SecretValue,
@@ -31,7 +31,7 @@ from watchword.gate.bundle import (
     signer_to_json,
     to_jws,
 )
-from watchword.gate.interface import Canary, Limit, LimitKind, Rate
+from watchword.gate.interface import Limit, LimitKind, Rate, Rollout
 from watchword.tokens import jose
 from watchword.tokens.interface import TOKEN_TYPE
 from watchword.tokens.jose import SigningKey
@@ -43,7 +43,7 @@ KEY = SERVICE.verification_key()
 CANARY = replace(
     ROUTES[2],
     mode=Mode.CANARY,
-    canary=Canary(25, {"clinic-ios": "2.0"}, 1.5),
+    canary=Rollout(25, {"clinic-ios": "2.0"}, 1.5),
     proof=Proof.DEVICE,
     dpop=True,
     max_body=7,
@@ -62,7 +62,7 @@ EDGE = EdgeRule(
     ca="-----BEGIN CERTIFICATE-----",
     seconds=2.5,
 )
-LENT = ROUTES[1].pattern
+INJECTED = ROUTES[1].pattern
 BUNDLE = GateBundle(
     generation=10,
     made_at=NOW,
@@ -72,7 +72,9 @@ BUNDLE = GateBundle(
         rate=Rate(5, 60),
         binding_header=b"authorization",
         limits=(
-            Limit("bookings", LimitKind.QUOTA, 20, 86400, frozenset({LENT}), {"clinic-ios": "3"}),
+            Limit(
+                "bookings", LimitKind.QUOTA, 20, 86400, frozenset({INJECTED}), {"clinic-ios": "3"}
+            ),
             Limit("all", LimitKind.RATE, 5, 1, enforced=False),
         ),
         edges={"maps": EDGE},
@@ -82,8 +84,8 @@ BUNDLE = GateBundle(
     revoked=frozenset(f"subject-{number}" for number in range(2500)),
     reference_key=bytes(range(32)),
     verdict_key=SigningKey.from_wide_secret(b"verdict" * 10),
-    lent={"maps": LentValue(3, SecretValue("the value of maps"))},
-    canaries=CanaryWatch(b"c" * 32, {b"d" * 32: "old-build"}),
+    injected={"maps": InjectedValue(3, SecretValue("the value of maps"))},
+    canaries=HoneytokenWatch(b"c" * 32, {b"d" * 32: "old-build"}),
 )
 
 

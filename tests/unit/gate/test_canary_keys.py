@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.gate.proving import Prover
-from tests.unit.gate.proving import facts as proven
+from tests.unit.gate.proofs import Prover
+from tests.unit.gate.proofs import facts as proven
 from tests.unit.gate.simulators import (
     CLAIMS,
     NOW,
@@ -25,8 +25,8 @@ from tests.unit.gate.simulators import (
 from watchword.adapters.replay.memory import MemoryReplayStore
 from watchword.adapters.system import SystemEntropy
 from watchword.apps.problems import render
-from watchword.broker.canaries import RANDOM_BYTES, digest, make_canary
-from watchword.broker.interface import CanaryWatch
+from watchword.broker.honeytokens import RANDOM_BYTES, digest, make_honeytoken
+from watchword.broker.interface import HoneytokenWatch
 from watchword.gate.alarms import MAX_NAME, MAX_NAMES, MAX_TEXT, Sighting, alarm_of
 from watchword.gate.interface import Decision, GatePolicy, RequestFacts
 from watchword.gate.service import Gate
@@ -37,9 +37,9 @@ from watchword.vocabulary import Level, Mode, Proof
 
 GOOD = token()
 HASHED_WITH = b"k" * 32
-PLANTED = make_canary("stripe", b"7" * RANDOM_BYTES).value
-OTHER = make_canary("stripe", b"8" * RANDOM_BYTES).value
-WATCH = CanaryWatch(HASHED_WITH, {digest(HASHED_WITH, PLANTED): "in-the-app"})
+PLANTED = make_honeytoken("stripe", b"7" * RANDOM_BYTES).value
+OTHER = make_honeytoken("stripe", b"8" * RANDOM_BYTES).value
+WATCH = HoneytokenWatch(HASHED_WITH, {digest(HASHED_WITH, PLANTED): "in-the-app"})
 ROUTES = (
     route("/health", mode=Mode.OFF),
     route("/watched/**", mode=Mode.MONITOR),
@@ -49,7 +49,7 @@ ROUTES = (
 )
 
 
-def state(watch: CanaryWatch | None = WATCH) -> PublishedState:
+def state(watch: HoneytokenWatch | None = WATCH) -> PublishedState:
     """Return the state of a service that has planted a canary."""
     return PublishedState(policy=policy(*ROUTES), canaries=watch)
 
@@ -62,7 +62,7 @@ def carrying(
     return request(path, token=text, headers=[bearer, *more])
 
 
-def decide(facts: RequestFacts, watch: CanaryWatch | None = WATCH) -> Decision:
+def decide(facts: RequestFacts, watch: HoneytokenWatch | None = WATCH) -> Decision:
     """Return what a gate decides on a request."""
     return Gate(state(watch), memory=MemoryReplayStore()).decide(facts, NOW)
 
@@ -250,7 +250,7 @@ def test_the_same_is_asked_whether_a_canary_is_found_or_not(path: str, text: str
     seen = []
     for key in (PLANTED, OTHER):
         digests = CountingDigests(WATCH.digests)
-        counting = CountingState(state(CanaryWatch(HASHED_WITH, digests)))
+        counting = CountingState(state(HoneytokenWatch(HASHED_WITH, digests)))
         clinic = Gate(counting, memory=MemoryReplayStore())
         counting.asked.clear()
         clinic.decide(carrying(key, path, text), NOW)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.gate.proving import Prover, facts, fresh_nonce, session_key
+from tests.unit.gate.proofs import Prover, facts, fresh_nonce, session_key
 from tests.unit.gate.simulators import CLAIMS, NOW, SIGNER, published, route, token
 
 from watchword.adapters.replay import HostReplayStore, MemoryReplayStore

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.gate.proving import Prover, facts
+from tests.unit.gate.proofs import Prover, facts
 from tests.unit.gate.simulators import (
     CLAIMS,
     NOW,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from tests.unit.gate.proving import HOST, Prover, digest_of, facts, fresh_nonce, session_key
+from tests.unit.gate.proofs import HOST, Prover, digest_of, facts, fresh_nonce, session_key
 from tests.unit.gate.simulators import (
     CLAIMS,
     EXPECTATION,
@@ -24,7 +24,7 @@ from tests.unit.gate.simulators import (
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.adapters.system import SystemEntropy
 from watchword.gate.decisions import WARM_UP_SECONDS
-from watchword.gate.interface import Canary, Decision, Rate, ReplayClaim
+from watchword.gate.interface import Decision, Rate, ReplayClaim, Rollout
 from watchword.gate.replay import NONCE_CHARACTERS
 from watchword.gate.service import Gate, binding_of
 from watchword.reasons import Reason, UnavailableError
@@ -335,7 +335,7 @@ def test_of_many_threads_one_wins() -> None:
 
 
 def test_a_proof_of_another_token_of_the_same_session() -> None:
-    """The kept beginning of the MAC is one token's: no other token lends it a proof."""
+    """The kept beginning of the MAC is one token's: no other token injects it a proof."""
     clinic = gate()
     assert clinic.decide(proved("/v1/a"), NOW).allow
     other = token(token_id="token-2")
@@ -539,7 +539,7 @@ def test_minimum_versions(version: str | None, *, passes: bool) -> None:
 
 def test_a_canary_refuses_its_share_alone() -> None:
     """Others pass and are reported, and so does whoever shows no token."""
-    canary = Canary(share=50)
+    canary = Rollout(share=50)
     clinic = gate(published(route("/a", mode=Mode.CANARY, canary=canary)))
     refused = 0
     for number in range(200):
@@ -555,7 +555,7 @@ def test_a_canary_refuses_its_share_alone() -> None:
 def test_a_canary_that_exceeds_its_budget_is_told_of_and_narrowed() -> None:
     """Fifty instances that are turned away halve the share; without their proofs they count for nothing."""
     told: list[tuple[str, float]] = []
-    canary = Canary(share=100)
+    canary = Rollout(share=100)
     state = published(route("/a", mode=Mode.CANARY, canary=canary, proof=Proof.SESSION))
     clinic = gate(state, on_narrowed=lambda name, found: told.append((name, found.share)))
     clinic.decide(proved("/a"), NOW)
@@ -570,12 +570,12 @@ def test_a_canary_that_exceeds_its_budget_is_told_of_and_narrowed() -> None:
         text = token(subject=f"instance-{number}", level=Level.SOFTWARE, **times)
         clinic.decide(proved("/a", phone=Prover(text), created=later), later)
     assert told == [("/a", 50.0)]
-    assert clinic.narrowings["/a"].share == 50.0
-    restarted = gate(state, narrowed=clinic.narrowings)
-    assert restarted.canary_states(later)["/a"].share == 50.0
+    assert clinic.rollout_states["/a"].share == 50.0
+    restarted = gate(state, narrowed=clinic.rollout_states)
+    assert restarted.rollout_statuses(later)["/a"].share == 50.0
     state.policy, state.generation = policy(*state.policy.routes, *ROUTES), 2
     clinic.decide(facts([(b"host", HOST)], "/open/a"), later)
-    assert clinic.canary_states(later)["/a"].share == 50.0
+    assert clinic.rollout_statuses(later)["/a"].share == 50.0
 
 
 def test_the_policy_follows_its_generation() -> None:

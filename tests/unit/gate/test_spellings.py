@@ -147,9 +147,9 @@ def test_a_third_row_may_be_the_strictest() -> None:
 
 def test_a_key_goes_nowhere_by_another_spelling() -> None:
     """Rows that send requests to different servers don't compare, whatever else they ask for."""
-    lends = route("/maps/**", proof=Proof.DEVICE, secret="maps", name="maps")
-    table = compile_routes([lends, route("/**", mode=OPEN, name="rest")])
-    rivals = rivals_of(table, policy(lends))[1]
+    injects = route("/maps/**", proof=Proof.DEVICE, secret="maps", name="maps")
+    table = compile_routes([injects, route("/**", mode=OPEN, name="rest")])
+    rivals = rivals_of(table, policy(injects))[1]
     judged = judge_spelling(table[1], rivals, "GET", ("Maps", "x"), ("maps", "x"))
     assert isinstance(judged, Refusal)
     assert judged.reason is Reason.GATE_ROUTE_AMBIGUOUS

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.unit.gate.proving import Prover, facts
+from tests.unit.gate.proofs import Prover, facts
 from tests.unit.gate.simulators import (
     CLAIMS,
     EXPECTATION,
@@ -18,13 +18,13 @@ from tests.unit.gate.simulators import (
 )
 
 from watchword.adapters.replay import MemoryReplayStore
-from watchword.gate.interface import Canary, RequestFacts
+from watchword.gate.interface import RequestFacts, Rollout
 from watchword.gate.service import Gate, Opened, opened_with
 from watchword.reasons import Reason
 from watchword.vocabulary import Level, Mode, Proof
 
 END = CLAIMS.expires_at + EXPECTATION.leeway
-CANARY = Canary(share=100)
+CANARY = Rollout(share=100)
 
 
 def opened(state: PublishedState, asked: RequestFacts) -> tuple[Gate, Opened]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.gate.simulators import route
 
-from watchword.gate.interface import Canary, Limit, LimitKind, Route
+from watchword.gate.interface import Limit, LimitKind, Rollout, Route
 from watchword.gate.spellings import Demands, demands_of, is_as_strict
 from watchword.vocabulary import Level, Mode, Proof
 
@@ -70,17 +70,17 @@ def test_nobody_is_stricter_in_one_respect_alone() -> None:
         ),
         (
             route("/a"),
-            route("/b", mode=Mode.CANARY, canary=Canary(10)),
+            route("/b", mode=Mode.CANARY, canary=Rollout(10)),
             (True, False),
         ),
         (
-            route("/a", mode=Mode.CANARY, canary=Canary(10)),
-            route("/b", mode=Mode.CANARY, canary=Canary(20)),
+            route("/a", mode=Mode.CANARY, canary=Rollout(10)),
+            route("/b", mode=Mode.CANARY, canary=Rollout(20)),
             (False, False),
         ),
         (
             route("/a"),
-            route("/b", mode=Mode.CANARY, canary=Canary(10), proof=Proof.SESSION),
+            route("/b", mode=Mode.CANARY, canary=Rollout(10), proof=Proof.SESSION),
             (False, False),
         ),
         # DPoP covers neither query nor body, as a session's proof does.

@@ -17,8 +17,8 @@ from watchword.lab import (
     Phone,
     PhoneSetup,
 )
+from watchword.tokens.envelope import seal, sealing_info
 from watchword.tokens.jose import public_key_from_jwk
-from watchword.tokens.sealing import seal, sealing_info
 from watchword.vocabulary import Platform
 
 BINDING = bytes(range(32))

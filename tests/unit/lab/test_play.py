@@ -102,7 +102,7 @@ def test_phone_is_named_without_its_keys() -> None:
 
 
 def mutants() -> Iterator[bytes]:
-    """Yield tokens of every phone with parts bent, cut, swapped, repeated and left out."""
+    """Yield tokens of every phone with parts mutated, cut, swapped, repeated and left out."""
     binding = hashlib.sha256(b"another statement").digest()
     tokens = [model.build(APP, SETUP).token(BINDING).encode() for model in PLAY_PHONES.values()]
     other = PHONE.token(binding).encode().split(b".")
@@ -143,11 +143,11 @@ def test_no_mutant_of_a_token_passes() -> None:
 
 
 @given(at=st.integers(0, len(TOKEN) - 1), instead=st.binary(max_size=2))
-def test_no_bent_token_passes(at: int, instead: bytes) -> None:
+def test_no_mutated_token_passes(at: int, instead: bytes) -> None:
     """Bent tokens of the lab are refused for their form, their cipher or their signature."""
-    bent = TOKEN[:at] + instead + TOKEN[at + 1 :]
-    found = examine(PlayIntegrityToken(bent), EXPECTED, TRUST, SETUP.clock.now())
-    if bent == TOKEN:
+    mutated = TOKEN[:at] + instead + TOKEN[at + 1 :]
+    found = examine(PlayIntegrityToken(mutated), EXPECTED, TRUST, SETUP.clock.now())
+    if mutated == TOKEN:
         assert found.refusals == ()
     else:
         assert found.claims is None

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.unit.pins.building import APP, HOST, entry, key, pin_set, pins, roots, roots_data, spki
+from tests.unit.pins.builders import APP, HOST, entry, key, pin_set, pins, roots, roots_data, spki
 
 from watchword.encoding import base64url, strict_json
 from watchword.pins.builtins import (

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.pins.building import (
+from tests.unit.pins.builders import (
     APP,
     HOST,
     NOW,

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.pins.building import APP, HOST, NOW, certificate, pem, spki
+from tests.unit.pins.builders import APP, HOST, NOW, certificate, pem, spki
 
 from watchword.encoding import strict_json
 from watchword.pins.interface import Basis, Judgement, pin_of_certificate

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.pins.building import NOW, key, roots, roots_data
+from tests.unit.pins.builders import NOW, key, roots, roots_data
 
 from watchword.encoding import base64url, strict_json
 from watchword.pins.interface import MAX_ROOT_KEYS, MAX_ROOTS_BYTES, RootList
@@ -217,14 +217,14 @@ def test_malformed_documents_are_refused_as_such(data: bytes) -> None:
 
 
 @given(st.integers(0, 2000), st.binary(min_size=1, max_size=4))
-def test_bent_lists_are_refused_and_raise_nothing_foreign(at: int, noise: bytes) -> None:
+def test_mutated_lists_are_refused_and_raise_nothing_foreign(at: int, noise: bytes) -> None:
     """No change of a byte leaves a list that is taken."""
     data = roots_data()
     at %= len(data)
-    bent = data[:at] + noise + data[at + len(noise) :]
-    if bent != data:
+    mutated = data[:at] + noise + data[at + len(noise) :]
+    if mutated != data:
         with pytest.raises(RefusedError) as caught:
-            read_roots(bent, None)
+            read_roots(mutated, None)
         assert caught.value.reason.code.startswith("pins.roots_")
 
 

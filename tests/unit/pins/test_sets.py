@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.pins.building import (
+from tests.unit.pins.builders import (
     NOW,
     builtin,
     entry,
@@ -54,7 +54,7 @@ def signed(members: Any) -> bytes:
     return jose.assemble(strict_json.dumps(members), TYPE, SIGNER).encode()
 
 
-def bent(path: str, value: Any) -> bytes:
+def mutated(path: str, value: Any) -> bytes:
     """Return a good set of which one member is another; ``path`` has slashes, None takes it away."""
     members = json.loads(payload_of(RICH))
     *way, last = path.split("/")
@@ -167,7 +167,7 @@ def test_empty_set_is_a_set() -> None:
 def test_every_member_is_held_to_its_form(path: str, value: Any) -> None:
     """A set that is signed and says something odd is refused: it might mean less than the reader believes."""
     with pytest.raises(MalformedError) as caught:
-        read_set(bent(path, value), roots())
+        read_set(mutated(path, value), roots())
     assert caught.value.reason is Reason.PINS_SET_MALFORMED
 
 

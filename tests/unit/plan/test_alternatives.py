@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import pytest
-from tests.unit.plan.building import (
+from tests.unit.plan.builders import (
     NOW,
     asset,
     catalogue,
@@ -249,7 +249,7 @@ def test_each_path_stands_as_its_steps_say(seed: int) -> None:
     """Closed where an exploitation step is cut by what is proven there or done; item by item, and at the end."""
     given = case(seed)
 
-    def stands(path: AttackPath, done: frozenset[str]) -> Exposure:
+    def rigs(path: AttackPath, done: frozenset[str]) -> Exposure:
         names = given.there[path.asset] | done
         if given.cut([path], Stage.EXPLOIT, names)[0]:
             return Exposure.CLOSED
@@ -260,7 +260,7 @@ def test_each_path_stands_as_its_steps_say(seed: int) -> None:
     for item in given.plan.items:
         name = item.protection.id
         after = done | {name}
-        moved = [(path.id, stands(path, done), stands(path, after)) for path in given.found.paths]
+        moved = [(path.id, rigs(path, done), rigs(path, after)) for path in given.found.paths]
         assert set(item.closes) == {
             path for path, was, now in moved if was is not now and now is Exposure.CLOSED
         }
@@ -268,7 +268,7 @@ def test_each_path_stands_as_its_steps_say(seed: int) -> None:
         assert {path for path, was, now in moved if was is not now} - set(item.closes) <= set(
             item.delays
         )
-        final = {path.id: stands(path, everything) for path in given.found.paths}
+        final = {path.id: rigs(path, everything) for path in given.found.paths}
         unclosed = any(final[path] is not Exposure.CLOSED for path in item.delays)
         assert item.interim is (unclosed and not item.closes)
         assert set(item.unclosed) == {
@@ -279,7 +279,7 @@ def test_each_path_stands_as_its_steps_say(seed: int) -> None:
         if item.phase is Phase.HARDENING and not item.needed_for:
             assert item.slows or item.delays
         worst = {
-            each: [stands(path, after) for path in given.found.paths if path.asset == each]
+            each: [rigs(path, after) for path in given.found.paths if path.asset == each]
             for each in given.found.assets
         }
         for tally in item.exposure:
@@ -292,8 +292,8 @@ def test_each_path_stands_as_its_steps_say(seed: int) -> None:
             assert counted == [tally.open, tally.delayed, tally.closed, tally.unreached]
         done = after
     for state in given.plan.paths:
-        assert state.now is stands(state.path, frozenset())
-        assert state.after is stands(state.path, everything)
+        assert state.now is rigs(state.path, frozenset())
+        assert state.after is rigs(state.path, everything)
         names = given.there[state.path.asset]
         for told, there in ((state.cut_now, names), (state.cut_after, names | everything)):
             assert set(told) == {

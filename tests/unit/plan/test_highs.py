@@ -1,7 +1,7 @@
 """Hold the solver to whole numbers, and keep a release out that misses solutions."""
 
 import pytest
-from tests.unit.plan.building import cover_by_trying, some_cover
+from tests.unit.plan.builders import cover_by_trying, some_cover
 
 from watchword.plan.cover import NODES, Costs, Row, cover, cover_within
 from watchword.plan.highs import solve

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.plan.building import NOTHING, asset, catalogue, model, protection, technique
+from tests.unit.plan.builders import NOTHING, asset, catalogue, model, protection, technique
 
 from watchword.observations import Claim, Observation, State, Vouched
 from watchword.plan.evidence import Circumstances, judge, least, measured, strength_of

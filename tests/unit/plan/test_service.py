@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.plan.building import (
+from tests.unit.plan.builders import (
     NOTHING,
     NOW,
     asset,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.plan.building import NOTHING, NOW, proven, some_model
+from tests.unit.plan.builders import NOTHING, NOW, proven, some_model
 from tests.unit.plan.test_service import TOY, TOY_MODEL
 
 from watchword.apps.settings.plan import load_plan

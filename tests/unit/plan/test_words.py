@@ -2,7 +2,7 @@
 
 import re
 
-from tests.unit.plan.building import NOTHING, NOW, asset, catalogue, model, protection, technique
+from tests.unit.plan.builders import NOTHING, NOW, asset, catalogue, model, protection, technique
 
 from watchword.apps.plan.document import document
 from watchword.plan.outcome import Phase, Plan

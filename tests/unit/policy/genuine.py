@@ -1,4 +1,4 @@
-"""Hold the claims of genuine phones of each format, for tests to bend."""
+"""Hold the claims of genuine phones of each format, for tests to mutate."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -114,16 +114,16 @@ GENUINE = {
 }
 
 
-def with_play(**bent: Any) -> UnverifiedClaims:
-    """Return Play's claims with verdicts bent."""
-    return replace(PLAY, play=replace(VERDICTS, **bent))
+def with_play(**mutated: Any) -> UnverifiedClaims:
+    """Return Play's claims with verdicts mutated."""
+    return replace(PLAY, play=replace(VERDICTS, **mutated))
 
 
-def with_apple(**bent: Any) -> UnverifiedClaims:
-    """Return Apple's claims with what Apple says of the device bent."""
-    return replace(APPLE, apple=replace(PHONE, **bent))
+def with_apple(**mutated: Any) -> UnverifiedClaims:
+    """Return Apple's claims with what Apple says of the device mutated."""
+    return replace(APPLE, apple=replace(PHONE, **mutated))
 
 
-def with_boot(**bent: Any) -> UnverifiedClaims:
-    """Return Android's claims with the boot state bent."""
-    return replace(ANDROID, boot=replace(BOOT, **bent))
+def with_boot(**mutated: Any) -> UnverifiedClaims:
+    """Return Android's claims with the boot state mutated."""
+    return replace(ANDROID, boot=replace(BOOT, **mutated))

@@ -50,7 +50,7 @@ def level_under(name: str, claims: UnverifiedClaims, today: int | None = 0) -> L
     return appraise_unverified(claims, app, PRESETS[name], circumstances).level
 
 
-def bent(**changes: Any) -> UnverifiedClaims:
+def mutated(**changes: Any) -> UnverifiedClaims:
     """Return Android's claims with changes."""
     return replace(ANDROID, **changes)
 
@@ -60,13 +60,13 @@ CASES = {
     "a genuine iPhone": (APPLE, 0, H, H, H),
     "a verdict of Google's": (PLAY, None, N, V, V),
     "a strong verdict of Google's": (with_play(device_labels=STRONG), None, N, V, V),
-    "a factory key": (bent(provisioning=Provisioning.FACTORY), 0, N, H, H),
-    "patches of four months": (bent(patches=PatchLevels(system=202607)), 0, N, H, H),
-    "patches of two years": (bent(patches=PatchLevels(system=202411)), 0, N, H, S),
-    "patches from the future": (bent(patches=PatchLevels(system=203001)), 0, N, N, N),
-    "no status list": (bent(revocation=RevocationClaims(known=False)), 0, N, H, H),
+    "a factory key": (mutated(provisioning=Provisioning.FACTORY), 0, N, H, H),
+    "patches of four months": (mutated(patches=PatchLevels(system=202607)), 0, N, H, H),
+    "patches of two years": (mutated(patches=PatchLevels(system=202411)), 0, N, H, S),
+    "patches from the future": (mutated(patches=PatchLevels(system=203001)), 0, N, N, N),
+    "no status list": (mutated(revocation=RevocationClaims(known=False)), 0, N, H, H),
     "a suspended certificate": (
-        bent(revocation=RevocationClaims(known=True, suspended=("a",))),
+        mutated(revocation=RevocationClaims(known=True, suspended=("a",))),
         0,
         N,
         N,
@@ -102,8 +102,8 @@ CASES = {
         N,
         N,
     ),
-    "an attestation by an app's key": (bent(attest_key=True), 0, N, N, N),
-    "a key in software": (bent(key_security=KeySecurity.SOFTWARE), 0, N, N, N),
+    "an attestation by an app's key": (mutated(attest_key=True), 0, N, N, N),
+    "a key in software": (mutated(key_security=KeySecurity.SOFTWARE), 0, N, N, N),
     "sideloaded": (with_play(app_recognition="UNRECOGNIZED_VERSION"), None, N, N, S),
     "an unevaluated app": (with_play(app_recognition="UNEVALUATED"), None, N, N, N),
     "basic integrity alone": (

@@ -153,10 +153,10 @@ def test_documented_table_is_this_one() -> None:
 # The app
 
 
-def bent_app(**bent: Any) -> UnverifiedClaims:
-    """Return Android's claims with the app bent; each id keeps a good version."""
+def mutated_app(**mutated: Any) -> UnverifiedClaims:
+    """Return Android's claims with the app mutated; each id keeps a good version."""
     assert ANDROID.app is not None
-    return replace(ANDROID, app=replace(ANDROID.app, **bent))
+    return replace(ANDROID, app=replace(ANDROID.app, **mutated))
 
 
 def digest(text: bytes) -> bytes:
@@ -168,10 +168,13 @@ def test_android_app_of_another_name_or_signer() -> None:
     """The package must be there; a repackaged app is told by its signer."""
     other = digest(b"other")
     for claims, reason in (
-        (bent_app(ids=("org.example.other",)), Reason.POLICY_APP_ID),
-        (bent_app(signing_digests=frozenset({other})), Reason.POLICY_SIGNING_DIGEST),
-        (bent_app(signing_digests=frozenset()), Reason.POLICY_SIGNING_DIGEST),
-        (bent_app(signing_digests=frozenset({forge.SIGNER, other})), Reason.POLICY_SIGNING_DIGEST),
+        (mutated_app(ids=("org.example.other",)), Reason.POLICY_APP_ID),
+        (mutated_app(signing_digests=frozenset({other})), Reason.POLICY_SIGNING_DIGEST),
+        (mutated_app(signing_digests=frozenset()), Reason.POLICY_SIGNING_DIGEST),
+        (
+            mutated_app(signing_digests=frozenset({forge.SIGNER, other})),
+            Reason.POLICY_SIGNING_DIGEST,
+        ),
         (replace(ANDROID, app=None), Reason.POLICY_APP_ID),
     ):
         assert found(AppIdentity(), claims) == [reason]
@@ -179,7 +182,7 @@ def test_android_app_of_another_name_or_signer() -> None:
 
 def test_android_apps_that_share_a_uid() -> None:
     """The registered package may be one of several, and its signer one of those registered."""
-    assert found(AppIdentity(), bent_app(ids=("org.example.other", forge.PACKAGE))) == []
+    assert found(AppIdentity(), mutated_app(ids=("org.example.other", forge.PACKAGE))) == []
     digests = frozenset({forge.SIGNER, digest(b"next key")})
     registered = AppRegistration("x", AndroidApp(forge.PACKAGE, digests))
     assert found(AppIdentity(), ANDROID, registered) == []
@@ -243,7 +246,7 @@ def test_odd_versions_never_raise(stated: str) -> None:
 def test_version_below_the_minimum() -> None:
     """An outdated app is refused, and its odd version isn't repeated."""
     for version in ({forge.PACKAGE: "41"}, {}, {forge.PACKAGE: "<script>"}):
-        finding = MinimumAppVersion().judge(bent_app(versions=version), ANDROID_APP, TODAY)
+        finding = MinimumAppVersion().judge(mutated_app(versions=version), ANDROID_APP, TODAY)
         assert [refusal.reason for refusal in finding.refusals] == [Reason.POLICY_APP_VERSION]
         assert "script" not in finding.refusals[0].detail
 
@@ -265,8 +268,8 @@ def test_ios_without_a_stated_version_is_unchecked() -> None:
 @pytest.mark.parametrize("security", [KeySecurity.SOFTWARE, KeySecurity.UNATTESTED])
 def test_both_levels_must_be_hardware(member: str, security: KeySecurity) -> None:
     """Software on either side is software, and no key is none."""
-    bent: dict[str, Any] = {member: security}
-    claims = replace(ANDROID, **bent)
+    mutated: dict[str, Any] = {member: security}
+    claims = replace(ANDROID, **mutated)
     assert found(HardwareSecurity(), claims) == [Reason.POLICY_SECURITY_LEVEL]
 
 
@@ -325,7 +328,7 @@ def test_attest_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bent", "reasons"),
+    ("mutated", "reasons"),
     [
         ({"device_locked": False}, [Reason.POLICY_BOOTLOADER_UNLOCKED]),
         ({"state": BootState.SELF_SIGNED}, [Reason.POLICY_BOOT_SELF_SIGNED]),
@@ -337,9 +340,9 @@ def test_attest_key() -> None:
         ),
     ],
 )
-def test_boot(bent: dict[str, Any], reasons: list[Reason]) -> None:
+def test_boot(mutated: dict[str, Any], reasons: list[Reason]) -> None:
     """Locked and verified, by the word of the hardware."""
-    assert found(VerifiedBoot(), with_boot(**bent)) == reasons
+    assert found(VerifiedBoot(), with_boot(**mutated)) == reasons
 
 
 def test_boot_without_a_root_of_trust() -> None:
@@ -617,7 +620,7 @@ def test_serial_fan_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "bent", "reason"),
+    ("rule", "mutated", "reason"),
     [
         (
             AppRecognition(),
@@ -672,15 +675,15 @@ def test_serial_fan_out() -> None:
     ],
 )
 def test_verdict_of_google_that_is_refused(
-    rule: Rule, bent: dict[str, Any], reason: Reason
+    rule: Rule, mutated: dict[str, Any], reason: Reason
 ) -> None:
     """Each rule reads its own verdict alone, and refuses for its own reason."""
-    assert found(rule, with_play(**bent)) == [reason]
-    assert not rule.judge(with_play(**bent), ANDROID_APP, TODAY).foreign
+    assert found(rule, with_play(**mutated)) == [reason]
+    assert not rule.judge(with_play(**mutated), ANDROID_APP, TODAY).foreign
 
 
 @pytest.mark.parametrize(
-    ("rule", "bent"),
+    ("rule", "mutated"),
     [
         (AppRecognition(sideloaded=True), {"app_recognition": "UNRECOGNIZED_VERSION"}),
         (AppRecognition(testing=True), {"testing": True}),
@@ -696,9 +699,9 @@ def test_verdict_of_google_that_is_refused(
         (DeviceRecall(none_of=frozenset({"bitFirst"})), {"recalled": frozenset({"bitSecond"})}),
     ],
 )
-def test_verdict_of_google_that_is_let_pass(rule: Rule, bent: dict[str, Any]) -> None:
+def test_verdict_of_google_that_is_let_pass(rule: Rule, mutated: dict[str, Any]) -> None:
     """Parameters widen a rule as far as they say, and no further."""
-    assert rule.judge(with_play(**bent), ANDROID_APP, TODAY) == Finding()
+    assert rule.judge(with_play(**mutated), ANDROID_APP, TODAY) == Finding()
 
 
 @pytest.mark.parametrize(

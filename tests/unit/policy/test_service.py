@@ -67,10 +67,10 @@ def test_genuine_evidence_is_granted_the_level_of_its_format(kind: str, level: L
 
 def test_every_refusal_is_told() -> None:
     """All rules are asked, in order."""
-    bent = replace(
+    mutated = replace(
         ANDROID, app=None, boot=None, key_generated=False, key_signs=False, attest_key=True
     )
-    assert judged(bent) == (
+    assert judged(mutated) == (
         Level.NONE,
         [
             Reason.POLICY_APP_ID,
@@ -163,11 +163,11 @@ def test_renewals_judge_a_version_that_is_stated_anew() -> None:
 # What became known since the enrolment
 
 
-def standing(**bent: Any) -> Standing:
+def standing(**mutated: Any) -> Standing:
     """Return the standing of an instance of which nothing bad became known."""
     return replace(
         Standing("android-key", Level.HARDWARE, NOW - timedelta(days=400), key_attested=True),
-        **bent,
+        **mutated,
     )
 
 

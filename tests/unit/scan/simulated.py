@@ -205,7 +205,7 @@ def running(*calls: Call, strings: Sequence[str] = (), by: str = MAIN) -> App:
 
 def verdicts(rule: Rule, app: App) -> dict[str, Verdict]:
     """Return a rule's verdicts by their subjects."""
-    return {each.subject: each.verdict for each in rule.look(app)}
+    return {each.subject: each.verdict for each in rule.run(app)}
 
 
 def without(app: App, part: Part, where: str = "classes2.dex") -> App:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.scan.elf_building import Library
-from tests.unit.scan.ios_building import EXECUTABLE, Image, archive_of, in_der, ipa, read, zipped
-from tests.unit.scan.texts.hermes_building import bytecode
+from tests.unit.scan.elf_builders import Library
+from tests.unit.scan.ios_builders import EXECUTABLE, Image, archive_of, in_der, ipa, read, zipped
+from tests.unit.scan.texts.hermes_builders import bytecode
 
 from watchword.adapters.app_package.mapped_file import PackageError, mapped
 from watchword.adapters.app_package.native import ElfError, read_elf, read_natives
-from watchword.adapters.app_package.opening import open_app
+from watchword.adapters.app_package.package import open_app
 from watchword.scan.app import Part
 from watchword.scan.archive.interface import Limits
 from watchword.scan.interface import Verdict
@@ -64,7 +64,7 @@ def test_entitlements_in_der_are_read(listed: Mapping[str, object] | None) -> No
 
 def test_a_debuggable_build_is_seen_in_der() -> None:
     """What only DER grants is granted, and the rule says so."""
-    (found,) = DEBUGGABLE.look(read(ipa(image=Image(der=in_der({"get-task-allow": True})))))
+    (found,) = DEBUGGABLE.run(read(ipa(image=Image(der=in_der({"get-task-allow": True})))))
     assert found.verdict is Verdict.EXPOSED
 
 
@@ -82,7 +82,7 @@ def test_entitlements_in_der_that_cannot_be_trusted_are_a_gap(image: Image) -> N
     """Damaged, unknown, or of two minds: then nothing is known of them, and no rule says protected."""
     app = read(ipa(image=image))
     assert (Part.ENTITLEMENTS, EXECUTABLE) in {(gap.part, gap.where) for gap in app.coverage.gaps}
-    assert [each.verdict for each in DEBUGGABLE.look(app)] == [Verdict.NOT_SEEN]
+    assert [each.verdict for each in DEBUGGABLE.run(app)] == [Verdict.NOT_SEEN]
 
 
 def test_nested_entitlements_are_bounded() -> None:

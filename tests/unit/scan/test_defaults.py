@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
-from tests.unit.scan.ios_building import ats, info, ipa, read
+from tests.unit.scan.ios_builders import ats, info, ipa, read
 from tests.unit.scan.simulated import (
     MAIN,
     PACKAGE,
@@ -194,7 +194,7 @@ def _row(name: str) -> PlatformDefault:
 def _says(name: str, least: int, target: int) -> bool:
     """Tell whether the rule says what tells the defaults apart."""
     rule, build, marks = CASES[name]
-    told = [f"{each.subject} {each.title}" for each in BY_ID[rule].look(build(least, target))]
+    told = [f"{each.subject} {each.title}" for each in BY_ID[rule].run(build(least, target))]
     return any(mark in text for text in told for mark in marks.split("|"))
 
 
@@ -307,7 +307,7 @@ UNKNOWN = {
 @pytest.mark.parametrize("version", [10_000, 999])
 def test_a_code_name_for_a_target_is_not_seen(rule: str, version: int) -> None:
     """Each rule that rests on a default says so, and proves nothing."""
-    found = list(BY_ID[rule].look(UNKNOWN[rule](30, version)))
+    found = list(BY_ID[rule].run(UNKNOWN[rule](30, version)))
     assert any(each.verdict is Verdict.NOT_SEEN for each in found)
 
 
@@ -316,7 +316,7 @@ def test_a_missing_target_is_the_oldest_version() -> None:
     app = simulated(manifest=replace(manifest(), min_sdk=None, target_sdk=None))
     assert verdicts(BY_ID["cleartext-traffic"], app) == {"default": Verdict.EXPOSED}
     app = replace(running(Call(VIEW, "loadUrl")), manifest=app.manifest)
-    found = {each.subject: each for each in BY_ID["webview"].look(app)}
+    found = {each.subject: each for each in BY_ID["webview"].run(app)}
     assert found[f"file-urls:{MAIN}.run"].severity is Severity.MEDIUM
     assert found[f"files:{MAIN}.run"].verdict is Verdict.EXPOSED
 
@@ -326,6 +326,6 @@ def test_a_plist_that_names_no_sdk_is_not_seen() -> None:
     for left in ("DTSDKName", "MinimumOSVersion"):
         plist = {key: value for key, value in ats().items() if key != left}
         found = {
-            each.subject: each.verdict for each in BY_ID["ats-exceptions"].look(read(ipa(plist)))
+            each.subject: each.verdict for each in BY_ID["ats-exceptions"].run(read(ipa(plist)))
         }
         assert found["sdk"] is Verdict.NOT_SEEN

@@ -16,19 +16,19 @@ import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.scan.android.building import Given, Tag, axml
-from tests.unit.scan.app_building import PINS, apk
-from tests.unit.scan.archive.building import built
-from tests.unit.scan.archive.building import opened as archive_opened
+from tests.unit.scan.android.builders import Given, Tag, axml
+from tests.unit.scan.app_builders import PINS, apk
+from tests.unit.scan.archive.builders import built
+from tests.unit.scan.archive.builders import opened as archive_opened
 from tests.unit.scan.dex.assembler import ClassCode, MethodCode, call, const_string
-from tests.unit.scan.elf_building import Library
-from tests.unit.scan.ios_building import Image, info, ipa, zipped
+from tests.unit.scan.elf_builders import Library
+from tests.unit.scan.ios_builders import Image, info, ipa, zipped
 from tests.unit.scan.real_apps.known import APPS
 from tests.unit.scan.simulated import simulated
-from tests.unit.scan.texts.hermes_building import bytecode
+from tests.unit.scan.texts.hermes_builders import bytecode
 
 from watchword.adapters.app_package import PackageError, open_app
-from watchword.adapters.app_package.opening import Parts, recognised
+from watchword.adapters.app_package.package import Parts, recognised
 from watchword.apps.reports.text import json_text
 from watchword.apps.scan.ci import junit, sarif
 from watchword.apps.scan.document import document, reports_of
@@ -850,14 +850,14 @@ class Silent:
     """Stand for a rule of somebody else's, which says neither what it asks nor how."""
 
     id: str = "silent"
-    title: str = "Silence"
+    title: str = "StalenessAlarm"
     techniques: tuple[str, ...] = ()
     protections: dict[str, str] = field(default_factory=lambda: {"PR-C02": "scan:static.silent"})
     todo: str = "Nothing."
     blind: str = "All."
     verdict: Verdict = Verdict.PROTECTED
 
-    def look(self, app: App) -> tuple[Finding, ...]:
+    def run(self, app: App) -> tuple[Finding, ...]:
         """Say the same of every app."""
         del app
         return (Finding(self.id, self.verdict, Severity.MEDIUM, Confidence.CERTAIN, "a", "So."),)

@@ -35,7 +35,7 @@ class Stated:
     blind: str = "All else."
     parts: tuple[Part, ...] = (Part.DEX,)
 
-    def look(self, app: App) -> tuple[Finding, ...]:
+    def run(self, app: App) -> tuple[Finding, ...]:
         """See nothing."""
         del app
         return ()
@@ -89,7 +89,7 @@ def test_a_protection_that_was_seen_in_all_of_the_app_is_proven() -> None:
         ((GOOD, UNSEEN), None),
         ((UNSEEN,), None),
         ((EXPOSED, UNSEEN), State.ABSENT),
-        ((finding(Verdict.TOLD, Severity.INFO),), None),
+        ((finding(Verdict.INFO, Severity.INFO),), None),
     ],
     ids=str,
 )
@@ -161,7 +161,7 @@ def test_a_rule_that_doesnt_name_its_parts_needs_all_of_them() -> None:
         id, title, techniques, todo, blind = "pinning", "Pins", (), "", ""
         protections = {"PR-C03": KEY}  # noqa: RUF012 - as any rule has it.
 
-        def look(self, app: App) -> tuple[Finding, ...]:
+        def run(self, app: App) -> tuple[Finding, ...]:
             """See nothing."""
             del app
             return ()
@@ -190,8 +190,8 @@ def test_a_fingerprint_is_of_rule_and_subject_alone() -> None:
 
 def test_a_rule_and_a_subject_dont_run_into_each_other() -> None:
     """``ab`` and ``c`` isn't ``a`` and ``bc``."""
-    assert fingerprint(finding(Verdict.TOLD, rule="ab", subject="c")) != fingerprint(
-        finding(Verdict.TOLD, rule="a", subject="bc")
+    assert fingerprint(finding(Verdict.INFO, rule="ab", subject="c")) != fingerprint(
+        finding(Verdict.INFO, rule="a", subject="bc")
     )
 
 

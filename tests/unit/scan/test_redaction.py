@@ -42,7 +42,7 @@ def test_every_text_of_a_finding_is_looked_at() -> None:
     place = Location(f"assets/{VALUE}.json", f"com.{VALUE}", f"get{VALUE}", 3)
     found = Finding(
         "api-paths",
-        Verdict.TOLD,
+        Verdict.INFO,
         Severity.INFO,
         Confidence.CERTAIN,
         f"/v1/{VALUE}",

@@ -32,7 +32,7 @@ class Scripted:
     blind: str = "All."
     parts: tuple[Part, ...] = (Part.DEX,)
 
-    def look(self, app: App) -> Iterable[Finding]:
+    def run(self, app: App) -> Iterable[Finding]:
         """Do it."""
         return self.sees(app)
 

@@ -1,1 +1,1 @@
-"""Hold every mouth of the gate to one corpus, and Watchword's parsers to published hostile suites."""
+"""Hold every enforcement point of the gate to one corpus, and Watchword's parsers to published hostile suites."""

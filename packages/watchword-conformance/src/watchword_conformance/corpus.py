@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from watchword.engines.interface import Divergence
 from watchword.engines.registry import ENGINES
 
-Bend: TypeAlias = Literal[
+Mutation: TypeAlias = Literal[
     "pad", "spare-bits", "blank", "line-break", "other-alphabet", "cut", "flip", "empty", "unpad"
 ]
-"""How a text of base64 is bent: padding added or taken away, spare bits set, white space inside, the
+"""How a text of base64 is mutated: padding added or taken away, spare bits set, white space inside, the
 other alphabet, the last byte cut off, one bit flipped, nothing left."""
 
 Holder: TypeAlias = Literal["own", "other"]
@@ -49,7 +49,7 @@ class TokenRecipe(Described):
         Field(description="the key that is named, where it isn't the one that signs"),
     ] = None
     signature: Literal["ES256", "none", "HS256", "ES384", "DER", "zero"] = "ES256"
-    bend: dict[Literal["header", "payload", "signature"], Bend] = {}
+    bend: dict[Literal["header", "payload", "signature"], Mutation] = {}
     wrap: Annotated[str, Field(description="how {token} stands in the header's value")] = "{token}"
     holder: Holder = "own"
 
@@ -84,7 +84,7 @@ class ProofRecipe(Described):
     keyid: Annotated[str | None, Field(description="own, other, or a text")] = None
     key: Holder = "own"
     epoch: Annotated[int | None, Field(description="whose gate secret the key comes from")] = None
-    bend: Bend | None = None
+    bend: Mutation | None = None
     inputs: Annotated[str, Field(description="value of Signature-Input, {input} filled in")] = (
         "watchword={input}"
     )
@@ -241,7 +241,7 @@ class Difference(Described):
 
 
 class Capabilities(Described):
-    """Describe one mouth of the gate.
+    """Describe one enforcement point of the gate.
 
     :ivar native: what the engine checks by itself; ``authz`` what it asks /authz for; ``refused``
         what no configuration is written for.

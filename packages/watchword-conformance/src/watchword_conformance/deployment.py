@@ -15,7 +15,7 @@ from watchword.adapters.gate_bundle import publish_bundle
 from watchword.adapters.keyring.private_file import read_private, write_private
 from watchword.encoding import base64url, strict_json
 from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
-from watchword.gate.interface import Canary, GatePolicy, Rate, Route
+from watchword.gate.interface import GatePolicy, Rate, Rollout, Route
 from watchword.ports import Entropy, VerificationKey
 from watchword.reasons import WatchwordError
 from watchword.tokens.interface import TokenExpectation
@@ -94,7 +94,7 @@ class Deployment:
                 dpop=row.dpop,
                 max_body=row.max_body,
                 minimum_versions=dict(row.minimum_versions),
-                canary=Canary(share=100) if row.mode == "canary" else None,
+                canary=Rollout(share=100) if row.mode == "canary" else None,
             )
             for row in corpus.routes
             if row.name not in self.without

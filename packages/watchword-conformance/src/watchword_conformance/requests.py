@@ -24,17 +24,25 @@ from watchword.encoding.length_prefixed import join
 from watchword.ports import Entropy
 from watchword.tokens.jose import SigningKey, jwk_from_public_key, thumbprint
 from watchword.tokens.proofs.interface import MAX_NONCE_CHARACTERS, MIN_NONCE_CHARACTERS
-from watchword_conformance.corpus import Bend, Body, Case, Corpus, ProofRecipe, Request, TokenRecipe
+from watchword_conformance.corpus import (
+    Body,
+    Case,
+    Corpus,
+    Mutation,
+    ProofRecipe,
+    Request,
+    TokenRecipe,
+)
 from watchword_conformance.deployment import ACTIVE_EPOCH, Deployment
 
 _URL_SAFE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _STANDARD = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
-def encode_mutated(data: bytes, *, url_safe: bool, bend: Bend | None = None) -> str:
-    """Return base64, url-safe without padding or standard with it, bent in one way.
+def encode_mutated(data: bytes, *, url_safe: bool, bend: Mutation | None = None) -> str:
+    """Return base64, url-safe without padding or standard with it, mutated in one way.
 
-    :raises ValueError: where the bend would change nothing, so that no case tests nothing.
+    :raises ValueError: where the mutation would change nothing, so that no case tests nothing.
     """
     if bend == "cut":
         data = data[:-1]
@@ -45,13 +53,13 @@ def encode_mutated(data: bytes, *, url_safe: bool, bend: Bend | None = None) -> 
     text = base64.urlsafe_b64encode(data).decode() if url_safe else base64.b64encode(data).decode()
     if url_safe:
         text = text.rstrip("=")
-    bent = _respell(text, bend, url_safe=url_safe)
-    if bend is not None and bend not in {"cut", "flip"} and bent == text:
+    mutated = _respell(text, bend, url_safe=url_safe)
+    if bend is not None and bend not in {"cut", "flip"} and mutated == text:
         raise ValueError(f"{bend} changes nothing of {len(data)} bytes")
-    return bent
+    return mutated
 
 
-def _respell(text: str, bend: Bend | None, *, url_safe: bool) -> str:
+def _respell(text: str, bend: Mutation | None, *, url_safe: bool) -> str:
     """Return another text for the same bytes."""
     if bend == "pad":
         return text + "=" * (-len(text) % 4 or 4)

@@ -9,7 +9,7 @@ from watchword.adapters.drill_wire.drill_key import (
 )
 from watchword.adapters.drill_wire.exchange import UnsendableError
 from watchword.adapters.drill_wire.origin import AddressError, AddressFault, Origin, parse_target
-from watchword.adapters.drill_wire.resolving import Resolver, resolve, system_resolver
+from watchword.adapters.drill_wire.resolver import Resolver, resolve, system_resolver
 from watchword.adapters.drill_wire.wire import HttpWire
 
 __all__ = [

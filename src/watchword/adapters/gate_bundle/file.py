@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from watchword.adapters.gate_bundle.heard import Silence
+from watchword.adapters.gate_bundle.freshness import StalenessAlarm
 from watchword.adapters.gate_bundle.signer_file import read_signer
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
-from watchword.broker.interface import CanaryWatch, LentValue
+from watchword.broker.interface import HoneytokenWatch, InjectedValue
 from watchword.gate.bundle import MAX_BUNDLE_BYTES, GateBundle, GateBundleError, from_jws
 from watchword.gate.interface import GatePolicy
 from watchword.ports import Signer, VerificationKey
@@ -47,7 +47,7 @@ class GateBundleFile:
     by others, of another API or of an older generation changes nothing (a bad update must not take
     an API down, and a restored backup must not bring a revoked key back).  What is wrong stands in
     :attr:`fault` until it is mended, and is logged once, by the logger ``watchword.gate``.  That nothing is heard of
-    the service for :data:`watchword.adapters.gate_bundle.heard.SILENT_SECONDS` is told in the same way, and changes
+    the service for :data:`watchword.adapters.gate_bundle.freshness.SILENT_SECONDS` is told in the same way, and changes
     nothing either.
 
     The file is looked at in the caller's thread, at most every :data:`LOOK_SECONDS`; requests never
@@ -78,7 +78,7 @@ class GateBundleFile:
         self._stamp: tuple[int, int, int] | None = None
         self._next_look = 0.0
         self._looking = threading.Lock()
-        self._silence = Silence(path, monotonic)
+        self._staleness = StalenessAlarm(path, monotonic)
         self._silent: str | None = None
         self._look(wait=True)
 
@@ -106,12 +106,12 @@ class GateBundleFile:
         """Return the gate secret of an epoch, None if the bundle hasn't it."""
         return self._known().secrets.get(epoch)
 
-    def lent(self, secret: str) -> LentValue | None:
-        """Return what is added for a secret now, None while there is nothing to lend."""
-        return self._known().bundle.lent.get(secret)
+    def injected(self, secret: str) -> InjectedValue | None:
+        """Return what is added for a secret now, None while there is nothing to inject."""
+        return self._known().bundle.injected.get(secret)
 
     @property
-    def canaries(self) -> CanaryWatch | None:
+    def canaries(self) -> HoneytokenWatch | None:
         """Return by what canary keys are recognised, None where none is planted."""
         return self._known().bundle.canaries
 
@@ -225,7 +225,7 @@ class GateBundleFile:
 
     def _listen(self) -> None:
         """Tell when nothing is heard of the service any more, and when it is again."""
-        silent = self._silence.look()
+        silent = self._staleness.look()
         if silent != self._silent:
             self._silent = silent
             _log.warning("%s: %s", self._path.stem, silent or "the service was heard of again")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from watchword.adapters.gate_bundle.heard import note_heard
+from watchword.adapters.gate_bundle.freshness import note_fresh
 from watchword.adapters.gate_bundle.remote import BundleSource
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
@@ -39,7 +39,7 @@ class BundleFollower:
         :raises PrivateFileError: when the file can't be written.
         """
         written = self._turn(wait=wait)
-        note_heard(self._path)
+        note_fresh(self._path)
         return written
 
     def _turn(self, *, wait: bool) -> GateBundle | None:

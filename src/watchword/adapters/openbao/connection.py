@@ -20,9 +20,9 @@ from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.openbao.breaker import Breaker
 from watchword.adapters.openbao.faults import (
     AnswerError,
+    DecryptError,
     Fault,
     TooLargeError,
-    UnopenedError,
     UnsignedError,
     fault_of,
     no_answer,
@@ -47,7 +47,7 @@ _PATH: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9/_-]*")
 _FAULTS: Final = (
     AnswerError,
     TooLargeError,
-    UnopenedError,
+    DecryptError,
     UnsignedError,
     MalformedError,
     VaultError,

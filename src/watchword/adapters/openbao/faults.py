@@ -50,11 +50,11 @@ class TooLargeError(Exception):
     """Report an answer that was longer than it may be; the rest was left unread."""
 
 
-class StrangeAnswerError(MalformedError):
+class UnexpectedResponseError(MalformedError):
     """Report an answer of OpenBao's that isn't JSON as we take it: it keeps whatever others put there."""
 
 
-class UnopenedError(Exception):
+class DecryptError(Exception):
     """Report a ciphertext that the backend doesn't open."""
 
 
@@ -95,7 +95,7 @@ def fault_of(error: Exception, seconds: float) -> Fault:
         return _fault_of_answer(error)
     if isinstance(error, TooLargeError):
         return Fault(str(error), is_down=True)
-    if isinstance(error, UnopenedError):
+    if isinstance(error, DecryptError):
         return Fault(
             "doesn't open what it got: it was changed, or made by another key or for something else",
             is_down=False,

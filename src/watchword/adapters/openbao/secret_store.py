@@ -13,7 +13,7 @@ import structlog
 from watchword.adapters.openbao import answers
 from watchword.adapters.openbao.connection import WORKERS, Client, OpenBao
 from watchword.adapters.openbao.documents import DocumentError, from_document, to_document
-from watchword.adapters.openbao.faults import AnswerError, StrangeAnswerError
+from watchword.adapters.openbao.faults import AnswerError, UnexpectedResponseError
 from watchword.broker.interface import MAX_SECRETS, SecretRecord, StoredSecret
 from watchword.reasons import Reason, RefusedError, UnavailableError
 
@@ -174,7 +174,7 @@ class OpenBaoSecretStore:
                 # Of a document that was deleted, the metadata come along.
                 return dict(answers.members(error.body, "data"))
             raise
-        except StrangeAnswerError:
+        except UnexpectedResponseError:
             return dict(_FOREIGN)
         return dict(answers.members(answer, "data"))
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from watchword.adapters.openbao import answers
 from watchword.adapters.openbao.connection import Client, OpenBao
-from watchword.adapters.openbao.faults import AnswerError, UnopenedError, UnsignedError
+from watchword.adapters.openbao.faults import AnswerError, DecryptError, UnsignedError
 from watchword.encoding import base64url
 from watchword.reasons import MalformedError, Reason
 from watchword.tokens import jose
@@ -142,17 +142,17 @@ def encrypt(client: Client, mount: str, name: str, data: bytes, context: bytes) 
 def decrypt(client: Client, mount: str, name: str, sealed: bytes, context: bytes) -> bytes:
     """Return what :func:`encrypt` was given.
 
-    :raises UnopenedError: when it isn't something that it returned, by this key and with this context.
+    :raises DecryptError: when it isn't something that it returned, by this key and with this context.
     """
     if len(sealed) > MAX_SEALED_BYTES or not _NUMBERED.fullmatch(sealed.decode("latin-1")):
-        raise UnopenedError
+        raise DecryptError
     try:
         answer = client.secrets.transit.decrypt_data(
             name, sealed.decode("ascii"), associated_data=_base64(context), mount_point=mount
         )
     except AnswerError as error:
         if error.status == 400:
-            raise UnopenedError from None
+            raise DecryptError from None
         raise
     try:
         return base64.b64decode(answers.text(answer, "data", "plaintext"), validate=True)

@@ -17,8 +17,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from watchword.adapters.openbao.faults import (
     AbandonedError,
     AnswerError,
-    StrangeAnswerError,
     TooLargeError,
+    UnexpectedResponseError,
 )
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError
@@ -167,7 +167,7 @@ class _StrictAdapter(RawAdapter):  # type: ignore[misc]  # hvac has no types.
         """Ask, and return the members of a success, none for one without a body.
 
         :raises AnswerError: for any other status.
-        :raises StrangeAnswerError: when a success is OpenBao's, and not as we take JSON: nested too deep.
+        :raises UnexpectedResponseError: when a success is OpenBao's, and not as we take JSON: nested too deep.
         :raises MalformedError: when a success isn't the JSON of an object.
         """
         response: requests.Response = super().request(*args, raise_exception=False, **kwargs)
@@ -189,7 +189,7 @@ def _success(content: bytes) -> dict[str, Any]:
         return strict_json.loads(content, MAX_ANSWER_BYTES)
     except MalformedError as error:
         if _is_openbaos(content):
-            raise StrangeAnswerError(error.refusals) from None
+            raise UnexpectedResponseError(error.refusals) from None
         raise
 
 

@@ -1,4 +1,4 @@
-"""Count what instances use of lent keys: in one process, on one machine, or over many hosts."""
+"""Count what instances use of injected keys: in one process, on one machine, or over many hosts."""
 
 from watchword.adapters.usage.host import HostUsageLedger
 from watchword.adapters.usage.memory import MemoryUsageLedger

@@ -22,7 +22,7 @@ from watchword.adapters.host_database import (
     shorten_log,
 )
 from watchword.adapters.host_database import connect as connect_private
-from watchword.adapters.usage.counting import (
+from watchword.adapters.usage.counters import (
     Count,
     forgotten_at,
     given_back,
@@ -94,7 +94,7 @@ def unavailable(path: Path, what: str) -> UnavailableError:
 def _told(error: sqlite3.DatabaseError) -> str:
     if is_damaged(error):
         return (
-            "the file is damaged or isn't one of counts. No key with a quota is lent. Stop the gates, move the "
+            "the file is damaged or isn't one of counts. No key with a quota is injected. Stop the gates, move the "
             "file and its -wal and -shm away, and start them again: what was used is forgotten then"
         )
     return str(error)

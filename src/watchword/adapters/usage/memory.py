@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from watchword.adapters.usage.counting import (
+from watchword.adapters.usage.counters import (
     Count,
     forgotten_at,
     given_back,

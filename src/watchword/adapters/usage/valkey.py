@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from redis.exceptions import NoScriptError
 
-from watchword.adapters.usage.counting import ends_at, lengths, tag_of, window_of
+from watchword.adapters.usage.counters import ends_at, lengths, tag_of, window_of
 from watchword.adapters.valkey_link import DEADLINE_SECONDS, ValkeyLink
 from watchword.broker.interface import Spent, Use
 from watchword.reasons import Reason
@@ -58,7 +58,7 @@ return full
 count the window of now, the most calls and the most spend (empty for any), and three times its seconds, after which it is forgotten.
 
 Returns which count had no room (from 1; 0 for none; of several the one whose window ends last), whether by calls, and its window.  The rules are those of
-:mod:`watchword.adapters.usage.counting`.
+:mod:`watchword.adapters.usage.counters`.
 """
 
 _COUNT_SHA: Final = hashlib.sha1(_COUNT.encode(), usedforsecurity=False).hexdigest()

@@ -62,14 +62,14 @@ def check_command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]
         if checked.plan is not None:
             _show_plan(file, checked, checked.plan)
         for each in weak:
-            _tell("weak route", each)
+            _notify("weak route", each)
         for each in shut:
-            _tell("shut route", each)
+            _notify("shut route", each)
     if weak and fail_on:
         ctx.exit(EXIT_REFUSED)
 
 
-def _tell(name: str, text: str) -> None:
+def _notify(name: str, text: str) -> None:
     """Print a line that may be longer than the terminal is wide."""
     show(wrapped(text, first=f"  {name}", indent=_TEXT_AT))
 
@@ -131,7 +131,7 @@ def _show_plan(file: Path, checked: "Checked", plan: "PlanSettings") -> None:
         f"{paths} path{'' if paths == 1 else 's'}"
     )
     for line in plan.model.cut:
-        _tell("note", line)
+        _notify("note", line)
     if checked.settings is None:
         click.echo(f"  missing      {', '.join(checked.missing)}: `watchword up` needs them")
 
@@ -160,7 +160,7 @@ def _show(settings: "Settings") -> None:
         space = f"at most {records.max_bytes // 10**6} MB"
         click.echo(f"  records      for {duration(records.keep)}, {space}")
     for app in settings.apps.values():
-        _tell("app", f"{app.id} ({app.platform.value}){_beside(settings, app.id)}")
+        _notify("app", f"{app.id} ({app.platform.value}){_beside(settings, app.id)}")
     for api in settings.apis.values():
         where = f"{api.listen} -> {api.upstream}" if api.listen else "guarded by a middleware"
         click.echo(f"  api          {api.name}: {where}, tokens for {api.audience}")
@@ -172,11 +172,11 @@ def _show(settings: "Settings") -> None:
         for line in _spellings(api):
             click.echo(f"    {line}")
     for line in _secrets(settings):
-        _tell("secret", line)
+        _notify("secret", line)
     if settings.pins is not None:
         click.echo(f"  pins         {_pinned(settings.pins)}")
     for line in _notes(settings):
-        _tell("note", line)
+        _notify("note", line)
 
 
 def _asked(route: "Route") -> str:
@@ -239,7 +239,7 @@ def _secrets(settings: "Settings") -> Iterator[str]:
             "answers held and searched" if rule.reflects else "answers stream (reflects: never)"
         )
         unused = "" if used else "; no route adds it yet"
-        yield f"{name}: lent to {where} for {calls}; {answers}{unused}"
+        yield f"{name}: sent to {where} for {calls}; {answers}{unused}"
     for name, delivery in secrets.deliveries.items():
         yield f"{name}: sealed to {', '.join(sorted(delivery.apps))} for {duration(delivery.lease)}"
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import structlog
 
-from watchword.adapters.canary_alarms import CanaryAlarmFile
 from watchword.adapters.gate_bundle import GateBundleFile
+from watchword.adapters.honeytoken_alarms import HoneytokenAlarmFile
 from watchword.adapters.kept_quotas import QuotaFile
-from watchword.adapters.narrowings import NarrowingsFile
 from watchword.adapters.replay import HostReplayStore, MemoryReplayStore
+from watchword.adapters.rollout_states import RolloutStateFile
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings, load_settings
-from watchword.gate.decisions import CanaryState, Narrowing
+from watchword.gate.decisions import RolloutState, RolloutStatus
 from watchword.gate.interface import ReplayStore
 from watchword.gate.service import Gate
 from watchword.ports import Entropy
@@ -56,7 +56,7 @@ class KeptOfGates:
         :raises PrivateFileError: when the counts can't be read or trusted.
         """
         self.quotas = QuotaFile(settings.service.gates / f"{api.name}.quotas")
-        self.alarms = CanaryAlarmFile(alarms_path(settings))
+        self.alarms = HoneytokenAlarmFile(alarms_path(settings))
 
     def close(self) -> None:
         """Write what is left."""
@@ -75,8 +75,8 @@ def gate_of(
     *,
     shared: ReplayStore | None = None,
     entropy: Entropy | None = None,
-    narrowed: Mapping[str, Narrowing] | None = None,
-    on_narrowed: Callable[[str, CanaryState], None] | None = None,
+    narrowed: Mapping[str, RolloutState] | None = None,
+    on_narrowed: Callable[[str, RolloutStatus], None] | None = None,
     kept: KeptOfGates | None = None,
 ) -> Gate:
     """Return the gate of one API; it follows the bundle that the service publishes.
@@ -115,9 +115,9 @@ def kept_gate(
     :param kept_beside: made here if None; the end of the process writes what is left then.
     :raises PrivateFileError: when a file of these can't be read or trusted.
     """
-    kept = NarrowingsFile(settings.service.gates / f"{api.name}.canary")
+    kept = RolloutStateFile(settings.service.gates / f"{api.name}.canary")
 
-    def narrowed(route: str, state: CanaryState) -> None:
+    def narrowed(route: str, state: RolloutStatus) -> None:
         _log.error(
             "canary budget exceeded",
             api=api.name,
@@ -127,7 +127,7 @@ def kept_gate(
             refused=state.refused,
         )
         try:
-            kept.keep(gate.narrowings)
+            kept.keep(gate.rollout_states)
         except (WatchwordError, OSError) as error:
             # Narrowed it is all the same; a restart would widen it again.
             _log.error("narrowed canary not kept", api=api.name, detail=str(error))

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from watchword.adapters.canary_alarms import CanaryAlarmFile
-from watchword.adapters.canary_file import CanaryFile
+from watchword.adapters.honeytoken_alarms import HoneytokenAlarmFile
+from watchword.adapters.honeytoken_file import HoneytokenFile
 from watchword.adapters.keyring.private_file import private_directory
 from watchword.adapters.secret_store import (
     FileSecretStore,
@@ -19,11 +19,11 @@ from watchword.apps.settings import ConfigurationError, Fault, Settings
 from watchword.apps.settings.schema import MasterKeyConfig, SecretsSettings
 from watchword.apps.terminal.environment import taken
 from watchword.broker.interface import (
-    CanaryWatch,
     DeliveryRule,
     EdgeRule,
+    HoneytokenWatch,
+    InjectedValue,
     KeyWrapper,
-    LentValue,
     SecretStore,
     UsageLedger,
 )
@@ -41,7 +41,7 @@ class SecretWork:
 
     :param keeper: knows the secrets, and changes them in their store; None where the file names no secret.
     :param store: is closed when the service stops.
-    :param edges: by name, what a secret that is lent at the edge is lent to; ``deliveries``, to whom one is sealed.
+    :param edges: by name, what a secret that is injected at the edge is injected to; ``deliveries``, to whom one is sealed.
     :param canaries: knows by what planted keys are recognised; ``alarms``, who used one.
     :param usage: where gates count what instances use of keys; closed when the service stops.
     :param signing: keeps the private keys that sign for the service; closed when it stops.
@@ -53,8 +53,8 @@ class SecretWork:
     store: SecretStore | None = None
     edges: Mapping[str, EdgeRule] = field(default_factory=dict)
     deliveries: Mapping[str, DeliveryRule] = field(default_factory=dict)
-    canaries: CanaryFile | None = None
-    alarms: CanaryAlarmFile | None = None
+    canaries: HoneytokenFile | None = None
+    alarms: HoneytokenAlarmFile | None = None
     usage: UsageLedger | None = None
     signing: Closable | None = None
     backend: Closable | None = None
@@ -73,9 +73,9 @@ class SecretWork:
         if self.keeper is not None:
             await self.keeper.refresh(now)
 
-    def lent(
-        self, edges: Mapping[str, EdgeRule], told: Mapping[str, LentValue] | None, now: float
-    ) -> Mapping[str, LentValue]:
+    def injected(
+        self, edges: Mapping[str, EdgeRule], told: Mapping[str, InjectedValue] | None, now: float
+    ) -> Mapping[str, InjectedValue]:
         """Return what a gate adds to calls now.
 
         While the backend hasn't answered since the start, that is what the gate was told before: a backend that is
@@ -87,7 +87,7 @@ class SecretWork:
         keeper = self.keeper
         if keeper is None:
             return {}
-        held: dict[str, LentValue] = {}
+        held: dict[str, InjectedValue] = {}
         if keeper.read_at is None:
             known = keeper.known()
             # What an operator changed meanwhile is known, and what he revoked is withheld.
@@ -98,9 +98,9 @@ class SecretWork:
                 and name not in known
                 and not keeper.is_withheld(name, each.version)
             }
-        return held | keeper.lent(edges, now)
+        return held | keeper.injected(edges, now)
 
-    def watch(self) -> CanaryWatch | None:
+    def watch(self) -> HoneytokenWatch | None:
         """Return by what canary keys are recognised, None where none is planted.
 
         :raises WatchwordError: when that can't be read.
@@ -117,11 +117,11 @@ class SecretWork:
 
 
 NO_SECRETS: Final = SecretWork()
-"""Nothing is lent or delivered, and no canary is planted."""
+"""Nothing is injected or delivered, and no canary is planted."""
 
 
 def usage_ledger(settings: Settings) -> UsageLedger | None:
-    """Return the ledger of a deployment, None where no key is lent; whoever asked closes it.
+    """Return the ledger of a deployment, None where no key is injected; whoever asked closes it.
 
     :raises ConfigurationError: when the address of a Valkey can't be used.
     :raises PrivateFileError: when the gates' directory isn't private.
@@ -183,8 +183,8 @@ def secret_work(settings: Settings, entropy: Entropy, bao: "OpenBao | None") -> 
     :raises WatchwordError: when the master key can't be read, or the ledger of uses can't be opened.
     """
     where, ways = settings.service, settings.secrets
-    canaries = CanaryFile(where.canaries, entropy)
-    alarms = CanaryAlarmFile(alarms_path(settings))
+    canaries = HoneytokenFile(where.canaries, entropy)
+    alarms = HoneytokenAlarmFile(alarms_path(settings))
     # Of values that are still in the file an operator must see and revoke the last ones too.
     if ways is None or not (ways.names or where.secrets.exists()):
         return SecretWork(canaries=canaries, alarms=alarms, backend=bao)

@@ -35,8 +35,8 @@ from watchword.apps.demo.steps import (
 )
 from watchword.apps.service.client import OperatorClient
 from watchword.apps.terminal.console import EXIT_REFUSED, fail, leave, print_json
-from watchword.apps.terminal.process import silence_logs
-from watchword.drill.judging import Report, Verdict
+from watchword.apps.terminal.process import mute_logs
+from watchword.drill.judgements import Report, Verdict
 from watchword.vocabulary import Mode
 
 PLAN: Final = "What to protect first: by impact, never by likelihood"
@@ -59,7 +59,7 @@ _SERVED: Final = "served 200"
 _RECORDS: Final = "patient-records"
 _PAY: Final = "/v1/payments/7"
 _PAYMENT: Final = b'{"sum": 40, "to": "DE89"}'
-_BENT_PAYMENT: Final = b'{"sum": 99, "to": "AT61"}'
+_MUTATED_PAYMENT: Final = b'{"sum": 99, "to": "AT61"}'
 _TOKEN_LIFE_AND_LEEWAY: Final = 331
 """Seconds after which a token of five minutes is refused, clocks being allowed 30 s."""
 
@@ -70,11 +70,11 @@ class Story:
 
     stage: Stage
     loop: asyncio.AbstractEventLoop
-    tell: Callable[[Act], None]
+    notify: Callable[[Act], None]
     _closing: ExitStack = field(default_factory=ExitStack)
 
     def play(self) -> None:
-        """Play every chapter; each finished act goes to ``tell``."""
+        """Play every chapter; each finished act goes to ``notify``."""
         with self._closing:
             self._plan()
             self._open_api()
@@ -91,7 +91,7 @@ class Story:
             self._endings(shop.wire, iphone, android)
 
     def _act(self, chapter: str, actor: str, act: str, expected: str, got: Outcome) -> None:
-        self.tell(Act(chapter, act, actor, expected, got))
+        self.notify(Act(chapter, act, actor, expected, got))
 
     def _deploy(self, mode: Mode) -> PhoneShop:
         """Restart the deployment in another mode, as an operator does, and visit it."""
@@ -201,7 +201,7 @@ class Story:
         got = wire.send(sent_again(recorded))
         act("token thief", "sends a recorded request again", "refused 401: proof.replayed", got)
         held_up = phone.held_up(pay, audience, _PAYMENT)
-        got = wire.send(sent_again(held_up, _BENT_PAYMENT))
+        got = wire.send(sent_again(held_up, _MUTATED_PAYMENT))
         act("man in the middle", "changes the sum of a payment", "refused 401: proof.body", got)
         got = wire.send(thief.by_own_key(pay, stolen.token, _PAYMENT))
         act("token thief", "signs a payment by his own key", "refused 401: proof.key", got)
@@ -327,16 +327,16 @@ class LiveView:
         self._console.print("Why was it refused?    watchword explain REF")
 
 
-async def play(tell: Callable[[Act], None]) -> list[Act]:
+async def play(notify: Callable[[Act], None]) -> list[Act]:
     """Play the whole demo in a temporary directory; return its acts.
 
-    :param tell: is called with each act as it ends.
+    :param notify: is called with each act as it ends.
     """
     acts: list[Act] = []
 
     def note(act: Act) -> None:
         acts.append(act)
-        tell(act)
+        notify(act)
 
     with tempfile.TemporaryDirectory(prefix="watchword-demo-") as directory:
         stage = Stage.in_directory(Path(directory))
@@ -351,7 +351,7 @@ async def play(tell: Callable[[Act], None]) -> list[Act]:
 
 def command(*, as_json: bool) -> None:
     """Play the demo for ``watchword demo``, and leave the process."""
-    silence_logs()
+    mute_logs()
     started = time.monotonic()  # noqa: TID251 - how long a person waited.
     view = LiveView(Console(highlight=False))
     if not as_json:

@@ -29,7 +29,7 @@ from watchword.apps.demo.stage import (
     Stage,
 )
 from watchword.apps.drill.harness import Targets, open_harness
-from watchword.apps.drill.run import Told, observations_of, run_drill
+from watchword.apps.drill.run import OnResult, observations_of, run_drill
 from watchword.apps.drill.run_plan import RunPlan, urls_of
 from watchword.apps.observations.document import sign as sign_observation
 from watchword.apps.observations.document import unsigned
@@ -48,7 +48,7 @@ from watchword.client.own_token import OwnToken
 from watchword.client.proofs import Covered, Freshness, content_digest, device_proof, session_proof
 from watchword.client.session import HeldToken
 from watchword.drill.interface import Attack
-from watchword.drill.judging import Report
+from watchword.drill.judgements import Report
 from watchword.drill.registry import ATTACKS
 from watchword.drill.wire import Part
 from watchword.encoding import base64url, strict_json
@@ -459,7 +459,7 @@ def drilled(
     gate: str | None = None,
     attacks: Sequence[Attack] = tuple(ATTACKS.values()),
     genuine: int = 60,
-    told: Told = lambda _: None,
+    on_result: OnResult = lambda _: None,
 ) -> Report:
     """Return the report of a run against the demo's clinic; call it from a thread beside the stage's loop.
 
@@ -477,7 +477,7 @@ def drilled(
             urls[Part.GATE],
             loopback=True,
             now=stage.clock.now,
-            told=told,
+            on_result=on_result,
         )
 
 
@@ -569,7 +569,7 @@ _FORBIDDEN: Final = frozenset(
 )
 """What of app, phone and gate is nothing to a third party."""
 
-Tell = Callable[[str, str, str, Outcome], None]
+Notify = Callable[[str, str, str, Outcome], None]
 """Take actor, act, what was expected and what happened."""
 
 
@@ -579,7 +579,7 @@ class Keys:
 
     stage: Stage
     wire: Wire
-    tell: Tell
+    notify: Notify
 
     def play(self, iphone: Handset, android: Handset) -> None:
         """Play it; both phones are enrolled."""
@@ -587,21 +587,21 @@ class Keys:
         key = maps.give_out(self.stage.entropy)
         kept = operator.post("/v1/secrets", {"name": "maps", "value": key})
         got = Outcome("kept", "shown to nobody" if key not in str(kept) else "shown")
-        self.tell("team", "hands the map key to the gate", "kept: shown to nobody", got)
-        # The gate lends it within a second, as it learns all that the service publishes.
+        self.notify("team", "hands the map key to the gate", "kept: shown to nobody", got)
+        # The gate injects it within a second, as it learns all that the service publishes.
         until(lambda: self._ask(android), lambda outcome: outcome.what == _SERVED, patience=5.0)
-        self.tell("genuine iPhone", "asks the map service, no key", _SERVED, self._ask(iphone))
+        self.notify("genuine iPhone", "asks the map service, no key", _SERVED, self._ask(iphone))
         clean = "authorization" in maps.headers and not _FORBIDDEN & maps.headers
         got = Outcome("told", "its key and no more" if clean else "too much")
-        self.tell("map service", "reads what reached it", "told: its key and no more", got)
+        self.notify("map service", "reads what reached it", "told: its key and no more", got)
         got = self.wire.get(self._url(_PLACE))
-        self.tell("script", "asks the same, without a token", "refused 401: token.missing", got)
+        self.notify("script", "asks the same, without a token", "refused 401: token.missing", got)
         got = self._ask(iphone, "/maps/account")
-        self.tell("genuine iPhone", "asks for more than is lent", "refused 403: secret.path", got)
+        self.notify("genuine iPhone", "asks for more than allowed", "refused 403: secret.path", got)
         self._rotate(android)
         maps.keys.discard(key)
         got = self._ask(android)
-        self.tell("genuine Android", "calls when the old key has ended", _SERVED, got)
+        self.notify("genuine Android", "calls when the old key has ended", _SERVED, got)
         self._spend(iphone)
         self._canary()
 
@@ -618,17 +618,17 @@ class Keys:
             served += self._ask(phone).what == _SERVED
         got = Outcome(f"served {served} of {_ROTATED_UNDER}")
         expected = f"served {_ROTATED_UNDER} of {_ROTATED_UNDER}"
-        self.tell("genuine Android", "calls while the key is rotated", expected, got)
+        self.notify("genuine Android", "calls while the key is rotated", expected, got)
 
     def _spend(self, phone: Handset) -> None:
         """Use the quota up; one call was made above."""
         for _ in range(MAPS_QUOTA - 2):
             self._ask(phone)
         got = self._ask(phone)
-        self.tell("genuine iPhone", f"makes call {MAPS_QUOTA} of the day", _SERVED, got)
+        self.notify("genuine iPhone", f"makes call {MAPS_QUOTA} of the day", _SERVED, got)
         got = self._ask(phone)
         what, expected = f"makes call {MAPS_QUOTA + 1} of the day", "refused 429: secret.quota"
-        self.tell("genuine iPhone", what, expected, got)
+        self.notify("genuine iPhone", what, expected, got)
 
     def _canary(self) -> None:
         """Plant a key that opens nothing, and have the script find it and use it."""
@@ -639,7 +639,7 @@ class Keys:
 
         got = self.wire.outcome(self.wire.http.get(url, headers=headers))
         what = "uses a decoy key from the package"
-        self.tell("script", what, "refused 401: token.missing", got)
+        self.notify("script", what, "refused 401: token.missing", got)
 
         def alarms() -> Outcome:
             self.wire.http.get(url, headers=headers)
@@ -647,7 +647,7 @@ class Keys:
             return Outcome("alarmed", found[0]["canary"]) if found else Outcome("quiet")
 
         got = until(alarms, lambda outcome: outcome.what == "alarmed", patience=5.0)
-        self.tell("operator", "looks at the alarms", "alarmed: old-key", got)
+        self.notify("operator", "looks at the alarms", "alarmed: old-key", got)
 
     def _url(self, path: str) -> str:
         return f"http://{self.stage.settings.apis['clinic'].listen}{path}"

@@ -50,10 +50,10 @@ from watchword.apps.terminal.key_pairs import make_pair
 from watchword.apps.terminal.output import replace_file
 from watchword.apps.terminal.paragraphs import printable
 from watchword.apps.terminal.parameters import seconds_of
-from watchword.apps.terminal.process import silence_logs
+from watchword.apps.terminal.process import mute_logs
 from watchword.drill.consent import ALL, MAX_AHEAD, PATH, Consent, ConsentError, written_consent
 from watchword.drill.interface import NEEDED, Attack
-from watchword.drill.judging import Report
+from watchword.drill.judgements import Report
 from watchword.drill.registry import ATTACKS
 from watchword.drill.wire import Part, TargetLostError
 from watchword.observations import Vouched
@@ -73,7 +73,7 @@ INTERRUPTED: Final = 130
 
 def _drill(config: Path, options: dict[str, Any]) -> int:
     """Run the drill that the options describe; return the exit code."""
-    silence_logs()
+    mute_logs()
     settings = load_settings(config)
     api = api_of(settings, options["api"])
     signer = _observer(options["sign"])
@@ -142,9 +142,9 @@ def _run(
             Announcement(
                 target=run_by.url,
                 loopback=run_by.targets.loopback,
-                facts=stage.arena.facts,
+                facts=stage.context.facts,
                 attacks=run_by.attacks,
-                samples=stage.arena.samples,
+                samples=stage.context.samples,
                 genuine=options["genuine"],
                 rate=run_by.targets.rate,
                 left_out=run_by.left_out,
@@ -159,7 +159,7 @@ def _run(
                 run_by.url,
                 loopback=run_by.on_this_machine,
                 now=clock.now,
-                told=view.show,
+                on_result=view.show,
             )
     view.close(report, _names())
     return report

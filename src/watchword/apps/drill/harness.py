@@ -16,7 +16,7 @@ from watchword.adapters.drill_wire import HttpWire, Origin
 from watchword.adapters.gate_bundle.file import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.lab_store import load_or_create
-from watchword.adapters.store import StoreMark
+from watchword.adapters.store import RollbackDetector
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of
 from watchword.apps.drill.invited_instance import NoPhones
 from watchword.apps.drill.run_plan import RunPlanError
@@ -26,16 +26,16 @@ from watchword.apps.settings.document import read_document
 from watchword.apps.settings.plan import generation_of
 from watchword.apps.settings.schema import DrillRequest, DrillSettings
 from watchword.attestation.interface import AppleApp, AppRegistration
-from watchword.broker.interface import EdgeRule, LentValue
+from watchword.broker.interface import EdgeRule, InjectedValue
 from watchword.drill.enrolment import enrol_genuine, renew
 from watchword.drill.interface import (
     SUCCESSES,
-    Arena,
-    Canary,
+    AttackContext,
+    DrillHoneytoken,
     Facts,
     Held,
+    Injection,
     KeptSecret,
-    Lending,
     MissingError,
     Need,
     Operator,
@@ -43,7 +43,7 @@ from watchword.drill.interface import (
     Phones,
     Sample,
 )
-from watchword.drill.judging import described
+from watchword.drill.judgements import described
 from watchword.drill.wire import Call, Headers, Part
 from watchword.enrolment.statement import epoch_key
 from watchword.gate.hygiene import compile_routes, find_route, read_path
@@ -89,7 +89,7 @@ def samples_of(
     A route in mode ``off`` where an asset lives is asked for even where the file names no request to it, as far as
     that changes nothing: it is served to anybody.
 
-    :param edges: by secret, to what it is lent.
+    :param edges: by secret, to what it is injected.
     :param assets: of the plan.
     :raises RunPlanError: when the file with more headers can't be read, with its line.
     """
@@ -180,22 +180,22 @@ def _made_up(routes: tuple[Route, ...], edges: Mapping[str, EdgeRule]) -> Iterat
     """Yield a request for each route that is armed, or for each if none is."""
     armed = [route for route in routes if route.mode is not Mode.OFF] or list(routes)
     for route in armed:
-        lending = _lending(route, edges)
+        injection = _injection(route, edges)
         methods, target = route.methods, _target(route.pattern)
-        if lending is not None:
-            methods = frozenset(methods & lending.rule.methods) or lending.rule.methods
-            target = lending.mount + _target(lending.rule.patterns[0])
+        if injection is not None:
+            methods = frozenset(methods & injection.rule.methods) or injection.rule.methods
+            target = injection.mount + _target(injection.rule.patterns[0])
         method = "GET" if not methods or "GET" in methods else min(methods)
         body = b"{}" if method in {"POST", "PUT", "PATCH"} else b""
         yield DrillRequest(method, target, SUCCESSES, body)
 
 
-def _lending(route: Route | None, edges: Mapping[str, EdgeRule]) -> Lending | None:
-    """Return what is lent on a route, None where the API itself answers."""
+def _injection(route: Route | None, edges: Mapping[str, EdgeRule]) -> Injection | None:
+    """Return what is injected on a route, None where the API itself answers."""
     rule = None if route is None or route.secret is None else edges.get(route.secret)
     if route is None or rule is None:
         return None
-    return Lending(rule, route.pattern.removesuffix("/**"))
+    return Injection(rule, route.pattern.removesuffix("/**"))
 
 
 def _target(pattern: str) -> str:
@@ -225,7 +225,7 @@ def _sample(
         login=request.login,
         good=request.good,
         minimum_versions={} if route is None else dict(route.minimum_versions),
-        lending=_lending(route, edges),
+        injection=_injection(route, edges),
         pattern="" if route is None else route.pattern,
         assets=assets,
     )
@@ -317,10 +317,10 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-class LentKeys:
+class BorrowedKeys:
     """Implement :class:`watchword.drill.interface.Keys` by the key ring of this machine's service."""
 
-    def __init__(self, ring: FileKeyRing, gate: GateState, mark: StoreMark) -> None:
+    def __init__(self, ring: FileKeyRing, gate: GateState, mark: RollbackDetector) -> None:
         """Lend the keys of an open ring, and what the API's gate on this machine knows.
 
         :param mark: of the service's store, which says whose challenges count.
@@ -352,11 +352,11 @@ class LentKeys:
         """See :meth:`watchword.drill.interface.Keys.challenge_key`."""
         return epoch_key(self._ring.ring.challenge_key, self._mark.number)
 
-    def lent(self, secret: str) -> LentValue | None:
-        """See :meth:`watchword.drill.interface.Keys.lent`."""
+    def injected(self, secret: str) -> InjectedValue | None:
+        """See :meth:`watchword.drill.interface.Keys.injected`."""
         try:
             _ = self._gate.generation  # Looks whether there is something newer.
-            return self._gate.lent(secret)
+            return self._gate.injected(secret)
         except UnavailableError:
             return None
 
@@ -376,7 +376,7 @@ class SocketOperator:
         self._client = client
         self._because = because
         self._entropy = entropy
-        self._planted: Canary | None = None
+        self._planted: DrillHoneytoken | None = None
 
     def close(self) -> None:
         """Take out what was planted; what it raised stays on record."""
@@ -414,7 +414,7 @@ class SocketOperator:
             raise MissingError(Need.OPERATOR, "who can plant canary keys") from None
         return sum(not each["name"].startswith(_OF_A_DRILL) for each in rows)
 
-    def plant(self) -> Canary:
+    def plant(self) -> DrillHoneytoken:
         """See :meth:`watchword.drill.interface.Operator.plant`."""
         if self._planted is not None:
             return self._planted
@@ -425,10 +425,10 @@ class SocketOperator:
             made = self._client.post("/v1/canaries", wanted)
         except (RefusedError, UnavailableError):
             raise MissingError(Need.OPERATOR, "who can plant canary keys") from None
-        self._planted = Canary(name, str(made["key"]), self._clock.timestamp())
+        self._planted = DrillHoneytoken(name, str(made["key"]), self._clock.timestamp())
         return self._planted
 
-    def alarms(self, canary: Canary) -> int:
+    def alarms(self, canary: DrillHoneytoken) -> int:
         """See :meth:`watchword.drill.interface.Operator.alarms`."""
         told = self._client.get("/v1/canaries/alarms", canary=canary.name)
         return int(told["totals"].get(canary.name, 0))
@@ -438,7 +438,7 @@ class SocketOperator:
         try:
             rows = self._client.get("/v1/secrets")["secrets"]
         except RefusedError:
-            raise MissingError(Need.DELIVERY, "or one that is lent") from None
+            raise MissingError(Need.DELIVERY, "or one that is injected") from None
         return [_kept(row) for row in rows]
 
 
@@ -468,7 +468,7 @@ class Targets:
 
     :param origins: by part; what isn't there can't be attacked.
     :param rate: most requests a second, None on this machine.
-    :param lab: whether this machine's lab believes simulated phones, and lends its keys.
+    :param lab: whether this machine's lab believes simulated phones, and injects its keys.
     :param signed: returns the headers that name the run, for each request.
     :param ca: file of the certificates that are believed instead of the public authorities'.
     :param invited: the test instance, where there is no lab.
@@ -491,7 +491,7 @@ class SharedInstance:
         meet it; None where there is only one.
     """
 
-    arena: Callable[[], Arena]
+    context: Callable[[], AttackContext]
     uses: int | None = None
     first: Held | None = None
     _used: int = 0
@@ -504,20 +504,20 @@ class SharedInstance:
         :raises MissingError: when there is none, or the service refuses it.
         """
         with self._lock:
-            arena = self.arena()
+            context = self.context()
             self._used += 1
             if self._held is None and self.first is not None:
-                self._held = self._renewed(arena, self.first)
+                self._held = self._renewed(context, self.first)
             elif self._held is None or (self.uses is not None and self._used > self.uses):
-                self._held, self._used = enrol_genuine(arena), 0
-            elif self._ends(self._held) - arena.now() < min(
-                _RENEW_BEFORE, arena.facts.token_lifetime / 2
+                self._held, self._used = enrol_genuine(context), 0
+            elif self._ends(self._held) - context.now() < min(
+                _RENEW_BEFORE, context.facts.token_lifetime / 2
             ):
-                self._held = self._renewed(arena, self._held)
+                self._held = self._renewed(context, self._held)
             return self._held
 
-    def _renewed(self, arena: Arena, held: Held) -> Held:
-        renewal = renew(arena, held)
+    def _renewed(self, context: AttackContext, held: Held) -> Held:
+        renewal = renew(context, held)
         if renewal.held is None:
             detail = f"the service didn't renew it: {described(renewal.answer)}"
             raise MissingError(Need.GENUINE, detail)
@@ -529,18 +529,18 @@ class SharedInstance:
 
 @dataclass(slots=True)
 class Harness:
-    """Hold an open arena and what is asked of it from the outside.
+    """Hold an open attack context and what is asked of it from the outside.
 
     :ivar invited: the genuine side is a test instance.
-    :ivar crowd: returns a genuine instance beside the one that attacks share; None where there is none.
+    :ivar population: returns a genuine instance beside the one that attacks share; None where there is none.
     :ivar standing: returns what the deployment is now.
     :ivar routes: that the run goes by.
     """
 
-    arena: Arena
+    context: AttackContext
     wire: HttpWire
     stop: threading.Event
-    crowd: Callable[[], Held] | None
+    population: Callable[[], Held] | None
     invited: bool = False
     routes: tuple[Route, ...] = ()
     standing: Callable[[], "Standing"] = lambda: Standing("")
@@ -558,7 +558,7 @@ class Standing:
     enforced: GatePolicy | None = None
 
 
-def standing_of(settings: Settings, api: ApiSettings, keys: LentKeys | None) -> Standing:
+def standing_of(settings: Settings, api: ApiSettings, keys: BorrowedKeys | None) -> Standing:
     """Return what the deployment is now."""
     enforced = None if keys is None else keys.policy()
     try:
@@ -591,11 +591,11 @@ def open_harness(
         phones, keys = _lab_side(settings, api, targets, clock, entropy)
         service = Part.SERVICE in targets.origins
         uses = None if keys is None else _uses(settings, api)
-        shared = SharedInstance(lambda: arena, uses, first=targets.invited)
-        crowd = SharedInstance(lambda: arena, uses)
+        shared = SharedInstance(lambda: context, uses, first=targets.invited)
+        population = SharedInstance(lambda: context, uses)
         samples = samples_of(api, drill, _edges(settings), assets)
         weak = [each for each in weak_routes(assets) if each.row.api == api.name]
-        arena = Arena(
+        context = AttackContext(
             facts=replace(
                 facts_of(settings, api),
                 unasked=unasked(api, samples, assets),
@@ -615,12 +615,12 @@ def open_harness(
             channel=wire,
         )
         # A test instance is one; beside a lab there are as many phones as one likes.
-        others = shared if keys is None else crowd
+        others = shared if keys is None else population
         yield Harness(
-            arena,
+            context,
             wire,
             stop,
-            others.get if arena.shared else None,
+            others.get if context.shared else None,
             invited=isinstance(phones, NoPhones),
             standing=lambda: standing_of(settings, api, keys),
             routes=api.routes,
@@ -631,9 +631,9 @@ def _uses(settings: Settings, api: ApiSettings) -> int:
     """Return after how many uses another phone takes over: well before any limit per instance, which is for attacks to meet."""
     bounds = [] if api.rate is None else [api.rate.requests]
     bounds += [each.requests for each in api.limits if each.enforced]
-    lent = {each.secret for each in api.routes}
+    injected = {each.secret for each in api.routes}
     for name, edge in _edges(settings).items():
-        if name in lent:
+        if name in injected:
             for each in edge.allowances:
                 most = each.calls if each.calls is not None else each.spend
                 bounds += [] if most is None else [most // (1 if each.calls else edge.cost)]
@@ -641,7 +641,7 @@ def _uses(settings: Settings, api: ApiSettings) -> int:
 
 
 def _edges(settings: Settings) -> Mapping[str, EdgeRule]:
-    """Return by secret to what it is lent."""
+    """Return by secret to what it is injected."""
     kept = settings.secrets
     return {} if kept is None else {name: each.rule for name, each in kept.edges.items()}
 
@@ -693,7 +693,7 @@ def _enrolments(settings: Settings) -> tuple[int, int] | None:
 
 def _lab_side(
     settings: Settings, api: ApiSettings, targets: Targets, clock: Clock, entropy: Entropy
-) -> tuple[Phones | None, LentKeys | None]:
+) -> tuple[Phones | None, BorrowedKeys | None]:
     if not (targets.lab and targets.loopback and settings.environment is Environment.LAB):
         return (None if targets.invited is None else NoPhones()), None
     if not settings.service.keyring.exists():
@@ -709,8 +709,8 @@ def _lab_side(
     )
     bundle = settings.service.gate_bundle(api.name)
     state = GateBundleFile(bundle, settings.service.bundle_key, api=api.name)
-    return LabPhones(settings, api, authorities, clock, entropy), LentKeys(
-        ring, state, StoreMark(settings.service.store_mark)
+    return LabPhones(settings, api, authorities, clock, entropy), BorrowedKeys(
+        ring, state, RollbackDetector(settings.service.rollback_detector)
     )
 
 

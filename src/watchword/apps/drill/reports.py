@@ -17,8 +17,8 @@ from watchword.apps.reports.junit import Case, Suite
 from watchword.apps.reports.sarif import message
 from watchword.apps.reports.text import listed, shown, time
 from watchword.drill.interface import NEEDED, Attack, Facts, Need
-from watchword.drill.judging import AttackResult, Finding, Report, VariantResult, Verdict, worst
-from watchword.encoding.wording import counted
+from watchword.drill.judgements import AttackResult, Finding, Report, VariantResult, Verdict, worst
+from watchword.encoding.phrases import counted
 from watchword.observations import SeenRoute
 
 NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})

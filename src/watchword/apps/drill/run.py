@@ -16,14 +16,14 @@ from watchword.drill.consent import ConsentError
 from watchword.drill.findings import findings_of
 from watchword.drill.interface import (
     AbsentError,
-    Arena,
     Attack,
+    AttackContext,
     MissingError,
     Need,
     Sample,
     Variant,
 )
-from watchword.drill.judging import (
+from watchword.drill.judgements import (
     AttackResult,
     Control,
     Controls,
@@ -58,7 +58,7 @@ _BY_NO_TEST_INSTANCE: Final = {
 """Protections that aren't shown by what holds for a test instance."""
 _LIMITED: Final = 429
 
-Told = Callable[[AttackResult], None]
+OnResult = Callable[[AttackResult], None]
 """Is told of each attack as it ends, from the thread that started the run."""
 
 
@@ -96,7 +96,7 @@ def run_drill(
     *,
     loopback: bool,
     now: Callable[[], datetime],
-    told: Told = lambda _: None,
+    on_result: OnResult = lambda _: None,
 ) -> Report:
     """Run a plan and return its report; one that is interrupted holds what had ended by then.
 
@@ -106,8 +106,8 @@ def run_drill(
     :raises ConsentError: when the consent ended before the first attack.
     :raises TargetLostError: when the deployment stops answering.
     """
-    began, started, standing = harness.arena.now(), now(), harness.standing()
-    before = _counted(harness.arena)
+    began, started, standing = harness.context.now(), now(), harness.standing()
+    before = _counted(harness.context)
     results: list[AttackResult] = []
     tally = _Tally()
     controls = _controls(harness, tally)
@@ -115,7 +115,7 @@ def run_drill(
     try:
         for result in _results(harness, plan, controls, tally):
             results.append(result)
-            told(result)
+            on_result(result)
         unserved = _unserved(harness, controls, tally)
     except (KeyboardInterrupt, ConsentError):
         harness.stop.set()
@@ -124,13 +124,13 @@ def run_drill(
     changed = _changed(harness.routes, standing, harness.standing())
     order = {attack.id: index for index, attack in enumerate(plan.attacks)}
     results.sort(key=lambda each: order[each.attack.id])
-    results = _with_counts(results, before, _counted(harness.arena))
+    results = _with_counts(results, before, _counted(harness.context))
     return Report(
-        facts=harness.arena.facts,
+        facts=harness.context.facts,
         target=target,
         loopback=loopback,
         started=started,
-        seconds=harness.arena.now() - began,
+        seconds=harness.context.now() - began,
         controls=_shown(harness, controls),
         results=results,
         findings=findings_of(
@@ -139,7 +139,7 @@ def run_drill(
             complete=not interrupted,
             spoilt=_spoilt(unserved, changed),
             unprovable=_BY_NO_TEST_INSTANCE if harness.invited else {},
-            samples=harness.arena.samples,
+            samples=harness.context.samples,
         ),
         genuine=tally.as_genuine(),
         requests=harness.wire.total,
@@ -152,7 +152,7 @@ def _shown(harness: Harness, controls: Controls) -> list[Control]:
     """Return how the genuine app fared with each sample that it has to be served."""
     return [
         Control(each.name, controls.serves(each), _told(each, controls.answers[each.name]))
-        for each in harness.arena.samples
+        for each in harness.context.samples
         if each.name in controls.answers and each.asked
     ]
 
@@ -195,17 +195,17 @@ def _told(sample: Sample, answer: Answer) -> str:
 
 def _controls(harness: Harness, tally: _Tally) -> Controls:
     """Ask for every sample as the genuine app does; without a service, as a script does."""
-    arena = harness.arena
+    context = harness.context
     answers: dict[str, Answer] = {}
-    for sample in arena.samples:
+    for sample in context.samples:
         if sample.login:
             continue
         try:
-            call = genuine_call(arena, sample, arena.genuine())
+            call = genuine_call(context, sample, context.genuine())
         except MissingError as error:
             tally.missing = str(error)
             call = sample.call()
-        answers[sample.name] = arena.wire.send(call)
+        answers[sample.name] = context.wire.send(call)
     return Controls(answers)
 
 
@@ -217,7 +217,7 @@ def _unserved(harness: Harness, controls: Controls, tally: _Tally) -> Sequence[s
     at_the_end = _controls(harness, _Tally())
     found += [
         f"{each.name}: {described(at_the_end.answers[each.name])}"
-        for each in harness.arena.samples
+        for each in harness.context.samples
         if each.name in at_the_end.answers
         and each.asked
         and controls.serves(each)
@@ -259,46 +259,48 @@ def _stopping(harness: Harness) -> Iterator[None]:
 
 def _serve_genuine(harness: Harness, count: int, tally: _Tally) -> None:
     """Send genuine requests, over all samples in turn."""
-    arena = harness.arena
-    samples = [each for each in arena.samples if each.asked and not each.login]
-    if harness.crowd is None or not samples:
+    context = harness.context
+    samples = [each for each in context.samples if each.asked and not each.login]
+    if harness.population is None or not samples:
         return
     for number in range(count):
         sample = samples[number % len(samples)]
         try:
-            held = harness.crowd()
+            held = harness.population()
         except MissingError:
             return
-        tally.add(sample, arena.wire.send(genuine_call(arena, sample, held)))
+        tally.add(sample, context.wire.send(genuine_call(context, sample, held)))
 
 
 def _attacked(harness: Harness, attack: Attack, controls: Controls) -> AttackResult:
-    began = harness.arena.now()
-    missing = _missing(harness.arena, attack)
+    began = harness.context.now()
+    missing = _missing(harness.context, attack)
     variants = tuple(
         _not_run(variant, missing) if missing is not None else _varied(harness, variant, controls)
         for variant in attack.variants
     )
     verdict = worst([each.verdict for each in variants])
-    return AttackResult(attack, verdict, variants, harness.arena.now() - began)
+    return AttackResult(attack, verdict, variants, harness.context.now() - began)
 
 
 def _varied(harness: Harness, variant: Variant, controls: Controls) -> VariantResult:
     if not variant.each_route:
-        return _carried_out(harness, harness.arena, variant, controls)
-    found = [_carried_out(harness, each, variant, controls) for each in harness.arena.on_each_route]
+        return _carried_out(harness, harness.context, variant, controls)
+    found = [
+        _carried_out(harness, each, variant, controls) for each in harness.context.on_each_route
+    ]
     # What doesn't fit a route says nothing of those that it fits.
     return over_routes([each for each in found if each.verdict is not Verdict.NOT_RUN] or found)
 
 
 def _carried_out(
-    harness: Harness, arena: Arena, variant: Variant, controls: Controls
+    harness: Harness, context: AttackContext, variant: Variant, controls: Controls
 ) -> VariantResult:
-    """Carry a variant out in an arena, which may have fewer samples than the harness's."""
+    """Carry a variant out in an attack context, which may have fewer samples than the harness's."""
     before = harness.wire.sent
-    routes = [each.seen for each in arena.samples] if variant.each_route else []
+    routes = [each.seen for each in context.samples] if variant.each_route else []
     try:
-        attempts = variant.run(arena)
+        attempts = variant.run(context)
     except AbsentError as error:
         sent = harness.wire.sent - before
         return VariantResult(
@@ -328,25 +330,25 @@ def _carried_out(
     return judged(variant, attempts, controls, harness.wire.sent - before)
 
 
-def _missing(arena: Arena, attack: Attack) -> MissingError | None:
+def _missing(context: AttackContext, attack: Attack) -> MissingError | None:
     """Return the first thing that an attack needs and isn't there, as far as that can be told before."""
     here = {
-        Need.SERVICE: _has(arena, Part.SERVICE),
-        Need.UPSTREAM: _has(arena, Part.UPSTREAM),
-        Need.GENUINE: arena.shared is not None,
-        Need.KEYS: arena.keys is not None,
-        Need.OPERATOR: arena.operator is not None,
-        Need.ECHO: any(each.echo for each in arena.samples),
-        Need.LOGIN: any(each.login for each in arena.samples),
-        Need.OFF_ROUTE: bool(arena.facts.off),
-        Need.TLS: arena.channel is not None and arena.wire.scheme(Part.GATE) == "https",
+        Need.SERVICE: _has(context, Part.SERVICE),
+        Need.UPSTREAM: _has(context, Part.UPSTREAM),
+        Need.GENUINE: context.shared is not None,
+        Need.KEYS: context.keys is not None,
+        Need.OPERATOR: context.operator is not None,
+        Need.ECHO: any(each.echo for each in context.samples),
+        Need.LOGIN: any(each.login for each in context.samples),
+        Need.OFF_ROUTE: bool(context.facts.off),
+        Need.TLS: context.channel is not None and context.wire.scheme(Part.GATE) == "https",
     }
     return next((MissingError(need) for need in attack.needs if not here.get(need, True)), None)
 
 
-def _has(arena: Arena, part: Part) -> bool:
+def _has(context: AttackContext, part: Part) -> bool:
     try:
-        arena.wire.scheme(part)
+        context.wire.scheme(part)
     except MissingError:
         return False
     return True
@@ -373,8 +375,8 @@ def _with_counts(
     return [replace(each, counted=counted(each.attack)) for each in results]
 
 
-def _counted(arena: Arena) -> Mapping[str, int] | None:
-    return None if arena.operator is None else arena.operator.counted()
+def _counted(context: AttackContext) -> Mapping[str, int] | None:
+    return None if context.operator is None else context.operator.counted()
 
 
 _MAX_DETAIL = 1000

@@ -29,8 +29,8 @@ from watchword.apps.drill.reports import (
 )
 from watchword.apps.reports.text import listed, shown
 from watchword.drill.interface import Attack, Facts, Sample
-from watchword.drill.judging import AttackResult, Report, Verdict
-from watchword.encoding.wording import counted
+from watchword.drill.judgements import AttackResult, Report, Verdict
+from watchword.encoding.phrases import counted
 from watchword.observations import State
 from watchword.vocabulary import Mode
 

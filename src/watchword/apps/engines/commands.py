@@ -34,7 +34,7 @@ from watchword.apps.settings import load_settings
 from watchword.apps.terminal.console import EXIT_REFUSED, fail, print_json
 from watchword.apps.terminal.paragraphs import printable_lines
 from watchword.engines.envoy.generation import BOOTSTRAP, generate, stands_still
-from watchword.engines.envoy.lending import lent_rules
+from watchword.engines.envoy.injection import injected_rules
 from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions
 from watchword.engines.interface import Endpoint, EngineOptions, Files
 from watchword.engines.registry import ENGINES
@@ -178,7 +178,7 @@ def _envoy(
     options = envoy_options(given)
     origins = _new_origins()
     addresses: Mapping[str, Sequence[str]] = origins.look(
-        lent_rules(bundle.policy), _RESOLVING_PATIENCE
+        injected_rules(bundle.policy), _RESOLVING_PATIENCE
     )
     for fault in origins.faults():
         click.echo(printable_lines(fault), err=True)
@@ -204,7 +204,7 @@ def envoy_command(
         append_to_output()
     source, places = following(ctx.obj, output, given, engine="envoy")
     options = envoy_options(places)
-    plane = ControlPlane(source, options, SystemClock().timestamp, _tell, _new_origins())
+    plane = ControlPlane(source, options, SystemClock().timestamp, _notify, _new_origins())
     stopped = _stopped_by_signals()
     process: EnvoyProcess | None = None
     looks, told = 0, None
@@ -253,18 +253,18 @@ def _where(listen: Endpoint) -> str:
 
 
 def _new_origins() -> Origins:
-    """Return what finds the addresses of the origins that keys are lent to."""
+    """Return what finds the addresses of the origins that keys are sent to."""
     return Origins(system_resolver, time.monotonic)  # noqa: TID251 - how old an answer is.
 
 
-def _tell(text: str) -> None:
+def _notify(text: str) -> None:
     click.echo(printable_lines(text), err=True)
 
 
 def _started(binary: Path, options: EnvoyOptions, workers: int, *, as_json: bool) -> EnvoyProcess:
     monotonic = time.monotonic  # noqa: TID251 - how long a process has run.
     command = (binary, Path(options.path(BOOTSTRAP)), workers)
-    process = EnvoyProcess(command, options.listen, Path(options.admin.socket), _tell, monotonic)
+    process = EnvoyProcess(command, options.listen, Path(options.admin.socket), _notify, monotonic)
     where = _where(options.listen)
     if as_json:
         print_json({"envoy": "adopted" if process.adopted else "started", "listen": where})
@@ -289,9 +289,9 @@ def follow_command(
     source, options = following(ctx.obj, output, given, engine=engine)
     if runs:
         append_to_output()
-    running = RUNNING[engine](options, binary, runs, _tell)
+    running = RUNNING[engine](options, binary, runs, _notify)
     now = SystemClock().timestamp
-    follower = EngineFollower(source, ENGINES[engine], options, running, now, _tell)
+    follower = EngineFollower(source, ENGINES[engine], options, running, now, _notify)
     stopped = _stopped_by_signals()
     written, told = False, False
     try:

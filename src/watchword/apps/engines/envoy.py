@@ -18,7 +18,7 @@ from watchword.apps.engines.follower import BundleListener, BundleSource, by_rou
 from watchword.apps.engines.process import EngineProcessError, ProcessKeeper, require_free
 from watchword.broker.interface import EdgeRule
 from watchword.engines.envoy.generation import generate, next_change, table_of
-from watchword.engines.envoy.lending import LENT_PREFIX, empty_secret_file, lent_rules
+from watchword.engines.envoy.injection import INJECTED_PREFIX, empty_secret_file, injected_rules
 from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions
 from watchword.engines.interface import Endpoint, EngineFile, Files, UnsupportedError
 from watchword.gate.bundle import GateBundle
@@ -114,7 +114,7 @@ class _Question(threading.Thread):
             self.found = check_addresses(rule.host, found, private=rule.private)[:MOST_ADDRESSES]
         except RefusedError as error:
             self.found = ()
-            self.fault = f"{rule.secret} is lent to nobody: {error.refusals[0].detail}"
+            self.fault = f"{rule.secret} is injected for nobody: {error.refusals[0].detail}"
         except (OSError, UnicodeError) as error:
             # What was checked stays: the certificate is asked for its name anyway.
             self.fault = f"{rule.secret}: {rule.host} has no address: {type(error).__name__}"
@@ -146,7 +146,7 @@ class _Origin:
 
 
 class Origins:
-    """Know the checked addresses of the origins that keys are lent to.
+    """Know the checked addresses of the origins that keys are sent to.
 
     Between the check and Envoy's connection nobody is asked again: a name whose answer changes (DNS rebinding) gains
     nothing.
@@ -233,16 +233,16 @@ class ControlPlane(BundleListener):
         source: BundleSource,
         options: EnvoyOptions,
         now: Callable[[], float],
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         origins: Origins | None = None,
     ) -> None:
         """Prepare; nothing is written yet.
 
         :param now: seconds since 1970.
-        :param tell: is told each fault once, in one line.
-        :param origins: knows where keys are lent to; without it, routes that lend keys answer 502.
+        :param notify: is told each fault once, in one line.
+        :param origins: knows where keys are sent to; without it, routes that inject keys answer 502.
         """
-        super().__init__(source, tell)
+        super().__init__(source, notify)
         self._options = options
         self._now = now
         self._latest = 0.0
@@ -316,7 +316,7 @@ class ControlPlane(BundleListener):
         if self._origins is None or not bundle.policy.edges:
             return {}
         try:
-            found = self._origins.look(lent_rules(bundle.policy))
+            found = self._origins.look(injected_rules(bundle.policy))
         except UnsupportedError:
             return {}  # Told where it is written.
         for text in self._origins.faults():
@@ -366,7 +366,7 @@ class ControlPlane(BundleListener):
         current = {file.name: file for file in self._files}
         return [
             current.get(file.name) or empty_secret_file(file.name)
-            if file.name.startswith(LENT_PREFIX)
+            if file.name.startswith(INJECTED_PREFIX)
             else file
             for file in self._good
         ]
@@ -400,14 +400,14 @@ class EnvoyProcess:
         command: tuple[Path, Path, int],
         listen: Endpoint,
         admin: Path,
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         monotonic: Callable[[], float],
     ) -> None:
         """Start it, or take over the one that runs.
 
         :param command: the binary, the file that it is started with, and how many workers (0: one a core).
         :param admin: its admin socket, by which one that runs is known.
-        :param tell: is told when it dies, in one line.
+        :param notify: is told when it dies, in one line.
         :param monotonic: seconds of a clock that never jumps.
         :raises EngineProcessError: when the system refuses, or its address is taken.
         """
@@ -420,7 +420,7 @@ class EnvoyProcess:
             *(["--concurrency", str(workers)] if workers else []),
         ]
         self._admin = admin
-        self._keeper = ProcessKeeper("Envoy", self._start, tell, monotonic)
+        self._keeper = ProcessKeeper("Envoy", self._start, notify, monotonic)
         self.adopted = is_running(admin)
         if not self.adopted:
             require_free(listen)

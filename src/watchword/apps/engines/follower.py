@@ -9,7 +9,7 @@ from typing import Protocol
 
 from watchword.adapters.keyring.private_file import private_directory, write_private
 from watchword.engines.envoy.generation import PRIVATE_PREFIX
-from watchword.engines.envoy.lending import LENT_PREFIX
+from watchword.engines.envoy.injection import INJECTED_PREFIX
 from watchword.engines.interface import (
     Engine,
     EngineFile,
@@ -40,13 +40,13 @@ class BundleSource(Protocol):
 def by_routes_of(served: GateBundle, latest: GateBundle) -> GateBundle:
     """Return what is served, with the keys, secrets and revoked instances of a bundle whose routes can't be.
 
-    Whoever was revoked stays so, also when the audience changed and instances have other names.  What is lent
-    goes on only where it is lent to the same: a new origin's key must not reach the origin before.
+    Whoever was revoked stays so, also when the audience changed and instances have other names.  What is injected
+    goes on only where it is injected to the same: a new origin's key must not reach the origin before.
     """
     edges, before = latest.policy.edges, served.policy.edges
-    lent = {
+    injected = {
         name: value
-        for name, value in latest.lent.items()
+        for name, value in latest.injected.items()
         if name in before and edges.get(name) == before[name]
     }
     return replace(
@@ -55,7 +55,7 @@ def by_routes_of(served: GateBundle, latest: GateBundle) -> GateBundle:
         keys=latest.keys,
         secrets=latest.secrets,
         revoked=served.revoked | latest.revoked,
-        lent=lent,
+        injected=injected,
     )
 
 
@@ -65,14 +65,14 @@ class BundleListener:
     :ivar faults: how many faults were told.
     """
 
-    def __init__(self, source: BundleSource, tell: Callable[[str], None]) -> None:
+    def __init__(self, source: BundleSource, notify: Callable[[str], None]) -> None:
         """Look at ``source``.
 
-        :param tell: is told each fault once, in one line.
+        :param notify: is told each fault once, in one line.
         """
         self.faults = 0
         self._source = source
-        self._tell = tell
+        self._notify = notify
         self._told: set[str] = set()
 
     def latest(self) -> GateBundle | None:
@@ -110,7 +110,7 @@ class BundleListener:
         """Tell something, unless it was told."""
         if text not in self._told:
             self._told.add(text)
-            self._tell(text)
+            self._notify(text)
 
     def forget_told(self) -> None:
         """Tell everything anew from now on."""
@@ -152,18 +152,18 @@ class EngineFollower(BundleListener):
         options: EngineOptions,
         running: RunningEngine,
         now: Callable[[], float],
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
     ) -> None:
         """Prepare; nothing is written yet.
 
         :param engine: one with ``generate``.
         :param now: seconds since 1970.
-        :param tell: is told each fault once, in one line.
+        :param notify: is told each fault once, in one line.
         :raises ValueError: for an engine without ``generate``.
         """
         if engine.generate is None:
             raise ValueError("expected an engine whose files are made from bundle and places")
-        super().__init__(source, tell)
+        super().__init__(source, notify)
         self._generate = engine.generate
         self._options = options
         self._running = running
@@ -271,8 +271,8 @@ def _forget_old_secrets(directory: Path, named: Collection[str]) -> None:
 
 
 def _forget_keys(directory: Path, named: Collection[str]) -> None:
-    """Remove the files of keys that are lent no more."""
-    for path in directory.glob(f"{LENT_PREFIX}*.yaml"):
+    """Remove the files of keys that are injected no more."""
+    for path in directory.glob(f"{INJECTED_PREFIX}*.yaml"):
         if path.name not in named:
             with suppress(OSError):
                 path.unlink()

@@ -76,7 +76,7 @@ class MasterSocket:
         _, _, old = self.ask("show proc").partition("# old workers")
         return re.findall(r"^(\d+)\s+worker\b", old, re.MULTILINE)
 
-    def tell(self, commands: Sequence[str], worker: str = "@1") -> None:
+    def notify(self, commands: Sequence[str], worker: str = "@1") -> None:
         """Have a worker carry commands out.
 
         :raises HaproxyError: when it says anything to one of them, since it says nothing to what it did.
@@ -100,9 +100,9 @@ class MasterSocket:
         if len(gone) > _MAX_SINGLY or not all(map(_PLAIN_KEY.fullmatch, named)):
             self._replace(path, new)
             return
-        self.tell([f"del map {path} {key}" for key in gone])
-        self.tell([f"set map {path} {key} {new[key]}" for key in changed])
-        self.tell(_adding(path, {key: new[key] for key in new.keys() - old.keys()}))
+        self.notify([f"del map {path} {key}" for key in gone])
+        self.notify([f"set map {path} {key} {new[key]}" for key in changed])
+        self.notify(_adding(path, {key: new[key] for key in new.keys() - old.keys()}))
 
     def _replace(self, path: str, lines: Mapping[str, str]) -> None:
         """Put other lines in the place of all of a map at once."""
@@ -110,8 +110,8 @@ class MasterSocket:
         version = re.search(r"created: (\d+)", said)
         if version is None:
             raise HaproxyError(f"prepare map: HAProxy answered: {said[:_MAX_SAID]}")
-        self.tell(_adding(f"@{version[1]} {path}", lines))
-        self.tell([f"commit map @{version[1]} {path}"])
+        self.notify(_adding(f"@{version[1]} {path}", lines))
+        self.notify([f"commit map @{version[1]} {path}"])
 
 
 def _adding(where: str, lines: Mapping[str, str]) -> Sequence[str]:
@@ -159,7 +159,7 @@ class RunningHaproxy:
         options: EngineOptions,
         binary: Path | None,
         runs: bool,
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         monotonic: Callable[[], float] = steady_seconds,
         timestamp: Callable[[], float] | None = None,
     ) -> None:
@@ -171,14 +171,14 @@ class RunningHaproxy:
         self._directory = Path(options.directory)
         self._binary = find_haproxy(binary)
         self._runs = runs
-        self._tell = tell
+        self._notify = notify
         self._monotonic = monotonic
         self._timestamp = timestamp or SystemClock().timestamp
         self._sure_at: float | None = None
         self._master = MasterSocket(self._directory / names.MASTER_SOCKET)
         self._held: int | None = None
         self._loaded: dict[str, str] | None = None
-        self._keeper = ProcessKeeper("HAProxy", self._start, tell, monotonic)
+        self._keeper = ProcessKeeper("HAProxy", self._start, notify, monotonic)
 
     def take(self, files: Files) -> None:
         """Write the files, and make a running HAProxy work by them for the next request of every connection.
@@ -268,7 +268,7 @@ class RunningHaproxy:
         self._sure_at = None
         if known == names.COLD and self._timestamp() < mark.stat().st_mtime - _BACK_SECONDS:
             known, self._sure_at = names.UNSURE, self._monotonic() + _UNSURE_SECONDS
-            self._tell(
+            self._notify(
                 "HAProxy is started by a clock that was set back: proofs wait for "
                 f"{_UNSURE_SECONDS:.0f} s, since those that were used before can't be told by their time"
             )
@@ -292,7 +292,7 @@ class RunningHaproxy:
             if self._monotonic() < self._sure_at or not self._master.is_there():
                 return
             state_map = self._options.path(names.STATE)
-            self._master.tell([f"set map {state_map} {names.PROOFS} {names.COLD}"])
+            self._master.notify([f"set map {state_map} {names.PROOFS} {names.COLD}"])
             self._sure_at = None
         elif mark.exists() and now <= mark.stat().st_mtime:
             # Set back while it runs, which it finds out by itself; whoever starts the next one has to know.
@@ -344,7 +344,7 @@ class RunningHaproxy:
         generation = _lines(after[names.STATE])[names.GENERATION]
         # What is being verified now is filed under the generation before, and so never found again.
         turn = f"set map {self._options.path(names.STATE)} {names.GENERATION} {generation}"
-        self._master.tell([turn, f"clear table {names.VERDICTS}"])
+        self._master.notify([turn, f"clear table {names.VERDICTS}"])
 
     def _reload(
         self, files: Files, contents: Mapping[str, str], before: Mapping[str, str] | None
@@ -367,14 +367,14 @@ class RunningHaproxy:
         for pid in self._master.former_workers():
             closing = [f"set map {state} {names.GENERATION} {names.CLOSED}"]
             try:
-                self._master.tell(closing, f"@!{pid}")
+                self._master.notify(closing, f"@!{pid}")
             except HaproxyError:
                 # It ended meanwhile.
                 continue
         known = names.READY if self._is_taught() else names.COLD
         if self._sure_at is not None:
             known = names.UNSURE
-        self._master.tell([f"set map {state} {names.PROOFS} {known}"])
+        self._master.notify([f"set map {state} {names.PROOFS} {known}"])
         # Whoever starts HAProxy by these files starts with an empty table.
         write_files(self._directory, files)
         _forget_keys(self._directory, files)
@@ -387,7 +387,7 @@ class RunningHaproxy:
             if found is not None and int(found[1], 16) & _TAUGHT:
                 return True
             time.sleep(0.01)
-        self._tell("used proofs weren't handed over: those that were made before are refused")
+        self._notify("used proofs weren't handed over: those that were made before are refused")
         return False
 
 

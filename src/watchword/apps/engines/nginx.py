@@ -39,14 +39,14 @@ class RunningNginx(ABC):
         options: EngineOptions,
         binary: Path | None,
         runs: bool,
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         monotonic: Callable[[], float] = steady_seconds,
     ) -> None:
         """Find nginx; nothing is written or started yet.
 
         :param binary: where it is, None to look for it.
         :param runs: whether it is started here.
-        :param tell: is told when it dies, in one line.
+        :param notify: is told when it dies, in one line.
         :param monotonic: seconds of a clock that never jumps.
         :raises NginxError: when there is none.
         """
@@ -57,7 +57,7 @@ class RunningNginx(ABC):
         self._loaded = False
         """Whether an nginx that runs was told of the files here, or will read them when it starts."""
 
-        self._keeper = ProcessKeeper("nginx", self._start, tell, monotonic, _end_workers)
+        self._keeper = ProcessKeeper("nginx", self._start, notify, monotonic, _end_workers)
 
     @abstractmethod
     def take(self, files: Files) -> None:

@@ -52,7 +52,7 @@ class ProcessKeeper:
         self,
         engine: str,
         start: Callable[[], subprocess.Popen[bytes]],
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         monotonic: Callable[[], float],
         end_rest: Callable[[int], None] = lambda _: None,
     ) -> None:
@@ -60,13 +60,13 @@ class ProcessKeeper:
 
         :param engine: its name, for people.
         :param start: starts the process.
-        :param tell: is told when it dies, in one line.
+        :param notify: is told when it dies, in one line.
         :param monotonic: seconds of a clock that never jumps.
         :param end_rest: ends what a process with this id leaves behind when it has ended.
         """
         self._engine = engine
         self._spawn = start
-        self._tell = tell
+        self._notify = notify
         self._monotonic = monotonic
         self._end_rest = end_rest
         self._process: subprocess.Popen[bytes] | None = None
@@ -130,7 +130,7 @@ class ProcessKeeper:
         self._plan(f"{self._engine} ended")
 
     def _plan(self, what: str) -> None:
-        self._tell(f"{what}; it is started again in {self._pause:g} s")
+        self._notify(f"{what}; it is started again in {self._pause:g} s")
         self._start_at = self._monotonic() + self._pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 

@@ -21,7 +21,7 @@ from watchword.apps.gateway.guard import (
     HeldBody,
     HeldMemory,
     announces_too_much,
-    closed_where_nothing_is_lent,
+    closed_where_nothing_is_injected,
     refuse_http,
     refuse_websocket,
     told_claims,
@@ -75,7 +75,7 @@ class WatchwordMiddleware(Guard):
         entropy: Entropy | None = None,
         body_patience: float = BODY_PATIENCE_SECONDS,
         max_held: int = MAX_HELD_BYTES,
-        lends: bool = False,
+        injects: bool = False,
     ) -> None:
         """Stand in front of ``app``.
 
@@ -85,14 +85,14 @@ class WatchwordMiddleware(Guard):
         :param body_patience: seconds in which the next 8 KiB of a held body must arrive, or its end.
         :param max_held: most bytes of all bodies that are held at once; one device, or an instance where no device
             is known, gets a sixteenth of it, or one body.  Idle bodies make room for others.
-        :param lends: whether ``app`` adds keys and sends requests on to third parties, as the proxy does; a route
+        :param injects: whether ``app`` adds keys and sends requests on to third parties, as the proxy does; a route
             with a secret is closed otherwise.
         """
         super().__init__(gate, refusal_log=refusal_log, clock=clock, entropy=entropy)
         self._app = app
         self._body_patience = body_patience
         self._held = HeldMemory(max_held)
-        self._lends = lends
+        self._injects = injects
         self._sockets = Sockets(gate, self._timestamp, self._report_end)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -209,8 +209,8 @@ class WatchwordMiddleware(Guard):
         self, decision: Decision, scope: Scope, receive: Receive, send: Send, now: float
     ) -> _Passage | Problem:
         """Report what was found, and return what follows from a decision that is final."""
-        if not self._lends:
-            decision = closed_where_nothing_is_lent(decision)
+        if not self._injects:
+            decision = closed_where_nothing_is_injected(decision)
         opening = None
         if scope["type"] == "websocket" and decision.allow:
             decision, opening = self._opening(decision, scope)
@@ -223,7 +223,7 @@ class WatchwordMiddleware(Guard):
         if decision.nonce is not None:
             send = _with_nonce(send, decision.nonce)
         passed = {**scope, "headers": decision.headers, CLAIMS: told_claims(decision)}
-        if decision.lending is not None:
+        if decision.injection is not None:
             passed[DECISION] = decision
         if opening is not None:
             passed[OPENING] = opening

@@ -27,17 +27,17 @@ RETRY_AFTER_SECONDS: Final = 5
 NONCE_HEADER: Final = b"watchword-nonce"
 """The answer header that carries a fresh nonce of the gate, in replay mode ``affine``."""
 
-_LENT: Final = Refusal(
+_INJECTED: Final = Refusal(
     Reason.SECRET_UNAVAILABLE, "got a route with a secret, expected it behind the proxy"
 )
 
 
-def closed_where_nothing_is_lent(decision: Decision) -> Decision:
+def closed_where_nothing_is_injected(decision: Decision) -> Decision:
     """Return the decision of a middleware that nobody stands behind who adds keys.
 
     The key is added where the request is sent on to a third party; the application in its place isn't whom it is for.
     """
-    return refuse(_LENT) if decision.allow and decision.lending is not None else decision
+    return refuse(_INJECTED) if decision.allow and decision.injection is not None else decision
 
 
 class Guard:

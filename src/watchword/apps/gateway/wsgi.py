@@ -35,7 +35,7 @@ from watchword.apps.gateway.guard import (
     Guard,
     HeldMemory,
     announces_too_much,
-    closed_where_nothing_is_lent,
+    closed_where_nothing_is_injected,
     told_claims,
     too_large,
 )
@@ -567,7 +567,7 @@ class WatchwordWsgiMiddleware(Guard):
                 held = self._hold(decision, environ)
                 decision = self._settle(decision, held)
                 now = self._timestamp()
-            decision = closed_where_nothing_is_lent(decision)
+            decision = closed_where_nothing_is_injected(decision)
             if decision.refusals and self._refusal_log is not None:
                 self._refusal_log.record(decision.refusals, decision.route)
             if not decision.allow:

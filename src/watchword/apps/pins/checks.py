@@ -35,7 +35,7 @@ from watchword.pins.interface import (
     PinSet,
     pin_of_certificate,
 )
-from watchword.pins.publishing import ProbeResult
+from watchword.pins.publication import ProbeResult
 from watchword.vocabulary import Environment
 
 _AT_ONCE: Final = 16

@@ -23,7 +23,7 @@ from watchword.adapters.pin_workspace import (
 )
 from watchword.adapters.system import SystemClock
 from watchword.apps.observations.document import Observers, sign, verify
-from watchword.apps.pins import checks, publishing, root_lists, rotations, session
+from watchword.apps.pins import checks, publication, root_lists, rotations, session
 from watchword.apps.pins.checks import (
     Check,
     Finding,
@@ -51,12 +51,12 @@ from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail
 from watchword.apps.terminal.output import replace_file, write_new_file
 from watchword.apps.terminal.paragraphs import printable, wrapped
 from watchword.apps.terminal.parameters import seconds_of
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.observations import Vouched
 from watchword.pins import roots as lists
+from watchword.pins.formats import RenderError, render
 from watchword.pins.interface import Pin, PinRole, PinSet, RootList
 from watchword.pins.rehearsal import Rehearsal
-from watchword.pins.rendering import RenderError, render
 from watchword.reasons import WatchwordError
 from watchword.tokens.jose import SigningKey
 
@@ -678,9 +678,9 @@ def publish_command(
 ) -> None:
     """Look at the servers, make the set of each app, and publish it."""
     _require_reason(force, reason)
-    published = publishing.publish(
+    published = publication.publish(
         config,
-        publishing.Order(options["apps"], reason, options["above"]),
+        publication.Order(options["apps"], reason, options["above"]),
         _options(options),
         _now(),
         options["actor"] or who_runs(),
@@ -692,7 +692,7 @@ def publish_command(
         raise Exit(EXIT_REFUSED)
 
 
-def _published_members(published: publishing.Published) -> dict[str, Any]:
+def _published_members(published: publication.Published) -> dict[str, Any]:
     return {
         "published": published.done,
         "sets": [
@@ -712,7 +712,7 @@ def _published_members(published: publishing.Published) -> dict[str, Any]:
     }
 
 
-def _publish_lines(published: publishing.Published, *, dry: bool, forced: bool) -> Iterator[str]:
+def _publish_lines(published: publication.Published, *, dry: bool, forced: bool) -> Iterator[str]:
     for each in published.judged:
         yield from _of_app(each, done=published.done, dry=dry)
     if published.done:
@@ -726,7 +726,7 @@ def _publish_lines(published: publishing.Published, *, dry: bool, forced: bool) 
         yield 'Nothing is published. If it must be: watchword pins publish --force --reason "why"'
 
 
-def _of_app(judged: publishing.Judged, *, done: bool, dry: bool) -> Iterator[str]:
+def _of_app(judged: publication.Judged, *, done: bool, dry: bool) -> Iterator[str]:
     draft = judged.draft
     for found in judged.against:
         first = "note" if not found.blocks else "FORCED" if judged.permit else "refused"
@@ -751,13 +751,13 @@ def release_command(
 ) -> None:
     """Write what a version of an app ships with, or forget the version."""
     if withdraw:
-        publishing.withdraw_release(config, app, version, _now(), who_runs())
+        publication.withdraw_release(config, app, version, _now(), who_runs())
         text = f"{app} {version} isn't supported any more: sets may lock it out."
         _say(as_json, {"app": app, "version": version, "withdrawn": True}, [text])
         return
     if output is not None and output.exists():
         raise click.UsageError(f"{output} is there already, expected a new file")
-    data, path, first = publishing.release(config, app, version, _now(), who_runs())
+    data, path, first = publication.release(config, app, version, _now(), who_runs())
     if output is not None:
         write_new_file(output, data.decode())
     lines = [f"{output or path}: put it into the package of {app} {version}"]
@@ -891,12 +891,14 @@ class _Watcher:
         found = checks.check(opened, apps, probes, now, self._within)
         # Whoever reads a line finds its metrics; and a file that can't be written keeps no line back.
         self.page = metrics.exposition(checks.metrics_of(opened, found, now))
-        self._tell({(each.code, each.subject): each for each in found.of(Weight.BAD, Weight.WARN)})
+        self._notify(
+            {(each.code, each.subject): each for each in found.of(Weight.BAD, Weight.WARN)}
+        )
         if self._textfile is not None:
             replace_file(self._textfile, self.page.decode(), checks.METRICS_MARK)
         return found
 
-    def _tell(self, now: dict[tuple[str, str], Finding]) -> None:
+    def _notify(self, now: dict[tuple[str, str], Finding]) -> None:
         for key, finding in now.items():
             if key not in self._told:
                 todo = f" -> {finding.todo}" if finding.todo else ""

@@ -27,7 +27,7 @@ from watchword.apps.pins.session import (
 )
 from watchword.pins.installed import is_withdrawn
 from watchword.pins.interface import MAX_ROOTS_BYTES, RootList
-from watchword.pins.publishing import MAX_WHY, list_objections
+from watchword.pins.publication import MAX_WHY, list_objections
 from watchword.pins.roots import read_roots, read_unverified, signers_of, unsigned
 from watchword.ports import VerificationKey
 from watchword.reasons import RefusedError

@@ -14,7 +14,7 @@ from watchword.apps.pins.session import (
     day,
 )
 from watchword.pins.interface import PinMode, PinRole, PinSet
-from watchword.pins.publishing import swap_objections
+from watchword.pins.publication import swap_objections
 from watchword.pins.rehearsal import SCENARIOS, Rehearsal, Scenario, Situation, rehearse
 
 _STEP: Final = "watchword pins"

@@ -49,7 +49,7 @@ from watchword.apps.terminal.paragraphs import hanging, printable, show, wrapped
 from watchword.plan.catalogue import names_used, nearest_id, same_id, unknown_names
 from watchword.plan.drafts import counted
 from watchword.plan.evidence import judge, weak_routes
-from watchword.plan.interface import Catalogue, Patience, Protection, Technique
+from watchword.plan.interface import Catalogue, Deadline, Protection, Technique
 from watchword.plan.outcome import Exposure, Plan
 from watchword.plan.service import Question, make_plan
 
@@ -66,7 +66,7 @@ _STDOUT: Final = Path("-")
 
 
 def plan_of(
-    settings: PlanSettings, question: Question, now: datetime, patience: Patience
+    settings: PlanSettings, question: Question, now: datetime, deadline: Deadline
 ) -> tuple[Plan, Reading]:
     """Return the plan, and what was read of observations, faults among it.
 
@@ -80,7 +80,7 @@ def plan_of(
         settings.model.assets,
         circumstances_of(settings, now, reading.vouched),
     )
-    plan = make_plan(settings.model, settings.catalogue, evidence, now, question, patience)
+    plan = make_plan(settings.model, settings.catalogue, evidence, now, question, deadline)
     return replace(plan, limits=settings.limits, pins=settings.pins), reading
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from watchword import __version__
 from watchword.apps.plan.words import struck, what_if
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.observations import State
 from watchword.plan.interface import (
     AssetKind,

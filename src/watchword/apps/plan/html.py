@@ -28,7 +28,7 @@ from watchword.apps.plan.words import (
 )
 from watchword.apps.reports.html import render
 from watchword.apps.reports.text import in_sentence, one_line, printable
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.plan.interface import Component, Stage, Technique
 from watchword.plan.outcome import AssetState, Exposure, PathState, Phase, Plan, Tally
 

@@ -7,7 +7,7 @@ from watchword.apps.plan import words
 from watchword.apps.plan.words import left_out, verdict, what_if, world
 from watchword.apps.reports.text import markdown as escaped
 from watchword.apps.reports.text import markdown_code, markdown_table
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.plan.outcome import Item, PathState, Phase, Plan
 
 MAX_PATHS: Final = 200

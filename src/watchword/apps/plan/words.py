@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from watchword.apps.reports.text import flat, in_sentence
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.observations import State
 from watchword.plan.evidence import shut_routes as shut
 from watchword.plan.evidence import weak_routes as weak

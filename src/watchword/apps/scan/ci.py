@@ -29,7 +29,7 @@ from watchword.apps.scan.report import (
     secret_of,
     severities,
 )
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.scan.baseline import Suppression
 from watchword.scan.interface import Finding, Location, Severity, Verdict
 from watchword.scan.outcome import Report, RuleFacts, bad, fingerprint

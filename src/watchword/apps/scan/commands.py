@@ -40,7 +40,7 @@ from watchword.apps.terminal.console import (
 )
 from watchword.apps.terminal.output import replace_file
 from watchword.apps.terminal.paragraphs import show, wrapped
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.reasons import WatchwordError
 from watchword.scan.api.registry import RULES as API_RULES
 from watchword.scan.baseline import MARK as BASELINE_MARK

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import click
 
-from watchword.adapters.app_package.opening import monotonic, open_app
+from watchword.adapters.app_package.package import monotonic, open_app
 from watchword.apps.collector import collector_at_rest
 from watchword.apps.reports.text import printable
 from watchword.apps.scan.report import MAX_REPORT
@@ -55,16 +55,16 @@ class Pace:
     """Say how many seconds are left, and tell of it now and then: readers ask again and again."""
 
     def __init__(
-        self, seconds: float, clock: Callable[[], float], tell: Callable[[str], None]
+        self, seconds: float, clock: Callable[[], float], notify: Callable[[str], None]
     ) -> None:
         """Start the time.
 
         :param clock: monotonic, in seconds.
-        :param tell: takes a line for people.
+        :param notify: takes a line for people.
         """
         self._seconds = seconds
         self._clock = clock
-        self._tell = tell
+        self._notify = notify
         self._started = clock()
         self._next = QUIET
         self._step = "reading"
@@ -79,7 +79,7 @@ class Pace:
         taken = self.taken
         if taken >= self._next:
             self._next = max(self._next * 2, taken + QUIET)
-            self._tell(f"{self._step}, {taken:.0f} s of at most {self._seconds:.0f} s")
+            self._notify(f"{self._step}, {taken:.0f} s of at most {self._seconds:.0f} s")
         return self._seconds - taken
 
     def looks(self, rule: str) -> None:
@@ -189,10 +189,10 @@ def report_of(path: Path, seconds: float, described: Described | None = None) ->
     :raises WatchwordError: when it isn't a package, or can't be read, or takes far too long.
     """
 
-    def tell(line: str) -> None:
+    def notify(line: str) -> None:
         click.echo(printable(f"{path.name}: {line}"), err=True)
 
-    pace = Pace(seconds, monotonic, tell)
+    pace = Pace(seconds, monotonic, notify)
     with collector_at_rest():
         with interrupted_after(seconds + GRACE):
             app = open_app(path, Limits(), pace.left)

@@ -12,7 +12,7 @@ import click
 from watchword.apps.reports.html import render
 from watchword.apps.reports.text import listed, shown
 from watchword.apps.terminal.paragraphs import wrapped
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.observations import State
 from watchword.scan.app import Coverage, Depth, Seen
 from watchword.scan.baseline import Sorted
@@ -37,7 +37,7 @@ VERDICTS: Final[Mapping[Verdict, str]] = {
     Verdict.EXPOSED: "EXPOSED",
     Verdict.ABSENT: "ABSENT",
     Verdict.NOT_SEEN: "not seen",
-    Verdict.TOLD: "told",
+    Verdict.INFO: "told",
     Verdict.PROTECTED: "protected",
 }
 
@@ -347,7 +347,7 @@ def _facts(each: Scanned, *, reveal: bool) -> Iterator[str]:
     rest = [
         one
         for one in each.report.all_findings
-        if one.verdict is Verdict.TOLD or (one.verdict is not Verdict.PROTECTED and not bad(one))
+        if one.verdict is Verdict.INFO or (one.verdict is not Verdict.PROTECTED and not bad(one))
     ]
     rest = [one for one in rest if one.verdict is not Verdict.NOT_SEEN]
     if not rest:
@@ -445,7 +445,7 @@ def _prepared(each: Scanned) -> dict[str, Any]:
     told = [
         one
         for one in every
-        if one.verdict is Verdict.TOLD or (one.verdict is Verdict.EXPOSED and not bad(one))
+        if one.verdict is Verdict.INFO or (one.verdict is Verdict.EXPOSED and not bad(one))
     ]
     return {
         "report": each.report,

@@ -7,7 +7,7 @@ import click
 
 from watchword.apps.terminal.lazy import LazyGroup, body_in
 from watchword.apps.terminal.parameters import encodable, reason
-from watchword.broker.canaries import KINDS
+from watchword.broker.honeytokens import KINDS
 from watchword.vocabulary import seconds
 
 _body = body_in("watchword.apps.secrets.commands")
@@ -54,7 +54,7 @@ FROM_FILE = click.option(
     epilog="Example: watchword secrets add maps --from-file maps.key",
 )
 def command() -> None:
-    """Keep third parties' keys out of the app: lent at the edge, or sealed to an instance.
+    """Keep third parties' keys out of the app: injected at the edge, or sealed to an instance.
 
     What there may be, and who may use it, stands under `secrets` in watchword.yaml. A value goes in
     through standard input, a file or a prompt, and no command shows one again.
@@ -160,7 +160,7 @@ def revoke_command() -> None:
 @click.pass_obj
 @_body
 def show_meta_command() -> None:
-    """Show a secret's versions, what it is lent to or who gets it, and the routes that use it; no value.
+    """Show a secret's versions, where it is injected or who gets it, and the routes that use it; no value.
 
     A version is `current`; `overlap`: an older one that still counts; `ended`; `revoked`; or `withheld`:
     revoked, while the backend can't keep that yet. Times in --json are UTC.
@@ -203,7 +203,7 @@ def rewrap_command() -> None:
     """Put the encrypted file under the master key that watchword.yaml names now.
 
     Name the new key under secrets.master_key (a file is made where there is none), run this with the old one,
-    then start `watchword up` anew: until then the running service lends what it knows, and delivers nothing
+    then start `watchword up` anew: until then the running service injects what it knows, and delivers nothing
     after a minute. Without --old and --old-env a key in OpenBao's transit engine takes its newest version.
     Values aren't encrypted anew: where somebody may have the old master key and the file, rotate them too.
     """

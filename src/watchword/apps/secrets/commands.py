@@ -225,7 +225,7 @@ def _used_by(secret: Mapping[str, Any]) -> str:
 
 def _edge(edge: Mapping[str, Any]) -> Iterator[str]:
     methods, paths = ", ".join(edge["methods"]), ", ".join(edge["paths"])
-    yield from hanging(f"  lent to {edge['origin']} for {methods} {paths}")
+    yield from hanging(f"  sent to {edge['origin']} for {methods} {paths}")
     way = "in place of the placeholder" if edge["replaces"] else "overwriting what is"
     yield from hanging(f"  {way} in the {edge['place']} {edge['in']}")
     for each in edge["allowances"]:
@@ -310,7 +310,7 @@ def revoke_command(
 
 
 def show_meta_command(config: Path, *, name: str, as_json: bool) -> None:
-    """Show a secret's versions, what it is lent to or who gets it, and the routes that use it; no value."""
+    """Show a secret's versions, where it is injected or who gets it, and the routes that use it; no value."""
     with operator_of(config) as service:
         shown = service.get(path_of(name))
     if as_json:

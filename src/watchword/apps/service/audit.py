@@ -47,7 +47,7 @@ async def record(
     await context.store.add_audit(entry)
 
 
-async def record_or_owe(
+async def record_or_enqueue(
     context: ServiceContext,
     request: Request,
     action: str,
@@ -64,9 +64,13 @@ async def record_or_owe(
     except UnavailableError as error:
         told = dict(entry.detail)
         _log.error(
-            "audit entry is owed", action=action, subject=subject, told=told, fault=error.detail
+            "audit entry isn't written yet",
+            action=action,
+            subject=subject,
+            told=told,
+            fault=error.detail,
         )
-        context.store.owe(entry)
+        context.store.enqueue(entry)
         return False
     return True
 

@@ -20,7 +20,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Chore:
+class PeriodicTask:
     """Hold one kind of work: what is done in each round, and the pause after it, in seconds."""
 
     name: str
@@ -29,18 +29,18 @@ class Chore:
 
 
 @dataclass(slots=True)
-class Upkeep:
-    """Run chores until they are stopped; a bad round is told and doesn't end the later ones."""
+class Scheduler:
+    """Run tasks until they are stopped; a failed round is logged and doesn't end the later ones."""
 
-    chores: Sequence[Chore]
+    periodic_tasks: Sequence[PeriodicTask]
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self) -> None:
-        """Start each chore, with a pause before its first round."""
-        self._tasks = [asyncio.create_task(_run(chore)) for chore in self.chores]
+        """Start each task, with a pause before its first round."""
+        self._tasks = [asyncio.create_task(_run(task)) for task in self.periodic_tasks]
 
     async def stop(self) -> None:
-        """End all chores, wherever they are; what was committed stays."""
+        """End all tasks, wherever they are; what was committed stays."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -49,10 +49,10 @@ class Upkeep:
                 await task
 
 
-async def carry_out(chore: Chore) -> str:
-    """Do one round of a chore; return what went wrong, empty where nothing did."""
+async def carry_out(task: PeriodicTask) -> str:
+    """Do one round of a task; return what went wrong, empty where nothing did."""
     try:
-        await chore.work()
+        await task.work()
     except WatchwordError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - one bad round must not end all later ones.
@@ -60,15 +60,15 @@ async def carry_out(chore: Chore) -> str:
     return ""
 
 
-async def _run(chore: Chore) -> None:
+async def _run(task: PeriodicTask) -> None:
     noted = ""
     while True:
-        await asyncio.sleep(chore.pause)
-        trouble = await carry_out(chore)
+        await asyncio.sleep(task.pause)
+        trouble = await carry_out(task)
         if trouble != noted:
             # Told when it changes: the same line each second would hide all others.
             noted = trouble
-            event = f"{chore.name} failed" if trouble else f"{chore.name} works again"
+            event = f"{task.name} failed" if trouble else f"{task.name} works again"
             _log.warning(event, detail=trouble)
 
 
@@ -105,7 +105,7 @@ async def _watch_clock(context: ServiceContext) -> None:
 
 
 async def follow_store(context: ServiceContext) -> None:
-    """Note how far the store is, and write what it owes."""
+    """Note how far the store is, and write what is pending."""
     await context.safeguards.follow(context.store)
 
 
@@ -137,34 +137,34 @@ async def _forget_records(records: RecordLog, now: Callable[[], datetime]) -> No
     records.forget_expired(now())
 
 
-def chores(context: ServiceContext) -> Iterator[Chore]:
+def periodic_tasks(context: ServiceContext) -> Iterator[PeriodicTask]:
     """Yield what runs beside the requests; what waits for a vendor holds up nothing else."""
     now = context.clock.now
-    yield Chore("upkeep", TICK_SECONDS, lambda: tick(context))
-    yield Chore("clock", TICK_SECONDS, lambda: _watch_clock(context))
-    yield Chore("store's mark", TICK_SECONDS, lambda: follow_store(context))
-    yield Chore("reserve", FORGET_SECONDS, lambda: _refill(context))
-    yield Chore("forgetting", FORGET_SECONDS, lambda: forget(context))
+    yield PeriodicTask("upkeep", TICK_SECONDS, lambda: tick(context))
+    yield PeriodicTask("clock", TICK_SECONDS, lambda: _watch_clock(context))
+    yield PeriodicTask("store's mark", TICK_SECONDS, lambda: follow_store(context))
+    yield PeriodicTask("reserve", FORGET_SECONDS, lambda: _refill(context))
+    yield PeriodicTask("forgetting", FORGET_SECONDS, lambda: forget(context))
     if isinstance(context.pins, PinPublication):
-        yield Chore("pins", PIN_SECONDS, lambda: follow_pins(context))
+        yield PeriodicTask("pins", PIN_SECONDS, lambda: follow_pins(context))
     if context.secrets.keeper is not None:
         # Apart from the upkeep: a backend that is slow must not hold up a revocation.
-        yield Chore("secrets", TICK_SECONDS, lambda: follow_secrets(context))
+        yield PeriodicTask("secrets", TICK_SECONDS, lambda: follow_secrets(context))
     if context.records is not None:
-        yield Chore(
+        yield PeriodicTask(
             "forgetting records", FORGET_SECONDS, partial(_forget_records, context.records, now)
         )
     status_list = context.vendors.status_list
     if status_list is not None:
-        yield Chore("status list", TICK_SECONDS, lambda: status_list.refresh(now()))
+        yield PeriodicTask("status list", TICK_SECONDS, lambda: status_list.refresh(now()))
     rejudgement = context.vendors.rejudgement
     if rejudgement is not None:
-        yield Chore("rejudgement", TICK_SECONDS, lambda: _rejudge(rejudgement, now()))
+        yield PeriodicTask("rejudgement", TICK_SECONDS, lambda: _rejudge(rejudgement, now()))
     receipts = context.vendors.receipts
     if receipts is not None:
         for app in context.vendors.receipt_apps:
             work = partial(refresh_receipts, receipts, app, context.clock)
-            yield Chore(f"receipts of {app}", RECEIPT_SECONDS, work)
+            yield PeriodicTask(f"receipts of {app}", RECEIPT_SECONDS, work)
 
 
 async def _rejudge(rejudgement: Rejudgement, now: datetime) -> None:

@@ -92,7 +92,7 @@ def safeguard_metrics(context: ServiceContext) -> Iterator[Metric]:
     yield _gauge(
         "audit_entries_owed",
         "Audit entries of what was done though they couldn't be written; they follow when they can.",
-        {(): float(context.store.owed)},
+        {(): float(context.store.pending)},
     )
     if guards.watch is not None:
         yield _gauge(
@@ -135,7 +135,7 @@ def secret_metrics(context: ServiceContext) -> Iterator[Metric]:
     }
     yield _gauge(
         "secrets_version",
-        "Number of the version that is lent or delivered now, by secret; 0 for none.",
+        "Number of the version that is injected or delivered now, by secret; 0 for none.",
         {
             (("secret", name),): float(current[name].number if name in current else 0)
             for name in {*context.secrets.names, *states}

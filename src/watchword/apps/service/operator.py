@@ -31,18 +31,18 @@ from watchword.apps.service.audit import (
     list_audit,
     read_limit,
     record,
-    record_or_owe,
+    record_or_enqueue,
 )
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.operator_secrets import (
     add_secret,
     list_alarms,
-    list_canaries,
+    list_honeytokens,
     list_secrets,
     list_users,
     moment,
-    plant_canary,
-    remove_canary,
+    plant_honeytoken,
+    remove_honeytoken,
     revoke_secret,
     rotate_secret,
     show_secret,
@@ -105,7 +105,12 @@ async def _revoke(
     except UnavailableError as error:
         if await store.find(instance_id) is None:
             raise
-        _log.error("revocation is owed", instance=instance_id, because=because, fault=error.detail)
+        _log.error(
+            "revocation isn't written yet",
+            instance=instance_id,
+            because=because,
+            fault=error.detail,
+        )
         store.withhold(instance_id, audit.at, because, audit)
         withheld = await store.find(instance_id)
         assert withheld is not None  # Instances are never removed.
@@ -276,7 +281,7 @@ async def retire_key(context: ServiceContext, request: Request) -> Response:
         find_epoch(keyring.ring.gate_epochs, kid)
     else:
         keyring.ring.find(kid)
-    recorded = await record_or_owe(context, request, "keys.retire", kid)
+    recorded = await record_or_enqueue(context, request, "keys.retire", kid)
     now = context.clock.now()
 
     async def retire() -> TokenKey | GateEpoch:
@@ -469,9 +474,9 @@ OPERATOR_ROUTES: Final = (
     Route("POST", "/v1/secrets/{name}/rotate", rotate_secret, takes_json=True),
     Route("POST", "/v1/secrets/{name}/revoke", revoke_secret, takes_json=True),
     Route("GET", "/v1/secrets/{name}/users", list_users),
-    Route("GET", "/v1/canaries", list_canaries),
+    Route("GET", "/v1/canaries", list_honeytokens),
     Route("GET", "/v1/canaries/alarms", list_alarms),
-    Route("POST", "/v1/canaries", plant_canary, takes_json=True),
-    Route("POST", "/v1/canaries/{name}/remove", remove_canary),
+    Route("POST", "/v1/canaries", plant_honeytoken, takes_json=True),
+    Route("POST", "/v1/canaries/{name}/remove", remove_honeytoken),
 )
 """The routes; every POST but ``explain`` changes something and is audited with its actor."""

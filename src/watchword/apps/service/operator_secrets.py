@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import structlog
 
-from watchword.adapters.canary_alarms import KeptAlarm
-from watchword.adapters.canary_file import CanaryFile, PlantedCanary
+from watchword.adapters.honeytoken_alarms import KeptAlarm
+from watchword.adapters.honeytoken_file import HoneytokenFile, PlantedHoneytoken
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.apps.service.app import (
     Request,
@@ -28,7 +28,7 @@ from watchword.apps.service.audit import (
     MAX_LISTED,
     read_limit,
     record,
-    record_or_owe,
+    record_or_enqueue,
 )
 from watchword.apps.service.context import ServiceContext
 from watchword.broker.interface import (
@@ -74,7 +74,7 @@ def one_secret(context: ServiceContext, name: str) -> dict[str, Any]:
 
 
 async def users_of(context: ServiceContext, name: str) -> dict[str, Any]:
-    """Return who uses which version: instances with a lease, gates that lend it, calls that were made with it.
+    """Return who uses which version: instances with a lease, gates that inject it, calls that were made with it.
 
     Calls that can't be told now are None, with ``trouble``: leases and gates are told all the same.
 
@@ -92,7 +92,9 @@ async def users_of(context: ServiceContext, name: str) -> dict[str, Any]:
         "versions": shown["versions"],
         "gates": [
             {"api": api, "version": version, "generation": generation}
-            for api, (version, generation) in sorted(context.publisher.lent_versions(name).items())
+            for api, (version, generation) in sorted(
+                context.publisher.injected_versions(name).items()
+            )
         ],
         "calls": calls,
         "trouble": trouble,
@@ -298,7 +300,7 @@ async def revoke_secret(context: ServiceContext, request: Request) -> Response:
     if name not in keeper.known() and name not in context.secrets.names:
         raise _unknown()
     asked = {"version": version, "because": because}
-    recorded = await record_or_owe(context, request, "secret.revoke", name, asked)
+    recorded = await record_or_enqueue(context, request, "secret.revoke", name, asked)
     try:
         revoked = await keeper.revoke(name, version, context.clock.timestamp())
     except UnavailableError:
@@ -330,7 +332,7 @@ async def _announced(
     """Tell gates what was changed, record what came of it, and tell whether that could be recorded."""
     _log.info(action, secret=name, **done)
     # It is done, and the entry before it says that it was asked for: the answer must not say otherwise.
-    recorded = await record_or_owe(context, request, action, name, done)
+    recorded = await record_or_enqueue(context, request, action, name, done)
     await context.publisher.publish(context.clock.now())
     return recorded
 
@@ -383,7 +385,7 @@ _OPTIONAL: Final = frozenset({"note", "headers", "parameters"})
 _MAX_CHARACTERS: Final = 200
 
 
-async def plant_canary(context: ServiceContext, request: Request) -> Response:
+async def plant_honeytoken(context: ServiceContext, request: Request) -> Response:
     """Make a canary key that looks like a provider's, and return it, this once.
 
     Expects ``name`` and ``like``; at will ``note`` (where it is planted), and ``headers`` and ``parameters`` that
@@ -417,14 +419,14 @@ async def plant_canary(context: ServiceContext, request: Request) -> Response:
     return json_response(201, {**_canary(planted), "key": made.value, "beside": made.beside})
 
 
-async def list_canaries(context: ServiceContext, _request: Request) -> Response:
+async def list_honeytokens(context: ServiceContext, _request: Request) -> Response:
     """Return the canaries, without their keys: nobody has those but where they were planted."""
     with _file_faults():
         planted = _canaries(context).planted()
     return json_response(200, {"canaries": [_canary(each) for each in planted]})
 
 
-async def remove_canary(context: ServiceContext, request: Request) -> Response:
+async def remove_honeytoken(context: ServiceContext, request: Request) -> Response:
     """Forget a canary: from then on its use isn't noticed."""
     name, canaries = request.parameters["name"], _canaries(context)
     await record(context, request, "canary.remove", name)
@@ -471,14 +473,14 @@ def _file_faults() -> Iterator[None]:
         raise UnavailableError(Reason.SECRET_STORE_UNAVAILABLE, str(error)) from None
 
 
-def _canaries(context: ServiceContext) -> CanaryFile:
+def _canaries(context: ServiceContext) -> HoneytokenFile:
     canaries = context.secrets.canaries
     if canaries is None:
         raise UnavailableError(Reason.SECRET_STORE_UNAVAILABLE, "this service keeps no canaries")
     return canaries
 
 
-def _canary(canary: PlantedCanary) -> dict[str, Any]:
+def _canary(canary: PlantedHoneytoken) -> dict[str, Any]:
     return {
         "name": canary.name,
         "like": canary.kind,

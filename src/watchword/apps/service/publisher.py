@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from watchword.adapters.gate_bundle import publish_bundle
-from watchword.adapters.gate_bundle.heard import BEAT_SECONDS, heard_path, note_heard
+from watchword.adapters.gate_bundle.freshness import BEAT_SECONDS, freshness_path, note_fresh
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
@@ -24,7 +24,7 @@ from watchword.adapters.keyring.private_file import (
     read_private,
 )
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
-from watchword.broker.interface import CanaryWatch
+from watchword.broker.interface import HoneytokenWatch
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import (
     MAX_BUNDLE_BYTES,
@@ -92,7 +92,7 @@ class GatePublisher:
         self._store = store
         self._secrets = secrets
         self._before: Mapping[str, GateBundle] | None = None
-        self._canary_trouble = ""
+        self._honeytoken_trouble = ""
         self._turn = asyncio.Lock()
         self._generation = 0
         self._beaten = 0
@@ -185,7 +185,7 @@ class GatePublisher:
         if not 0 <= now - self._beaten < BEAT_SECONDS:
             self._beaten = now
             for api in self._policies:
-                note_heard(self._path(api))
+                note_fresh(self._path(api))
 
     def _write_one(self, bundle: GateBundle) -> None:
         data, path = to_jws(bundle, self._keyring.bundle_signer()), self._path(bundle.policy.api)
@@ -255,7 +255,7 @@ class GatePublisher:
         for path in self._directory.glob("*.jws"):
             if path.stem not in self._policies:
                 path.unlink(missing_ok=True)
-                heard_path(path).unlink(missing_ok=True)
+                freshness_path(path).unlink(missing_ok=True)
 
     def _path(self, api: str) -> Path:
         return self._directory / f"{api}.jws"
@@ -280,13 +280,15 @@ class GatePublisher:
                     revoked=revoked.get(audience, frozenset()),
                     reference_key=self._keyring.reference_key(audience),
                     verdict_key=self._keyring.verdict_signer(audience),
-                    lent=self._secrets.lent(policy.edges, None if told is None else told.lent, at),
+                    injected=self._secrets.injected(
+                        policy.edges, None if told is None else told.injected, at
+                    ),
                     canaries=canaries,
                 )
             )
         return bundles
 
-    def _canaries(self, before: Mapping[str, GateBundle]) -> CanaryWatch | None:
+    def _canaries(self, before: Mapping[str, GateBundle]) -> HoneytokenWatch | None:
         """Return by what gates recognise canaries; what they were told last while that can't be read."""
         try:
             watch, trouble = self._secrets.watch(), ""
@@ -294,8 +296,8 @@ class GatePublisher:
             # Nothing that is wrong with decoys may keep a revocation from the gates.
             last = [each.bundle for each in self._last.values()] or list(before.values())
             watch, trouble = last[0].canaries if last else None, str(error)
-        if trouble != self._canary_trouble:
-            self._canary_trouble = trouble
+        if trouble != self._honeytoken_trouble:
+            self._honeytoken_trouble = trouble
             event = "canaries can't be read" if trouble else "canaries can be read again"
             _log.warning(event, detail=trouble)
         return watch
@@ -311,12 +313,12 @@ class GatePublisher:
         read = {api: self._read(path, _stamp(path)) for api, path in paths.items()}
         return {api: each.bundle for api, each in read.items() if each is not None}
 
-    def lent_versions(self, secret: str) -> Mapping[str, tuple[int, int]]:
-        """Return by API which version of a secret its gate was told to lend, and in which generation."""
+    def injected_versions(self, secret: str) -> Mapping[str, tuple[int, int]]:
+        """Return by API which version of a secret its gate was told to inject, and in which generation."""
         return {
-            api: (each.bundle.lent[secret].version, each.bundle.generation)
+            api: (each.bundle.injected[secret].version, each.bundle.generation)
             for api, each in self._last.items()
-            if secret in each.bundle.lent
+            if secret in each.bundle.injected
         }
 
     def _named(self, revoked: Sequence[RevokedInstance]) -> dict[str, frozenset[str]]:

@@ -11,7 +11,7 @@ import structlog
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation_journal import JournalEntry, RevocationJournal
-from watchword.adapters.store import StoreMark
+from watchword.adapters.store import RollbackDetector
 from watchword.ports import AuditEntry
 from watchword.reasons import Reason, UnavailableError
 from watchword.tokens.interface import LEEWAY_SECONDS
@@ -98,19 +98,19 @@ class GuardedStore(Protocol):
     """Do the part of a store that goes on without its disk, and tell what it is compared by."""
 
     @property
-    def owed(self) -> int:
+    def pending(self) -> int:
         """Return how many audit entries are missing of what was done all the same."""
 
     def withhold(self, instance_id: str, at: datetime, because: str, audit: AuditEntry) -> None:
-        """Revoke an instance in this process alone, where the store can't write it, until :meth:`settle` can."""
+        """Revoke an instance in this process alone, where the store can't write it, until :meth:`flush` can."""
 
-    def owe(self, entry: AuditEntry) -> None:
-        """Keep an audit entry of what was done though it couldn't be written, until :meth:`settle` can."""
+    def enqueue(self, entry: AuditEntry) -> None:
+        """Keep an audit entry of what was done though it couldn't be written, until :meth:`flush` can."""
 
-    async def settle(self) -> int:
-        """Write what is owed; return how many entries that were.
+    async def flush(self) -> int:
+        """Write what is pending; return how many entries that were.
 
-        :raises UnavailableError: while it can't be written; it stays owed.
+        :raises UnavailableError: while it can't be written; it stays pending.
         """
 
     async def revoke_again(self, revocations: Sequence[AuditEntry]) -> int:
@@ -135,7 +135,7 @@ class Safeguards:
     :param watch: the wall clock against a steady one.
     """
 
-    mark: StoreMark | None = None
+    mark: RollbackDetector | None = None
     journal: RevocationJournal | None = None
     reserve: RoomReserve | None = None
     watch: ClockWatch | None = None
@@ -169,15 +169,15 @@ class Safeguards:
                 )
 
     async def follow(self, store: GuardedStore) -> None:
-        """Note how far the store is, write what it owes, and set space aside again.
+        """Note how far the store is, write what is pending, and set space aside again.
 
         :raises UnavailableError: while something of it can't be written.
         """
-        settled = await store.settle()
+        settled = await store.flush()
         if settled:
-            _log.info("recorded what was owed", entries=settled)
+            _log.info("wrote what was pending", entries=settled)
         if self.journal is not None:
-            await asyncio.to_thread(self.journal.settle)
+            await asyncio.to_thread(self.journal.flush)
         if self.mark is not None:
             sequence, _ = await store.extent()
             # It waits for the disk, which the event loop must not.

@@ -17,7 +17,13 @@ from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
 from watchword.apps.evidence.records import Recorder
 from watchword.apps.service import background
 from watchword.apps.service.app import Application
-from watchword.apps.service.background import TICK_SECONDS, Chore, Upkeep, carry_out, chores
+from watchword.apps.service.background import (
+    TICK_SECONDS,
+    PeriodicTask,
+    Scheduler,
+    carry_out,
+    periodic_tasks,
+)
 from watchword.apps.service.context import ServiceContext, ServiceStore
 from watchword.apps.service.operator import OPERATOR_ROUTES
 from watchword.apps.service.public import PUBLIC_ROUTES, GateDelivery
@@ -46,7 +52,7 @@ class Service:
     public_app: Application
     operator_app: Application
     context: ServiceContext
-    upkeep: Upkeep
+    scheduler: Scheduler
     _firsts: list[asyncio.Task[str]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -61,11 +67,11 @@ class Service:
         await self.context.publisher.publish(self.context.clock.now())
         await background.follow_pins(self.context)
         await self._first_list()
-        self.upkeep.start()
+        self.scheduler.start()
 
     async def stop(self) -> None:
         """End what runs beside the requests; the caller closes the store."""
-        await self.upkeep.stop()
+        await self.scheduler.stop()
         with suppress(UnavailableError):
             await self.context.safeguards.follow(self.context.store)
         for first in self._firsts:
@@ -84,8 +90,8 @@ class Service:
         """
         status_list, now = self.context.vendors.status_list, self.context.clock.now()
         if status_list is not None and not status_list.is_known(now):
-            chore = Chore("status list", TICK_SECONDS, lambda: status_list.refresh(now))
-            await self._give_time(chore, self.context.vendors.first_list_seconds)
+            task = PeriodicTask("status list", TICK_SECONDS, lambda: status_list.refresh(now))
+            await self._give_time(task, self.context.vendors.first_list_seconds)
 
     async def _first_secrets(self) -> None:
         """Give the secrets' backend some time to answer.
@@ -94,14 +100,16 @@ class Service:
         """
         secrets = self.context.secrets
         if secrets.keeper is not None:
-            chore = Chore("secrets", TICK_SECONDS, lambda: background.follow_secrets(self.context))
-            trouble = await self._give_time(chore, secrets.first_read_seconds)
+            task = PeriodicTask(
+                "secrets", TICK_SECONDS, lambda: background.follow_secrets(self.context)
+            )
+            trouble = await self._give_time(task, secrets.first_read_seconds)
             if trouble:
                 _log.warning("secrets aren't known", detail=trouble)
 
-    async def _give_time(self, chore: Chore, seconds: float) -> str:
-        """Do one round of a chore and wait for it no longer than this; return what is wrong by then."""
-        first = asyncio.create_task(carry_out(chore))
+    async def _give_time(self, task: PeriodicTask, seconds: float) -> str:
+        """Do one round of a task and wait for it no longer than this; return what is wrong by then."""
+        first = asyncio.create_task(carry_out(task))
         self._firsts.append(first)
         await asyncio.wait({first}, timeout=seconds)
         return first.result() if first.done() else f"no answer within {seconds:g} s"
@@ -118,7 +126,7 @@ class Service:
         await background.tick(self.context)
 
     async def follow_store(self) -> None:
-        """Note how far the store is, and write what it owes."""
+        """Note how far the store is, and write what is pending."""
         await background.follow_store(self.context)
 
     async def forget(self) -> None:
@@ -162,7 +170,7 @@ def build_service(
     :param vendors: what is asked of Apple and Google beside the requests.
     :param recorder: keeps what verifications were made of; None keeps nothing.
     :param pins: follows what is published of pins; None where no host is pinned.
-    :param secrets: what is lent at the edge and delivered, and which canaries are planted.
+    :param secrets: what is injected at the edge and delivered, and which canaries are planted.
     :param safeguards: what guards the store beside it, and watches the clock.
     :param room: bounds how many enrol, by the addresses that ``addresses`` tells; None bounds nothing.
     """
@@ -254,5 +262,5 @@ def _served(context: ServiceContext, addresses: ClientAddresses | None, *, revea
         public_app=Application(PUBLIC_ROUTES, context, reveal=reveal, addresses=addresses),
         operator_app=Application(OPERATOR_ROUTES, context, reveal=True, operator=True),
         context=context,
-        upkeep=Upkeep(tuple(chores(context))),
+        scheduler=Scheduler(tuple(periodic_tasks(context))),
     )

@@ -28,8 +28,8 @@ from watchword.apps.settings.schema import (
 from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID
 from watchword.broker.interface import MAX_HELD_ANSWER
 from watchword.gate.hygiene import compile_route, shadowed
+from watchword.gate.injection import asks_for_part, may_go_on, may_hold_key
 from watchword.gate.interface import Route
-from watchword.gate.lending import asks_for_part, may_go_on, may_hold_key
 from watchword.gate.limits import RATE
 from watchword.pins.interface import PinError, host_of_url
 from watchword.plan.catalogue import LIKELIHOOD_WORDS
@@ -434,17 +434,17 @@ def _reports(written: PinsConfig, url: str) -> Iterator[Inconsistency]:
 
 
 def _secrets(written: FileConfig) -> Iterator[Inconsistency]:
-    """Find what is wrong between keys, apps and the routes that lend them."""
+    """Find what is wrong between keys, apps and the routes that inject them."""
     keys = {} if written.secrets is None else written.secrets.keys
     if written.secrets is not None:
         yield from _kept(written.secrets, written.environment)
     for name, secret in keys.items():
         yield from _secret(("secrets", "keys", name), secret, written)
-    lent = [name for name, secret in keys.items() if secret.edge]
+    injected = [name for name, secret in keys.items() if secret.edge]
     for api_name, api in written.apis.items():
         for index, route in enumerate(api.routes):
             if route.secret is not None:
-                yield from _route(("apis", api_name, "routes", index), api, route, lent)
+                yield from _route(("apis", api_name, "routes", index), api, route, injected)
 
 
 def _kept(written: SecretsConfig, environment: str) -> Iterator[Inconsistency]:
@@ -498,7 +498,7 @@ def _one_of(path: Path_, expected: str, **given: object) -> Iterator[Inconsisten
 
 def _secret(path: Path_, secret: SecretConfig, written: FileConfig) -> Iterator[Inconsistency]:
     edge, deliver = secret.edge, secret.deliver
-    # What is on the device needn't be lent, and what never leaves the server must not be on it.
+    # What is on the device needn't be injected, and what never leaves the server must not be on it.
     expected = "one of both: edge (added by the gate) or deliver (sealed to the app)"
     yield from _one_of(path, expected, edge=edge, deliver=deliver)
     for index, app in enumerate(deliver.apps if deliver is not None else ()):
@@ -562,14 +562,14 @@ def _prefix_faults(here: Path_, add: AddConfig) -> Iterator[Inconsistency]:
 
 
 def _route(
-    path: Path_, api: ApiConfig, route: RouteConfig, lent: Collection[str]
+    path: Path_, api: ApiConfig, route: RouteConfig, injected: Collection[str]
 ) -> Iterator[Inconsistency]:
-    """Find a route that would lend a key to whoever isn't verified, or that can't be forwarded."""
-    if route.secret not in lent:
-        known = ", ".join(lent) or "none is there yet"
+    """Find a route that would inject a key to whoever isn't verified, or that can't be forwarded."""
+    if route.secret not in injected:
+        known = ", ".join(injected) or "none is there yet"
         yield (*path, "secret"), shown(route.secret), f"a key of secrets.keys with edge: {known}"
     if route.mode != "enforce":
-        expected = "enforce: a key is lent to verified instances alone; watch your other routes"
+        expected = "enforce: a key is sent to verified instances alone; watch your other routes"
         yield (*path, "mode"), shown(route.mode.value), expected
     stem = route.path.removesuffix("/**")
     if stem == route.path or "*" in stem or not stem:

@@ -52,7 +52,7 @@ from watchword.plan.interface import (
     Scenarios,
     Trait,
 )
-from watchword.plan.modelling import build_model
+from watchword.plan.threat_model import build_model
 from watchword.reasons import MalformedError
 from watchword.tokens.jose import public_key_from_jwk
 from watchword.vocabulary import Environment, Level, Mode, Proof
@@ -719,13 +719,13 @@ def generation_of(api_name: str, data: Mapping[str, Any]) -> str:
         "apps": _sections(callers, data.get("apps")),
         "policy": data.get("policy"),
     }
-    lent = _lent(api, data.get("secrets"))
-    if lent:
-        covered["secrets"] = lent
+    injected = _injected(api, data.get("secrets"))
+    if injected:
+        covered["secrets"] = injected
     return hashlib.sha256(_canonical(covered).encode("ascii")).hexdigest()
 
 
-def _lent(api: Any, secrets: Any) -> dict[str, Any]:
+def _injected(api: Any, secrets: Any) -> dict[str, Any]:
     """Return the sections of the keys that the API's routes add: where a key may go decides who can use it."""
     keys = secrets.get("keys") if isinstance(secrets, Mapping) else None
     routes = api.get("routes") if isinstance(api, Mapping) else None

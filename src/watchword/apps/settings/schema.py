@@ -36,7 +36,7 @@ from watchword.broker.interface import (
     Place,
     PlaceKind,
 )
-from watchword.gate.interface import Canary, Limit, LimitKind, Rate, Route
+from watchword.gate.interface import Limit, LimitKind, Rate, Rollout, Route
 from watchword.gate.limits import EnrolmentRates, Network
 from watchword.pins.interface import MAX_HOSTS, AfterExpiry, PinError, PinMode, read_host
 from watchword.plan.interface import (
@@ -569,7 +569,7 @@ class ServiceConfig(Config):
     canaries = _Kept("canaries.json")
     """What planted canary keys are recognised by."""
 
-    store_mark = _Kept("store-mark.json")
+    rollback_detector = _Kept("store-mark.json")
     """What is known of the store beside it."""
 
     revocations = _Kept("revocations.jsonl")
@@ -663,9 +663,9 @@ class CanaryConfig(Config):
     from_versions: _Versions = _default({}, "by app: the lowest version that takes part")
     budget: float = _default(2.0, "percent of instances refused before it narrows", gt=0, le=100)
 
-    def build(self) -> Canary:
+    def build(self) -> Rollout:
         """Return the canary of a route."""
-        return Canary(self.share, dict(self.from_versions), self.budget)
+        return Rollout(self.share, dict(self.from_versions), self.budget)
 
 
 class RouteConfig(Config):
@@ -1197,7 +1197,7 @@ class EdgeSettings:
 
 
 class EdgeConfig(Config):
-    """Say to what a key is lent: it is added to these calls alone, and never leaves the server."""
+    """Say into which calls a key is injected: it is added to these alone, and never leaves the server."""
 
     origin: Annotated[Origin, AfterValidator(_https)]
     paths: list[Pattern] = Field(min_length=1, max_length=100)
@@ -1222,7 +1222,7 @@ class EdgeConfig(Config):
     )
 
     def build(self, name: str) -> EdgeSettings:
-        """Return the rule of a key that is lent."""
+        """Return the rule of a key that is injected."""
         parts, where = urlsplit(self.origin), self.add or self.replace
         assert parts.hostname is not None  # An origin has a host.
         assert where is not None  # The section has exactly one of both.
@@ -1264,7 +1264,7 @@ class DeliverConfig(Config):
 
 
 class SecretConfig(Config):
-    """Say which way a key goes: lent at the edge, or delivered; never both."""
+    """Say which way a key goes: injected at the edge, or delivered; never both."""
 
     edge: EdgeConfig | None = None
     deliver: DeliverConfig | None = None

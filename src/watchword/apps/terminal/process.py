@@ -36,7 +36,7 @@ def configure_logs(level: str) -> None:
     )
 
 
-def silence_logs() -> None:
+def mute_logs() -> None:
     """Write nothing but what ends the process; the demo has its own view, in which attacks are no news."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
@@ -47,7 +47,7 @@ def silence_logs() -> None:
 def forbid_core_dumps() -> None:
     """Have the system write no core dump of this process and its children (setrlimit(2), ``RLIMIT_CORE``).
 
-    One would hold every key that is lent, delivered or signed with, readable for whoever gets the file.
+    One would hold every key that is injected, delivered or signed with, readable for whoever gets the file.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -25,7 +25,7 @@ from watchword.client.pinning.installation import (
     StoreError,
     Update,
 )
-from watchword.client.pinning.reporting import HttpPostman, Reporter
+from watchword.client.pinning.reporter import HttpPostman, Reporter
 from watchword.client.pinning.tls import Judges, PinnedContext
 from watchword.pins.builtins import BuiltinError, read_builtin
 

@@ -57,17 +57,17 @@ class PinKeeper:
         installed: Installed,
         *,
         clock: Callable[[], float],
-        tell: Callable[[Seen], None] = lambda _: None,
+        notify: Callable[[Seen], None] = lambda _: None,
     ) -> None:
         """Begin with what is installed.
 
         :param clock: returns seconds since 1970, for example ``time.time``.
-        :param tell: is told of each connection that is worth a report; must return at once and never raise, for example
-            :meth:`watchword.client.pinning.Reporter.tell`.
+        :param notify: is told of each connection that is worth a report; must return at once and never raise, for example
+            :meth:`watchword.client.pinning.Reporter.notify`.
         """
         self._installed = installed
         self._clock = clock
-        self._tell = tell
+        self._notify = notify
         self._changes = 0
         self._lock = threading.Lock()
         self._last: OrderedDict[str, Judgement] = OrderedDict()
@@ -110,7 +110,7 @@ class PinKeeper:
             if len(self._last) > MAX_REMEMBERED:
                 self._last.popitem(last=False)
         if judgement.report:
-            self._tell(Seen(host, tuple(chain), judgement, now, installed))
+            self._notify(Seen(host, tuple(chain), judgement, now, installed))
         return judgement
 
     def is_pinned(self, host: str) -> bool:
@@ -128,7 +128,7 @@ class PinKeeper:
             return False
         if not judgement.passes or judgement.withhold:
             return True
-        self._tell(Seen(host, (), judgement, now, installed))
+        self._notify(Seen(host, (), judgement, now, installed))
         return False
 
     def last(self, host: str) -> Judgement | None:
@@ -455,7 +455,7 @@ class PinUpdater:
         clock: Callable[[], float],
         jitter: Callable[[], float],
         store: PinStore | None = None,
-        tell: Callable[[Seen], None] = lambda _: None,
+        notify: Callable[[Seen], None] = lambda _: None,
     ) -> None:
         """Begin with what was kept; nothing is fetched yet.
 
@@ -463,7 +463,7 @@ class PinUpdater:
 
         :param clock: returns seconds since 1970.
         :param jitter: returns a number from 0 to below 1, so that phones which failed together don't return together.
-        :param tell: see :class:`PinKeeper`.
+        :param notify: see :class:`PinKeeper`.
         """
         self.fault = ""
         self._source = source
@@ -477,7 +477,7 @@ class PinUpdater:
         self._failures = 0
         self._next = 0.0
         self._lock = threading.Lock()
-        self.keeper = PinKeeper(self._restored(builtin), clock=clock, tell=tell)
+        self.keeper = PinKeeper(self._restored(builtin), clock=clock, notify=notify)
 
     def is_due(self) -> bool:
         """Tell whether it's time to ask the service.  A clock that was set back doesn't put it off."""

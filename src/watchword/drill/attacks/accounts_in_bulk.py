@@ -14,7 +14,7 @@ from watchword.drill.enrolment import (
     send_enrolment,
     statement_of,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Phone, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempt, Attempts, Phone, Variant
 from watchword.drill.tokens import new_key
 from watchword.drill.volume import disguised, each_of, tallied
 from watchword.drill.wire import Call, Part
@@ -30,33 +30,33 @@ _GOOD = frozenset({200, 201})
 _JSON = (("Content-Type", "application/json"),)
 
 
-def _enrolled(arena: Arena, phone: Phone, evidence: Mapping[str, Any]) -> Enrolment:
+def _enrolled(context: AttackContext, phone: Phone, evidence: Mapping[str, Any]) -> Enrolment:
     """Enrol a key of the script's own, with a challenge of its own and evidence that is not of this key."""
-    own = dict(jwk_from_public_key(new_key(arena).public))
+    own = dict(jwk_from_public_key(new_key(context).public))
     statement = build_statement(
         purpose=Purpose.ENROL,
-        issuer=arena.facts.issuer,
-        audiences=audiences_of(arena, phone),
+        issuer=context.facts.issuer,
+        audiences=audiences_of(context, phone),
         app=phone.app,
-        challenge=challenge(arena, phone.app),
+        challenge=challenge(context, phone.app),
         # On Android the attested key proves requests, and the statement names none.
         proof_jwk=None if phone.device.proof_jwk is None else own,
-        seal_jwk=dict(jwk_from_public_key(new_key(arena).public)),
+        seal_jwk=dict(jwk_from_public_key(new_key(context).public)),
     )
-    return send_enrolment(arena, phone, statement, evidence)
+    return send_enrolment(context, phone, statement, evidence)
 
 
-def _one_evidence(arena: Arena) -> Attempts:
+def _one_evidence(context: AttackContext) -> Attempts:
     """Bring the evidence of one genuine phone for each of many keys."""
-    held = enrol_genuine(arena)
+    held = enrol_genuine(context)
     evidence = held.body["evidence"]
-    return [exploited(arena, _enrolled(arena, held.phone, evidence)) for _ in range(MANY)]
+    return [exploited(context, _enrolled(context, held.phone, evidence)) for _ in range(MANY)]
 
 
-def _no_phone(arena: Arena) -> Attempts:
+def _no_phone(context: AttackContext) -> Attempts:
     """Bring nothing that a phone said: an empty chain, an attestation of noise, a format of one's own."""
-    phone = arena.new_genuine()
-    noise = base64url.encode(arena.random(64))
+    phone = context.new_genuine()
+    noise = base64url.encode(context.random(64))
     kinds: Sequence[Mapping[str, Any]] = (
         {"format": "android-key", "chain": [noise]},
         {"format": "android-key", "chain": []},
@@ -64,33 +64,33 @@ def _no_phone(arena: Arena) -> Attempts:
         {"format": "none"},
     )
     return [
-        exploited(arena, _enrolled(arena, phone, kinds[number % len(kinds)]))
+        exploited(context, _enrolled(context, phone, kinds[number % len(kinds)]))
         for number in range(MANY)
     ]
 
 
-def _one_challenge(arena: Arena) -> Attempts:
+def _one_challenge(context: AttackContext) -> Attempts:
     """Send one genuine enrolment many times at one moment: it's one instance, however often it's sent."""
-    phone = arena.new_genuine()
+    phone = context.new_genuine()
     phone.device.create_keys()
-    statement = statement_of(arena, phone, challenge(arena, phone.app))
+    statement = statement_of(context, phone, challenge(context, phone.app))
     evidence = dict(phone.device.attest(binding_of(statement)))
     body = strict_json.dumps({"statement": base64url.encode(statement), "evidence": evidence})
-    answers = arena.wire.send_together([Call(Part.SERVICE, "POST", ENROL, _JSON, body)] * MANY)
-    sample = arena.sample()
+    answers = context.wire.send_together([Call(Part.SERVICE, "POST", ENROL, _JSON, body)] * MANY)
+    sample = context.sample()
     refused = [each for each in answers if each.status not in _GOOD]
     beyond = len(answers) - len(refused) - 1
     if beyond > 0:
         return [Attempt(sample, answers[0], served=(beyond, MANY - 1))]
     kinds = {(each.status, each.reasons): each for each in refused}
-    return [Attempt(sample, arena.wire.send(sample.call()), stops=tuple(kinds.values()))]
+    return [Attempt(sample, context.wire.send(sample.call()), stops=tuple(kinds.values()))]
 
 
-def _sign_ups(arena: Arena) -> Attempts:
+def _sign_ups(context: AttackContext) -> Attempts:
     """Send what creates something, as a script does that registers accounts."""
-    sample = arena.sample(body=True)
+    sample = context.sample(body=True)
     calls = (disguised(sample.call(), number) for number in range(MANY))
-    return [tallied(sample, each_of(arena, calls))]
+    return [tallied(sample, each_of(context, calls))]
 
 
 _UNREADABLE = frozenset(

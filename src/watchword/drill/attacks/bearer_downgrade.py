@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from watchword.drill.bent_proofs import (
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
+from watchword.drill.mutated_proofs import (
     INPUT_HEADER,
     SIGNATURE_HEADER,
     own_hand,
@@ -13,7 +14,6 @@ from watchword.drill.bent_proofs import (
     with_digest,
     written,
 )
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.drill.requests import with_token
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -25,9 +25,9 @@ _OTHER_LABEL: Final = "otherhand"
 def _alone(proof: Proof) -> Run:
     """Send the token and nothing that proves whose it is."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = stolen(arena, proof)
-        return sent(arena, sample, with_token(sample.call(), credential.token))
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = stolen(context, proof)
+        return sent(context, sample, with_token(sample.call(), credential.token))
 
     return run
 
@@ -35,12 +35,12 @@ def _alone(proof: Proof) -> Run:
 def _empty(proof: Proof) -> Run:
     """Send the headers of a proof with nothing in them."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = stolen(arena, proof)
-        call = with_token(with_digest(arena, sample.call()), credential.token)
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = stolen(context, proof)
+        call = with_token(with_digest(context, sample.call()), credential.token)
         for name in (INPUT_HEADER, SIGNATURE_HEADER):
             call = call.with_header(name, "")
-        return sent(arena, sample, call)
+        return sent(context, sample, call)
 
     return run
 
@@ -51,26 +51,26 @@ def _labelled(proof: Proof, of_input: str, of_signature: str | None) -> Run:
     :param of_signature: None for the protocol's own.
     """
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof)
-        call = with_digest(arena, sample.call())
-        parts = parts_of(arena, call, credential, proof)
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof)
+        call = with_digest(context, sample.call())
+        parts = parts_of(context, call, credential, proof)
         call = parts.on(call, own_hand(credential, proof))
         call = call.with_header(INPUT_HEADER, f"{of_input}={parts.described}")
         if of_signature is not None:
             signature = own_hand(credential, proof)(parts.base)
             call = call.with_header(SIGNATURE_HEADER, written(signature, of_signature))
-        return sent(arena, sample, call)
+        return sent(context, sample, call)
 
     return run
 
 
-def _session_for_device(arena: Arena) -> Attempts:
+def _session_for_device(context: AttackContext) -> Attempts:
     """Prove by the session key, which gates hold too, what asks for the device's own key."""
-    sample, credential = stolen(arena, Proof.DEVICE)
-    call = with_digest(arena, sample.call())
-    parts = parts_of(arena, call, credential, Proof.SESSION)
-    return sent(arena, sample, parts.on(call, own_hand(credential, Proof.SESSION)))
+    sample, credential = stolen(context, Proof.DEVICE)
+    call = with_digest(context, sample.call())
+    parts = parts_of(context, call, credential, Proof.SESSION)
+    return sent(context, sample, parts.on(call, own_hand(credential, Proof.SESSION)))
 
 
 _MISSING = frozenset({Reason.PROOF_MISSING})

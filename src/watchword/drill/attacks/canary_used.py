@@ -7,11 +7,11 @@ from typing import Final
 
 from watchword.drill.interface import (
     AbsentError,
-    Arena,
     Attack,
+    AttackContext,
     Attempt,
     Attempts,
-    Canary,
+    DrillHoneytoken,
     Need,
     Run,
     Sample,
@@ -61,24 +61,24 @@ def _in_query(call: Call, key: str) -> Call:
     return replace(call, target=f"{call.target}{mark}key={key}")
 
 
-def _by_script(arena: Arena, _sample: Sample, call: Call) -> Call:
+def _by_script(context: AttackContext, _sample: Sample, call: Call) -> Call:
     """Return the call as a script sends it."""
-    del arena
+    del context
     return call
 
 
-def _by_instance(arena: Arena, sample: Sample, call: Call) -> Call:
-    credential = credential_of(arena.genuine(), arena.facts.audience)
-    return proved(arena, call, credential, sample.proof)
+def _by_instance(context: AttackContext, sample: Sample, call: Call) -> Call:
+    credential = credential_of(context.genuine(), context.facts.audience)
+    return proved(context, call, credential, sample.proof)
 
 
-def _using(carry: Carrying, send_as: Callable[[Arena, Sample, Call], Call]) -> Run:
+def _using(carry: Carrying, send_as: Callable[[AttackContext, Sample, Call], Call]) -> Run:
     """Return a variant that uses the canary once, and looks whether anybody was told."""
 
-    def run(arena: Arena) -> Attempts:
-        sample = arena.sample()
+    def run(context: AttackContext) -> Attempts:
+        sample = context.sample()
         canary, answer, told = _used(
-            arena, lambda key: send_as(arena, sample, carry(sample.call(), key))
+            context, lambda key: send_as(context, sample, carry(sample.call(), key))
         )
         if canary.key in answer.body.decode("latin-1"):
             return [Attempt(sample, answer, leaked="the answer repeats the canary")]
@@ -87,56 +87,58 @@ def _using(carry: Carrying, send_as: Callable[[Arena, Sample, Call], Call]) -> R
     return run
 
 
-def _used(arena: Arena, carrying: Callable[[str], Call]) -> tuple[Canary, Answer, bool]:
+def _used(
+    context: AttackContext, carrying: Callable[[str], Call]
+) -> tuple[DrillHoneytoken, Answer, bool]:
     """Use the run's canary until somebody is told, a bounded number of times; return it, the last answer, and whether he was.
 
     A gate that told knew it; one that didn't may not know it yet, which is no fault within the first second.  Where nobody was
     told of any use for :data:`_PATIENCE_SECONDS`, the variants that follow need not be as patient.
     """
-    operator = arena.operating()
+    operator = context.operating()
     if not operator.decoys():
         # The drill's own would show what a decoy is worth here, and not that there is one.
         raise AbsentError(Need.DECOY)
     canary = operator.plant()
-    before = _alarms(arena, canary)
+    before = _alarms(context, canary)
     tries = _TRIES
     if not before:
-        tries = 1 if arena.now() - canary.planted_at > _PATIENCE_SECONDS else _FIRST_TRIES
+        tries = 1 if context.now() - canary.planted_at > _PATIENCE_SECONDS else _FIRST_TRIES
     if not before and tries > 1:
-        arena.wait(_SETTLE_SECONDS)
-    answer = arena.wire.send(carrying(canary.key))
+        context.wait(_SETTLE_SECONDS)
+    answer = context.wire.send(carrying(canary.key))
     for look in range(1, tries * _LOOKS):
-        if _alarms(arena, canary) > before:
+        if _alarms(context, canary) > before:
             return canary, answer, True
-        arena.wait(_LOOK_SECONDS)
+        context.wait(_LOOK_SECONDS)
         if look % _LOOKS == 0:
-            answer = arena.wire.send(carrying(canary.key))
-    return canary, answer, _alarms(arena, canary) > before
+            answer = context.wire.send(carrying(canary.key))
+    return canary, answer, _alarms(context, canary) > before
 
 
-def _alarms(arena: Arena, canary: Canary) -> int:
+def _alarms(context: AttackContext, canary: DrillHoneytoken) -> int:
     """Return how many alarms a canary raised; a service that is too busy to say is asked again for three seconds."""
-    operator = arena.operating()
+    operator = context.operating()
     for _ in range(_LOOKS - 1):
         try:
             return operator.alarms(canary)
         except UnavailableError:
-            arena.wait(_LOOK_SECONDS)
+            context.wait(_LOOK_SECONDS)
     return operator.alarms(canary)
 
 
-def _told_apart(arena: Arena) -> Attempts:
+def _told_apart(context: AttackContext) -> Attempts:
     """Look whether the thief can tell a canary by its answer from a request that is refused for any other token.
 
     A difference counts that shows each time: one answer may differ for a reason of the moment, such as a busy server.
     """
-    sample = arena.sample()
+    sample = context.sample()
 
     def both() -> tuple[Answer, bool]:
-        genuine = _by_instance(arena, sample, sample.call())
-        ordinary = arena.wire.send(genuine.with_header("Watchword-Token", "not-a-token"))
+        genuine = _by_instance(context, sample, sample.call())
+        ordinary = context.wire.send(genuine.with_header("Watchword-Token", "not-a-token"))
         _, answer, _ = _used(
-            arena, lambda key: _by_instance(arena, sample, _in_header(sample.call(), key))
+            context, lambda key: _by_instance(context, sample, _in_header(sample.call(), key))
         )
         return answer, _looks(answer) != _looks(ordinary)
 

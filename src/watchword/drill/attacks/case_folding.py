@@ -3,14 +3,14 @@
 from collections.abc import Callable
 
 from watchword.drill.around import known_by, path_of, strictest
-from watchword.drill.interface import Arena, Attack, Attempts, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Run, Variant
 from watchword.reasons import Reason
 
 
 def _in(spelled: Callable[[str], list[str]]) -> Run:
-    def run(arena: Arena) -> Attempts:
-        path = path_of(strictest(arena))
-        return known_by(arena, [name for name in dict.fromkeys(spelled(path)) if name != path])
+    def run(context: AttackContext) -> Attempts:
+        path = path_of(strictest(context))
+        return known_by(context, [name for name in dict.fromkeys(spelled(path)) if name != path])
 
     return run
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from watchword.drill.bent_evidence import minted_challenge
 from watchword.drill.enrolment import challenge, enrol, exploited, statement_of
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Phone, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Phone, Run, Variant
+from watchword.drill.mutated_evidence import minted_challenge
 from watchword.encoding import base64url
 from watchword.reasons import Reason
 from watchword.vocabulary import Purpose
@@ -12,48 +12,48 @@ from watchword.vocabulary import Purpose
 _OLD = -1
 
 
-def _with(make: Callable[[Arena, Phone], str]) -> Run:
-    def run(arena: Arena) -> Attempts:
-        phone = arena.new_genuine()
-        forged = make(arena, phone)
+def _with(make: Callable[[AttackContext, Phone], str]) -> Run:
+    def run(context: AttackContext) -> Attempts:
+        phone = context.new_genuine()
+        forged = make(context, phone)
         phone.device.create_keys()
-        statement = statement_of(arena, phone, forged)
-        return [exploited(arena, enrol(arena, phone, statement=statement))]
+        statement = statement_of(context, phone, forged)
+        return [exploited(context, enrol(context, phone, statement=statement))]
 
     return run
 
 
-def _own(arena: Arena, phone: Phone) -> str:
+def _own(context: AttackContext, phone: Phone) -> str:
     """Make one with a key of one's own."""
-    return minted_challenge(arena, arena.random(32), phone.app, Purpose.ENROL)
+    return minted_challenge(context, context.random(32), phone.app, Purpose.ENROL)
 
 
-def _later(arena: Arena, phone: Phone) -> str:
+def _later(context: AttackContext, phone: Phone) -> str:
     """Move the end of one that the service made by a day."""
-    made = bytearray(base64url.decode(challenge(arena, phone.app)))
+    made = bytearray(base64url.decode(challenge(context, phone.app)))
     expiry = int.from_bytes(made[1:9], "big") + 24 * 60 * 60
     made[1:9] = expiry.to_bytes(8, "big")
     return base64url.encode(bytes(made))
 
 
-def _for_renewal(arena: Arena, phone: Phone) -> str:
+def _for_renewal(context: AttackContext, phone: Phone) -> str:
     """Take one that the service made for a renewal."""
-    return challenge(arena, phone.app, Purpose.RENEW)
+    return challenge(context, phone.app, Purpose.RENEW)
 
 
-def _for_another_app(arena: Arena, phone: Phone) -> str:
+def _for_another_app(context: AttackContext, phone: Phone) -> str:
     """Take one that was made for another app: the service's, or one by its borrowed key."""
-    for app in arena.facts.audiences:
+    for app in context.facts.audiences:
         if app != phone.app:
-            return challenge(arena, app)
-    key = arena.borrowed().challenge_key()
-    return minted_challenge(arena, key, f"not-{phone.app}", Purpose.ENROL)
+            return challenge(context, app)
+    key = context.borrowed().challenge_key()
+    return minted_challenge(context, key, f"not-{phone.app}", Purpose.ENROL)
 
 
-def _expired(arena: Arena, phone: Phone) -> str:
+def _expired(context: AttackContext, phone: Phone) -> str:
     """Make one that has ended, by the service's borrowed key: nobody waits five minutes for it."""
-    key = arena.borrowed().challenge_key()
-    return minted_challenge(arena, key, phone.app, Purpose.ENROL, lifetime=_OLD)
+    key = context.borrowed().challenge_key()
+    return minted_challenge(context, key, phone.app, Purpose.ENROL, lifetime=_OLD)
 
 
 _UNKNOWN = frozenset({Reason.CHALLENGE_UNKNOWN})

@@ -1,7 +1,7 @@
 """Read a delivered key where it passes: in the answer, in the package, or sealed to a key of one's own."""
 
 from watchword.drill.enrolment import enrol_genuine
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempt, Attempts, Need, Variant
 from watchword.drill.third_party_keys import (
     DELIVERED_EVIDENCE,
     ask,
@@ -16,32 +16,32 @@ from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
 
-def _in_the_answer(arena: Arena) -> Attempts:
-    held, rule = receiver(arena)
-    delivery, value = served_with(arena, held, rule)
+def _in_the_answer(context: AttackContext) -> Attempts:
+    held, rule = receiver(context)
+    delivery, value = served_with(context, held, rule)
     told = f"the answer carries {rule.secret} unsealed" * holds(value, heard(delivery.answer))
-    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    sample = context.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
     return [Attempt(sample, delivery.answer, served=(0, 1), leaked=told)]
 
 
-def _in_the_samples(arena: Arena) -> Attempts:
+def _in_the_samples(context: AttackContext) -> Attempts:
     """Look for the key in what every copy of the app sends: then it was never out of the package."""
-    held, rule = receiver(arena)
-    delivery, value = served_with(arena, held, rule)
-    calls = [each.call() for each in arena.samples]
+    held, rule = receiver(context)
+    delivery, value = served_with(context, held, rule)
+    calls = [each.call() for each in context.samples]
     said = [heard(Answer(0, each.headers, each.target.encode() + each.body)) for each in calls]
     found = any(holds(value, each) for each in said)
     told = f"what every copy of the app sends holds {rule.secret}" * found
-    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    sample = context.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
     return [Attempt(sample, delivery.answer, served=(0, 1), leaked=told)]
 
 
-def _to_another_key(arena: Arena) -> Attempts:
+def _to_another_key(context: AttackContext) -> Attempts:
     """Have the victim's phone sign for a seal key of the attacker's, as malware in the app can."""
-    held, rule = receiver(arena)
-    thief = enrol_genuine(arena, held.phone.platform)
+    held, rule = receiver(context)
+    thief = enrol_genuine(context, held.phone.platform)
     jwk = dict(thief.phone.device.seal_jwk)
-    return [judged_by_service(arena, ask(arena, held, rule.secret, seal_jwk=jwk))]
+    return [judged_by_service(context, ask(context, held, rule.secret, seal_jwk=jwk))]
 
 
 ATTACK = Attack(

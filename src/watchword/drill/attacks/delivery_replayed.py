@@ -1,8 +1,8 @@
 """Get a key out of a delivery that was somebody else's: sent again, opened elsewhere, asked for in his name."""
 
-from watchword.drill.bent_evidence import renewal_body
 from watchword.drill.enrolment import challenge, enrol_genuine
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempt, Attempts, Need, Variant
+from watchword.drill.mutated_evidence import renewal_body
 from watchword.drill.third_party_keys import (
     DELIVERED_EVIDENCE,
     ask,
@@ -15,42 +15,44 @@ from watchword.reasons import Reason
 from watchword.vocabulary import Proof, Purpose
 
 
-def _same_again(arena: Arena) -> Attempts:
+def _same_again(context: AttackContext) -> Attempts:
     """Send a request once more that was caught on its way."""
-    held, rule = receiver(arena)
-    delivery, _ = served_with(arena, held, rule)
-    return [judged_by_service(arena, ask_again(arena, delivery.body, held.phone.app))]
+    held, rule = receiver(context)
+    delivery, _ = served_with(context, held, rule)
+    return [judged_by_service(context, ask_again(context, delivery.body, held.phone.app))]
 
 
-def _opened_elsewhere(arena: Arena) -> Attempts:
+def _opened_elsewhere(context: AttackContext) -> Attempts:
     """Open with another genuine phone what was sealed to this one."""
-    held, rule = receiver(arena)
-    delivery, _ = served_with(arena, held, rule)
-    thief = enrol_genuine(arena, held.phone.platform)
+    held, rule = receiver(context)
+    delivery, _ = served_with(context, held, rule)
+    thief = enrol_genuine(context, held.phone.platform)
     opened = delivery.opened_by(thief.phone) is not None
-    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    sample = context.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
     told = "another instance opens it" * opened
     return [Attempt(sample, delivery.answer, served=(0, 1), leaked=told)]
 
 
-def _in_anothers_name(arena: Arena) -> Attempts:
+def _in_anothers_name(context: AttackContext) -> Attempts:
     """Say all that the victim's app would say, and have the attacker's phone vouch for it."""
-    held, rule = receiver(arena)
-    thief = enrol_genuine(arena, held.phone.platform)
-    delivery = ask(arena, held, rule.secret, signing=thief.phone)
-    return [judged_by_service(arena, delivery)]
+    held, rule = receiver(context)
+    thief = enrol_genuine(context, held.phone.platform)
+    delivery = ask(context, held, rule.secret, signing=thief.phone)
+    return [judged_by_service(context, delivery)]
 
 
-def _by_renewal(arena: Arena) -> Attempts:
+def _by_renewal(context: AttackContext) -> Attempts:
     """Send the renewal of an app, caught before it arrived, to where secrets are handed out."""
-    held, _ = receiver(arena)
-    return [judged_by_service(arena, ask_again(arena, renewal_body(arena, held), held.phone.app))]
+    held, _ = receiver(context)
+    return [
+        judged_by_service(context, ask_again(context, renewal_body(context, held), held.phone.app))
+    ]
 
 
-def _renewals_challenge(arena: Arena) -> Attempts:
-    held, rule = receiver(arena)
-    asked = challenge(arena, held.phone.app, Purpose.RENEW)
-    return [judged_by_service(arena, ask(arena, held, rule.secret, asked=asked))]
+def _renewals_challenge(context: AttackContext) -> Attempts:
+    held, rule = receiver(context)
+    asked = challenge(context, held.phone.app, Purpose.RENEW)
+    return [judged_by_service(context, ask(context, held, rule.secret, asked=asked))]
 
 
 _SIGNATURES = frozenset(

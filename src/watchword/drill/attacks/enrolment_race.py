@@ -1,6 +1,8 @@
 """Send one caught enrolment, and one caught renewal, several times at one moment."""
 
-from watchword.drill.bent_evidence import (
+from watchword.drill.enrolment import ENROL, RENEW
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
+from watchword.drill.mutated_evidence import (
     GENUINE,
     TOGETHER,
     enrolled,
@@ -8,24 +10,22 @@ from watchword.drill.bent_evidence import (
     renewal_body,
     sent_at_once,
 )
-from watchword.drill.enrolment import ENROL, RENEW
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 
 
 def _enrols(platform: Platform) -> Run:
-    def run(arena: Arena) -> Attempts:
-        phone = arena.phone(GENUINE[platform])
-        return sent_at_once(arena, ENROL, [enrolment_body(arena, phone)] * TOGETHER, phone)
+    def run(context: AttackContext) -> Attempts:
+        phone = context.phone(GENUINE[platform])
+        return sent_at_once(context, ENROL, [enrolment_body(context, phone)] * TOGETHER, phone)
 
     return run
 
 
 def _renews(platform: Platform) -> Run:
-    def run(arena: Arena) -> Attempts:
-        held = enrolled(arena, GENUINE[platform])
-        return sent_at_once(arena, RENEW, [renewal_body(arena, held)] * TOGETHER, held.phone)
+    def run(context: AttackContext) -> Attempts:
+        held = enrolled(context, GENUINE[platform])
+        return sent_at_once(context, RENEW, [renewal_body(context, held)] * TOGETHER, held.phone)
 
     return run
 

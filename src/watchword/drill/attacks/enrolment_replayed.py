@@ -1,16 +1,16 @@
 """Send a caught enrolment once more, to get tokens out of it."""
 
-from watchword.drill.bent_evidence import GENUINE, enrolled
 from watchword.drill.enrolment import ENROL, again, exploited
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
+from watchword.drill.mutated_evidence import GENUINE, enrolled
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 
 
 def _replayed(platform: Platform) -> Run:
-    def run(arena: Arena) -> Attempts:
-        held = enrolled(arena, GENUINE[platform])
-        return [exploited(arena, again(arena, ENROL, held.body, held.phone))]
+    def run(context: AttackContext) -> Attempts:
+        held = enrolled(context, GENUINE[platform])
+        return [exploited(context, again(context, ENROL, held.body, held.phone))]
 
     return run
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from watchword.drill.interface import Arena, Attack, Attempts, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Run, Variant
 from watchword.drill.volume import at_number, each_of, numbered_sample, tallied
 from watchword.reasons import Reason
 
@@ -11,11 +11,11 @@ RECORDS = 200
 
 
 def _walked(method: str, count: int) -> Run:
-    def run(arena: Arena) -> Attempts:
-        sample = numbered_sample(arena)
+    def run(context: AttackContext) -> Attempts:
+        sample = numbered_sample(context)
         call = replace(sample.call(), method=method)
         calls = (replace(call, target=at_number(call.target, number)) for number in range(count))
-        return [tallied(sample, each_of(arena, calls))]
+        return [tallied(sample, each_of(context, calls))]
 
     return run
 

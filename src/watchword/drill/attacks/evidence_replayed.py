@@ -1,9 +1,9 @@
 """Put recorded evidence under a new statement with a fresh challenge."""
 
 from watchword.client.statement import binding_of
-from watchword.drill.bent_evidence import GENUINE, enrolled
 from watchword.drill.enrolment import challenge, exploited, send_enrolment, statement_of
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
+from watchword.drill.mutated_evidence import GENUINE, enrolled
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 
@@ -11,24 +11,24 @@ _ELSEWHERE = "https://elsewhere.example"
 
 
 def _recorded(platform: Platform) -> Run:
-    def run(arena: Arena) -> Attempts:
-        held = enrolled(arena, GENUINE[platform])
-        statement = statement_of(arena, held.phone, challenge(arena, held.phone.app))
+    def run(context: AttackContext) -> Attempts:
+        held = enrolled(context, GENUINE[platform])
+        statement = statement_of(context, held.phone, challenge(context, held.phone.app))
         evidence = held.body["evidence"]
-        return [exploited(arena, send_enrolment(arena, held.phone, statement, evidence))]
+        return [exploited(context, send_enrolment(context, held.phone, statement, evidence))]
 
     return run
 
 
 def _from_elsewhere(platform: Platform) -> Run:
-    def run(arena: Arena) -> Attempts:
-        phone = arena.phone(GENUINE[platform])
+    def run(context: AttackContext) -> Attempts:
+        phone = context.phone(GENUINE[platform])
         phone.device.create_keys()
-        asked = challenge(arena, phone.app)
-        given_away = statement_of(arena, phone, asked, iss=_ELSEWHERE)
+        asked = challenge(context, phone.app)
+        given_away = statement_of(context, phone, asked, iss=_ELSEWHERE)
         evidence = dict(phone.device.attest(binding_of(given_away)))
-        statement = statement_of(arena, phone, asked)
-        return [exploited(arena, send_enrolment(arena, phone, statement, evidence))]
+        statement = statement_of(context, phone, asked)
+        return [exploited(context, send_enrolment(context, phone, statement, evidence))]
 
     return run
 

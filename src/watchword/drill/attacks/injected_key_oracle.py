@@ -6,22 +6,22 @@ from typing import Final
 
 from watchword.drill.enrolment import enrol_genuine
 from watchword.drill.interface import (
-    Arena,
     Attack,
+    AttackContext,
     Attempt,
     Attempts,
-    Lending,
+    Injection,
     MissingError,
     Need,
     Sample,
     Variant,
 )
-from watchword.drill.judging import is_of_the_api
+from watchword.drill.judgements import is_of_the_api
 from watchword.drill.third_party_keys import (
-    LENT_EVIDENCE,
+    INJECTED_EVIDENCE,
     as_genuine,
     borrowed_value,
-    lent_samples,
+    injected_samples,
     percent_encoded,
 )
 from watchword.drill.wire import Answer, Call
@@ -62,22 +62,24 @@ def _shape(answer: Answer) -> tuple[int, int, tuple[int, ...]]:
     return answer.status, len(answer.pieces), answer.pieces
 
 
-def _boundaries(arena: Arena) -> Attempts:
-    echoing = [(sample, lending) for sample, lending in lent_samples(arena) if sample.echo]
+def _boundaries(context: AttackContext) -> Attempts:
+    echoing = [
+        (sample, injection) for sample, injection in injected_samples(context) if sample.echo
+    ]
     if not echoing:
         raise MissingError(Need.ECHO, "of a third party")
-    return [_compared(arena, *each) for each in echoing[:1]]
+    return [_compared(context, *each) for each in echoing[:1]]
 
 
-def _compared(arena: Arena, sample: Sample, lending: Lending) -> Attempt:
+def _compared(context: AttackContext, sample: Sample, injection: Injection) -> Attempt:
     """Send right and wrong guesses in turn; return whether what comes back tells them apart."""
     # With a quota of its own: what the run's other attacks use of theirs isn't in the way.
-    held = enrol_genuine(arena)
-    pairs = guesses(borrowed_value(arena, lending))
+    held = enrol_genuine(context)
+    pairs = guesses(borrowed_value(context, injection))
     shapes: list[tuple[int, int, tuple[int, ...]]] = []
     answer = Answer(0)
     for guess in (guess for pair in pairs for guess in pair):
-        answer = arena.wire.send(as_genuine(arena, sample, _asking(sample, guess), held))
+        answer = context.wire.send(as_genuine(context, sample, _asking(sample, guess), held))
         if not is_of_the_api(answer):
             return Attempt(sample, answer, unsure=f"a guess was answered {answer.status}")
         if not _shows(answer, guess):
@@ -86,7 +88,7 @@ def _compared(arena: Arena, sample: Sample, lending: Lending) -> Attempt:
     more = sum(right > wrong for right, wrong in zip(shapes[::2], shapes[1::2], strict=True))
     less = sum(right < wrong for right, wrong in zip(shapes[::2], shapes[1::2], strict=True))
     if len(pairs) in {more, less}:
-        told = f"right guesses of {lending.rule.secret} are cut otherwise than wrong ones"
+        told = f"right guesses of {injection.rule.secret} are cut otherwise than wrong ones"
         return Attempt(sample, answer, leaked=f"{told}: {len(pairs)} of {len(pairs)}")
     doubt = f"{more + less} of {len(pairs)} right guesses were cut otherwise than wrong ones"
     return Attempt(sample, answer, served=(0, 1), unsure=doubt if more + less else "")
@@ -96,7 +98,7 @@ ATTACK = Attack(
     id="injected-key-oracle",
     title="Guess an injected key by where answers are cut",
     techniques=("MT-B18", "MT-C07"),
-    protections={"PR-B06": LENT_EVIDENCE},
+    protections={"PR-B06": INJECTED_EVIDENCE},
     needs=(Need.SERVICE, Need.GENUINE, Need.KEYS),
     sends="Requests of a genuine instance to a third party that repeats them: beginnings of the key of ten lengths, and the same with one "
     "character wrong.",

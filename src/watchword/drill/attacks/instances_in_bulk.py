@@ -3,8 +3,16 @@
 from typing import Final
 
 from watchword.drill.enrolment import Enrolment, enrol, exploited, used
-from watchword.drill.interface import Arena, Attack, Attempts, Held, MissingError, Need, Variant
-from watchword.drill.judging import is_of_the_api
+from watchword.drill.interface import (
+    Attack,
+    AttackContext,
+    Attempts,
+    Held,
+    MissingError,
+    Need,
+    Variant,
+)
+from watchword.drill.judgements import is_of_the_api
 from watchword.drill.requests import genuine_call
 from watchword.drill.volume import MAX_REQUESTS, TOO_SLOW, allowed_in, excess, limit_of
 from watchword.reasons import Reason
@@ -22,19 +30,19 @@ _NAMED_BY_ITS_EVIDENCE: Final = "rkp-android"
 _OWN: Final = "192.0.2.66"
 
 
-def _one_device(arena: Arena) -> Attempts:
+def _one_device(context: AttackContext) -> Attempts:
     """Spread more requests than one instance may send over several of one phone."""
-    requests, seconds = limit_of(arena)
+    requests, seconds = limit_of(context)
     # The phone holds the keys of its last instance alone: a device proof is that one's.
-    sample = arena.sample(Proof.BEARER, Proof.SESSION)
-    phone = arena.phone(_NAMED_BY_ITS_EVIDENCE)
-    held = [_held(enrol(arena, phone)) for _ in range(INSTANCES)]
-    began = arena.now()
+    sample = context.sample(Proof.BEARER, Proof.SESSION)
+    phone = context.phone(_NAMED_BY_ITS_EVIDENCE)
+    held = [_held(enrol(context, phone)) for _ in range(INSTANCES)]
+    began = context.now()
     answers = [
-        arena.wire.send(genuine_call(arena, sample, held[number % INSTANCES]))
+        context.wire.send(genuine_call(context, sample, held[number % INSTANCES]))
         for number in range(MAX_REQUESTS)
     ]
-    allowed = allowed_in((requests, seconds), arena.now() - began)
+    allowed = allowed_in((requests, seconds), context.now() - began)
     return [excess(sample, answers, is_of_the_api, allowed)]
 
 
@@ -45,27 +53,27 @@ def _held(enrolment: Enrolment) -> Held:
     return enrolment.held
 
 
-def _one_address(arena: Arena) -> Attempts:
+def _one_address(context: AttackContext) -> Attempts:
     """Enrol from one address, which says each time that it is somebody else's proxy."""
-    rate = arena.facts.enrolments
+    rate = context.facts.enrolments
     if rate is None or rate[0] + _BEYOND > MAX_ENROLMENTS:
         raise MissingError(Need.ADDRESSES)
     # How many instances there are bounds nothing while one of them may send what it likes.
-    limit_of(arena)
-    phone = arena.new_genuine()
-    began = arena.now()
+    limit_of(context)
+    phone = context.new_genuine()
+    began = context.now()
     made = []
     for number in range(rate[0] + _BEYOND):
         said = ("X-Forwarded-For", f"203.0.113.{number + 1}, {_OWN}")
-        made.append(enrol(arena, phone, headers=(said,)))
+        made.append(enrol(context, phone, headers=(said,)))
     enrolled = [each.held for each in made if each.held is not None]
     refused = [each for each in made if each.held is None]
-    beyond = enrolled[allowed_in(rate, arena.now() - began) :]
+    beyond = enrolled[allowed_in(rate, context.now() - began) :]
     if beyond:
-        return [used(arena, held) for held in beyond]
+        return [used(context, held) for held in beyond]
     if not refused:
         raise MissingError(Need.ADDRESSES, TOO_SLOW)
-    return [exploited(arena, each) for each in refused[:1]]
+    return [exploited(context, each) for each in refused[:1]]
 
 
 ATTACK = Attack(

@@ -3,8 +3,8 @@
 from typing import Final
 
 from watchword.drill.interface import (
-    Arena,
     Attack,
+    AttackContext,
     Attempt,
     Attempts,
     KeptSecret,
@@ -21,41 +21,41 @@ _DAY: Final = 86_400
 _SETTLE_SECONDS: Final = 2.0
 
 
-def _genuine(arena: Arena, told: str) -> Attempts:
-    sample = arena.sample()
-    answer = arena.wire.send(genuine_call(arena, sample, arena.genuine()))
+def _genuine(context: AttackContext, told: str) -> Attempts:
+    sample = context.sample()
+    answer = context.wire.send(genuine_call(context, sample, context.genuine()))
     return [Attempt(sample, answer, served=(0, 1), leaked=told)]
 
 
-def _old(arena: Arena) -> Attempts:
-    handed_out = [each for each in arena.operating().secrets() if each.made_at is not None]
+def _old(context: AttackContext) -> Attempts:
+    handed_out = [each for each in context.operating().secrets() if each.made_at is not None]
     if not handed_out:
-        raise MissingError(Need.DELIVERY, "or one that is lent")
-    ages = [((arena.now() - (each.made_at or 0.0)) / _DAY, each.name) for each in handed_out]
+        raise MissingError(Need.DELIVERY, "or one that is injected")
+    ages = [((context.now() - (each.made_at or 0.0)) / _DAY, each.name) for each in handed_out]
     days, name = max(ages)
     told = f"{name} has been in use for {int(days)} days, more than {MOST_DAYS}"
-    return _genuine(arena, told if days > MOST_DAYS else "")
+    return _genuine(context, told if days > MOST_DAYS else "")
 
 
-def _ended(arena: Arena) -> Attempts:
-    """Look whether a gate still lends what was revoked, or ended after a rotation."""
-    operator, keys = arena.operating(), arena.borrowed()
+def _ended(context: AttackContext) -> Attempts:
+    """Look whether a gate still injects what was revoked, or ended after a rotation."""
+    operator, keys = context.operating(), context.borrowed()
     if not any(each.made_at is not None or each.ended for each in operator.secrets()):
-        raise MissingError(Need.DELIVERY, "or one that is lent")
+        raise MissingError(Need.DELIVERY, "or one that is injected")
 
     def late() -> list[str]:
-        return [each.name for each in operator.secrets() if _still_lent(each)]
+        return [each.name for each in operator.secrets() if _still_injected(each)]
 
-    def _still_lent(each: KeptSecret) -> bool:
-        lent = keys.lent(each.name)
-        return lent is not None and lent.version in each.ended
+    def _still_injected(each: KeptSecret) -> bool:
+        injected = keys.injected(each.name)
+        return injected is not None and injected.version in each.ended
 
     found = late()
     if found:
-        arena.wait(_SETTLE_SECONDS)  # It may have ended at this very moment.
+        context.wait(_SETTLE_SECONDS)  # It may have ended at this very moment.
         found = late()
-    told = f"a version of {found[0]} that ended is still lent" if found else ""
-    return _genuine(arena, told)
+    told = f"a version of {found[0]} that ended is still injected" if found else ""
+    return _genuine(context, told)
 
 
 ATTACK = Attack(
@@ -64,8 +64,8 @@ ATTACK = Attack(
     techniques=("MT-B18",),
     protections={"PR-B05": "live:keys.max_age_days"},
     needs=(Need.GENUINE, Need.OPERATOR),
-    sends="Nothing but a genuine request: the operator's list says how old the keys are that are handed out, and the gate's bundle what it lends.",
-    must=f"No key in use is older than {MOST_DAYS} days, and none that was revoked or has ended is lent.",
+    sends="Nothing but a genuine request: the operator's list says how old the keys are that are handed out, and the gate's bundle what it injects.",
+    must=f"No key in use is older than {MOST_DAYS} days, and none that was revoked or has ended is injected.",
     blind="It takes the service's word for when a key was made, and doesn't know whether the third party still takes the old one: revoke it there too.",
     variants=(Variant("age", _old), Variant("ended", _ended)),
     exploits=False,

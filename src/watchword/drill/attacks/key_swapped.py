@@ -2,24 +2,24 @@
 
 from typing import Literal
 
-from watchword.drill.bent_evidence import GENUINE, enrolment_body
 from watchword.drill.enrolment import exploited, send_enrolment
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
+from watchword.drill.mutated_evidence import GENUINE, enrolment_body
 from watchword.encoding import base64url, strict_json
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 
 
 def _swapped(platform: Platform, *members: Literal["proof_jwk", "seal_jwk"]) -> Run:
-    def run(arena: Arena) -> Attempts:
-        caught = enrolment_body(arena, arena.phone(GENUINE[platform]))
-        thief = arena.phone(GENUINE[platform])
+    def run(context: AttackContext) -> Attempts:
+        caught = enrolment_body(context, context.phone(GENUINE[platform]))
+        thief = context.phone(GENUINE[platform])
         thief.device.create_keys()
         own = {"proof_jwk": thief.device.proof_jwk, "seal_jwk": thief.device.seal_jwk}
         raw = base64url.decode(caught["statement"])
         said = strict_json.loads(raw, len(raw))
         statement = strict_json.dumps({**said, **{name: own[name] for name in members}})
-        return [exploited(arena, send_enrolment(arena, thief, statement, caught["evidence"]))]
+        return [exploited(context, send_enrolment(context, thief, statement, caught["evidence"]))]
 
     return run
 

@@ -1,8 +1,8 @@
 """Do more with a genuine phone than the API's limits let one instance do."""
 
 from watchword.drill.interface import (
-    Arena,
     Attack,
+    AttackContext,
     Attempts,
     Held,
     MissingError,
@@ -18,17 +18,17 @@ from watchword.gate.interface import Limit, LimitKind
 from watchword.reasons import Reason
 
 
-def _met(arena: Arena, kind: LimitKind) -> tuple[Sample, Limit]:
+def _met(context: AttackContext, kind: LimitKind) -> tuple[Sample, Limit]:
     """Return the tightest limit of a kind that a sample falls under, whatever the app's version is.
 
     :raises MissingError: when there is none.
     """
     found = [
         (limit.requests, index, sample, limit)
-        for index, limit in enumerate(arena.facts.limits)
+        for index, limit in enumerate(context.facts.limits)
         if limit.kind is kind and limit.enforced and not limit.below
-        for sample in arena.guarded
-        if sample.lending is None and (not limit.routes or sample.route in limit.routes)
+        for sample in context.guarded
+        if sample.injection is None and (not limit.routes or sample.route in limit.routes)
     ]
     if not found:
         raise MissingError(Need.LIMIT)
@@ -37,15 +37,15 @@ def _met(arena: Arena, kind: LimitKind) -> tuple[Sample, Limit]:
 
 
 def _past(kind: LimitKind) -> Run:
-    def run(arena: Arena) -> Attempts:
-        sample, limit = _met(arena, kind)
+    def run(context: AttackContext) -> Attempts:
+        sample, limit = _met(context, kind)
 
         def call(held: Held) -> Call:
-            return genuine_call(arena, sample, held)
+            return genuine_call(context, sample, held)
 
         if kind is LimitKind.RATE:
-            return [past_a_rate(arena, sample, call, limit.requests, limit.seconds)]
-        return [past_a_quota(arena, sample, call, limit.requests, limit.seconds, Need.LIMIT)]
+            return [past_a_rate(context, sample, call, limit.requests, limit.seconds)]
+        return [past_a_quota(context, sample, call, limit.requests, limit.seconds, Need.LIMIT)]
 
     return run
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from watchword.drill.around import armed, if_it_matters
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Run, Sample, Variant
-from watchword.drill.judging import is_of_the_api
+from watchword.drill.interface import Attack, AttackContext, Attempt, Attempts, Run, Sample, Variant
+from watchword.drill.judgements import is_of_the_api
 from watchword.drill.requests import credential_of, proved
 from watchword.drill.wire import Answer
 from watchword.reasons import Reason
@@ -15,9 +15,9 @@ _NAMES = ("X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method")
 _FIRST_REDIRECT = 300
 
 
-def _unrepeated(arena: Arena) -> Iterator[Sample]:
+def _unrepeated(context: AttackContext) -> Iterator[Sample]:
     """Yield samples whose answer doesn't repeat the request: it would change by whatever is said."""
-    return (each for each in armed(arena) if not each.echo)
+    return (each for each in armed(context) if not each.echo)
 
 
 def _harmless(sample: Sample) -> str:
@@ -25,47 +25,47 @@ def _harmless(sample: Sample) -> str:
     return "GET" if sample.method != "GET" else "OPTIONS"
 
 
-def _by_header(arena: Arena) -> Attempts:
+def _by_header(context: AttackContext) -> Attempts:
     """Say another method in a header: the gate may believe it, or the API alone."""
     attempts = []
-    for sample in _unrepeated(arena):
+    for sample in _unrepeated(context):
         call = sample.call()
         plain = replace(call, method=_harmless(sample))
         for name in _NAMES:
             told = call.with_header(name, _harmless(sample))
-            attempts.append(Attempt(sample, arena.wire.send(told)))
+            attempts.append(Attempt(sample, context.wire.send(told)))
             asked = plain.with_header(name, sample.method)
-            attempts += if_it_matters(arena, sample, plain, asked)
+            attempts += if_it_matters(context, sample, plain, asked)
     return attempts
 
 
-def _by_query(arena: Arena) -> Attempts:
+def _by_query(context: AttackContext) -> Attempts:
     """Say it in the query, as form posts do where a framework reads it."""
     attempts = []
-    for sample in _unrepeated(arena):
+    for sample in _unrepeated(context):
         call, method = sample.call(), _harmless(sample)
         mark = "&" if "?" in call.target else "?"
         told = replace(call, target=f"{call.target}{mark}_method={method}")
-        attempts.append(Attempt(sample, arena.wire.send(told)))
+        attempts.append(Attempt(sample, context.wire.send(told)))
         asked = replace(call, method=method, target=f"{call.target}{mark}_method={sample.method}")
-        attempts += if_it_matters(arena, sample, replace(call, method=method), asked)
+        attempts += if_it_matters(context, sample, replace(call, method=method), asked)
     return attempts
 
 
-def _head(arena: Arena) -> Attempts:
+def _head(context: AttackContext) -> Attempts:
     """Ask by HEAD without a token: it runs the same code as GET (RFC 9110 section 9.3.2)."""
     return [
-        Attempt(sample, arena.wire.send(replace(sample.call(), method="HEAD")))
-        for sample in armed(arena)
+        Attempt(sample, context.wire.send(replace(sample.call(), method="HEAD")))
+        for sample in armed(context)
         if sample.method == "GET"
-    ] or [_plain(arena)]
+    ] or [_plain(context)]
 
 
-def _options(arena: Arena) -> Attempts:
+def _options(context: AttackContext) -> Attempts:
     """Ask by OPTIONS without a token, which browsers' preflights may; only a body says that more was served."""
     attempts = []
-    for sample in armed(arena):
-        answer = arena.wire.send(replace(sample.call(), method="OPTIONS"))
+    for sample in armed(context):
+        answer = context.wire.send(replace(sample.call(), method="OPTIONS"))
         attempts.append(Attempt(sample, answer, served=(int(_is_served(answer)), 1)))
     return attempts
 
@@ -77,19 +77,19 @@ def _is_served(answer: Answer) -> bool:
 def _proved_as(change: str) -> Run:
     """Return a run of the genuine app's request, token and proof included, but for its method."""
 
-    def run(arena: Arena) -> Attempts:
-        sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    def run(context: AttackContext) -> Attempts:
+        sample = context.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
         method = sample.method.lower() if change == "lower" else change
-        credential = credential_of(arena.genuine(), arena.facts.audience)
-        call = proved(arena, replace(sample.call(), method=method), credential, sample.proof)
-        return [Attempt(sample, arena.wire.send(call))]
+        credential = credential_of(context.genuine(), context.facts.audience)
+        call = proved(context, replace(sample.call(), method=method), credential, sample.proof)
+        return [Attempt(sample, context.wire.send(call))]
 
     return run
 
 
-def _plain(arena: Arena) -> Attempt:
-    sample = arena.sample()
-    return Attempt(sample, arena.wire.send(sample.call()))
+def _plain(context: AttackContext) -> Attempt:
+    sample = context.sample()
+    return Attempt(sample, context.wire.send(sample.call()))
 
 
 _MISSING = frozenset({Reason.TOKEN_MISSING})

@@ -1,7 +1,7 @@
 """Ask for a change of protocol, on an open route or a guarded one, to get a connection that nobody looks into."""
 
 from watchword.drill.around import armed
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Sample, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempt, Attempts, Sample, Variant
 from watchword.drill.wire import Call, Headers, Part
 from watchword.encoding import base64url
 from watchword.reasons import Reason
@@ -16,21 +16,22 @@ _H2C: Headers = (
 )
 
 
-def _dressed(call: Call, more: Headers) -> Call:
+def _decorated(call: Call, more: Headers) -> Call:
     return Call(call.part, call.method, call.target, call.headers + more, call.body)
 
 
-def _h2c(arena: Arena) -> Attempts:
+def _h2c(context: AttackContext) -> Attempts:
     """Ask for HTTP/2 in the clear: a server that grants it serves all that follows, unseen by the gate."""
     attempts = [
-        Attempt(sample, arena.wire.send(_dressed(sample.call(), _H2C))) for sample in armed(arena)
+        Attempt(sample, context.wire.send(_decorated(sample.call(), _H2C)))
+        for sample in armed(context)
     ]
-    return attempts + _from_off(arena, _H2C)
+    return attempts + _from_off(context, _H2C)
 
 
-def _websocket(arena: Arena) -> Attempts:
+def _websocket(context: AttackContext) -> Attempts:
     """Shake hands for a WebSocket on guarded paths, whole and by half (RFC 6455 section 4.1)."""
-    key = base64url.encode(arena.random(16)).replace("-", "a").replace("_", "b") + "=="
+    key = base64url.encode(context.random(16)).replace("-", "a").replace("_", "b") + "=="
     half: Headers = (
         ("Upgrade", "websocket"),
         ("Sec-WebSocket-Version", "13"),
@@ -38,25 +39,25 @@ def _websocket(arena: Arena) -> Attempts:
     )
     whole: Headers = (("Connection", "Upgrade"), *half)
     attempts = []
-    for sample in armed(arena):
+    for sample in armed(context):
         if sample.method == "GET":
-            attempts += [_shaken(arena, sample, more) for more in (half, whole)]
-    return attempts + _from_off(arena, whole)
+            attempts += [_shaken(context, sample, more) for more in (half, whole)]
+    return attempts + _from_off(context, whole)
 
 
-def _shaken(arena: Arena, sample: Sample, more: Headers) -> Attempt:
-    answer = arena.wire.send(_dressed(sample.call(), more))
+def _shaken(context: AttackContext, sample: Sample, more: Headers) -> Attempt:
+    answer = context.wire.send(_decorated(sample.call(), more))
     if answer.status == _SWITCHED:
         return Attempt(sample, answer, served=(1, 1))
     return Attempt(sample, answer)
 
 
-def _from_off(arena: Arena, more: Headers) -> list[Attempt]:
+def _from_off(context: AttackContext, more: Headers) -> list[Attempt]:
     """Ask on routes that are open to all; the plain answer there is everybody's, the change of protocol isn't."""
-    sample = arena.sample()
+    sample = context.sample()
     found = []
-    for target in arena.facts.off[:4]:
-        answer = arena.wire.send(Call(Part.GATE, "GET", target, sample.headers + more))
+    for target in context.facts.off[:4]:
+        answer = context.wire.send(Call(Part.GATE, "GET", target, sample.headers + more))
         if answer.status == _SWITCHED:
             found.append(Attempt(sample, answer, served=(1, 1)))
     return found

@@ -3,42 +3,42 @@
 from collections.abc import Callable
 
 from watchword.drill.around import first_and_rest, named, path_of, strictest
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempt, Attempts, Run, Variant
 from watchword.drill.wire import Part
 from watchword.reasons import Reason
 
-Names = Callable[[Arena, str], list[str]]
+Names = Callable[[AttackContext, str], list[str]]
 """Return other names of a path."""
 
 
 def _by(names: Names) -> Run:
-    def run(arena: Arena) -> Attempts:
-        sample = strictest(arena)
+    def run(context: AttackContext) -> Attempts:
+        sample = strictest(context)
         path = path_of(sample)
-        return [Attempt(sample, named(arena, name)) for name in names(arena, path)]
+        return [Attempt(sample, named(context, name)) for name in names(context, path)]
 
     return run
 
 
-def _dots(arena: Arena, path: str) -> list[str]:
+def _dots(context: AttackContext, path: str) -> list[str]:
     first, rest = first_and_rest(path)
     begun, _, last = path.rpartition("/")
     names = [f"{first}/.{rest}", f"{first}/x/..{rest}", f"/.{path}", f"{begun}/./{last}"]
     names += [f"{first}/%2e{rest}", f"{first}/x/%2e%2e{rest}", f"{first}/x/.%2E{rest}"]
-    return names + [f"{off}/..{path}" for off in arena.facts.off[:2]]
+    return names + [f"{off}/..{path}" for off in context.facts.off[:2]]
 
 
-def _slashes(arena: Arena, path: str) -> list[str]:
+def _slashes(context: AttackContext, path: str) -> list[str]:
     first, rest = first_and_rest(path)
     begun, _, last = path.rpartition("/")
     names = [f"/{path}", f"//x/..{path}", f"/\\{path[1:]}", f"/%5c{path[1:]}"]
     if len(rest) > 1:
         names += [f"{first}/{rest}", f"{begun}//{last}"]
         names += [f"{first}\\{rest[1:]}", f"{first}%5c{rest[1:]}", f"{begun}%5C{last}"]
-    return names + [f"{off}//..{path}" for off in arena.facts.off[:1]]
+    return names + [f"{off}//..{path}" for off in context.facts.off[:1]]
 
 
-def _encoded(_arena: Arena, path: str) -> list[str]:
+def _encoded(_context: AttackContext, path: str) -> list[str]:
     first, rest = first_and_rest(path)
     begun, _, last = path.rpartition("/")
     # A server that decodes twice, and one that takes overlong UTF-8 (RFC 3629 section 10), make slashes of the last.
@@ -49,20 +49,20 @@ def _encoded(_arena: Arena, path: str) -> list[str]:
     return names
 
 
-def _parameters(arena: Arena, path: str) -> list[str]:
+def _parameters(context: AttackContext, path: str) -> list[str]:
     first, rest = first_and_rest(path)
     names = [f"{first};jsessionid=1{rest}", f"{first};{rest}", f"{path};.css", f"{first}%3b{rest}"]
-    return names + [f"{off};/..{path}" for off in arena.facts.off[:1]]
+    return names + [f"{off};/..{path}" for off in context.facts.off[:1]]
 
 
-def _cut(arena: Arena, path: str) -> list[str]:
+def _cut(context: AttackContext, path: str) -> list[str]:
     names = [f"{path}%00", f"{path}%00.png", f"{path}%0a", f"{path}%23", f"{path}%3f"]
-    return names + [f"{off}%00{path}" for off in arena.facts.off[:1]]
+    return names + [f"{off}%00{path}" for off in context.facts.off[:1]]
 
 
-def _same(arena: Arena, path: str) -> list[str]:
+def _same(context: AttackContext, path: str) -> list[str]:
     """Return names that mean this very path to every server, so that its own rule must hold."""
-    origin = f"{arena.wire.scheme(Part.GATE)}://other.example"
+    origin = f"{context.wire.scheme(Part.GATE)}://other.example"
     names = [f"{path.rstrip('/')}/", origin + path]
     # The first sign of each segment by its code, in turn: unreserved ones mean the same (RFC 3986 section 6.2.2.2).
     for at, sign in enumerate(path):
@@ -71,7 +71,7 @@ def _same(arena: Arena, path: str) -> list[str]:
     return names
 
 
-def _fragment(_arena: Arena, path: str) -> list[str]:
+def _fragment(_context: AttackContext, path: str) -> list[str]:
     """Return the path with a fragment, which a server drops, refuses or takes for a part of the path."""
     return [f"{path}#", f"{path}#/x"]
 

@@ -1,25 +1,25 @@
 """Renew with the copy of a phone, whose App Attest counter goes on from where it was copied."""
 
-from watchword.drill.bent_evidence import TOGETHER, enrolled, granted, renewal_body, sent_at_once
 from watchword.drill.enrolment import RENEW, exploited, renew
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Variant
+from watchword.drill.mutated_evidence import TOGETHER, enrolled, granted, renewal_body, sent_at_once
 from watchword.reasons import Reason
 
 _KIND = "cloned-iphone"
 
 
-def _second(arena: Arena) -> Attempts:
+def _second(context: AttackContext) -> Attempts:
     """Renew by the phone and then by its copy, with the same counter."""
-    held = enrolled(arena, _KIND)
-    granted(renew(arena, held))
-    return [exploited(arena, renew(arena, held))]
+    held = enrolled(context, _KIND)
+    granted(renew(context, held))
+    return [exploited(context, renew(context, held))]
 
 
-def _at_once(arena: Arena) -> Attempts:
+def _at_once(context: AttackContext) -> Attempts:
     """Renew by several copies at one moment, each with a challenge of its own."""
-    held = enrolled(arena, _KIND)
-    bodies = [renewal_body(arena, held) for _ in range(TOGETHER)]
-    return sent_at_once(arena, RENEW, bodies, held.phone)
+    held = enrolled(context, _KIND)
+    bodies = [renewal_body(context, held) for _ in range(TOGETHER)]
+    return sent_at_once(context, RENEW, bodies, held.phone)
 
 
 _EXPECTED = frozenset({Reason.INSTANCE_COUNTER})

@@ -1,7 +1,7 @@
 """Enrol with what no secure hardware vouches for: an emulator, software that attests, a key in software."""
 
-from watchword.drill.bent_evidence import phone_variant
 from watchword.drill.interface import Attack, Need
+from watchword.drill.mutated_evidence import phone_variant
 from watchword.reasons import Reason
 
 _ROOT = Reason.ATTESTATION_ANCHOR_SOFTWARE

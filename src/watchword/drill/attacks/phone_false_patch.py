@@ -1,7 +1,7 @@
 """Enrol with a phone that states security patches of a time to come."""
 
-from watchword.drill.bent_evidence import phone_variant
 from watchword.drill.interface import Attack, Need
+from watchword.drill.mutated_evidence import phone_variant
 from watchword.reasons import Reason
 
 ATTACK = Attack(

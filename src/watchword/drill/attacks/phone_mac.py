@@ -1,7 +1,7 @@
 """Enrol with Macs under the app's own App ID: sealed, with the protection switched off, and without a name."""
 
-from watchword.drill.bent_evidence import phone_variant
 from watchword.drill.interface import Attack, Need
+from watchword.drill.mutated_evidence import phone_variant
 from watchword.reasons import Reason
 
 _UNSEALED = (Reason.POLICY_APPLE_PLATFORM, Reason.POLICY_KEY_ACCESS)

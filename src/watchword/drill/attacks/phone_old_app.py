@@ -1,26 +1,34 @@
 """Enrol with a version of the app below the lowest one that is accepted."""
 
 from watchword.drill.enrolment import enrol, exploited
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, MissingError, Need, Variant
+from watchword.drill.interface import (
+    Attack,
+    AttackContext,
+    Attempt,
+    Attempts,
+    MissingError,
+    Need,
+    Variant,
+)
 from watchword.drill.requests import genuine_call
 from watchword.reasons import Reason
 
 
-def _downgraded(arena: Arena) -> Attempts:
+def _downgraded(context: AttackContext) -> Attempts:
     """Enrol the version right below the lowest one that is accepted."""
-    phone = arena.phone("downgraded-android")
-    lowest = arena.facts.lowest_versions.get(phone.app)
+    phone = context.phone("downgraded-android")
+    lowest = context.facts.lowest_versions.get(phone.app)
     # A phone has the lowest version that every route takes: where a route asks for more, one below still may enrol.
-    asked = {each.minimum_versions.get(phone.app, lowest) for each in arena.samples}
+    asked = {each.minimum_versions.get(phone.app, lowest) for each in context.samples}
     if lowest is None or asked - {lowest}:
         raise MissingError(Need.VERSION_RULE, "of the app, and none higher on a route")
-    old = enrol(arena, phone)
+    old = enrol(context, phone)
     if old.held is None:
-        return [exploited(arena, old)]
+        return [exploited(context, old)]
     # A gate may know a lowest version on some routes, so that each is asked for.
     return [
-        Attempt(sample, arena.wire.send(genuine_call(arena, sample, old.held)))
-        for sample in arena.guarded
+        Attempt(sample, context.wire.send(genuine_call(context, sample, old.held)))
+        for sample in context.guarded
     ]
 
 

@@ -1,21 +1,24 @@
 """Enrol with genuine phones on which an app runs that isn't the registered one."""
 
-from watchword.drill.bent_evidence import GENUINE, environment_of, phone_variant
 from watchword.drill.enrolment import enrol, exploited
-from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, MissingError, Need, Variant
+from watchword.drill.mutated_evidence import GENUINE, environment_of, phone_variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 
 
-def _development(arena: Arena) -> Attempts:
+def _development(context: AttackContext) -> Attempts:
     """Enrol with a build for Apple's development environment, unless that is the registered one."""
-    phone, registered = arena.phone("ios-26-development-iphone"), arena.phone(GENUINE[Platform.IOS])
+    phone, registered = (
+        context.phone("ios-26-development-iphone"),
+        context.phone(GENUINE[Platform.IOS]),
+    )
     own, expected = (
         environment_of(dict(each.device.attest(bytes(32)))) for each in (phone, registered)
     )
     if own == expected:
         raise MissingError(Need.PHONES, "the app is registered for the development environment")
-    return [exploited(arena, enrol(arena, phone))]
+    return [exploited(context, enrol(context, phone))]
 
 
 ATTACK = Attack(

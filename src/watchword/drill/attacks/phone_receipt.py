@@ -1,18 +1,18 @@
 """Enrol genuine iPhones without the receipt by which Apple counts a device, or with one that isn't theirs."""
 
-from watchword.drill.bent_evidence import (
-    Bend,
+from watchword.drill.interface import Attack, AttackContext, Need
+from watchword.drill.mutated_evidence import (
+    Mutation,
     attestation_of,
-    bent_variant,
     last_bit_flipped,
+    mutated_variant,
     phone_variant,
     with_attestation,
 )
-from watchword.drill.interface import Arena, Attack, Need
 from watchword.reasons import Reason
 
 
-def _forged(arena: Arena) -> Bend:  # noqa: ARG001 - all bends are made of an arena.
+def _forged(context: AttackContext) -> Mutation:  # noqa: ARG001 - all mutates are made of an attack context.
     """Keep what the receipt says and break its signature."""
     return lambda evidence: with_attestation(
         evidence, receipt=last_bit_flipped(attestation_of(evidence)["attStmt"]["receipt"])
@@ -33,7 +33,7 @@ ATTACK = Attack(
             "none", "receiptless-iphone", Reason.APP_ATTEST_RECEIPT, Reason.POLICY_RECEIPT
         ),
         phone_variant("another-device", "swapped-receipt-iphone", Reason.APP_ATTEST_RECEIPT),
-        bent_variant(
+        mutated_variant(
             "broken-signature",
             "genuine-iphone",
             _forged,

@@ -1,7 +1,7 @@
 """Enrol with a changed app that kept its package name and was signed by somebody else."""
 
-from watchword.drill.bent_evidence import phone_variant
 from watchword.drill.interface import Attack, Need
+from watchword.drill.mutated_evidence import phone_variant
 from watchword.reasons import Reason
 
 ATTACK = Attack(

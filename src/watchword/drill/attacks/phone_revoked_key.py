@@ -1,7 +1,7 @@
 """Enrol with attestation keys that their vendor withdrew, as leaked ones are sold."""
 
-from watchword.drill.bent_evidence import phone_variant
 from watchword.drill.interface import Attack, Need
+from watchword.drill.mutated_evidence import phone_variant
 from watchword.reasons import Reason
 
 ATTACK = Attack(

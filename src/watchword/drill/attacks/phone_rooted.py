@@ -1,7 +1,7 @@
 """Enrol with genuine phones whose system isn't the maker's, or whose key wasn't made in the hardware."""
 
-from watchword.drill.bent_evidence import phone_variant
 from watchword.drill.interface import Attack, Need
+from watchword.drill.mutated_evidence import phone_variant
 from watchword.reasons import Reason
 
 ATTACK = Attack(

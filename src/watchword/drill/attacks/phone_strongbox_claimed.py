@@ -1,15 +1,15 @@
 """Enrol with a leaked key of a TEE that says it lives in a StrongBox, where the policy wants one."""
 
 from watchword.drill.enrolment import enrol, exploited
-from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, MissingError, Need, Variant
 from watchword.reasons import Reason
 
 
-def _claimed(arena: Arena) -> Attempts:
+def _claimed(context: AttackContext) -> Attempts:
     """Enrol with a StrongBox that only the key description speaks of."""
-    if not arena.facts.own_chip:
+    if not context.facts.own_chip:
         raise MissingError(Need.OWN_CHIP_RULE, "hardware_security with strongbox: true")
-    return [exploited(arena, enrol(arena, arena.phone("claimed-strongbox-android")))]
+    return [exploited(context, enrol(context, context.phone("claimed-strongbox-android")))]
 
 
 ATTACK = Attack(

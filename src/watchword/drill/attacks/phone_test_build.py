@@ -1,17 +1,17 @@
 """Enrol and renew with builds of the app that aren't the released one: from TestFlight, by cable, from elsewhere."""
 
-from watchword.drill.bent_evidence import enrolled, phone_variant
 from watchword.drill.enrolment import exploited, renew
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Variant
+from watchword.drill.mutated_evidence import enrolled, phone_variant
 from watchword.reasons import Reason
 
 _WAY = Reason.POLICY_DISTRIBUTION
 
 
-def _update(arena: Arena) -> Attempts:
+def _update(context: AttackContext) -> Attempts:
     """Enrol with the released build, and renew after one for testers took its place."""
-    held = enrolled(arena, "testflight-update-iphone")
-    return [exploited(arena, renew(arena, held))]
+    held = enrolled(context, "testflight-update-iphone")
+    return [exploited(context, renew(context, held))]
 
 
 ATTACK = Attack(

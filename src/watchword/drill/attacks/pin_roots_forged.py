@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from watchword.drill.channel import Delivered, delivered, handed
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
 from watchword.drill.tokens import new_key
 from watchword.pins.interface import PinSet
 from watchword.pins.roots import sign_roots, unsigned
@@ -13,9 +13,9 @@ from watchword.tokens.jose import SigningKey
 _YEAR = 365 * 86_400
 
 
-def _forged(arena: Arena, each: Delivered, version: int) -> Attempts:
-    root, pin = new_key(arena), new_key(arena)
-    now = int(arena.now())
+def _forged(context: AttackContext, each: Delivered, version: int) -> Attempts:
+    root, pin = new_key(context), new_key(context)
+    now = int(context.now())
     listed = unsigned(
         version=version,
         expires=now + _YEAR,
@@ -25,7 +25,7 @@ def _forged(arena: Arena, each: Delivered, version: int) -> Attempts:
         floors=each.installed.roots.floors,
     )
     data = sign_roots(listed, [root])
-    return handed(arena, each.installed, (data,), _set_of(each, pin, now))
+    return handed(context, each.installed, (data,), _set_of(each, pin, now))
 
 
 def _set_of(each: Delivered, pin: SigningKey, now: int) -> bytes:
@@ -39,10 +39,10 @@ def _set_of(each: Delivered, pin: SigningKey, now: int) -> bytes:
 
 def _ahead(versions: int) -> Run:
     """Return a variant: a list that is by so many versions newer than the one that is installed."""
-    return lambda arena: [
+    return lambda context: [
         attempt
-        for each in delivered(arena)
-        for attempt in _forged(arena, each, each.installed.roots.version + versions)
+        for each in delivered(context)
+        for attempt in _forged(context, each, each.installed.roots.version + versions)
     ]
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from watchword.drill.channel import Delivered, delivered, handed
 from watchword.drill.interface import (
-    Arena,
     Attack,
+    AttackContext,
     Attempt,
     Attempts,
     MissingError,
@@ -22,13 +22,13 @@ from watchword.pins.sets import payload_of, sign_set
 _SEGMENTS = 3
 
 
-def _handed(forged: Callable[[Arena, Delivered, PinSet], bytes]) -> Run:
-    def run(arena: Arena) -> Attempts:
+def _handed(forged: Callable[[AttackContext, Delivered, PinSet], bytes]) -> Run:
+    def run(context: AttackContext) -> Attempts:
         attempts: list[Attempt] = []
-        for each in delivered(arena):
+        for each in delivered(context):
             if each.installed.set is not None:
-                data = forged(arena, each, each.installed.set)
-                attempts += handed(arena, each.installed, (), data)
+                data = forged(context, each, each.installed.set)
+                attempts += handed(context, each.installed, (), data)
         if not attempts:
             raise MissingError(Need.PINS, "one that a new installation takes")
         return attempts
@@ -41,14 +41,14 @@ def _emptied(held: PinSet) -> PinSet:
     return replace(held, version=held.version + 1, hosts=())
 
 
-def _signed_by_a_stranger(arena: Arena, _: Delivered, held: PinSet) -> bytes:
-    return sign_set(_emptied(held), new_key(arena))
+def _signed_by_a_stranger(context: AttackContext, _: Delivered, held: PinSet) -> bytes:
+    return sign_set(_emptied(held), new_key(context))
 
 
-def _under_the_id(arena: Arena, each: Delivered, held: PinSet) -> bytes:
+def _under_the_id(context: AttackContext, each: Delivered, held: PinSet) -> bytes:
     """Keep the genuine header, which names the genuine key."""
     header = (each.signed or b"").split(b".")[0]
-    _, payload, signature = _signed_by_a_stranger(arena, each, held).split(b".")
+    _, payload, signature = _signed_by_a_stranger(context, each, held).split(b".")
     return b".".join((header, payload, signature))
 
 
@@ -58,29 +58,29 @@ def _with_payload(each: Delivered, payload: bytes) -> bytes:
     return b".".join((segments[0], base64url.encode(payload).encode(), segments[_SEGMENTS - 1]))
 
 
-def _report_only(_: Arena, each: Delivered, held: PinSet) -> bytes:
+def _report_only(_: AttackContext, each: Delivered, held: PinSet) -> bytes:
     hosts = tuple(replace(host, mode=PinMode.REPORT) for host in held.hosts)
     return _with_payload(each, payload_of(replace(held, version=held.version + 1, hosts=hosts)))
 
 
-def _prolonged(_: Arena, each: Delivered, held: PinSet) -> bytes:
+def _prolonged(_: AttackContext, each: Delivered, held: PinSet) -> bytes:
     return _with_payload(each, payload_of(_emptied(held)))
 
 
-def _unsigned(_: Arena, __: Delivered, held: PinSet) -> bytes:
+def _unsigned(_: AttackContext, __: Delivered, held: PinSet) -> bytes:
     header = base64url.encode(b'{"alg":"none","typ":"watchword-pins+jwt"}')
     return f"{header}.{base64url.encode(payload_of(_emptied(held)))}.".encode()
 
 
-def _rolled_back(arena: Arena) -> Attempts:
+def _rolled_back(context: AttackContext) -> Attempts:
     """Hand today's set to an installation that has seen tomorrow's."""
     attempts: list[Attempt] = []
-    for each in delivered(arena):
+    for each in delivered(context):
         held = each.installed.set
         if held is not None:
             later = replace(held, version=held.version + 1)
             ahead = replace(each.installed, set=later, seen=later.version)
-            attempts += handed(arena, ahead, (), each.signed)
+            attempts += handed(context, ahead, (), each.signed)
     if not attempts:
         raise MissingError(Need.PINS, "one that a new installation takes")
     return attempts

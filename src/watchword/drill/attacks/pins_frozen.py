@@ -7,10 +7,10 @@ _DAY = 86_400
 
 
 def _after(days: int) -> Run:
-    return lambda arena: [
+    return lambda context: [
         attempt
-        for each in delivered(arena)
-        for attempt in intercepted(arena, each.installed, days * _DAY)
+        for each in delivered(context)
+        for attempt in intercepted(context, each.installed, days * _DAY)
     ]
 
 

@@ -1,11 +1,13 @@
 """Sit between the app and the API, with a certificate that the phone trusts."""
 
 from watchword.drill.channel import delivered, intercepted
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Variant
 
 
-def _now(arena: Arena) -> Attempts:
-    return [attempt for each in delivered(arena) for attempt in intercepted(arena, each.installed)]
+def _now(context: AttackContext) -> Attempts:
+    return [
+        attempt for each in delivered(context) for attempt in intercepted(context, each.installed)
+    ]
 
 
 ATTACK = Attack(

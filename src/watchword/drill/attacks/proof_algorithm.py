@@ -2,7 +2,8 @@
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from watchword.drill.bent_proofs import (
+from watchword.drill.interface import Attack, AttackContext, Attempt, Attempts, Need, Run, Variant
+from watchword.drill.mutated_proofs import (
     ALGORITHMS,
     SIGNATURE_HEADER,
     mac_by,
@@ -15,7 +16,6 @@ from watchword.drill.bent_proofs import (
     with_digest,
     written,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Run, Variant
 from watchword.encoding import strict_json
 from watchword.reasons import Reason
 from watchword.tokens.jose import public_key_from_jwk
@@ -28,28 +28,28 @@ def _named(proof: Proof, algorithm: str | None) -> Run:
     :param algorithm: None to say nothing of it.
     """
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof)
-        call = with_digest(arena, sample.call())
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof)
+        call = with_digest(context, sample.call())
         value = None if algorithm is None else quoted(algorithm)
-        parts = parts_of(arena, call, credential, proof).with_parameter("alg", value)
-        return sent(arena, sample, parts.on(call, own_hand(credential, proof)))
+        parts = parts_of(context, call, credential, proof).with_parameter("alg", value)
+        return sent(context, sample, parts.on(call, own_hand(credential, proof)))
 
     return run
 
 
-def _other_kind(arena: Arena) -> Attempts:
+def _other_kind(context: AttackContext) -> Attempts:
     """Sign with the device's key where the session's MAC is asked for."""
-    sample, credential = stolen(arena, Proof.SESSION)
-    call = with_digest(arena, sample.call())
-    parts = parts_of(arena, call, credential, Proof.DEVICE)
-    return sent(arena, sample, parts.on(call, own_hand(credential, Proof.DEVICE)))
+    sample, credential = stolen(context, Proof.SESSION)
+    call = with_digest(context, sample.call())
+    parts = parts_of(context, call, credential, Proof.DEVICE)
+    return sent(context, sample, parts.on(call, own_hand(credential, Proof.DEVICE)))
 
 
-def _public_key_as_secret(arena: Arena) -> Attempts:
+def _public_key_as_secret(context: AttackContext) -> Attempts:
     """Make a MAC whose secret is the device's public key, in each form in which a verifier might hold it."""
     attempts: list[Attempt] = []
-    sample, credential = victim(arena, Proof.DEVICE)
+    sample, credential = victim(context, Proof.DEVICE)
     key = public_key_from_jwk(credential.own.key)
     secrets = (
         key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint),
@@ -58,20 +58,20 @@ def _public_key_as_secret(arena: Arena) -> Attempts:
         strict_json.dumps(dict(credential.own.key)),
     )
     for secret in secrets:
-        call = with_digest(arena, sample.call())
-        parts = parts_of(arena, call, credential, Proof.DEVICE)
+        call = with_digest(context, sample.call())
+        parts = parts_of(context, call, credential, Proof.DEVICE)
         parts = parts.with_parameter("alg", quoted(ALGORITHMS[Proof.SESSION]))
-        attempts += sent(arena, sample, parts.on(call, mac_by(secret)))
+        attempts += sent(context, sample, parts.on(call, mac_by(secret)))
     return attempts
 
 
-def _none(arena: Arena) -> Attempts:
+def _none(context: AttackContext) -> Attempts:
     """Say that nothing signs, and sign nothing."""
-    sample, credential = victim(arena, Proof.SESSION)
-    call = with_digest(arena, sample.call())
-    parts = parts_of(arena, call, credential, Proof.SESSION).with_parameter("alg", quoted("none"))
+    sample, credential = victim(context, Proof.SESSION)
+    call = with_digest(context, sample.call())
+    parts = parts_of(context, call, credential, Proof.SESSION).with_parameter("alg", quoted("none"))
     call = parts.on(call, own_hand(credential, Proof.SESSION))
-    return sent(arena, sample, call.with_header(SIGNATURE_HEADER, written(b"")))
+    return sent(context, sample, call.with_header(SIGNATURE_HEADER, written(b"")))
 
 
 _ALGORITHM = frozenset({Reason.PROOF_ALGORITHM})

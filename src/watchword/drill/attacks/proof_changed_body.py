@@ -5,7 +5,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
-from watchword.drill.bent_proofs import (
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
+from watchword.drill.mutated_proofs import (
     DIGEST,
     DIGEST_HEADER,
     own_hand,
@@ -14,7 +15,6 @@ from watchword.drill.bent_proofs import (
     victim,
     with_digest,
 )
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.drill.requests import covered_by
 from watchword.drill.wire import Call
 from watchword.reasons import Reason
@@ -29,12 +29,12 @@ def _caught(call: Call) -> Call:
 def _old_digest(proof: Proof) -> Run:
     """Change the body alone."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof, body=True)
-        caught = with_digest(arena, _caught(sample.call()))
-        parts = parts_of(arena, caught, credential, proof)
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof, body=True)
+        caught = with_digest(context, _caught(sample.call()))
+        parts = parts_of(context, caught, credential, proof)
         changed = replace(caught, body=sample.body)
-        return sent(arena, sample, parts.on(changed, own_hand(credential, proof)))
+        return sent(context, sample, parts.on(changed, own_hand(credential, proof)))
 
     return run
 
@@ -42,12 +42,12 @@ def _old_digest(proof: Proof) -> Run:
 def _new_digest(proof: Proof) -> Run:
     """Change the body, and the header that says its digest."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof, body=True)
-        caught = covered_by(arena, _caught(sample.call()))
-        call = with_digest(arena, sample.call())
-        parts = parts_of(arena, call, credential, proof, covered=caught)
-        return sent(arena, sample, parts.on(call, own_hand(credential, proof)))
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof, body=True)
+        caught = covered_by(context, _caught(sample.call()))
+        call = with_digest(context, sample.call())
+        parts = parts_of(context, call, credential, proof, covered=caught)
+        return sent(context, sample, parts.on(call, own_hand(credential, proof)))
 
     return run
 
@@ -55,11 +55,11 @@ def _new_digest(proof: Proof) -> Run:
 def _no_digest(proof: Proof) -> Run:
     """Prove a request that has no body, and send one with it."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof, body=True)
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof, body=True)
         call = sample.call()
-        parts = parts_of(arena, call, credential, proof).without(DIGEST)
-        return sent(arena, sample, parts.on(call, own_hand(credential, proof)))
+        parts = parts_of(context, call, credential, proof).without(DIGEST)
+        return sent(context, sample, parts.on(call, own_hand(credential, proof)))
 
     return run
 
@@ -67,11 +67,11 @@ def _no_digest(proof: Proof) -> Run:
 def _digests(proof: Proof, digests: Callable[[bytes], str]) -> Run:
     """Prove the body by digests that are right, and aren't the one that the protocol knows."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof, body=True)
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof, body=True)
         call = sample.call().with_header(DIGEST_HEADER, digests(sample.body))
-        parts = parts_of(arena, call, credential, proof)
-        return sent(arena, sample, parts.on(call, own_hand(credential, proof)))
+        parts = parts_of(context, call, credential, proof)
+        return sent(context, sample, parts.on(call, own_hand(credential, proof)))
 
     return run
 

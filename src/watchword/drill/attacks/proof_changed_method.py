@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from watchword.client.proofs import Covered
-from watchword.drill.bent_proofs import of_another
 from watchword.drill.interface import Attack, Need, Run, Variant
+from watchword.drill.mutated_proofs import of_another
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 

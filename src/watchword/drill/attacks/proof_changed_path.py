@@ -3,8 +3,16 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from watchword.drill.bent_proofs import of_another, sent, victim
-from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Run, Variant
+from watchword.drill.interface import (
+    Attack,
+    AttackContext,
+    Attempts,
+    MissingError,
+    Need,
+    Run,
+    Variant,
+)
+from watchword.drill.mutated_proofs import of_another, sent, victim
 from watchword.drill.requests import proved
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -31,14 +39,14 @@ def _encoded(proof: Proof) -> Run:
     :raises MissingError: for a sample of the root, which has nothing to encode.
     """
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof)
-        call = proved(arena, sample.call(), credential, proof)
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof)
+        call = proved(context, sample.call(), credential, proof)
         path, mark, query = call.target.partition("?")
         if not path[-1].isascii() or not path[-1].isalnum():
             raise MissingError(Need.SAMPLE, "one whose path ends in a letter or a digit")
         target = f"{path[:-1]}%{ord(path[-1]):02X}{mark}{query}"
-        return sent(arena, sample, replace(call, target=target))
+        return sent(context, sample, replace(call, target=target))
 
     return run
 

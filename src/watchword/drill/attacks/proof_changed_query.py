@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Final
 
-from watchword.drill.bent_proofs import of_another, sent, victim
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
+from watchword.drill.mutated_proofs import of_another, sent, victim
 from watchword.drill.requests import proved
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -20,11 +20,11 @@ def _with_more(query: str) -> str:
 def _added(proof: Proof) -> Run:
     """Add a parameter to what was proved."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof)
-        call = proved(arena, sample.call(), credential, proof)
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof)
+        call = proved(context, sample.call(), credential, proof)
         target = f"{call.path}?{_with_more(call.query)}"
-        return sent(arena, sample, replace(call, target=target))
+        return sent(context, sample, replace(call, target=target))
 
     return run
 

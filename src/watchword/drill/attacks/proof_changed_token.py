@@ -1,24 +1,32 @@
 """Send a proof with another token than the one that it was made for."""
 
-from watchword.drill.bent_proofs import sent
 from watchword.drill.enrolment import enrol_genuine, renew
-from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Run, Variant
+from watchword.drill.interface import (
+    Attack,
+    AttackContext,
+    Attempts,
+    MissingError,
+    Need,
+    Run,
+    Variant,
+)
+from watchword.drill.mutated_proofs import sent
 from watchword.drill.requests import credential_of, proved, with_token
 from watchword.drill.tokens import minted, new_attacker
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
 
-def _renewed(arena: Arena) -> Attempts:
+def _renewed(context: AttackContext) -> Attempts:
     """Take a proof of one token, and send it with the token that the same device got next."""
-    sample = arena.sample(Proof.DEVICE)
-    held = enrol_genuine(arena)
-    renewed = renew(arena, held).held
+    sample = context.sample(Proof.DEVICE)
+    held = enrol_genuine(context)
+    renewed = renew(context, held).held
     if renewed is None:
         raise MissingError(Need.GENUINE, "the service didn't renew it")
-    call = proved(arena, sample.call(), credential_of(held, arena.facts.audience), sample.proof)
-    token = renewed.tokens[arena.facts.audience].token
-    return sent(arena, sample, with_token(call, token))
+    call = proved(context, sample.call(), credential_of(held, context.facts.audience), sample.proof)
+    token = renewed.tokens[context.facts.audience].token
+    return sent(context, sample, with_token(call, token))
 
 
 def _same_session(proof: Proof) -> Run:
@@ -27,12 +35,12 @@ def _same_session(proof: Proof) -> Run:
     The service makes a new session with each token, so that only its own key can sign two for one.
     """
 
-    def run(arena: Arena) -> Attempts:
-        sample = arena.sample(proof)
-        instance = new_attacker(arena)
-        first, second = (minted(arena, instance) for _ in range(2))
-        call = proved(arena, sample.call(), first, proof)
-        return sent(arena, sample, with_token(call, second.token))
+    def run(context: AttackContext) -> Attempts:
+        sample = context.sample(proof)
+        instance = new_attacker(context)
+        first, second = (minted(context, instance) for _ in range(2))
+        call = proved(context, sample.call(), first, proof)
+        return sent(context, sample, with_token(call, second.token))
 
     return run
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from watchword.drill.bent_proofs import (
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
+from watchword.drill.mutated_proofs import (
     DIGEST,
     TOKEN,
     Parts,
@@ -13,7 +14,6 @@ from watchword.drill.bent_proofs import (
     victim,
     with_digest,
 )
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
@@ -28,14 +28,14 @@ _COMPONENTS: Final = {
 """What a proof covers, by what stands for it in the names of variants."""
 
 
-def _bent(proof: Proof, bend: Callable[[Parts], Parts], *, body: bool | None = None) -> Run:
+def _mutated(proof: Proof, mutate: Callable[[Parts], Parts], *, body: bool | None = None) -> Run:
     """Send a proof by the right key that covers less."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof, body=body)
-        call = with_digest(arena, sample.call())
-        parts = bend(parts_of(arena, call, credential, proof))
-        return sent(arena, sample, parts.on(call, own_hand(credential, proof)))
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof, body=body)
+        call = with_digest(context, sample.call())
+        parts = mutate(parts_of(context, call, credential, proof))
+        return sent(context, sample, parts.on(call, own_hand(credential, proof)))
 
     return run
 
@@ -52,10 +52,10 @@ def _variants(proof: Proof) -> Iterator[Variant]:
             return parts.unsigned(component)
 
         yield Variant(
-            f"{proof}-without-{word}", _bent(proof, without, body=body), _COMPONENTS_WRONG
+            f"{proof}-without-{word}", _mutated(proof, without, body=body), _COMPONENTS_WRONG
         )
-        yield Variant(f"{proof}-unsigned-{word}", _bent(proof, unsigned, body=body), _SIGNATURE)
-    yield Variant(f"{proof}-names-nothing", _bent(proof, Parts.naming), _COMPONENTS_WRONG)
+        yield Variant(f"{proof}-unsigned-{word}", _mutated(proof, unsigned, body=body), _SIGNATURE)
+    yield Variant(f"{proof}-names-nothing", _mutated(proof, Parts.naming), _COMPONENTS_WRONG)
 
 
 _COMPONENTS_WRONG = frozenset({Reason.PROOF_COMPONENTS})

@@ -3,7 +3,17 @@
 from collections.abc import Callable
 from typing import Final
 
-from watchword.drill.bent_proofs import (
+from watchword.drill.enrolment import enrol_genuine, renew
+from watchword.drill.interface import (
+    Attack,
+    AttackContext,
+    Attempts,
+    MissingError,
+    Need,
+    Run,
+    Variant,
+)
+from watchword.drill.mutated_proofs import (
     Make,
     mac_by,
     own_hand,
@@ -16,8 +26,6 @@ from watchword.drill.bent_proofs import (
     victim,
     with_digest,
 )
-from watchword.drill.enrolment import enrol_genuine, renew
-from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Run, Variant
 from watchword.drill.requests import Credential, credential_of
 from watchword.drill.tokens import new_attacker
 from watchword.reasons import Reason
@@ -28,66 +36,66 @@ _KEY_BYTES: Final = 32
 _SIGNATURE_BYTES: Final = 64
 
 
-def _made_by(proof: Proof, hand: Callable[[Arena, Credential], Make]) -> Run:
+def _made_by(proof: Proof, hand: Callable[[AttackContext, Credential], Make]) -> Run:
     """Send a proof that is right but for the hand that makes it."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = stolen(arena, proof)
-        call = with_digest(arena, sample.call())
-        parts = parts_of(arena, call, credential, proof)
-        return sent(arena, sample, parts.on(call, hand(arena, credential)))
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = stolen(context, proof)
+        call = with_digest(context, sample.call())
+        parts = parts_of(context, call, credential, proof)
+        return sent(context, sample, parts.on(call, hand(context, credential)))
 
     return run
 
 
-def _zero(_arena: Arena, _credential: Credential) -> Make:
+def _zero(_context: AttackContext, _credential: Credential) -> Make:
     return mac_by(bytes(_KEY_BYTES))
 
 
-def _random(arena: Arena, _credential: Credential) -> Make:
-    return mac_by(arena.random(_KEY_BYTES))
+def _random(context: AttackContext, _credential: Credential) -> Make:
+    return mac_by(context.random(_KEY_BYTES))
 
 
-def _unconfigured(arena: Arena, credential: Credential) -> Make:
+def _unconfigured(context: AttackContext, credential: Credential) -> Make:
     """Derive the session key as a gate would whose secret was never set."""
     return mac_by(
         derive_key(
             bytes(_KEY_BYTES),
-            issuer=arena.facts.issuer,
-            audience=arena.facts.audience,
+            issuer=context.facts.issuer,
+            audience=context.facts.audience,
             session_id=credential.own.session_id,
             thumbprint=credential.own.thumbprint,
         )
     )
 
 
-def _fresh(arena: Arena, _credential: Credential) -> Make:
-    return signed_by(new_attacker(arena).sign)
+def _fresh(context: AttackContext, _credential: Credential) -> Make:
+    return signed_by(new_attacker(context).sign)
 
 
-def _nothing(_arena: Arena, _credential: Credential) -> Make:
+def _nothing(_context: AttackContext, _credential: Credential) -> Make:
     """Sign with r and s zero, which once verified for every message (CVE-2022-21449)."""
     return lambda _base: bytes(_SIGNATURE_BYTES)
 
 
-def _earlier_session(arena: Arena) -> Attempts:
+def _earlier_session(context: AttackContext) -> Attempts:
     """Prove a renewed token by the key of the session before, of the same instance."""
-    sample = arena.sample(Proof.SESSION)
-    held = enrol_genuine(arena)
-    earlier = credential_of(held, arena.facts.audience)
-    renewed = renew(arena, held).held
+    sample = context.sample(Proof.SESSION)
+    held = enrol_genuine(context)
+    earlier = credential_of(held, context.facts.audience)
+    renewed = renew(context, held).held
     if renewed is None:
         raise MissingError(Need.GENUINE, "the service didn't renew it")
-    credential = credential_of(renewed, arena.facts.audience)
-    call = with_digest(arena, sample.call())
-    parts = parts_of(arena, call, credential, Proof.SESSION)
-    return sent(arena, sample, parts.on(call, mac_by(session_key_of(earlier))))
+    credential = credential_of(renewed, context.facts.audience)
+    call = with_digest(context, sample.call())
+    parts = parts_of(context, call, credential, Proof.SESSION)
+    return sent(context, sample, parts.on(call, mac_by(session_key_of(earlier))))
 
 
-def _of_other_api(arena: Arena, _credential: Credential) -> Make:
+def _of_other_api(context: AttackContext, _credential: Credential) -> Make:
     """Take the session key that the same instance holds for another API."""
-    held = arena.genuine()
-    others = sorted(set(held.tokens) - {arena.facts.audience})
+    held = context.genuine()
+    others = sorted(set(held.tokens) - {context.facts.audience})
     if not others:
         raise MissingError(Need.OTHER_API)
     return mac_by(session_key_of(credential_of(held, others[0])))
@@ -96,13 +104,13 @@ def _of_other_api(arena: Arena, _credential: Credential) -> Make:
 def _other_name(proof: Proof) -> Run:
     """Make the proof with the right key, and name another one."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof)
-        call = with_digest(arena, sample.call())
-        stranger = new_attacker(arena).own
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof)
+        call = with_digest(context, sample.call())
+        stranger = new_attacker(context).own
         name = stranger.session_id if proof is Proof.SESSION else stranger.thumbprint
-        parts = parts_of(arena, call, credential, proof).with_parameter("keyid", quoted(name))
-        return sent(arena, sample, parts.on(call, own_hand(credential, proof)))
+        parts = parts_of(context, call, credential, proof).with_parameter("keyid", quoted(name))
+        return sent(context, sample, parts.on(call, own_hand(credential, proof)))
 
     return run
 

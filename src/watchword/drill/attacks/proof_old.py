@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from watchword.drill.bent_proofs import own_hand, parts_of, quoted, sent, victim, with_digest
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
+from watchword.drill.mutated_proofs import own_hand, parts_of, quoted, sent, victim, with_digest
 from watchword.drill.requests import fresh
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -20,14 +20,14 @@ _SHORT_NONCE: Final = 8
 def _made(proof: Proof, *, late: bool) -> Run:
     """Sign the time itself wrongly: by as much as the gate's clock may be off, and as much again as it overlooks."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof)
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof)
         # A gate that is behind takes an old proof for a younger one, and that is no fault of its check.
-        beyond = 2 * arena.facts.leeway + _MARGIN
-        freshness = fresh(arena, offset=-(_LIFE + beyond) if late else beyond)
-        call = with_digest(arena, sample.call())
-        parts = parts_of(arena, call, credential, proof, freshness=freshness)
-        return sent(arena, sample, parts.on(call, own_hand(credential, proof)))
+        beyond = 2 * context.facts.leeway + _MARGIN
+        freshness = fresh(context, offset=-(_LIFE + beyond) if late else beyond)
+        call = with_digest(context, sample.call())
+        parts = parts_of(context, call, credential, proof, freshness=freshness)
+        return sent(context, sample, parts.on(call, own_hand(credential, proof)))
 
     return run
 
@@ -35,11 +35,11 @@ def _made(proof: Proof, *, late: bool) -> Run:
 def _without(proof: Proof, parameter: str) -> Run:
     """Leave a parameter out of what is signed and sent."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof)
-        call = with_digest(arena, sample.call())
-        parts = parts_of(arena, call, credential, proof).with_parameter(parameter, None)
-        return sent(arena, sample, parts.on(call, own_hand(credential, proof)))
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof)
+        call = with_digest(context, sample.call())
+        parts = parts_of(context, call, credential, proof).with_parameter(parameter, None)
+        return sent(context, sample, parts.on(call, own_hand(credential, proof)))
 
     return run
 
@@ -47,12 +47,12 @@ def _without(proof: Proof, parameter: str) -> Run:
 def _short(proof: Proof) -> Run:
     """Sign a nonce so short that others would meet it by chance."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof)
-        call = with_digest(arena, sample.call())
-        nonce = fresh(arena).own[:_SHORT_NONCE]
-        parts = parts_of(arena, call, credential, proof).with_parameter("nonce", quoted(nonce))
-        return sent(arena, sample, parts.on(call, own_hand(credential, proof)))
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof)
+        call = with_digest(context, sample.call())
+        nonce = fresh(context).own[:_SHORT_NONCE]
+        parts = parts_of(context, call, credential, proof).with_parameter("nonce", quoted(nonce))
+        return sent(context, sample, parts.on(call, own_hand(credential, proof)))
 
     return run
 

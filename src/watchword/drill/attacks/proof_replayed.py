@@ -1,11 +1,22 @@
-"""Send a caught request once more: byte for byte, dressed otherwise, later, at one moment, with its nonce alone."""
+"""Send a caught request once more: byte for byte, with other headers, later, at one moment, with its nonce alone."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from watchword.client.proofs import Freshness
-from watchword.drill.bent_proofs import (
+from watchword.drill.interface import (
+    Attack,
+    AttackContext,
+    Attempt,
+    Attempts,
+    Need,
+    Run,
+    Sample,
+    Variant,
+)
+from watchword.drill.judgements import described, is_of_the_api
+from watchword.drill.mutated_proofs import (
     INPUT_HEADER,
     LABEL,
     SIGNATURE_HEADER,
@@ -14,8 +25,6 @@ from watchword.drill.bent_proofs import (
     victim,
     with_digest,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Run, Sample, Variant
-from watchword.drill.judging import described, is_of_the_api
 from watchword.drill.requests import Credential, fresh, proved
 from watchword.drill.wire import Call
 from watchword.reasons import Reason
@@ -33,15 +42,17 @@ _LATER_SECONDS: Final = 0.6
 """Well within the life of a proof, and most often in another second than it was made."""
 
 
-def _caught(arena: Arena, sample: Sample, credential: Credential, proof: Proof) -> tuple[Call, str]:
+def _caught(
+    context: AttackContext, sample: Sample, credential: Credential, proof: Proof
+) -> tuple[Call, str]:
     """Send a genuine request and return it, and why to send it again shows nothing; empty where it was served.
 
     What a busy gate didn't take is no replay the second time: it is tried anew.
     """
     tried = 0
     while True:
-        call = proved(arena, sample.call(), credential, proof)
-        answer = arena.wire.send(call)
+        call = proved(context, sample.call(), credential, proof)
+        answer = context.wire.send(call)
         tried += 1
         if is_of_the_api(answer):
             return call, ""
@@ -50,10 +61,10 @@ def _caught(arena: Arena, sample: Sample, credential: Credential, proof: Proof) 
 
 
 def _again(proof: Proof, dress: Callable[[Call], Call] = lambda call: call) -> Run:
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof)
-        call, unsure = _caught(arena, sample, credential, proof)
-        return [Attempt(sample, arena.wire.send(dress(call)), unsure=unsure)]
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof)
+        call, unsure = _caught(context, sample, credential, proof)
+        return [Attempt(sample, context.wire.send(dress(call)), unsure=unsure)]
 
     return run
 
@@ -76,11 +87,11 @@ def _other_case(call: Call) -> Call:
 def _later(proof: Proof) -> Run:
     """Send it again a moment later, while it would still count."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof)
-        call, unsure = _caught(arena, sample, credential, proof)
-        arena.wait(_LATER_SECONDS)
-        return [Attempt(sample, arena.wire.send(call), unsure=unsure)]
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof)
+        call, unsure = _caught(context, sample, credential, proof)
+        context.wait(_LATER_SECONDS)
+        return [Attempt(sample, context.wire.send(call), unsure=unsure)]
 
     return run
 
@@ -88,26 +99,26 @@ def _later(proof: Proof) -> Run:
 def _nonce_again(proof: Proof) -> Run:
     """Have another request signed with a nonce that was used, and another time."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof)
-        first = fresh(arena)
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof)
+        first = fresh(context)
         calls = []
         for freshness in (first, Freshness(first.created - 1, first.own)):
-            call = with_digest(arena, sample.call())
-            parts = parts_of(arena, call, credential, proof, freshness=freshness)
+            call = with_digest(context, sample.call())
+            parts = parts_of(context, call, credential, proof, freshness=freshness)
             calls.append(parts.on(call, own_hand(credential, proof)))
-        first_answer = arena.wire.send(calls[0])
+        first_answer = context.wire.send(calls[0])
         unsure = "" if is_of_the_api(first_answer) else f"{_UNSERVED}: {described(first_answer)}"
-        return [Attempt(sample, arena.wire.send(calls[1]), unsure=unsure)]
+        return [Attempt(sample, context.wire.send(calls[1]), unsure=unsure)]
 
     return run
 
 
 def _together(proof: Proof) -> Run:
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof)
-        call = proved(arena, sample.call(), credential, proof)
-        answers = arena.wire.send_together([call] * TOGETHER)
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof)
+        call = proved(context, sample.call(), credential, proof)
+        answers = context.wire.send_together([call] * TOGETHER)
         refused = [each for each in answers if not is_of_the_api(each)]
         served = len(answers) - len(refused)
         # The first of them is genuine: only what is served beside it is the thief's.

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from watchword.drill.bent_proofs import (
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
+from watchword.drill.mutated_proofs import (
     INPUT_HEADER,
     LABEL,
     SIGNATURE_HEADER,
@@ -18,7 +19,6 @@ from watchword.drill.bent_proofs import (
     with_digest,
     written,
 )
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.drill.tokens import new_attacker
 from watchword.drill.wire import Call
 from watchword.reasons import Reason
@@ -33,8 +33,8 @@ class _Other:
     signature: bytes
 
     @classmethod
-    def made(cls, arena: Arena, parts: Parts) -> "_Other":
-        attacker = new_attacker(arena)
+    def made(cls, context: AttackContext, parts: Parts) -> "_Other":
+        attacker = new_attacker(context)
         path = tuple(pair for pair in parts.lines if pair[0] == "@path")
         other = replace(parts, lines=path, named=("@path",))
         other = other.with_parameter("keyid", quoted(attacker.own.thumbprint))
@@ -45,12 +45,12 @@ class _Other:
 def _twice(proof: Proof, add: Callable[[Call, _Other], Call]) -> Run:
     """Send the good proof, and add the other one to it."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof)
-        call = with_digest(arena, sample.call())
-        parts = parts_of(arena, call, credential, proof)
+    def run(context: AttackContext) -> Attempts:
+        sample, credential = victim(context, proof)
+        call = with_digest(context, sample.call())
+        parts = parts_of(context, call, credential, proof)
         call = parts.on(call, own_hand(credential, proof))
-        return sent(arena, sample, add(call, _Other.made(arena, parts)))
+        return sent(context, sample, add(call, _Other.made(context, parts)))
 
     return run
 

@@ -1,16 +1,16 @@
 """Send a caught renewal once more, to get tokens out of it."""
 
 from watchword.drill.enrolment import RENEW, again, enrol_genuine, exploited, renew
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 
 
 def _replayed(platform: Platform) -> Run:
-    def run(arena: Arena) -> Attempts:
-        held = enrol_genuine(arena, platform)
-        caught = renew(arena, held)
-        return [exploited(arena, again(arena, RENEW, caught.body, held.phone))]
+    def run(context: AttackContext) -> Attempts:
+        held = enrol_genuine(context, platform)
+        caught = renew(context, held)
+        return [exploited(context, again(context, RENEW, caught.body, held.phone))]
 
     return run
 

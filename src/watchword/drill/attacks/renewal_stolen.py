@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-from watchword.drill.bent_evidence import GENUINE, enrolled, granted, renewed_by
 from watchword.drill.enrolment import (
     challenge,
     enrol,
@@ -11,7 +10,16 @@ from watchword.drill.enrolment import (
     renew,
     statement_of,
 )
-from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Run, Variant
+from watchword.drill.interface import (
+    Attack,
+    AttackContext,
+    Attempts,
+    MissingError,
+    Need,
+    Run,
+    Variant,
+)
+from watchword.drill.mutated_evidence import GENUINE, enrolled, granted, renewed_by
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform, Purpose
 
@@ -19,10 +27,10 @@ from watchword.vocabulary import Platform, Purpose
 def _by_own_key(platform: Platform) -> Run:
     """Say what the victim's app would say, and sign with the attacker's attested key."""
 
-    def run(arena: Arena) -> Attempts:
-        victim = enrolled(arena, GENUINE[platform])
-        attacker = enrolled(arena, GENUINE[platform])
-        return [exploited(arena, renewed_by(arena, victim, attacker.phone))]
+    def run(context: AttackContext) -> Attempts:
+        victim = enrolled(context, GENUINE[platform])
+        attacker = enrolled(context, GENUINE[platform])
+        return [exploited(context, renewed_by(context, victim, attacker.phone))]
 
     return run
 
@@ -30,38 +38,38 @@ def _by_own_key(platform: Platform) -> Run:
 def _for_own_keys(platform: Platform, member: Literal["proof_jwk", "seal_jwk"]) -> Run:
     """Have the victim's phone sign for a key of the attacker's, as malware in the app can."""
 
-    def run(arena: Arena) -> Attempts:
-        held = enrolled(arena, GENUINE[platform])
-        thief = arena.phone(GENUINE[platform])
+    def run(context: AttackContext) -> Attempts:
+        held = enrolled(context, GENUINE[platform])
+        thief = context.phone(GENUINE[platform])
         thief.device.create_keys()
         own = {"proof_jwk": thief.device.proof_jwk, "seal_jwk": thief.device.seal_jwk}
-        return [exploited(arena, renewed_by(arena, held, held.phone, **{member: own[member]}))]
+        return [exploited(context, renewed_by(context, held, held.phone, **{member: own[member]}))]
 
     return run
 
 
-def _wider(arena: Arena) -> Attempts:
+def _wider(context: AttackContext) -> Attempts:
     """Enrol for another API alone, and renew for this one."""
-    phone = arena.new_genuine()
-    own = arena.facts.audience
-    others = sorted(arena.facts.audiences.get(phone.app, frozenset()) - {own})
+    phone = context.new_genuine()
+    own = context.facts.audience
+    others = sorted(context.facts.audiences.get(phone.app, frozenset()) - {own})
     if not others:
         raise MissingError(Need.OTHER_API)
     phone.device.create_keys()
-    asked = challenge(arena, phone.app)
-    statement = statement_of(arena, phone, asked, audiences=others[:1])
-    held = granted(enrol(arena, phone, statement=statement))
-    asked = challenge(arena, phone.app, Purpose.RENEW)
-    statement = statement_of(arena, phone, asked, Purpose.RENEW, [own])
-    return [exploited(arena, renew(arena, held, statement=statement))]
+    asked = challenge(context, phone.app)
+    statement = statement_of(context, phone, asked, audiences=others[:1])
+    held = granted(enrol(context, phone, statement=statement))
+    asked = challenge(context, phone.app, Purpose.RENEW)
+    statement = statement_of(context, phone, asked, Purpose.RENEW, [own])
+    return [exploited(context, renew(context, held, statement=statement))]
 
 
-def _enrolments_challenge(arena: Arena) -> Attempts:
+def _enrolments_challenge(context: AttackContext) -> Attempts:
     """Renew with an enrolment's challenge, which is good for that alone."""
-    held = enrol_genuine(arena)
-    asked = challenge(arena, held.phone.app)
-    statement = statement_of(arena, held.phone, asked, Purpose.RENEW, list(held.tokens))
-    return [exploited(arena, renew(arena, held, statement=statement))]
+    held = enrol_genuine(context)
+    asked = challenge(context, held.phone.app)
+    statement = statement_of(context, held.phone, asked, Purpose.RENEW, list(held.tokens))
+    return [exploited(context, renew(context, held, statement=statement))]
 
 
 _KEY = frozenset({Reason.STATEMENT_KEY})

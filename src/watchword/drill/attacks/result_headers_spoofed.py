@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from watchword.drill.around import RESULT_NAMES, armed, echo_sample
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Variant
-from watchword.drill.judging import is_of_the_api
+from watchword.drill.interface import Attack, AttackContext, Attempt, Attempts, Variant
+from watchword.drill.judgements import is_of_the_api
 from watchword.drill.requests import TOKEN_HEADER, genuine_call
 from watchword.drill.wire import Answer, Call
 from watchword.reasons import Reason
@@ -22,37 +22,37 @@ def _spellings() -> Iterator[str]:
             yield name.replace("-", sign)
 
 
-def _dressed(call: Call, value: str) -> Call:
+def _decorated(call: Call, value: str) -> Call:
     more = tuple((name, value) for name in _spellings())
     return Call(call.part, call.method, call.target, call.headers + more, call.body)
 
 
-def _without_token(arena: Arena) -> Attempts:
+def _without_token(context: AttackContext) -> Attempts:
     """Claim to be verified already, also by names that only look as if they were the gate's."""
     attempts = []
-    for sample in armed(arena):
-        call = _dressed(sample.call(), "hardware")
+    for sample in armed(context):
+        call = _decorated(sample.call(), "hardware")
         for name in RESULT_NAMES:
             call = call.with_header(f"X-{name}", "hardware")
-        attempts.append(Attempt(sample, arena.wire.send(call)))
+        attempts.append(Attempt(sample, context.wire.send(call)))
     return attempts
 
 
-def _with_token(arena: Arena) -> Attempts:
+def _with_token(context: AttackContext) -> Attempts:
     """Claim to be somebody else, as a genuine instance that may speak for itself alone."""
-    sample = echo_sample(arena)
-    marker = arena.random(_MARKER_BYTES).hex()
-    call = genuine_call(arena, sample, arena.genuine())
-    answer = arena.wire.send(_dressed(call, marker))
+    sample = echo_sample(context)
+    marker = context.random(_MARKER_BYTES).hex()
+    call = genuine_call(context, sample, context.genuine())
+    answer = context.wire.send(_decorated(call, marker))
     told = "the API was told what the sender claims of itself"
     return [_told(Attempt(sample, answer), told if _in(marker, answer) else "")]
 
 
-def _token_passed_on(arena: Arena) -> Attempts:
+def _token_passed_on(context: AttackContext) -> Attempts:
     """Look whether the API, and so whatever logs there, gets what the next request could be made with."""
-    sample = echo_sample(arena)
-    call = genuine_call(arena, sample, arena.genuine())
-    answer = arena.wire.send(call)
+    sample = echo_sample(context)
+    call = genuine_call(context, sample, context.genuine())
+    answer = context.wire.send(call)
     secrets = [call.header(TOKEN_HEADER) or ""]
     if sample.proof is not Proof.BEARER:
         secrets.append(_longest_word(call.header("signature") or ""))
@@ -60,12 +60,12 @@ def _token_passed_on(arena: Arena) -> Attempts:
     return [_told(Attempt(sample, answer), "the API was sent the token or its proof" * found)]
 
 
-def _hop_by_hop(arena: Arena) -> Attempts:
+def _hop_by_hop(context: AttackContext) -> Attempts:
     """Have the gate's own headers taken out on the way, by naming them as options of the connection."""
-    sample = echo_sample(arena)
-    call = genuine_call(arena, sample, arena.genuine())
+    sample = echo_sample(context)
+    call = genuine_call(context, sample, context.genuine())
     options = "close, " + ", ".join(RESULT_NAMES)
-    answer = arena.wire.send(call.with_header("Connection", options))
+    answer = context.wire.send(call.with_header("Connection", options))
     # An API that was sent Connection repeats it, with names that aren't headers there.
     seen = answer.body.lower().replace(options.lower().encode(), b"").replace(b"_", b"-")
     missing = not all(name.lower().encode() in seen for name in RESULT_NAMES[:3])

@@ -1,6 +1,5 @@
 """Go on with an instance that the operator revoked: renew it, and enrol the same key again."""
 
-from watchword.drill.bent_evidence import GENUINE, enrolled
 from watchword.drill.enrolment import (
     ENROL,
     again,
@@ -11,33 +10,34 @@ from watchword.drill.enrolment import (
     renew,
     statement_of,
 )
-from watchword.drill.interface import Arena, Attack, Attempts, Held, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Held, Need, Variant
+from watchword.drill.mutated_evidence import GENUINE, enrolled
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 
 
-def _revoked(arena: Arena, held: Held) -> Held:
-    arena.operating().revoke(held.instance)
+def _revoked(context: AttackContext, held: Held) -> Held:
+    context.operating().revoke(held.instance)
     return held
 
 
-def _renews(arena: Arena) -> Attempts:
+def _renews(context: AttackContext) -> Attempts:
     """Renew right after the revocation."""
-    held = _revoked(arena, enrol_genuine(arena))
-    return [exploited(arena, renew(arena, held))]
+    held = _revoked(context, enrol_genuine(context))
+    return [exploited(context, renew(context, held))]
 
 
-def _enrols(arena: Arena) -> Attempts:
+def _enrols(context: AttackContext) -> Attempts:
     """Send the enrolment once more that went well before the revocation."""
-    held = _revoked(arena, enrol_genuine(arena))
-    return [exploited(arena, again(arena, ENROL, held.body, held.phone))]
+    held = _revoked(context, enrol_genuine(context))
+    return [exploited(context, again(context, ENROL, held.body, held.phone))]
 
 
-def _attests(arena: Arena) -> Attempts:
-    """Have the same key attested anew for a fresh statement, as a bent Keystore could."""
-    held = _revoked(arena, enrolled(arena, GENUINE[Platform.ANDROID]))
-    statement = statement_of(arena, held.phone, challenge(arena, held.phone.app))
-    return [exploited(arena, enrol(arena, held.phone, statement=statement))]
+def _attests(context: AttackContext) -> Attempts:
+    """Have the same key attested anew for a fresh statement, as a mutated Keystore could."""
+    held = _revoked(context, enrolled(context, GENUINE[Platform.ANDROID]))
+    statement = statement_of(context, held.phone, challenge(context, held.phone.app))
+    return [exploited(context, enrol(context, held.phone, statement=statement))]
 
 
 ATTACK = Attack(

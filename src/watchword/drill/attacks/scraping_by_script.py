@@ -1,6 +1,6 @@
 """Ask for one thing very often by a script that looks like many."""
 
-from watchword.drill.interface import Arena, Attack, Attempts, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Variant
 from watchword.drill.volume import TOGETHER, disguised, each_of, tallied
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -9,19 +9,19 @@ TIMES = 200
 """Requests one after the other; half as many go out in bursts."""
 
 
-def _spread(arena: Arena) -> Attempts:
-    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+def _spread(context: AttackContext) -> Attempts:
+    sample = context.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
     calls = (disguised(sample.call(), number) for number in range(TIMES))
-    return [tallied(sample, each_of(arena, calls))]
+    return [tallied(sample, each_of(context, calls))]
 
 
-def _bursts(arena: Arena) -> Attempts:
+def _bursts(context: AttackContext) -> Attempts:
     """Send several at one moment: a gate that is busy must not wave through."""
-    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    sample = context.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
     answers = []
     for first in range(0, TIMES // 2, TOGETHER):
         calls = [disguised(sample.call(), first + number) for number in range(TOGETHER)]
-        answers += arena.wire.send_together(calls)
+        answers += context.wire.send_together(calls)
     return [tallied(sample, answers)]
 
 

@@ -1,20 +1,20 @@
 """Scrape through a genuine phone: what it may ask for isn't refused, but how often."""
 
-from watchword.drill.interface import Arena, Attack, Attempts, Held, Need, Variant
-from watchword.drill.judging import is_of_the_api
+from watchword.drill.interface import Attack, AttackContext, Attempts, Held, Need, Variant
+from watchword.drill.judgements import is_of_the_api
 from watchword.drill.requests import genuine_call
 from watchword.drill.volume import disguised, least_limited, past_the_limit
 from watchword.drill.wire import Call
 from watchword.reasons import Reason
 
 
-def _past(arena: Arena) -> Attempts:
-    sample = least_limited(arena)
+def _past(context: AttackContext) -> Attempts:
+    sample = least_limited(context)
 
     def call(held: Held, number: int) -> Call:
-        return disguised(genuine_call(arena, sample, held), number)
+        return disguised(genuine_call(context, sample, held), number)
 
-    return [past_the_limit(arena, sample, call, lambda _: is_of_the_api)]
+    return [past_the_limit(context, sample, call, lambda _: is_of_the_api)]
 
 
 ATTACK = Attack(

@@ -1,34 +1,34 @@
 """Send what a script sends that has the app's key, and nothing that the device would vouch for."""
 
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempt, Attempts, Variant
 from watchword.reasons import Reason
 
 
-def _plain(arena: Arena) -> Attempts:
+def _plain(context: AttackContext) -> Attempts:
     """Ask for every sample with the stolen key alone."""
-    return [Attempt(sample, arena.wire.send(sample.call())) for sample in arena.guarded]
+    return [Attempt(sample, context.wire.send(sample.call())) for sample in context.guarded]
 
 
-def _dressed(arena: Arena) -> Attempts:
+def _decorated(context: AttackContext) -> Attempts:
     """Ask as the app's own HTTP library would: what it says of itself is free text."""
-    dressed = (
+    decorated = (
         ("User-Agent", "okhttp/4.12.0"),
         ("X-Requested-With", "com.example.app"),
         ("X-App-Version", "999.0.0"),
     )
     attempts = []
-    for sample in arena.guarded:
+    for sample in context.guarded:
         call = sample.call()
-        for name, value in dressed:
+        for name, value in decorated:
             call = call.with_header(name, value)
-        attempts.append(Attempt(sample, arena.wire.send(call)))
+        attempts.append(Attempt(sample, context.wire.send(call)))
     return attempts
 
 
-def _empty(arena: Arena) -> Attempts:
+def _empty(context: AttackContext) -> Attempts:
     """Ask with a token header that holds nothing."""
-    sample = arena.sample()
-    return [Attempt(sample, arena.wire.send(sample.call().with_header("Watchword-Token", "")))]
+    sample = context.sample()
+    return [Attempt(sample, context.wire.send(sample.call().with_header("Watchword-Token", "")))]
 
 
 _EXPECTED = frozenset({Reason.TOKEN_MISSING})
@@ -44,7 +44,7 @@ ATTACK = Attack(
     blind="It doesn't find routes that no sample falls under, and leaves those aside that the file opens to all (mode off).",
     variants=(
         Variant("key-alone", _plain, _EXPECTED),
-        Variant("dressed-as-the-app", _dressed, _EXPECTED),
+        Variant("dressed-as-the-app", _decorated, _EXPECTED),
         Variant("empty-token", _empty, _EXPECTED | {Reason.TOKEN_MALFORMED}),
     ),
 )

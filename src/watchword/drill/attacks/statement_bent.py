@@ -2,44 +2,44 @@
 
 from typing import Any
 
-from watchword.drill.bent_evidence import GENUINE
 from watchword.drill.enrolment import audiences_of, challenge, enrol, exploited, statement_of
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Phone, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Phone, Run, Variant
+from watchword.drill.mutated_evidence import GENUINE
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform, Purpose
 
 _ELSEWHERE = "https://elsewhere.example"
 
 
-def _bent(purpose: Purpose = Purpose.ENROL, **changes: str) -> Run:
-    def run(arena: Arena) -> Attempts:
-        return _enrolled(arena, arena.new_genuine(), purpose, **changes)
+def _mutated(purpose: Purpose = Purpose.ENROL, **changes: str) -> Run:
+    def run(context: AttackContext) -> Attempts:
+        return _enrolled(context, context.new_genuine(), purpose, **changes)
 
     return run
 
 
-def _wider(arena: Arena) -> Attempts:
+def _wider(context: AttackContext) -> Attempts:
     """Ask for an API beside those that are open to the app."""
-    phone = arena.new_genuine()
-    return _enrolled(arena, phone, aud=[*audiences_of(arena, phone), _ELSEWHERE])
+    phone = context.new_genuine()
+    return _enrolled(context, phone, aud=[*audiences_of(context, phone), _ELSEWHERE])
 
 
-def _other_platform(arena: Arena) -> Attempts:
+def _other_platform(context: AttackContext) -> Attempts:
     """Say that the app of an iPhone is the one for Android."""
-    phone, other = arena.phone(GENUINE[Platform.IOS]), arena.phone(GENUINE[Platform.ANDROID])
+    phone, other = context.phone(GENUINE[Platform.IOS]), context.phone(GENUINE[Platform.ANDROID])
     phone.device.create_keys()
-    asked = challenge(arena, other.app)
-    statement = statement_of(arena, phone, asked, app=other.app)
-    return [exploited(arena, enrol(arena, phone, statement=statement))]
+    asked = challenge(context, other.app)
+    statement = statement_of(context, phone, asked, app=other.app)
+    return [exploited(context, enrol(context, phone, statement=statement))]
 
 
 def _enrolled(
-    arena: Arena, phone: Phone, purpose: Purpose = Purpose.ENROL, **changes: Any
+    context: AttackContext, phone: Phone, purpose: Purpose = Purpose.ENROL, **changes: Any
 ) -> Attempts:
     phone.device.create_keys()
-    asked = challenge(arena, phone.app)
-    statement = statement_of(arena, phone, asked, purpose, **changes)
-    return [exploited(arena, enrol(arena, phone, statement=statement))]
+    asked = challenge(context, phone.app)
+    statement = statement_of(context, phone, asked, purpose, **changes)
+    return [exploited(context, enrol(context, phone, statement=statement))]
 
 
 ATTACK = Attack(
@@ -52,14 +52,14 @@ ATTACK = Attack(
     must="The service refuses each for the member that is wrong.",
     blind="Which APIs an app may ask for is what your file says; a drill takes that for right.",
     variants=(
-        Variant("another-service", _bent(iss=_ELSEWHERE), frozenset({Reason.STATEMENT_ISSUER})),
+        Variant("another-service", _mutated(iss=_ELSEWHERE), frozenset({Reason.STATEMENT_ISSUER})),
         Variant("another-api", _wider, frozenset({Reason.STATEMENT_AUDIENCE})),
         Variant(
-            "unknown-app", _bent(app="not-registered"), frozenset({Reason.STATEMENT_APP_UNKNOWN})
+            "unknown-app", _mutated(app="not-registered"), frozenset({Reason.STATEMENT_APP_UNKNOWN})
         ),
         Variant(
             "renewal-as-enrolment",
-            _bent(Purpose.RENEW),
+            _mutated(Purpose.RENEW),
             frozenset({Reason.STATEMENT_PURPOSE}),
         ),
         Variant("other-platform", _other_platform, frozenset({Reason.EVIDENCE_PLATFORM})),

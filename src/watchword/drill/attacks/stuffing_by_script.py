@@ -1,6 +1,14 @@
 """Try passwords by a script, on one account and on many."""
 
-from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Run, Variant
+from watchword.drill.interface import (
+    Attack,
+    AttackContext,
+    Attempts,
+    MissingError,
+    Need,
+    Run,
+    Variant,
+)
 from watchword.drill.volume import (
     Counts,
     disguised,
@@ -19,25 +27,25 @@ TRIES = 30
 
 
 def _tried(*, accounts: int) -> Run:
-    def run(arena: Arena) -> Attempts:
-        sample = login_sample(arena)
-        names = [made_up_name(arena) for _ in range(accounts)]
+    def run(context: AttackContext) -> Attempts:
+        sample = login_sample(context)
+        names = [made_up_name(context) for _ in range(accounts)]
         calls = (
-            disguised(guess(arena, sample, names[number % accounts]).call(), number)
+            disguised(guess(context, sample, names[number % accounts]).call(), number)
             for number in range(TRIES)
         )
         # A sign-in that fails is no measure of what the genuine app is served: another sample is.
-        return [tallied(arena.sample(), each_of(arena, calls), _reaches(arena))]
+        return [tallied(context.sample(), each_of(context, calls), _reaches(context))]
 
     return run
 
 
-def _reaches(arena: Arena) -> Counts:
+def _reaches(context: AttackContext) -> Counts:
     try:
-        held = arena.genuine()
+        held = context.genuine()
     except MissingError:
         return reached(None)
-    return reached(wrong_password(arena, held))
+    return reached(wrong_password(context, held))
 
 
 _EXPECTED = frozenset({Reason.TOKEN_MISSING})

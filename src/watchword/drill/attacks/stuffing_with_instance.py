@@ -1,6 +1,6 @@
 """Try passwords through a genuine phone: only its limit bounds it."""
 
-from watchword.drill.interface import Arena, Attack, Attempts, Held, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Held, Need, Variant
 from watchword.drill.requests import genuine_call
 from watchword.drill.volume import (
     disguised,
@@ -14,14 +14,14 @@ from watchword.drill.wire import Call
 from watchword.reasons import Reason
 
 
-def _past(arena: Arena) -> Attempts:
-    sample = login_sample(arena)
+def _past(context: AttackContext) -> Attempts:
+    sample = login_sample(context)
 
     def call(held: Held, number: int) -> Call:
-        wrong = guess(arena, sample, made_up_name(arena))
-        return disguised(genuine_call(arena, wrong, held), number)
+        wrong = guess(context, sample, made_up_name(context))
+        return disguised(genuine_call(context, wrong, held), number)
 
-    return [past_the_limit(arena, arena.sample(), call, reached_from(arena))]
+    return [past_the_limit(context, context.sample(), call, reached_from(context))]
 
 
 ATTACK = Attack(

@@ -1,7 +1,7 @@
 """Enrol with attestation keys that a thief certified himself, by a vendor's key that leaked."""
 
-from watchword.drill.bent_evidence import phone_variant
 from watchword.drill.interface import Attack, Need
+from watchword.drill.mutated_evidence import phone_variant
 from watchword.reasons import Reason
 
 _LENGTH = Reason.ATTESTATION_CHAIN_LENGTH

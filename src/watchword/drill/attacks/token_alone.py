@@ -1,30 +1,30 @@
 """Use a stolen token by itself on every route."""
 
-from watchword.drill.bent_proofs import stolen
 from watchword.drill.interface import (
     AbsentError,
-    Arena,
     Attack,
+    AttackContext,
     Attempt,
     Attempts,
     MissingError,
     Need,
     Variant,
 )
+from watchword.drill.mutated_proofs import stolen
 from watchword.drill.requests import with_token
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
 
-def _alone(arena: Arena) -> Attempts:
+def _alone(context: AttackContext) -> Attempts:
     """Send the token and nothing that proves whose it is.
 
     :raises AbsentError: on a route that asks for nothing more though an asset lives there: nothing is there to stop a thief.
     """
-    sample = arena.sample()
+    sample = context.sample()
     if sample.proof is not Proof.BEARER:
-        _, credential = stolen(arena, sample.proof)
-        return [Attempt(sample, arena.wire.send(with_token(sample.call(), credential.token)))]
+        _, credential = stolen(context, sample.proof)
+        return [Attempt(sample, context.wire.send(with_token(sample.call(), credential.token)))]
     if sample.assets:
         raise AbsentError(Need.PROOF, f"{sample.name}, where {', '.join(sample.assets)} lives")
     raise MissingError(Need.PROOF, f"{sample.name}, where no asset of the plan lives")

@@ -4,7 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Run, Variant
+from watchword.drill.interface import (
+    Attack,
+    AttackContext,
+    Attempts,
+    MissingError,
+    Need,
+    Run,
+    Variant,
+)
 from watchword.drill.requests import Credential, credential_of
 from watchword.drill.tokens import (
     asked,
@@ -22,60 +30,60 @@ _LONGER_SECONDS = 120
 """Keeps a changed life below an hour, the longest that gates take, for any life up to 58 minutes."""
 
 
-def _changed(changes: Callable[[Arena, Mapping[str, Any]], Mapping[str, Any]]) -> Run:
+def _changed(changes: Callable[[AttackContext, Mapping[str, Any]], Mapping[str, Any]]) -> Run:
     """Return a variant that changes claims of the genuine instance's token.
 
     :param changes: makes members by name of the claims that there are.
     """
 
-    def run(arena: Arena) -> Attempts:
-        credential = genuine_credential(arena)
+    def run(context: AttackContext) -> Attempts:
+        credential = genuine_credential(context)
         claims = parts_of(credential.token)[1]
-        token = with_claims(credential.token, changes(arena, claims))
-        return [asked(arena, replace(credential, token=token))]
+        token = with_claims(credential.token, changes(context, claims))
+        return [asked(context, replace(credential, token=token))]
 
     return run
 
 
-def _somebody_else(arena: Arena, _claims: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"sub": base64url.encode(arena.random(32))}
+def _somebody_else(context: AttackContext, _claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"sub": base64url.encode(context.random(32))}
 
 
-def _longer(_arena: Arena, claims: Mapping[str, Any]) -> Mapping[str, Any]:
+def _longer(_context: AttackContext, claims: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"exp": claims["exp"] + _LONGER_SECONDS}
 
 
-def _newer_app(_arena: Arena, claims: Mapping[str, Any]) -> Mapping[str, Any]:
+def _newer_app(_context: AttackContext, claims: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"app": {**claims["app"], "ver": "999999"}}
 
 
-def _other_key(arena: Arena) -> Attempts:
+def _other_key(context: AttackContext) -> Attempts:
     """Put one's own key into a token that was caught, and prove the request with it."""
-    sample = arena.sample(Proof.DEVICE, Proof.BEARER)
-    caught = genuine_credential(arena).token
-    attacker = new_attacker(arena)
+    sample = context.sample(Proof.DEVICE, Proof.BEARER)
+    caught = genuine_credential(context).token
+    attacker = new_attacker(context)
     token = with_claims(caught, {"cnf": {"jwk": dict(attacker.own.key)}})
     own = replace(attacker.own, session_id=parts_of(caught)[1]["sid"])
-    return [asked(arena, Credential(token, own, attacker.sign), sample)]
+    return [asked(context, Credential(token, own, attacker.sign), sample)]
 
 
-def _other_audience(arena: Arena) -> Attempts:
+def _other_audience(context: AttackContext) -> Attempts:
     """Have a token that another API got say that it's for this one."""
-    held = arena.genuine()
+    held = context.genuine()
     for audience in held.tokens:
-        if audience != arena.facts.audience:
+        if audience != context.facts.audience:
             credential = credential_of(held, audience)
-            token = with_claims(credential.token, {"aud": arena.facts.audience})
+            token = with_claims(credential.token, {"aud": context.facts.audience})
             # Its session key is of the other API's secret: only the token is tried.
-            return [asked(arena, replace(credential, token=token, session_key=None))]
+            return [asked(context, replace(credential, token=token, session_key=None))]
     raise MissingError(Need.OTHER_API)
 
 
-def _higher_level(arena: Arena) -> Attempts:
+def _higher_level(context: AttackContext) -> Attempts:
     """Have a token that was issued for less say that hardware stands behind it."""
-    credential = minted(arena, new_attacker(arena), lvl=Level.SOFTWARE.value)
+    credential = minted(context, new_attacker(context), lvl=Level.SOFTWARE.value)
     token = with_claims(credential.token, {"lvl": Level.HARDWARE.value})
-    return [asked(arena, replace(credential, token=token))]
+    return [asked(context, replace(credential, token=token))]
 
 
 _EXPECTED = frozenset({Reason.TOKEN_SIGNATURE})

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from watchword.drill.interface import Arena, Attack, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Need, Variant
 from watchword.drill.tokens import minting
 from watchword.reasons import Reason
 
@@ -10,13 +10,13 @@ _AHEAD = 30
 """Seconds beyond the leeway."""
 
 
-def _issued_ahead(arena: Arena) -> dict[str, Any]:
-    at = int(arena.now()) + arena.facts.leeway + _AHEAD
-    return {"iat": at, "exp": at + arena.facts.token_lifetime}
+def _issued_ahead(context: AttackContext) -> dict[str, Any]:
+    at = int(context.now()) + context.facts.leeway + _AHEAD
+    return {"iat": at, "exp": at + context.facts.token_lifetime}
 
 
-def _valid_ahead(arena: Arena) -> dict[str, Any]:
-    return {"nbf": int(arena.now()) + arena.facts.leeway + _AHEAD}
+def _valid_ahead(context: AttackContext) -> dict[str, Any]:
+    return {"nbf": int(context.now()) + context.facts.leeway + _AHEAD}
 
 
 _EXPECTED = frozenset({Reason.TOKEN_EARLY})

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from watchword.drill.interface import Arena, Attack, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Need, Variant
 from watchword.drill.tokens import minting, minting_each
 from watchword.reasons import Reason
 from watchword.tokens.interface import MAX_LIFETIME_SECONDS
@@ -12,16 +12,16 @@ _YEAR = 365 * 86_400
 
 
 def _lasting(seconds: int) -> Any:
-    def changes(arena: Arena) -> dict[str, Any]:
-        at = int(arena.now()) - 1
+    def changes(context: AttackContext) -> dict[str, Any]:
+        at = int(context.now()) - 1
         return {"iat": at, "exp": at + seconds}
 
     return changes
 
 
-def _other_numbers(arena: Arena) -> list[Mapping[str, Any]]:
+def _other_numbers(context: AttackContext) -> list[Mapping[str, Any]]:
     """Say the end in milliseconds, as text, as a fraction, as yes, as more than any clock will show."""
-    end = int(arena.now()) + arena.facts.token_lifetime
+    end = int(context.now()) + context.facts.token_lifetime
     return [{"exp": each} for each in (end * 1000, str(end), end + 0.5, True, 2**53)]
 
 

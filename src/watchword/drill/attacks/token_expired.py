@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Variant
 from watchword.drill.tokens import asked, minted, minting, new_attacker
 from watchword.reasons import Reason
 
@@ -13,25 +13,27 @@ _LEAST_LEFT = 0.4
 """Seconds that a token has to be used in before it ends."""
 
 
-def _ended(ago: int) -> Callable[[Arena], dict[str, Any]]:
+def _ended(ago: int) -> Callable[[AttackContext], dict[str, Any]]:
     """Return the claims of a token that ended so many seconds ago, the leeway not counted."""
 
-    def changes(arena: Arena) -> dict[str, Any]:
-        end = int(arena.now()) - arena.facts.leeway - ago
-        return {"iat": end - arena.facts.token_lifetime, "exp": end}
+    def changes(context: AttackContext) -> dict[str, Any]:
+        end = int(context.now()) - context.facts.leeway - ago
+        return {"iat": end - context.facts.token_lifetime, "exp": end}
 
     return changes
 
 
-def _remembered(arena: Arena) -> Attempts:
+def _remembered(context: AttackContext) -> Attempts:
     """Use a token in its last second, wait for its end and use it again: a gate may have it in mind."""
-    now = arena.now()
+    now = context.now()
     last = int(now) + (1 if int(now) + 1 - now >= _LEAST_LEFT else 2)
-    end = last - arena.facts.leeway
-    credential = minted(arena, new_attacker(arena), iat=end - arena.facts.token_lifetime, exp=end)
-    asked(arena, credential)
-    arena.wait(max(0.0, last - arena.now()) + 0.05)
-    return [asked(arena, credential)]
+    end = last - context.facts.leeway
+    credential = minted(
+        context, new_attacker(context), iat=end - context.facts.token_lifetime, exp=end
+    )
+    asked(context, credential)
+    context.wait(max(0.0, last - context.now()) + 0.05)
+    return [asked(context, credential)]
 
 
 _EXPECTED = frozenset({Reason.TOKEN_EXPIRED})

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from watchword.drill.interface import (
-    Arena,
     Attack,
+    AttackContext,
     Attempts,
     MissingError,
     Need,
@@ -19,15 +19,15 @@ from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
 
-def _bound_sample(arena: Arena) -> tuple[Sample, str]:
+def _bound_sample(context: AttackContext) -> tuple[Sample, str]:
     """Return a sample, and the value in it that tokens are bound to.
 
     :raises MissingError: where the API binds its tokens to no header, or the sample has none.
     """
-    name = arena.facts.binding_header
+    name = context.facts.binding_header
     if name is None:
         raise MissingError(Need.BINDING)
-    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    sample = context.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
     value = sample.call().header(name)
     if value is None:
         raise MissingError(Need.BINDING, name)
@@ -37,38 +37,38 @@ def _bound_sample(arena: Arena) -> tuple[Sample, str]:
 def _bound_to(value: str | None) -> Run:
     """Return a variant whose token is bound to another value than the request has, or to none."""
 
-    def run(arena: Arena) -> Attempts:
-        sample, _ = _bound_sample(arena)
+    def run(context: AttackContext) -> Attempts:
+        sample, _ = _bound_sample(context)
         bnd = None if value is None else digest_of(value)
-        return [asked(arena, minted(arena, new_attacker(arena), bnd=bnd), sample)]
+        return [asked(context, minted(context, new_attacker(context), bnd=bnd), sample)]
 
     return run
 
 
-def _value_itself(arena: Arena) -> Attempts:
+def _value_itself(context: AttackContext) -> Attempts:
     """State the value in place of its digest, for a comparison that takes either."""
-    sample, value = _bound_sample(arena)
-    return [asked(arena, minted(arena, new_attacker(arena), bnd=value), sample)]
+    sample, value = _bound_sample(context)
+    return [asked(context, minted(context, new_attacker(context), bnd=value), sample)]
 
 
-def _two_values(arena: Arena) -> Attempts:
+def _two_values(context: AttackContext) -> Attempts:
     """Send the bound value and another one, of which the API may read either."""
-    sample, value = _bound_sample(arena)
-    credential = _rightly_bound(arena, value)
-    other = (str(arena.facts.binding_header), base64url.encode(arena.random(16)))
-    return [asked(arena, credential, replace(sample, headers=(*sample.headers, other)))]
+    sample, value = _bound_sample(context)
+    credential = _rightly_bound(context, value)
+    other = (str(context.facts.binding_header), base64url.encode(context.random(16)))
+    return [asked(context, credential, replace(sample, headers=(*sample.headers, other)))]
 
 
-def _no_value(arena: Arena) -> Attempts:
+def _no_value(context: AttackContext) -> Attempts:
     """Leave the header out."""
-    sample, value = _bound_sample(arena)
-    name = str(arena.facts.binding_header).lower()
+    sample, value = _bound_sample(context)
+    name = str(context.facts.binding_header).lower()
     kept = tuple(each for each in sample.headers if each[0].lower() != name)
-    return [asked(arena, _rightly_bound(arena, value), replace(sample, headers=kept))]
+    return [asked(context, _rightly_bound(context, value), replace(sample, headers=kept))]
 
 
-def _rightly_bound(arena: Arena, value: str) -> Credential:
-    return minted(arena, new_attacker(arena), bnd=digest_of(value))
+def _rightly_bound(context: AttackContext, value: str) -> Credential:
+    return minted(context, new_attacker(context), bnd=digest_of(value))
 
 
 _EXPECTED = frozenset({Reason.TOKEN_BINDING})

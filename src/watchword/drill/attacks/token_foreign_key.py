@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempt, Attempts, Need, Run, Variant
 from watchword.drill.requests import Credential
 from watchword.drill.tokens import (
     asked,
@@ -34,55 +34,55 @@ _SERIAL_BYTES = 8
 _DAY = timedelta(days=1)
 
 
-def _sent(arena: Arena, header: dict[str, Any], key: Signer) -> Attempts:
-    attacker = new_attacker(arena)
-    token = assembled(header, claims_like_genuine(arena, attacker), key)
-    return [asked(arena, Credential(token, attacker.own, attacker.sign))]
+def _sent(context: AttackContext, header: dict[str, Any], key: Signer) -> Attempts:
+    attacker = new_attacker(context)
+    token = assembled(header, claims_like_genuine(context, attacker), key)
+    return [asked(context, Credential(token, attacker.own, attacker.sign))]
 
 
-def _kid(arena: Arena) -> str:
-    return published_kid(genuine_credential(arena).token)
+def _kid(context: AttackContext) -> str:
+    return published_kid(genuine_credential(context).token)
 
 
-def _own_name(arena: Arena) -> Attempts:
+def _own_name(context: AttackContext) -> Attempts:
     """Name the attacker's key, which nobody knows."""
-    key = new_key(arena)
-    return _sent(arena, header_of(key.kid), key)
+    key = new_key(context)
+    return _sent(context, header_of(key.kid), key)
 
 
-def _service_name(arena: Arena) -> Attempts:
+def _service_name(context: AttackContext) -> Attempts:
     """Name the service's key, which anyone reads in the JWKS."""
-    return _sent(arena, header_of(_kid(arena)), new_key(arena))
+    return _sent(context, header_of(_kid(context)), new_key(context))
 
 
-def _brought_along(member: Callable[[Arena, SigningKey], dict[str, Any]]) -> Run:
+def _brought_along(member: Callable[[AttackContext, SigningKey], dict[str, Any]]) -> Run:
     """Return a variant whose header tells where the attacker's key is, under his name and the service's."""
 
-    def run(arena: Arena) -> Attempts:
+    def run(context: AttackContext) -> Attempts:
         attempts: list[Attempt] = []
-        key = new_key(arena)
-        for kid in (_kid(arena), key.kid):
-            attempts += _sent(arena, header_of(kid, **member(arena, key)), key)
+        key = new_key(context)
+        for kid in (_kid(context), key.kid):
+            attempts += _sent(context, header_of(kid, **member(context, key)), key)
         return attempts
 
     return run
 
 
-def _embedded(_arena: Arena, key: SigningKey) -> dict[str, Any]:
+def _embedded(_context: AttackContext, key: SigningKey) -> dict[str, Any]:
     """Bring the key along in the header (CVE-2018-0114)."""
     return {"jwk": dict(jwk_from_public_key(key.public))}
 
 
-def _certificate(arena: Arena, key: SigningKey) -> dict[str, Any]:
+def _certificate(context: AttackContext, key: SigningKey) -> dict[str, Any]:
     """Bring a certificate along that the attacker gave to himself (RFC 7515 section 4.1.6)."""
-    now = datetime.fromtimestamp(int(arena.now()), UTC)
+    now = datetime.fromtimestamp(int(context.now()), UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Watchword")])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public)
-        .serial_number(int.from_bytes(arena.random(_SERIAL_BYTES)) + 1)
+        .serial_number(int.from_bytes(context.random(_SERIAL_BYTES)) + 1)
         .not_valid_before(now - _DAY)
         .not_valid_after(now + _DAY)
         .sign(key.private, SHA256())
@@ -90,20 +90,20 @@ def _certificate(arena: Arena, key: SigningKey) -> dict[str, Any]:
     return {"x5c": [base64.b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii")]}
 
 
-def _elsewhere(name: str) -> Callable[[Arena, SigningKey], dict[str, Any]]:
+def _elsewhere(name: str) -> Callable[[AttackContext, SigningKey], dict[str, Any]]:
     """Name an address where the key would be (RFC 7515 sections 4.1.2 and 4.1.5)."""
-    return lambda _arena, _key: {name: _ELSEWHERE}
+    return lambda _context, _key: {name: _ELSEWHERE}
 
 
-def _bundle_key(arena: Arena) -> Attempts:
+def _bundle_key(context: AttackContext) -> Attempts:
     """Sign by the key that signs what gates are told, which is good for nothing else."""
-    attacker = new_attacker(arena)
-    signer = arena.borrowed().bundle_signer()
-    right = minted(arena, attacker)
-    claims = claims_like_genuine(arena, attacker)
+    attacker = new_attacker(context)
+    signer = context.borrowed().bundle_signer()
+    right = minted(context, attacker)
+    claims = claims_like_genuine(context, attacker)
     token = assembled(header_of(signer.kid), claims, signer)
     key = right.session_key
-    return [asked(arena, Credential(token, attacker.own, attacker.sign, key))]
+    return [asked(context, Credential(token, attacker.own, attacker.sign, key))]
 
 
 _SIGNATURE = frozenset({Reason.TOKEN_SIGNATURE})

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
 from watchword.drill.requests import Credential
 from watchword.drill.tokens import (
     asked,
-    bent,
     claims_of,
     compact,
     genuine_credential,
     header_of,
+    mutated,
     new_attacker,
     parts_of,
     session_key_for,
@@ -23,11 +23,11 @@ _PAYLOAD_BYTES = 1450
 """Of claims that make a token longer than gates take, while no part of it is too long by itself."""
 
 
-def _bent(change: Callable[[str], str]) -> Run:
+def _mutated(change: Callable[[str], str]) -> Run:
     """Return a variant that sends the genuine token in another form."""
 
-    def run(arena: Arena) -> Attempts:
-        return [bent(arena, change(genuine_credential(arena).token))]
+    def run(context: AttackContext) -> Attempts:
+        return [mutated(context, change(genuine_credential(context).token))]
 
     return run
 
@@ -64,13 +64,13 @@ def _signed(
     :param claims: changes the bytes of claims that would be accepted.
     """
 
-    def run(arena: Arena) -> Attempts:
-        attacker = new_attacker(arena)
-        signer = arena.borrowed().token_signer()
-        right = claims_of(arena, attacker)
+    def run(context: AttackContext) -> Attempts:
+        attacker = new_attacker(context)
+        signer = context.borrowed().token_signer()
+        right = claims_of(context, attacker)
         token = compact(header(signer.kid), claims(strict_json.dumps(right)), signer)
-        key = session_key_for(arena, attacker, right)
-        return [asked(arena, Credential(token, attacker.own, attacker.sign, key))]
+        key = session_key_for(context, attacker, right)
+        return [asked(context, Credential(token, attacker.own, attacker.sign, key))]
 
     return run
 
@@ -92,10 +92,10 @@ def _twice_in_claims(raw: bytes) -> bytes:
     return b'{"sub":"somebody","lvl":"none",' + raw[1:]
 
 
-def _other_type(arena: Arena) -> Attempts:
+def _other_type(context: AttackContext) -> Attempts:
     """Give a token out as something else that is signed: a plain JWT, a gate bundle, a proof."""
     types = ("JWT", "watchword-gate+jwt", "dpop+jwt", "WATCHWORD+JWT")
-    return [attempt for typ in types for attempt in _signed(_header(typ=typ))(arena)]
+    return [attempt for typ in types for attempt in _signed(_header(typ=typ))(context)]
 
 
 _EXPECTED = frozenset({Reason.TOKEN_MALFORMED})
@@ -112,11 +112,11 @@ ATTACK = Attack(
     must="Each is refused before anything that it says is believed.",
     blind="A few forms are tried, not all that a fuzzer would find.",
     variants=(
-        Variant("free-text", _bent(_no_token), _EXPECTED),
-        Variant("two-segments", _bent(_two_segments), _EXPECTED),
-        Variant("json-in-the-clear", _bent(_in_the_clear), _BASE64_ONLY),
-        Variant("padding", _bent(_padded), _EXPECTED),
-        Variant("spare-bits", _bent(_spare_bits), _EXPECTED),
+        Variant("free-text", _mutated(_no_token), _EXPECTED),
+        Variant("two-segments", _mutated(_two_segments), _EXPECTED),
+        Variant("json-in-the-clear", _mutated(_in_the_clear), _BASE64_ONLY),
+        Variant("padding", _mutated(_padded), _EXPECTED),
+        Variant("spare-bits", _mutated(_spare_bits), _EXPECTED),
         Variant("oversized", _signed(_header(), _oversized), _EXPECTED),
         Variant("key-twice-in-claims", _signed(_header(), _twice_in_claims), _EXPECTED),
         Variant("key-twice-in-header", _signed(_twice_in_header), _EXPECTED),

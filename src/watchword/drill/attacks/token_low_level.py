@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from watchword.drill.interface import (
-    Arena,
     Attack,
+    AttackContext,
     Attempts,
     MissingError,
     Need,
@@ -17,12 +17,12 @@ from watchword.reasons import Reason
 from watchword.vocabulary import Level
 
 
-def _above(arena: Arena, level: Level) -> Sequence[Sample]:
+def _above(context: AttackContext, level: Level) -> Sequence[Sample]:
     """Return the samples that ask for more than this level.
 
     :raises MissingError: where none does.
     """
-    found = [each for each in arena.guarded if each.level.rank > level.rank]
+    found = [each for each in context.guarded if each.level.rank > level.rank]
     if not found:
         raise MissingError(
             Need.SAMPLE, f"one on a route that asks for more than level {level.value}"
@@ -33,9 +33,9 @@ def _above(arena: Arena, level: Level) -> Sequence[Sample]:
 def _at(level: Level) -> Run:
     """Return a variant that asks for every sample above a level."""
 
-    def run(arena: Arena) -> Attempts:
-        credential = minted(arena, new_attacker(arena), lvl=level.value)
-        return [asked(arena, credential, sample) for sample in _above(arena, level)]
+    def run(context: AttackContext) -> Attempts:
+        credential = minted(context, new_attacker(context), lvl=level.value)
+        return [asked(context, credential, sample) for sample in _above(context, level)]
 
     return run
 

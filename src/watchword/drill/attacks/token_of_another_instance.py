@@ -1,8 +1,8 @@
 """Use a stolen token with proofs by the keys of the thief's own genuine phone."""
 
-from watchword.drill.bent_proofs import own_hand, parts_of, quoted, sent, stolen, with_digest
 from watchword.drill.enrolment import enrol_genuine
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
+from watchword.drill.mutated_proofs import own_hand, parts_of, quoted, sent, stolen, with_digest
 from watchword.drill.requests import credential_of
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -14,16 +14,16 @@ def _stolen(proof: Proof, *, own_name: bool) -> Run:
     :param own_name: whether the proof names the thief's key, otherwise the one that the token names.
     """
 
-    def run(arena: Arena) -> Attempts:
-        sample, taken = stolen(arena, proof)
-        thief = credential_of(enrol_genuine(arena), arena.facts.audience)
-        call = with_digest(arena, sample.call())
-        parts = parts_of(arena, call, taken, proof)
+    def run(context: AttackContext) -> Attempts:
+        sample, taken = stolen(context, proof)
+        thief = credential_of(enrol_genuine(context), context.facts.audience)
+        call = with_digest(context, sample.call())
+        parts = parts_of(context, call, taken, proof)
         if own_name:
             own = thief.own
             name = own.session_id if proof is Proof.SESSION else own.thumbprint
             parts = parts.with_parameter("keyid", quoted(name))
-        return sent(arena, sample, parts.on(call, own_hand(thief, proof)))
+        return sent(context, sample, parts.on(call, own_hand(thief, proof)))
 
     return run
 

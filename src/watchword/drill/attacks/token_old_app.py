@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from watchword.drill.interface import (
-    Arena,
     Attack,
+    AttackContext,
     Attempts,
     MissingError,
     Need,
@@ -16,14 +16,14 @@ from watchword.drill.tokens import asked, minted, new_attacker
 from watchword.reasons import Reason
 
 
-def _ruled(arena: Arena) -> Iterator[tuple[Sample, str, str]]:
+def _ruled(context: AttackContext) -> Iterator[tuple[Sample, str, str]]:
     """Yield each sample whose route has a lowest version, with the app that it is of and the version.
 
     :raises MissingError: where none has.
     """
     found = [
         (sample, app, lowest)
-        for sample in arena.guarded
+        for sample in context.guarded
         for app, lowest in sample.minimum_versions.items()
         if any(each.isdigit() and int(each) for each in lowest.split("."))
     ]
@@ -46,13 +46,15 @@ def _below(lowest: str) -> str:
 def _stating(version: str | None) -> Run:
     """Return a variant that states this version; the highest that is too low, where it's empty."""
 
-    def run(arena: Arena) -> Attempts:
+    def run(context: AttackContext) -> Attempts:
         attempts = []
-        for sample, app, lowest in _ruled(arena):
+        for sample, app, lowest in _ruled(context):
             stated: dict[str, str] = {"id": app}
             if version is not None:
                 stated["ver"] = version or _below(lowest)
-            attempts.append(asked(arena, minted(arena, new_attacker(arena), app=stated), sample))
+            attempts.append(
+                asked(context, minted(context, new_attacker(context), app=stated), sample)
+            )
         return attempts
 
     return run

@@ -1,8 +1,8 @@
 """Go on with the tokens of an instance that the operator has revoked."""
 
 from watchword.drill.enrolment import enrol_genuine
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Run, Variant
-from watchword.drill.judging import is_of_the_api
+from watchword.drill.interface import Attack, AttackContext, Attempt, Attempts, Need, Run, Variant
+from watchword.drill.judgements import is_of_the_api
 from watchword.drill.requests import genuine_call
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -16,22 +16,22 @@ _PAUSE_SECONDS = 0.05
 def _used_on(*proofs: Proof) -> Run:
     """Return a variant whose token the gate has just met on each route, so that it may have it in mind."""
 
-    def run(arena: Arena) -> Attempts:
-        first = arena.sample(*proofs)
-        others = [each.samples[0] for each in arena.on_each_route]
+    def run(context: AttackContext) -> Attempts:
+        first = context.sample(*proofs)
+        others = [each.samples[0] for each in context.on_each_route]
         samples = [first, *(each for each in others if each.proof in proofs and each != first)]
-        operator = arena.operating()
-        held = enrol_genuine(arena)
+        operator = context.operating()
+        held = enrol_genuine(context)
         for sample in samples:
-            arena.wire.send(genuine_call(arena, sample, held))
+            context.wire.send(genuine_call(context, sample, held))
         operator.revoke(held.instance)
-        deadline = arena.now() + WITHIN_SECONDS
+        deadline = context.now() + WITHIN_SECONDS
         attempts = []
         for sample in samples:
-            answer = arena.wire.send(genuine_call(arena, sample, held))
-            while is_of_the_api(answer) and arena.now() < deadline:
-                arena.wait(_PAUSE_SECONDS)
-                answer = arena.wire.send(genuine_call(arena, sample, held))
+            answer = context.wire.send(genuine_call(context, sample, held))
+            while is_of_the_api(answer) and context.now() < deadline:
+                context.wait(_PAUSE_SECONDS)
+                answer = context.wire.send(genuine_call(context, sample, held))
             attempts.append(Attempt(sample, answer))
         return attempts
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempt, Attempts, Need, Run, Variant
 from watchword.drill.requests import TOKEN_HEADER
 from watchword.drill.tokens import genuine_credential
 from watchword.drill.wire import Call, Headers
@@ -17,10 +17,10 @@ _BAD = "e30.e30.e30"
 def _carried(place: Callable[[Call, str], Call]) -> Run:
     """Return a variant that puts the genuine token where ``place`` says; on a route where it's enough."""
 
-    def run(arena: Arena) -> Attempts:
-        sample = arena.sample(Proof.BEARER)
-        token = genuine_credential(arena).token
-        return [Attempt(sample, arena.wire.send(place(sample.call(), token)))]
+    def run(context: AttackContext) -> Attempts:
+        sample = context.sample(Proof.BEARER)
+        token = genuine_credential(context).token
+        return [Attempt(sample, context.wire.send(place(sample.call(), token)))]
 
     return run
 

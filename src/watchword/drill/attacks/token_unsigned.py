@@ -1,14 +1,14 @@
 """Send a token that nobody signed (RFC 8725 section 2.1)."""
 
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
 from watchword.drill.requests import Credential
 from watchword.drill.tokens import (
     asked,
     assembled,
-    bent,
     claims_like_genuine,
     genuine_credential,
     header_of,
+    mutated,
     new_attacker,
     published_kid,
 )
@@ -24,23 +24,23 @@ def _unsigned(*algorithms: str | None, signature: int = 0) -> Run:
     :param signature: bytes of chance that stand where a signature would.
     """
 
-    def run(arena: Arena) -> Attempts:
-        kid = published_kid(genuine_credential(arena).token)
+    def run(context: AttackContext) -> Attempts:
+        kid = published_kid(genuine_credential(context).token)
         attempts = []
         for algorithm in algorithms:
-            attacker = new_attacker(arena)
+            attacker = new_attacker(context)
             header = header_of(kid, alg=algorithm)
-            token = assembled(header, claims_like_genuine(arena, attacker))
-            token += base64url.encode(arena.random(signature))
-            attempts.append(asked(arena, Credential(token, attacker.own, attacker.sign)))
+            token = assembled(header, claims_like_genuine(context, attacker))
+            token += base64url.encode(context.random(signature))
+            attempts.append(asked(context, Credential(token, attacker.own, attacker.sign)))
         return attempts
 
     return run
 
 
-def _stripped(arena: Arena) -> Attempts:
+def _stripped(context: AttackContext) -> Attempts:
     """Take the signature off a genuine token, and leave the dot."""
-    return [bent(arena, genuine_credential(arena).token.rpartition(".")[0] + ".")]
+    return [mutated(context, genuine_credential(context).token.rpartition(".")[0] + ".")]
 
 
 _EXPECTED = frozenset({Reason.TOKEN_MALFORMED})

@@ -4,7 +4,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, derive_private_key
 
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Need, Run, Variant
 from watchword.drill.tokens import Attacker, asked, minted, new_attacker
 from watchword.encoding import base64url
 from watchword.reasons import Reason
@@ -16,38 +16,38 @@ _COORDINATE_BYTES = 48
 def _bound_to(*bindings: Any) -> Run:
     """Return a variant with tokens of the service's signature that are bound to each of these, or to nothing."""
 
-    def run(arena: Arena) -> Attempts:
-        sample = arena.sample(Proof.DEVICE, Proof.SESSION, Proof.BEARER)
+    def run(context: AttackContext) -> Attempts:
+        sample = context.sample(Proof.DEVICE, Proof.SESSION, Proof.BEARER)
         attempts = []
         for each in bindings:
-            attacker = new_attacker(arena)
-            cnf = each(arena, attacker) if callable(each) else each
-            attempts.append(asked(arena, minted(arena, attacker, cnf=cnf), sample))
+            attacker = new_attacker(context)
+            cnf = each(context, attacker) if callable(each) else each
+            attempts.append(asked(context, minted(context, attacker, cnf=cnf), sample))
         return attempts
 
     return run
 
 
-def _thumbprint(_arena: Arena, attacker: Attacker) -> dict[str, Any]:
+def _thumbprint(_context: AttackContext, attacker: Attacker) -> dict[str, Any]:
     """Name the key by its thumbprint alone, as RFC 9449 section 6.1 does."""
     return {"jkt": attacker.own.thumbprint}
 
 
-def _off_curve(_arena: Arena, attacker: Attacker) -> dict[str, Any]:
+def _off_curve(_context: AttackContext, attacker: Attacker) -> dict[str, Any]:
     """Move the point off the curve, to a group where logarithms are easy."""
     y = bytearray(base64url.decode(attacker.own.key["y"]))
     y[-1] ^= 1
     return {"jwk": {**attacker.own.key, "y": base64url.encode(bytes(y))}}
 
 
-def _other_curve(arena: Arena, _attacker: Attacker) -> dict[str, Any]:
-    key = derive_private_key(int.from_bytes(arena.random(32)) + 1, SECP384R1())
+def _other_curve(context: AttackContext, _attacker: Attacker) -> dict[str, Any]:
+    key = derive_private_key(int.from_bytes(context.random(32)) + 1, SECP384R1())
     point = key.public_key().public_numbers()
     x, y = (base64url.encode(each.to_bytes(_COORDINATE_BYTES)) for each in (point.x, point.y))
     return {"jwk": {"kty": "EC", "crv": "P-384", "x": x, "y": y}}
 
 
-def _secret(_arena: Arena, attacker: Attacker) -> dict[str, Any]:
+def _secret(_context: AttackContext, attacker: Attacker) -> dict[str, Any]:
     """Bind it to a secret that stands in the token, for whoever verifies by what a JWK says."""
     return {"jwk": {"kty": "oct", "k": attacker.own.thumbprint}}
 

@@ -3,33 +3,33 @@
 from collections.abc import Mapping
 from typing import Any
 
-from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, MissingError, Need, Variant
 from watchword.drill.requests import credential_of
 from watchword.drill.tokens import asked, minting, minting_each
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
 
-def _other_api(arena: Arena) -> Attempts:
+def _other_api(context: AttackContext) -> Attempts:
     """Use what the service gave the genuine app for its other API, as that API's operator could."""
-    held = arena.genuine()
-    sample = arena.sample(Proof.BEARER, Proof.DEVICE)
-    others = [each for each in held.tokens if each != arena.facts.audience]
+    held = context.genuine()
+    sample = context.sample(Proof.BEARER, Proof.DEVICE)
+    others = [each for each in held.tokens if each != context.facts.audience]
     if not others:
         raise MissingError(Need.OTHER_API)
-    return [asked(arena, credential_of(held, each), sample) for each in others]
+    return [asked(context, credential_of(held, each), sample) for each in others]
 
 
-def _alike(arena: Arena) -> list[Mapping[str, Any]]:
+def _alike(context: AttackContext) -> list[Mapping[str, Any]]:
     """Name what a prefix, a suffix or a comparison without case takes for this API."""
-    own = arena.facts.audience
+    own = context.facts.audience
     names = (f"{own}/", f"{own}.attacker.example", own.upper(), own[:-1], f"{own}\u200b")
     return [{"aud": each} for each in names]
 
 
-def _several(arena: Arena) -> list[Mapping[str, Any]]:
+def _several(context: AttackContext) -> list[Mapping[str, Any]]:
     """Name several APIs at once, as RFC 7519 section 4.1.3 lets tokens do."""
-    own = arena.facts.audience
+    own = context.facts.audience
     return [{"aud": each} for each in ([own], [own, "https://api.attacker.example"], None)]
 
 

@@ -3,20 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from watchword.drill.interface import Arena, Attack, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Need, Variant
 from watchword.drill.tokens import minting, minting_each
 from watchword.reasons import Reason
 from watchword.vocabulary import Environment
 
 
-def _other(arena: Arena) -> dict[str, Any]:
-    (other,) = set(Environment) - {arena.facts.environment}
+def _other(context: AttackContext) -> dict[str, Any]:
+    (other,) = set(Environment) - {context.facts.environment}
     return {"env": other.value}
 
 
-def _unclear(arena: Arena) -> list[Mapping[str, Any]]:
+def _unclear(context: AttackContext) -> list[Mapping[str, Any]]:
     """Leave it out, or name it in a way that only a generous reader takes."""
-    own = arena.facts.environment.value
+    own = context.facts.environment.value
     return [{"env": each} for each in (None, "", own.upper(), f"{own} ", [own], "*")]
 
 
@@ -28,7 +28,7 @@ ATTACK = Attack(
     needs=(Need.KEYS,),
     sends="Tokens of the service's own signature for the other environment, for none, and for one that doesn't exist.",
     must="Each is refused, even where lab and production were given the same keys.",
-    blind="Keys are lent in a lab alone, so that a drill of production can't send it.",
+    blind="Keys are borrowed in a lab alone, so that a drill of production can't send it.",
     variants=(
         Variant("other", minting(_other), frozenset({Reason.TOKEN_ENVIRONMENT})),
         Variant("unclear", minting_each(_unclear), frozenset({Reason.TOKEN_MALFORMED})),

@@ -3,20 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from watchword.drill.interface import Arena, Attack, Need, Variant
+from watchword.drill.interface import Attack, AttackContext, Need, Variant
 from watchword.drill.tokens import minting, minting_each
 from watchword.reasons import Reason
 
 
-def _alike(arena: Arena) -> list[Mapping[str, Any]]:
+def _alike(context: AttackContext) -> list[Mapping[str, Any]]:
     """Name what a prefix, a suffix or a comparison without case takes for the service."""
-    own = arena.facts.issuer
+    own = context.facts.issuer
     names = (f"{own}/", f"{own}@attacker.example", f"{own}#", own.upper(), own[:-1])
     return [{"iss": each} for each in names if each != own]
 
 
-def _unclear(arena: Arena) -> list[Mapping[str, Any]]:
-    return [{"iss": each} for each in (None, "", [arena.facts.issuer])]
+def _unclear(context: AttackContext) -> list[Mapping[str, Any]]:
+    return [{"iss": each} for each in (None, "", [context.facts.issuer])]
 
 
 _EXPECTED = frozenset({Reason.TOKEN_ISSUER})

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from watchword.drill.around import RESULT_NAMES, armed, echo_sample
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Sample, Variant
-from watchword.drill.judging import is_of_the_api
+from watchword.drill.interface import Attack, AttackContext, Attempt, Attempts, Sample, Variant
+from watchword.drill.judgements import is_of_the_api
 from watchword.drill.requests import credential_of, genuine_call, proved
 from watchword.drill.wire import Answer, Call, Headers
 from watchword.reasons import Reason
@@ -23,38 +23,42 @@ def _chunked(call: Call, trailers: Headers) -> Call:
     return replace(framed, body=size + b"0\r\n" + behind + b"\r\n")
 
 
-def _without_token(arena: Arena) -> Attempts:
+def _without_token(context: AttackContext) -> Attempts:
     """Claim to be verified, where a gate that looks at header fields doesn't look."""
     claims = tuple((name, "hardware") for name in RESULT_NAMES)
     return [
-        Attempt(sample, arena.wire.send(_chunked(sample.call(), claims))) for sample in armed(arena)
+        Attempt(sample, context.wire.send(_chunked(sample.call(), claims)))
+        for sample in armed(context)
     ]
 
 
-def _echoed(arena: Arena, trailers: Headers) -> tuple[Sample, Call]:
+def _echoed(context: AttackContext, trailers: Headers) -> tuple[Sample, Call]:
     """Return a genuine request with trailers, which the API repeats if it takes them for fields."""
-    sample = echo_sample(arena)
+    sample = echo_sample(context)
     call = replace(sample.call(), body=sample.body or b"{}")
-    credential = credential_of(arena.genuine(), arena.facts.audience)
-    return sample, _chunked(proved(arena, call, credential, sample.proof), trailers)
+    credential = credential_of(context.genuine(), context.facts.audience)
+    return sample, _chunked(proved(context, call, credential, sample.proof), trailers)
 
 
-def _beside_a_token(arena: Arena) -> Attempts:
+def _beside_a_token(context: AttackContext) -> Attempts:
     """Claim to be somebody else, as a genuine instance that may speak for itself alone."""
-    marker = arena.random(_MARKER_BYTES).hex()
-    sample, call = _echoed(arena, tuple((name, marker) for name in RESULT_NAMES))
+    marker = context.random(_MARKER_BYTES).hex()
+    sample, call = _echoed(context, tuple((name, marker) for name in RESULT_NAMES))
     told = "the API took what stands behind the body for what the gate says"
-    return [_told(sample, [arena.wire.send(call)], marker, told)]
+    return [_told(sample, [context.wire.send(call)], marker, told)]
 
 
-def _second_request(arena: Arena) -> Attempts:
+def _second_request(context: AttackContext) -> Attempts:
     """Hide a request in the trailers: what reads the rest of a body as the next request serves it unasked."""
-    marker = arena.random(_MARKER_BYTES).hex()
-    target = f"{echo_sample(arena).call().path}?{marker}"
-    sample, call = _echoed(arena, (("x", "y"), ("get", f"{target} HTTP/1.1"), ("x-hidden", marker)))
-    answers = [arena.wire.send(call)]
+    marker = context.random(_MARKER_BYTES).hex()
+    target = f"{echo_sample(context).call().path}?{marker}"
+    sample, call = _echoed(
+        context, (("x", "y"), ("get", f"{target} HTTP/1.1"), ("x-hidden", marker))
+    )
+    answers = [context.wire.send(call)]
     answers += [
-        arena.wire.send(genuine_call(arena, sample, arena.genuine())) for _ in range(_AFTERWARDS)
+        context.wire.send(genuine_call(context, sample, context.genuine()))
+        for _ in range(_AFTERWARDS)
     ]
     told = "the API took what stands behind the body for a request or its fields"
     return [_told(sample, answers, marker, told)]

@@ -3,7 +3,7 @@
 from typing import Final
 
 from watchword.drill.around import first_and_rest, known_by, path_of, strictest
-from watchword.drill.interface import Arena, Attack, Attempts, Variant
+from watchword.drill.interface import Attack, AttackContext, Attempts, Variant
 from watchword.reasons import Reason
 
 _FULL_WIDTH: Final = 0xFEE0
@@ -26,37 +26,37 @@ def _encoded(text: str) -> str:
     return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in text.encode("utf-8"))
 
 
-def _letters(arena: Arena) -> Attempts:
+def _letters(context: AttackContext) -> Attempts:
     """Put one sign in the place of one letter, then of all."""
-    path = path_of(strictest(arena))
+    path = path_of(strictest(context))
     found = [path.replace(letters, sign, 1) for letters, sign in _LETTERS.items()]
     for at, sign in enumerate(path):
         if path[at - 1] == "/" and sign.isalnum():
             found.append(f"{path[:at]}{_full_width(sign)}{path[at + 1 :]}")
     found.append("".join(_full_width(sign) if sign.isalpha() else sign for sign in path))
-    return known_by(arena, [_encoded(name) for name in dict.fromkeys(found) if name != path])
+    return known_by(context, [_encoded(name) for name in dict.fromkeys(found) if name != path])
 
 
-def _dots(arena: Arena) -> Attempts:
-    path = path_of(strictest(arena))
+def _dots(context: AttackContext) -> Attempts:
+    path = path_of(strictest(context))
     first, rest = first_and_rest(path)
-    begun = [*arena.facts.off[:2], f"{first}/x"]
+    begun = [*context.facts.off[:2], f"{first}/x"]
     names = [f"{at}/{_encoded(dots)}{path}" for at in begun[:-1] for dots in _DOTS]
-    return known_by(arena, names + [f"{begun[-1]}/{_encoded(dots)}{rest}" for dots in _DOTS])
+    return known_by(context, names + [f"{begun[-1]}/{_encoded(dots)}{rest}" for dots in _DOTS])
 
 
-def _slashes(arena: Arena) -> Attempts:
-    path = path_of(strictest(arena))
+def _slashes(context: AttackContext) -> Attempts:
+    path = path_of(strictest(context))
     first, rest = first_and_rest(path)
     names = [f"/x{_encoded(sign)}..{_encoded(sign)}{path[1:]}" for sign in _SLASHES]
     if len(rest) > 1:
         names += [f"{first}{_encoded(sign)}{rest[1:]}" for sign in _SLASHES]
-    return known_by(arena, names)
+    return known_by(context, names)
 
 
-def _cut(arena: Arena) -> Attempts:
-    path = path_of(strictest(arena))
-    return known_by(arena, [f"{path}{_encoded(sign)}x" for sign in _CUTS])
+def _cut(context: AttackContext) -> Attempts:
+    path = path_of(strictest(context))
+    return known_by(context, [f"{path}{_encoded(sign)}x" for sign in _CUTS])
 
 
 _GUARDED = frozenset(

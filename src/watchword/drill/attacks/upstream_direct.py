@@ -3,7 +3,15 @@
 from collections.abc import Callable
 
 from watchword.drill.around import RESULT_NAMES, armed
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Sample, Variant
+from watchword.drill.interface import (
+    Attack,
+    AttackContext,
+    Attempt,
+    Attempts,
+    Need,
+    Sample,
+    Variant,
+)
 from watchword.drill.requests import behind_the_gate
 from watchword.drill.tokens import assembled, digest_of, header_of, new_key
 from watchword.drill.wire import Answer, Call, Part, TargetLostError
@@ -12,42 +20,42 @@ _VERDICT_TYPE = "watchword-verdict+jwt"
 _LIFE = 30
 
 
-def _around(arena: Arena, made: Callable[[Arena, Sample], Call]) -> Attempts:
-    arena.wire.scheme(Part.UPSTREAM)  # Without its address there is nothing to try.
+def _around(context: AttackContext, made: Callable[[AttackContext, Sample], Call]) -> Attempts:
+    context.wire.scheme(Part.UPSTREAM)  # Without its address there is nothing to try.
     attempts = []
-    for sample in armed(arena):
-        answer = _sent(arena, behind_the_gate(made(arena, sample)))
+    for sample in armed(context):
+        answer = _sent(context, behind_the_gate(made(context, sample)))
         attempts.append(Attempt(sample, answer))
         if answer.status == 0:
             break  # Who can't be reached isn't asked again: each time would take until the timeout.
     return attempts
 
 
-def _sent(arena: Arena, call: Call) -> Answer:
+def _sent(context: AttackContext, call: Call) -> Answer:
     """Return the answer; an API that can't be reached from here is closed as well as one that refuses."""
     try:
-        return arena.wire.send(call)
+        return context.wire.send(call)
     except TargetLostError:
         return Answer(0)
 
 
-def _script(arena: Arena) -> Attempts:
-    return _around(arena, lambda _, sample: sample.call())
+def _script(context: AttackContext) -> Attempts:
+    return _around(context, lambda _, sample: sample.call())
 
 
-def _as_the_gate(arena: Arena) -> Attempts:
-    return _around(arena, _vouched)
+def _as_the_gate(context: AttackContext) -> Attempts:
+    return _around(context, _vouched)
 
 
-def _vouched(arena: Arena, sample: Sample) -> Call:
+def _vouched(context: AttackContext, sample: Sample) -> Call:
     """Return the sample with all that the gate adds, the verdict among it signed by a key of one's own."""
-    now, key, call = int(arena.now()), new_key(arena), sample.call()
+    now, key, call = int(context.now()), new_key(context), sample.call()
     claims = {
-        "iss": arena.facts.issuer,
-        "aud": arena.facts.audience,
-        "sub": digest_of(arena.facts.audience),
+        "iss": context.facts.issuer,
+        "aud": context.facts.audience,
+        "sub": digest_of(context.facts.audience),
         "lvl": "hardware",
-        "app": next(iter(arena.facts.audiences), "app"),
+        "app": next(iter(context.facts.audiences), "app"),
         "htm": sample.method,
         "tgt": digest_of(sample.target),
         "iat": now,

@@ -4,7 +4,7 @@ Filters that came with the listener would change for new connections alone: an o
 with a revoked key until it is drained.  A filter that is discovered changes for the next request of
 every connection, and a new token check starts with an empty cache.
 
-Write what counts an instance's requests: limits of the API, and quotas of lent keys, each a filter of its own.
+Write what counts an instance's requests: limits of the API, and quotas of injected keys, each a filter of its own.
 
 Envoy's local rate limit knows one kind of bucket, which fills evenly.  That is a limit of kind ``rate``.  A quota is a
 bucket that never fills: the control plane writes its filter anew when a window ends, and a filter that changed starts
@@ -362,7 +362,7 @@ class Counter:
     :param filter: its filter's name.
     :param seconds: of its window; of a rate, in which ``requests`` flow in.
     :param windowed: whether it counts in windows, aligned to 1970 in UTC.
-    :param of_key: whether it is what may be used of a lent key.
+    :param of_key: whether it is what may be used of an injected key.
     :param about: what it counts, for the comment.
     """
 

@@ -19,10 +19,10 @@ from watchword.engines.envoy.filters import (
     token_filter,
     window_end,
 )
-from watchword.engines.envoy.lending import (
+from watchword.engines.envoy.injection import (
     endpoints_file_name,
+    injected_rules,
     injector_filter,
-    lent_rules,
     origin_cluster,
     origin_endpoints,
     secret_file,
@@ -77,8 +77,8 @@ def page(
         "| `clusters.yaml` | the API, and Python where it is asked |",
         "| `routes.yaml` | what is ambiguous, then the route table in its order |",
         "| `filter-*.yaml` | one filter each; a change counts for the next request |",
-        "| `endpoints-*.yaml` | where keys are lent to: addresses that were checked |",
-        "| `lent-*.yaml` | mode 0600: a lent key each, overwritten when it is rotated or revoked |",
+        "| `endpoints-*.yaml` | where keys are sent: addresses that were checked |",
+        "| `lent-*.yaml` | mode 0600: an injected key each, overwritten when it is rotated or revoked |",
         "| `secrets-*` | mode 0600: gate secrets and revoked instances for the script in Lua |",
         "",
         f"Filters, in the order in which a request meets them: {', '.join(used) or 'none'}.",
@@ -91,7 +91,7 @@ def page(
         methods = ", ".join(sorted(row.row.methods)) or "any"
         judged = _BY[row.way]
         if route.secret is not None:
-            judged += f"; then {route.secret} is lent to {policy.edges[route.secret].host}"
+            judged += f"; then {route.secret} is sent to {policy.edges[route.secret].host}"
         if row.with_body is None:
             judged += "; bodies are refused"
         elif row.with_body is not row.way:
@@ -149,7 +149,7 @@ def generate(
     """
     policy = bundle.policy
     rows = plan(policy, options)
-    rules = lent_rules(policy)
+    rules = injected_rules(policy)
     used = (*_filters_used(rows, rated=policy.rate is not None), *_filters_behind(policy, rules))
     files = []
     if names.PROOF in used:
@@ -168,7 +168,7 @@ def generate(
             ROUTES,
             "The route table: the first row that matches decides.",
             bundle,
-            [route_configuration(policy, rows, used, bundle.lent)],
+            [route_configuration(policy, rows, used, bundle.injected)],
         ),
         _resources("clusters.yaml", "The servers that Envoy talks to.", bundle, servers),
         _resources(
@@ -237,9 +237,9 @@ def _filters_used(rows: Sequence[PlannedRow], *, rated: bool) -> tuple[str, ...]
 
 
 def _filters_behind(policy: GatePolicy, rules: Sequence[EdgeRule]) -> tuple[str, ...]:
-    """Return the filters behind those that judge: what counts, then what lends keys."""
-    lending = (names.STRIP, *(names.lend(rule.secret) for rule in rules)) if rules else ()
-    return (*counters(policy), *lending)
+    """Return the filters behind those that judge: what counts, then what injects keys."""
+    injection = (names.STRIP, *(names.inject(rule.secret) for rule in rules)) if rules else ()
+    return (*counters(policy), *injection)
 
 
 def _about(name: str, policy: GatePolicy) -> str:
@@ -247,11 +247,11 @@ def _about(name: str, policy: GatePolicy) -> str:
     if name in _ABOUT:
         return _ABOUT[name]
     if name == names.STRIP:
-        return "What isn't for a third party; each route that lends a key says what that is."
+        return "What isn't for a third party; each route that injects a key says what that is."
     counter = counters(policy).get(name)
     if counter is not None:
         return f"{counter.about} A quota begins anew when this file is written for another window."
-    return "A key that is lent. Its value is in a file of its own."
+    return "A key that is injected. Its value is in a file of its own."
 
 
 def _origin_files(
@@ -260,7 +260,7 @@ def _origin_files(
     endpoints = origin_endpoints(rule, addresses.get(rule.secret, ()))
     about = f"Where {rule.host} is: addresses that were checked."
     return (
-        secret_file(rule, bundle.lent.get(rule.secret)),
+        secret_file(rule, bundle.injected.get(rule.secret)),
         _resources(endpoints_file_name(rule.secret), about, bundle, [endpoints]),
     )
 
@@ -303,15 +303,15 @@ def _filter_behind(
     counter = counters(policy).get(name)
     if counter is not None:
         return counting_filter(counter, now)
-    (rule,) = (rule for rule in lent_rules(policy) if names.lend(rule.secret) == name)
+    (rule,) = (rule for rule in injected_rules(policy) if names.inject(rule.secret) == name)
     return injector_filter(rule, options)
 
 
 def stands_still(bundle: GateBundle) -> Sequence[str]:
     """Return what stays as it is until the files are written again, in words."""
     found = ["keys, revoked instances and routes are those of now"]
-    if lent_rules(bundle.policy):
-        found.append("keys are lent to the addresses of now")
+    if injected_rules(bundle.policy):
+        found.append("keys are sent to the addresses of now")
     if any(each.windowed for each in counters(bundle.policy).values()):
         found.append("a quota that is spent stays spent")
     return found

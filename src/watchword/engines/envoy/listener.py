@@ -24,7 +24,7 @@ def local_replies(rate: Rate | None) -> dict[str, object]:
     """Return how Envoy's own answers are rewritten; the first that matches decides.
 
     Envoy's texts name the check that failed.  A stranger learns the public class, as from every other
-    mouth of the gate, and the id under which the operator finds the rest in the access log.
+    enforcement point of the gate, and the id under which the operator finds the rest in the access log.
     """
     wait = "1" if rate is None else str(-(-rate.seconds // rate.requests))
     denied = "response.code_details.startsWith('jwt_authn_access_denied')"
@@ -183,11 +183,11 @@ FILTER_TYPES: Final = {
     names.AUTHZ: "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
     names.NAMED: "envoy.extensions.filters.http.rbac.v3.RBAC",
 }
-"""Each filter with its message, in the order in which a request meets them; those of limits and lent keys behind."""
+"""Each filter with its message, in the order in which a request meets them; those of limits and injected keys behind."""
 
 _COUNTING: Final = "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
 _STRIPPING: Final = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
-_LENDING: Final = "envoy.extensions.filters.http.credential_injector.v3.CredentialInjector"
+_INJECTION: Final = "envoy.extensions.filters.http.credential_injector.v3.CredentialInjector"
 
 
 def filter_type(name: str) -> str:
@@ -196,7 +196,7 @@ def filter_type(name: str) -> str:
         return FILTER_TYPES[name]
     if name == names.STRIP:
         return _STRIPPING
-    return _LENDING if name.startswith(names.lend("")) else _COUNTING
+    return _INJECTION if name.startswith(names.inject("")) else _COUNTING
 
 
 def discovered(path: str) -> dict[str, object]:

@@ -51,7 +51,7 @@ AUTHZ: Final = "watchword.authz"
 NAMED: Final = "watchword.named"
 STRIP: Final = "watchword.strip"
 """The filters, in the order in which a request meets them, but for :func:`standing` behind ``token``, and
-:func:`limit` and :func:`quota` in front of ``strip``, :func:`lend` behind it."""
+:func:`limit` and :func:`quota` in front of ``strip``, :func:`inject` behind it."""
 
 UPSTREAM: Final = "upstream"
 AUTHZ_CLUSTER: Final = "authz"
@@ -95,17 +95,17 @@ def limit(name: str) -> str:
 
 
 def quota(secret: str, at: int) -> str:
-    """Return the filter that counts what an instance uses of a lent key, by the rule's allowance."""
+    """Return the filter that counts what an instance uses of an injected key, by the rule's allowance."""
     return f"watchword.quota-{secret}-{at}"
 
 
-def lend(secret: str) -> str:
+def inject(secret: str) -> str:
     """Return the filter that adds a key to a request."""
     return f"watchword.lend-{secret}"
 
 
 def origin(secret: str) -> str:
-    """Return the cluster of the one origin that a key is lent to."""
+    """Return the cluster of the one origin that a key is sent to."""
     return f"lend-{secret}"
 
 

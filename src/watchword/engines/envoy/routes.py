@@ -12,13 +12,13 @@ from typing import Final
 
 from watchword.engines.envoy import options as names
 from watchword.engines.envoy.filters import holds_for, limits_on, needs_python
-from watchword.engines.envoy.lending import (
+from watchword.engines.envoy.injection import (
     READABLE_QUERY,
     allowed_expression,
     allowed_methods,
     authority,
     forwarding,
-    lendings,
+    injections,
     stripped,
 )
 from watchword.engines.envoy.options import EnvoyOptions, typed
@@ -33,8 +33,8 @@ from watchword.engines.paths import (
 )
 from watchword.engines.yaml_text import Commented
 from watchword.gate.hygiene import CompiledRoute, compile_routes
+from watchword.gate.injection import InjectionRoute
 from watchword.gate.interface import GatePolicy, Route
-from watchword.gate.lending import LendingRoute
 from watchword.vocabulary import Level, Mode, Proof, ReplayMode
 
 
@@ -177,14 +177,14 @@ def route_configuration(
     policy: GatePolicy,
     rows: Sequence[PlannedRow],
     filters: Sequence[str],
-    lent: Collection[str] = (),
+    injected: Collection[str] = (),
 ) -> dict[str, object]:
     """Return the whole table.
 
     :param filters: those of the listener.
-    :param lent: the secrets that have a value now.
+    :param injected: the secrets that have a value now.
     """
-    lendings_of = lendings(policy)
+    injections_of = injections(policy)
     routes: list[object] = [*_ambiguous()]
     if not policy.case_sensitive:
         routes.append(_normalised())
@@ -192,11 +192,13 @@ def route_configuration(
     for position, row in enumerate(rows):
         for case in spellings.cases[position]:
             routes += _spelled(position, case, spellings, rows, policy)
-        lending = lendings_of.get(row.route.name)
-        if lending is None:
+        injection = injections_of.get(row.route.name)
+        if injection is None:
             routes += _row(row, policy)
         else:
-            routes += _lending_row(row, policy, lending, valued=lending.rule.secret in lent)
+            routes += _injection_row(
+                row, policy, injection, valued=injection.rule.secret in injected
+            )
     routes += _unknown()
     return typed(
         "envoy.config.route.v3.RouteConfiguration",
@@ -363,21 +365,21 @@ def _heading(row: PlannedRow) -> str:
     return heading
 
 
-def _lending_row(
-    row: PlannedRow, policy: GatePolicy, lending: LendingRoute, *, valued: bool
+def _injection_row(
+    row: PlannedRow, policy: GatePolicy, injection: InjectionRoute, *, valued: bool
 ) -> Iterator[object]:
-    """Yield the routes of a row that lends a key: what the key is lent for, then the refusal of the rest.
+    """Yield the routes of a row that injects a key: what the key is injected for, then the refusal of the rest.
 
     :param valued: whether the key has a value; while it has none, whoever would be let through gets 503.
     """
-    rule = lending.rule
+    rule = injection.rule
     heading = (
-        f"{_heading(row)} Lends {rule.secret} to {authority(rule)}"
+        f"{_heading(row)} Injects {rule.secret} for {authority(rule)}"
         f"{'' if valued else ', which has no value now'}."
     )
     whole = _match(row)
     unlisted = {"name": row.route.name, "match": whole, "direct_response": {"status": 403}}
-    methods = allowed_methods(row.row, lending)
+    methods = allowed_methods(row.row, injection)
     if not methods:
         yield Commented(unlisted, heading)
         return
@@ -391,19 +393,19 @@ def _lending_row(
         heading,
     )
     match = {
-        "safe_regex": {"regex": allowed_expression(row.row, lending)},
+        "safe_regex": {"regex": allowed_expression(row.row, injection)},
         "headers": _conditions(methods),
     }
     for entry in _cases(row, policy):
         listed: dict[str, object] = {**entry, "match": _both(match, entry["match"])}
         if "route" in entry:
-            _lend(listed, row, policy, lending, valued=valued)
+            _inject(listed, row, policy, injection, valued=valued)
         yield listed
     yield Commented(unlisted, "Nothing else of this origin is open.")
 
 
 def _both(narrow: Mapping[str, object], whole: object) -> dict[str, object]:
-    """Return the match of what a key is lent for, with the conditions of one case of its row."""
+    """Return the match of what a key is injected for, with the conditions of one case of its row."""
     assert isinstance(whole, dict)
     of_case = [each for each in whole.get("headers", ()) if each["name"] != ":method"]
     headers = narrow["headers"]
@@ -411,11 +413,11 @@ def _both(narrow: Mapping[str, object], whole: object) -> dict[str, object]:
     return {**narrow, "headers": [*of_case, *headers]}
 
 
-def _lend(
+def _inject(
     entry: dict[str, object],
     row: PlannedRow,
     policy: GatePolicy,
-    lending: LendingRoute,
+    injection: InjectionRoute,
     *,
     valued: bool,
 ) -> None:
@@ -433,11 +435,11 @@ def _lend(
         }
         return
     entry.pop("request_headers_to_remove", None)
-    entry["route"] = forwarding(row.row, lending.rule)
+    entry["route"] = forwarding(row.row, injection.rule)
     entry["typed_per_filter_config"] = {
         **filters,
-        names.STRIP: stripped(lending.rule),
-        names.lend(lending.rule.secret): _on(),
+        names.STRIP: stripped(injection.rule),
+        names.inject(injection.rule.secret): _on(),
     }
 
 

@@ -32,7 +32,7 @@ _PYTHON: Final = "guard the API with the middleware, the built-in proxy, --engin
 _SIGNATURES: Final = (
     "guard the API with the middleware, the built-in proxy, --engine nginx, or Envoy"
 )
-_LENDING: Final = "guard the API with the built-in proxy or Envoy"
+_INJECTION: Final = "guard the API with the built-in proxy or Envoy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +181,8 @@ def _check_row(route: Route) -> None:
         (
             route.secret is not None,
             f"secret {route.secret}",
-            "HAProxy's admin socket would show the key that is lent",
-            _LENDING,
+            "HAProxy's admin socket would show the key that is injected",
+            _INJECTION,
         ),
     ]
     for needed, setting, why, remedy in found:

@@ -29,7 +29,7 @@ def refusals(reasons: Iterable[Reason]) -> str:
     lines = []
     for reason in reasons:
         public = reason.public
-        # The members stand in the order of their names, as the other mouths write them.
+        # The members stand in the order of their names, as the other enforcement points write them.
         rest = (
             f'"status":{public.status},"title":"{public.title}",'
             f'"type":"urn:watchword:problem:{public.slug}"}}'

@@ -1,6 +1,6 @@
 """Define an API as its description tells it: operations, who may call them, what they take and give, and what couldn't be read.
 
-:mod:`watchword.scan.api.reading` fills it in, rules ask it.  OpenAPI 3 and Swagger 2 look the same from here on.
+:mod:`watchword.scan.api.reader` fills it in, rules ask it.  OpenAPI 3 and Swagger 2 look the same from here on.
 """
 
 import re

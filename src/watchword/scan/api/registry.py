@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from watchword.scan.api.reading import read
+from watchword.scan.api.reader import read
 from watchword.scan.api.rule import ApiRule
 from watchword.scan.api.rules import (
     api_admin_without_scope,
@@ -67,7 +67,7 @@ def look_at(
     """
     description = read(document, name)
     hosts = None if app_hosts is None else frozenset(filter(None, map(_host, app_hosts)))
-    found = [f for rule in RULES for f in rule.look(description, hosts, app_paths)]
+    found = [f for rule in RULES for f in rule.run(description, hosts, app_paths)]
     worst: dict[str, int] = {}
     for each in found:
         if operation := _operation(each):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.scan.api.description import Aspect, Description, Field, Kind, Operation
 from watchword.scan.interface import Confidence, Finding, Location, Severity, Verdict
 
@@ -21,7 +21,7 @@ _SAID: Final = frozenset({Verdict.EXPOSED, Verdict.NOT_SEEN})
 
 
 @dataclass(frozen=True, slots=True)
-class ApiLook:
+class ApiRuleContext:
     """Hold one look of a rule at a description, and make its findings.
 
     :param aspects: that the rule asks; a gap in one of them turns "nothing of the kind" into "not seen".
@@ -71,7 +71,7 @@ class ApiLook:
         """Say that an attacker gets something."""
         return self._finding(Verdict.EXPOSED, severity, confidence, subject, title, at)
 
-    def told(
+    def info(
         self,
         subject: str,
         title: str,
@@ -81,7 +81,7 @@ class ApiLook:
         confidence: Confidence = Confidence.CERTAIN,
     ) -> Finding:
         """State a fact that is neither good nor bad."""
-        return self._finding(Verdict.TOLD, severity, confidence, subject, title, at)
+        return self._finding(Verdict.INFO, severity, confidence, subject, title, at)
 
     def not_seen(self, subject: str, title: str) -> Finding:
         """Say that it couldn't be looked for."""
@@ -109,7 +109,7 @@ class ApiRule:
     """Hold a rule over descriptions.
 
     :param aspects: that it asks.
-    :param see: what looks; called only for a description that could be read.
+    :param check: what looks; called only for a description that could be read.
     :param nothing: what it says of a description that was read whole, where nothing was exposed.
     """
 
@@ -120,10 +120,10 @@ class ApiRule:
     todo: str
     blind: str
     aspects: tuple[Aspect, ...]
-    see: Callable[[ApiLook], Iterable[Finding]]
+    check: Callable[[ApiRuleContext], Iterable[Finding]]
     nothing: str
 
-    def look(
+    def run(
         self,
         description: Description,
         app_hosts: frozenset[str] | None = None,
@@ -131,17 +131,17 @@ class ApiRule:
     ) -> Iterator[Finding]:
         """Yield what it sees; ``not-seen`` where the description couldn't be read."""
         aspects = (Aspect.OPERATIONS, *self.aspects)
-        look = ApiLook(self.id, description, aspects, app_hosts, app_paths)
+        context = ApiRuleContext(self.id, description, aspects, app_hosts, app_paths)
         if description.fault or not description.operations:
             why = description.fault or "no operation could be read"
-            yield look.not_seen(self.id, f"The description couldn't be read: {why}.")
+            yield context.not_seen(self.id, f"The description couldn't be read: {why}.")
             return
-        found = list(self.see(look))
+        found = list(self.check(context))
         yield from found
-        if not look.whole:
-            yield look.not_seen(self.id, "Not all that it asks could be read.")
+        if not context.whole:
+            yield context.not_seen(self.id, "Not all that it asks could be read.")
         elif not any(each.verdict in _SAID for each in found):
-            yield look.told(self.id, self.nothing, confidence=Confidence.LIKELY)
+            yield context.info(self.id, self.nothing, confidence=Confidence.LIKELY)
 
 
 def of_kind(fields: Iterable[Field], kind: Kind) -> tuple[Field, ...]:

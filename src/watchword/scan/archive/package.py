@@ -215,8 +215,8 @@ def read_directory(data: memoryview, limits: Limits, pace: Pace) -> Directory | 
     names = 0
     while (record := read_central(data, position)) is not None and position < ending.position:
         names += len(record.raw)
-        crowded = len(records) >= limits.entries or names > limits.names
-        if crowded or (len(records) % 1024 == 0 and pace.over):
+        full = len(records) >= limits.entries or names > limits.names
+        if full or (len(records) % 1024 == 0 and pace.over):
             whole = False
             break
         records.append(_shifted(record, ending.shift))
@@ -377,9 +377,9 @@ class _Walker:
     @property
     def _gave_up(self) -> bool:
         """Tell whether the walk costs more than it may."""
-        crowded = max(len(self._records), len(self._strays)) >= self._limits.entries
-        crowded = crowded or self._names > self._limits.names
-        return crowded or self._searchable < 0 or self._pace.over
+        full = max(len(self._records), len(self._strays)) >= self._limits.entries
+        full = full or self._names > self._limits.names
+        return full or self._searchable < 0 or self._pace.over
 
     def _measured(self, record: Record) -> tuple[Record, int]:
         """Return a record with its sizes, and where its data and its descriptor end."""

@@ -7,7 +7,7 @@ from watchword.scan.addresses import path_places
 from watchword.scan.app import App, Depth, Framework, Part
 from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding
-from watchword.scan.rule_parts import Look
+from watchword.scan.rule_parts import RuleContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,13 @@ class ApiPaths:
     blind: str = "Paths that are put together at run time aren't seen; some that are told are pages or names of files, not of an API."
     reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
-    def look(self, app: App) -> Iterable[Finding]:
+    def run(self, app: App) -> Iterable[Finding]:
         """Yield a finding for each path."""
-        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE), self.reads)
+        context = RuleContext(
+            self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE), self.reads
+        )
         for path, at in sorted(path_places(app).items()):
-            yield look.told(
+            yield context.info(
                 path, f"The app names the path {path}.", at=at, confidence=Confidence.POSSIBLE
             )
 

@@ -6,7 +6,7 @@ from typing import Final
 from watchword.scan.app import Depth, Framework, Part
 from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import Look, PlatformRule, places
+from watchword.scan.rule_parts import PlatformRule, RuleContext, places
 from watchword.vocabulary import Platform
 
 _ENTITLEMENT: Final = "com.apple.developer.devicecheck.appattest-environment"
@@ -42,74 +42,74 @@ _HEADERS: Final = frozenset({"watchword-token", "watchword-nonce"})
 _LENGTHS: Final = frozenset(map(len, _HEADERS))
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    seers = _of_ios(look) if look.app.platform is Platform.IOS else _of_android(look)
-    found = [*seers, *_watchword(look)]
+def _check(context: RuleContext) -> Iterator[Finding]:
+    seers = _of_ios(context) if context.app.platform is Platform.IOS else _of_android(context)
+    found = [*seers, *_watchword(context)]
     yield from found
     if found:
         return
-    unread = look.app.platform is Platform.ANDROID and look.app.code is None
-    unsigned = look.app.ios is not None and look.app.ios.entitlements is None
+    unread = context.app.platform is Platform.ANDROID and context.app.code is None
+    unsigned = context.app.ios is not None and context.app.ios.entitlements is None
     title = "Nothing in the app lets its backend check that it's genuine."
     if unread or unsigned:
-        yield look.not_seen("attestation", "Code or signature couldn't be read.")
+        yield context.not_seen("attestation", "Code or signature couldn't be read.")
     else:
-        yield look.absent("attestation", title, Severity.INFO)
+        yield context.absent("attestation", title, Severity.INFO)
 
 
-def _of_ios(look: Look) -> Iterator[Finding]:
-    ios = look.app.ios
+def _of_ios(context: RuleContext) -> Iterator[Finding]:
+    ios = context.app.ios
     environment = (ios.entitlements or {}).get(_ENTITLEMENT) if ios is not None else None
     if isinstance(environment, str):
         title = (
             f"The signature entitles the app to App Attest, in its {environment[:20]} environment."
         )
-        yield look.told("app-attest-entitlement", title, confidence=Confidence.CERTAIN)
+        yield context.info("app-attest-entitlement", title, confidence=Confidence.CERTAIN)
     for symbol, (subject, name) in _SYMBOLS.items():
-        at = [Location(file=one.file) for one in look.app.natives if symbol in one.symbols]
+        at = [Location(file=one.file) for one in context.app.natives if symbol in one.symbols]
         if at:
-            yield look.told(subject, f"The code uses {name}.", at=at)
+            yield context.info(subject, f"The code uses {name}.", at=at)
 
 
-def _of_android(look: Look) -> Iterator[Finding]:
-    if look.app.code is None:
+def _of_android(context: RuleContext) -> Iterator[Finding]:
+    if context.app.code is None:
         return
-    code = look.code
+    code = context.code
     for subject, classes in _CLASSES.items():
         # A library that is in the app and that nobody outside of it calls attests nothing.
         itself = _THEMSELVES[subject]
         calls = [use for cls in classes for use in code.calls(cls)]
         uses = [use for use in calls if not use.by.cls.startswith(itself)]
         if uses:
-            yield look.told(subject, _TITLES[subject], at=places(uses))
+            yield context.info(subject, _TITLES[subject], at=places(uses))
         elif subject == "play-integrity" and code.users(_INTEGRITY_SERVICE):
             # Its classes are renamed, the name of the service that they ask can't be.
             at = places(code.users(_INTEGRITY_SERVICE))
-            yield look.told(subject, _TITLES[subject], at=at)
+            yield context.info(subject, _TITLES[subject], at=at)
     challenged = code.calls(_BUILDER, "setAttestationChallenge")
     if challenged:
         title = "The code has keys of its own attested by the phone's hardware."
-        yield look.told("key-attestation", title, at=places(challenged))
+        yield context.info("key-attestation", title, at=places(challenged))
 
 
-def _watchword(look: Look) -> Iterator[Finding]:
+def _watchword(context: RuleContext) -> Iterator[Finding]:
     at: list[Location] = []
-    if look.app.code is not None:
-        headers = [text for text in look.app.code.strings if _is_header(text)]
-        at.extend(places([by for text in headers for by in look.app.code.users(text)]))
+    if context.app.code is not None:
+        headers = [text for text in context.app.code.strings if _is_header(text)]
+        at.extend(places([by for text in headers for by in context.app.code.users(text)]))
         at.extend([Location()] if headers and not at else [])
     at.extend(
         Location(file=native.file)
-        for native in look.app.natives
+        for native in context.app.natives
         if any(map(_is_header, native.strings))
     )
-    for text in look.app.texts:
+    for text in context.app.texts:
         lowered = "\n".join(text.lines).lower()
         found = [place for header in _HEADERS if (place := lowered.find(header)) >= 0]
         if found:
             at.append(Location(file=text.file, line=lowered.count("\n", 0, min(found)) + 1))
     if at:
-        yield look.told("watchword", "The app speaks Watchword's protocol.", at=at)
+        yield context.info("watchword", "The app speaks Watchword's protocol.", at=at)
 
 
 def _is_header(text: str) -> bool:
@@ -130,6 +130,6 @@ RULE = PlatformRule(
         **NATIVE_STRINGS,
         **dict.fromkeys((Framework.REACT_NATIVE, Framework.HERMES, Framework.WEB), Depth.STRINGS),
     },
-    see=_see,
+    check=_check,
     platforms=(Platform.ANDROID, Platform.IOS),
 )

@@ -11,8 +11,8 @@ from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.ios.plists import is_set, mapping_of
 from watchword.scan.rule_parts import (
     MOST_NAMES,
-    Look,
     PlatformRule,
+    RuleContext,
     ios_of,
     plist_place,
     too_many,
@@ -46,74 +46,76 @@ _PARTIAL: Final = {
 _LOCAL: Final = re.compile(r"localhost|127\.[\d.]+|[\w-]+|.*\.local", re.IGNORECASE)
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    settings = mapping_of(ios_of(look).info.get("NSAppTransportSecurity"))
+def _check(context: RuleContext) -> Iterator[Finding]:
+    settings = mapping_of(ios_of(context).info.get("NSAppTransportSecurity"))
     domains = mapping_of(settings.get("NSExceptionDomains"))
-    unbound = list(_unbound(look))
+    unbound = list(_unbound(context))
     yield from unbound
     open_for = [
         *(each for each in unbound if each.severity is Severity.MEDIUM),
-        *_everywhere(look, settings),
+        *_everywhere(context, settings),
         *(
             one
             for name in sorted(domains)[:MOST_NAMES]
-            for one in _of_domain(look, name, domains[name])
+            for one in _of_domain(context, name, domains[name])
         ),
     ]
     yield from (each for each in open_for if each not in unbound)
     for name in sorted(domains)[:MOST_NAMES]:
-        yield from _weak_tls(look, name, domains[name])
-    more = list(too_many(look, domains))
+        yield from _weak_tls(context, name, domains[name])
+    more = list(too_many(context, domains))
     yield from more
     if is_set(settings.get("NSAllowsLocalNetworking")):
         title = "Cleartext is permitted to hosts of the local network."
-        yield look.told("local", title, at=(plist_place(look),), confidence=Confidence.CERTAIN)
+        yield context.info(
+            "local", title, at=(plist_place(context),), confidence=Confidence.CERTAIN
+        )
     if not open_for and not more:
         title = (
             "App Transport Security refuses cleartext to every host outside of the local network."
         )
         # On phones that don't know it, it refuses nothing, and so it proves nothing.
         sure = Confidence.POSSIBLE if unbound else Confidence.CERTAIN
-        yield look.clean("ats", title, confidence=sure)
+        yield context.clean("ats", title, confidence=sure)
 
 
-def _unbound(look: Look) -> Iterator[Finding]:
+def _unbound(context: RuleContext) -> Iterator[Finding]:
     """Yield a finding if App Transport Security isn't applied: to the build, or on phones that it runs on."""
-    levels = ios_levels(ios_of(look))
+    levels = ios_levels(ios_of(context))
     where = ATS.before_on(levels)
-    at = (plist_place(look),)
+    at = (plist_place(context),)
     if where is Where.EVERYWHERE:
         title = (
             f"The app is built against iOS {levels.target}: App Transport Security isn't applied."
         )
-        yield look.exposed("sdk", title, Severity.MEDIUM, at=at)
+        yield context.exposed("sdk", title, Severity.MEDIUM, at=at)
     elif where is Where.OLDER:
         title = f"{ATS.older} don't know App Transport Security, and the app runs on them."
-        yield look.exposed("older", title, Severity.LOW, at=at)
+        yield context.exposed("older", title, Severity.LOW, at=at)
     elif where is Where.UNKNOWN:
         what = "DTSDKName" if levels.target is None else "MinimumOSVersion"
         title = f"Whether App Transport Security is applied isn't known: {what} names no version of iOS."
-        yield look.not_seen("sdk", title)
+        yield context.not_seen("sdk", title)
 
 
-def _everywhere(look: Look, settings: Mapping[str, object]) -> Iterator[Finding]:
-    at = (plist_place(look),)
+def _everywhere(context: RuleContext, settings: Mapping[str, object]) -> Iterator[Finding]:
+    at = (plist_place(context),)
     if is_set(settings.get("NSAllowsArbitraryLoads")):
         # From iOS 10 on, the narrower keys take the place of the wide one as soon as they stand there.
         narrower = [key for key in _OVERRIDES if key in settings]
         if not narrower:
             title = "Cleartext is permitted to every host that has no entry of its own (NSAllowsArbitraryLoads)."
-            yield look.exposed("every-host", title, Severity.MEDIUM, at=at)
-        elif ATS_NARROWER.before_on(ios_levels(ios_of(look))) is not Where.NOWHERE:
+            yield context.exposed("every-host", title, Severity.MEDIUM, at=at)
+        elif ATS_NARROWER.before_on(ios_levels(ios_of(context))) is not Where.NOWHERE:
             title = f"On iOS 9 cleartext is permitted to every host; {narrower[0]} narrows it from iOS 10 on."
-            yield look.exposed("every-host", title, Severity.MEDIUM, at=at)
+            yield context.exposed("every-host", title, Severity.MEDIUM, at=at)
     for key, what in _PARTIAL.items():
         if is_set(settings.get(key)):
             title = f"Cleartext is permitted for {what} from every host ({key})."
-            yield look.exposed(key, title, Severity.LOW, at=at)
+            yield context.exposed(key, title, Severity.LOW, at=at)
 
 
-def _of_domain(look: Look, name: str, value: object) -> Iterator[Finding]:
+def _of_domain(context: RuleContext, name: str, value: object) -> Iterator[Finding]:
     settings = mapping_of(value)
     key = next((key for key in _INSECURE if is_set(settings.get(key))), None)
     if key is None:
@@ -122,24 +124,24 @@ def _of_domain(look: Look, name: str, value: object) -> Iterator[Finding]:
         return  # It names the phone itself or a host without a domain; nobody on the way to a server.
     where = f"*.{name}" if is_set(settings.get("NSIncludesSubdomains")) else name
     title = f"Cleartext is permitted to {where} ({key})."
-    yield look.exposed(name, title, Severity.MEDIUM, at=(plist_place(look),))
+    yield context.exposed(name, title, Severity.MEDIUM, at=(plist_place(context),))
 
 
-def _weak_tls(look: Look, name: str, value: object) -> Iterator[Finding]:
+def _weak_tls(context: RuleContext, name: str, value: object) -> Iterator[Finding]:
     """Yield what is weaker than the system's own choice; it's encrypted all the same."""
     settings = mapping_of(value)
-    at = (plist_place(look),)
+    at = (plist_place(context),)
     for key in _LOWEST:
         lowest = settings.get(key)
         if isinstance(lowest, str) and lowest.lower() in _WEAK:
             title = f"{name} may be spoken to with {lowest[:7]}; the system asks for TLS 1.2."
-            yield look.told(
+            yield context.info(
                 f"tls:{name}", title, Severity.LOW, at=at, confidence=Confidence.CERTAIN
             )
     for key in _SECRECY:
         if key in settings and not is_set(settings[key]):
             title = f"{name} may be spoken to without forward secrecy."
-            yield look.told(
+            yield context.info(
                 f"secrecy:{name}", title, Severity.LOW, at=at, confidence=Confidence.CERTAIN
             )
 
@@ -154,5 +156,5 @@ RULE = PlatformRule(
     "bound by it. By which SDK the app was linked is taken from DTSDKName.",
     parts=(Part.PLIST,),
     reads=PLATFORM_NETWORK,
-    see=_see,
+    check=_check,
 )

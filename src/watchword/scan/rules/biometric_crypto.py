@@ -6,7 +6,7 @@ from typing import Final
 
 from watchword.scan.app import Method, Part
 from watchword.scan.interface import Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, places
+from watchword.scan.rule_parts import AndroidRule, RuleContext, places
 
 _WRAPPER: Final = "androidx.biometric.BiometricPrompt"
 _PROMPT: Final = "android.hardware.biometrics.BiometricPrompt"
@@ -18,32 +18,32 @@ _OLD: Final = (
 _PARAMETER: Final = re.compile(r"\[*(?:L[^;]+;|.)")
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    asks = [*_asks(look)]
-    unsure = [by for by, _ in asks if look.unsure(by)]
+def _check(context: RuleContext) -> Iterator[Finding]:
+    asks = [*_asks(context)]
+    unsure = [by for by, _ in asks if context.unsure(by)]
     found = [each for each in asks if each[0] not in unsure]
     for by, callee in found:
-        yield _of(look, by, callee)
+        yield _of(context, by, callee)
     if found:
         return
     if unsure:
         title = "Only classes that were renamed ask for a fingerprint or face; whether by a key isn't seen."
-        yield look.not_seen("biometrics", title)
+        yield context.not_seen("biometrics", title)
     else:
-        yield look.absent(
+        yield context.absent(
             "biometrics", "The app's own code asks for no fingerprint or face.", Severity.INFO
         )
 
 
-def _asks(look: Look) -> Iterator[tuple[Method, Method]]:
+def _asks(context: RuleContext) -> Iterator[tuple[Method, Method]]:
     """Yield which method asks by which."""
     for cls in (_PROMPT, *_OLD):
-        for by in dict.fromkeys(use.by for use in look.calls(cls, "authenticate")):
-            for callee in dict.fromkeys(look.code.calls_of(by)):
+        for by in dict.fromkeys(use.by for use in context.calls(cls, "authenticate")):
+            for callee in dict.fromkeys(context.code.calls_of(by)):
                 if callee.cls == cls and callee.name == "authenticate":
                     yield by, callee
-    for by in dict.fromkeys(use.by for use in look.calls(_WRAPPER)):
-        for callee in dict.fromkeys(look.code.calls_of(by)):
+    for by in dict.fromkeys(use.by for use in context.calls(_WRAPPER)):
+        for callee in dict.fromkeys(context.code.calls_of(by)):
             if callee.cls == _WRAPPER and _authenticates(callee):
                 yield by, callee
 
@@ -60,27 +60,27 @@ def _authenticates(callee: Method) -> bool:
     )
 
 
-def _of(look: Look, by: Method, callee: Method) -> Finding:
+def _of(context: RuleContext, by: Method, callee: Method) -> Finding:
     at = places([by])
     if callee.cls == _WRAPPER:
         keyed = len(_parameters(callee.descriptor)) == 2
     else:
         keyed = "CryptoObject" in callee.descriptor
-    if not keyed or _by_null(look, by, callee):
+    if not keyed or _by_null(context, by, callee):
         title = f"{by} asks for a fingerprint or face that releases no key: a faked yes is enough."
-        return look.exposed(str(by), title, Severity.MEDIUM, at=at)
+        return context.exposed(str(by), title, Severity.MEDIUM, at=at)
     title = f"{by} asks for a fingerprint or face that releases a key."
-    return look.protected(str(by), title, at=at)
+    return context.protected(str(by), title, at=at)
 
 
-def _by_null(look: Look, by: Method, callee: Method) -> bool:
+def _by_null(context: RuleContext, by: Method, callee: Method) -> bool:
     """Tell whether null stands where the key would, each time: first of the parameters, in the wrapper second."""
     types = _parameters(callee.descriptor)
     index = 1 if callee.cls == _WRAPPER else 0
     keys = [
         # Readers may list the object itself first.
         arguments[len(arguments) - len(types) + index]
-        for each, arguments in look.code.arguments(by)
+        for each, arguments in context.code.arguments(by)
         if each == callee and len(arguments) >= len(types)
     ]
     return bool(keys) and all(key == 0 for key in keys)
@@ -99,5 +99,5 @@ RULE = AndroidRule(
     todo="Hand BiometricPrompt.authenticate a CryptoObject, and use what it unlocks.",
     blind="It doesn't tell whether the key that is released is used for anything, nor see a library's prompt that was renamed.",
     parts=(Part.DEX,),
-    see=_see,
+    check=_check,
 )

@@ -14,45 +14,45 @@ from watchword.scan.defaults import (
 )
 from watchword.scan.frameworks import PLATFORM_NETWORK
 from watchword.scan.interface import Confidence, Finding, Location, Severity, Verdict
-from watchword.scan.rule_parts import AndroidRule, Look, hosts_of
+from watchword.scan.rule_parts import AndroidRule, RuleContext, hosts_of
 
 _MANIFEST: Final = Location(file="AndroidManifest.xml")
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    permits = list(_permitted(look))
-    if look.offline and any(each.verdict is Verdict.EXPOSED for each in permits):
+def _check(context: RuleContext) -> Iterator[Finding]:
+    permits = list(_permitted(context))
+    if context.offline and any(each.verdict is Verdict.EXPOSED for each in permits):
         title = "The app asks for no permission to use the network, so that it speaks no cleartext by itself."
-        yield look.told("offline", title, at=(_MANIFEST,))
+        yield context.info("offline", title, at=(_MANIFEST,))
         return
     yield from permits
     if not permits:
-        yield from _refused(look)
+        yield from _refused(context)
 
 
-def _refused(look: Look) -> Iterator[Finding]:
+def _refused(context: RuleContext) -> Iterator[Finding]:
     """Yield where cleartext is refused, given that nothing permits it: on every phone, or on those that know how to."""
-    levels = levels_of(look.app)
-    holds = _holds_by(look)
+    levels = levels_of(context.app)
+    holds = _holds_by(context)
     where = holds.before_on(levels)
-    if look.offline or where is Where.NOWHERE:
+    if context.offline or where is Where.NOWHERE:
         what = "The app is built so that cleartext is refused."
-        yield look.clean("cleartext", what, confidence=Confidence.CERTAIN)
+        yield context.clean("cleartext", what, confidence=Confidence.CERTAIN)
     elif where is Where.UNKNOWN:
         title = f"What refuses cleartext ({holds.setting}) depends on a version of Android that the manifest names and nobody knows."
-        yield look.not_seen("cleartext", title)
+        yield context.not_seen("cleartext", title)
     else:
         why = "by default" if holds is CLEARTEXT else f"for they don't know {holds.setting}"
         title = f"{holds.older} let the app speak cleartext {why}: minSdk is {levels.least}."
-        yield look.exposed("older", title, Severity.LOW, at=(_MANIFEST,))
+        yield context.exposed("older", title, Severity.LOW, at=(_MANIFEST,))
         # It protects nobody on the phones before, and so proves nothing.
         what = f"The app is built so that cleartext is refused from {holds.system} on."
-        yield look.clean("cleartext", what, confidence=Confidence.POSSIBLE)
+        yield context.clean("cleartext", what, confidence=Confidence.POSSIBLE)
 
 
-def _holds_by(look: Look) -> PlatformDefault:
+def _holds_by(context: RuleContext) -> PlatformDefault:
     """Return what refuses cleartext on all phones that know it: the last of these that an older phone doesn't know."""
-    manifest, config = look.manifest, look.app.network
+    manifest, config = context.manifest, context.app.network
     if manifest.network_config is None or config is None:
         return CLEARTEXT if manifest.cleartext is None else CLEARTEXT_FLAG
     if config.base is None or config.base.cleartext is None:
@@ -61,21 +61,21 @@ def _holds_by(look: Look) -> PlatformDefault:
     return CLEARTEXT_FLAG if manifest.cleartext is False else NETWORK_CONFIG
 
 
-def _permitted(look: Look) -> Iterator[Finding]:
-    manifest = look.manifest
-    levels = levels_of(look.app)
+def _permitted(context: RuleContext) -> Iterator[Finding]:
+    manifest = context.manifest
+    levels = levels_of(context.app)
     by_default = CLEARTEXT.before_on(levels) is Where.EVERYWHERE
-    config = look.app.network
+    config = context.app.network
     if manifest.network_config is not None and config is None:
-        yield look.not_seen("network-config", "The network security config couldn't be read.")
+        yield context.not_seen("network-config", "The network security config couldn't be read.")
         return
     if config is None or manifest.network_config is None:
         if manifest.cleartext:
             title = "The manifest permits cleartext for every host."
-            yield look.exposed("manifest", title, Severity.MEDIUM, at=(_MANIFEST,))
+            yield context.exposed("manifest", title, Severity.MEDIUM, at=(_MANIFEST,))
         elif manifest.cleartext is None and by_default:
             title = f"Cleartext is permitted by default: targetSdk is {levels.target}, below {CLEARTEXT.target}."
-            yield look.exposed("default", title, Severity.MEDIUM, at=(_MANIFEST,))
+            yield context.exposed("default", title, Severity.MEDIUM, at=(_MANIFEST,))
         return
     at = (Location(file=config.file),)
     stated = config.base.cleartext if config.base is not None else None
@@ -83,13 +83,13 @@ def _permitted(look: Look) -> Iterator[Finding]:
     if stated or (stated is None and by_default):
         how = "permits" if stated else f"with targetSdk {levels.target} permits by default"
         title = f"The network security config {how} cleartext for every host that it doesn't name."
-        yield look.exposed("base-config", title, Severity.MEDIUM, at=at)
+        yield context.exposed("base-config", title, Severity.MEDIUM, at=at)
     for domain in config.domains:
         if domain.cleartext:
             title = (
                 f"The network security config permits cleartext for {hosts_of(domain, below=True)}."
             )
-            yield look.exposed(hosts_of(domain), title, Severity.MEDIUM, at=at)
+            yield context.exposed(hosts_of(domain), title, Severity.MEDIUM, at=at)
 
 
 RULE = AndroidRule(
@@ -103,5 +103,5 @@ RULE = AndroidRule(
     "An app that asks for no INTERNET permission may still get it by a shared user id.",
     parts=(Part.MANIFEST, Part.NETWORK_CONFIG),
     reads=PLATFORM_NETWORK,
-    see=_see,
+    check=_check,
 )

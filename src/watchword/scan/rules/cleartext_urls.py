@@ -7,7 +7,7 @@ from watchword.scan.addresses import Address, Reach, addresses_of, in_native_cod
 from watchword.scan.app import App, Depth, Framework, Method, Part
 from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import Look, places
+from watchword.scan.rule_parts import RuleContext, places
 
 _QUESTIONS = frozenset(
     ("startsWith", "equals", "equalsIgnoreCase", "contains", "indexOf", "lastIndexOf", "matches")
@@ -32,27 +32,29 @@ class CleartextUrls:
     )
     reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
-    def look(self, app: App) -> Iterable[Finding]:
+    def run(self, app: App) -> Iterable[Finding]:
         """Yield a finding for each host that is named without TLS and not with it too."""
-        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE), self.reads)
+        context = RuleContext(
+            self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE), self.reads
+        )
         count = 0
-        for finding in (*_hosts(look), *_begins(look)):
+        for finding in (*_hosts(context), *_begins(context)):
             count += 1
             yield finding
         native = sorted({each.host for each in in_native_code(app) if each.scheme in _SCHEMES})
         if native:
             title = f"Native code names {len(native)} hosts without TLS, such as {native[0]}: whether the app asks them isn't known."
-            yield look.not_seen("native-urls", title)
+            yield context.not_seen("native-urls", title)
         if not count and app.platform.value == "android" and app.code is None:
-            yield look.not_seen("urls", "There is no code that could be read.")
+            yield context.not_seen("urls", "There is no code that could be read.")
         elif not count and app.coverage.unread(self.reads):
-            yield look.not_seen(
+            yield context.not_seen(
                 "urls", "None was found, but not all code was read that could name one."
             )
 
 
-def _hosts(look: Look) -> Iterator[Finding]:
-    found = [each for each in addresses_of(look.app) if each.own and each.called]
+def _hosts(context: RuleContext) -> Iterator[Finding]:
+    found = [each for each in addresses_of(context.app) if each.own and each.called]
     also = {(each.scheme, each.host, each.path) for each in found}
     by_host: dict[str, list[Address]] = {}
     for each in found:
@@ -64,7 +66,7 @@ def _hosts(look: Look) -> Iterator[Finding]:
             by_host.setdefault(each.host, []).append(each)
     for host, addresses in by_host.items():
         calls = any(each.path.strip("/") for each in addresses)
-        yield look.exposed(
+        yield context.exposed(
             host,
             f"The app names {host} without TLS: whoever is on the way reads and changes what passes.",
             Severity.MEDIUM if calls else Severity.LOW,
@@ -73,23 +75,23 @@ def _hosts(look: Look) -> Iterator[Finding]:
         )
 
 
-def _begins(look: Look) -> Iterator[Finding]:
+def _begins(context: RuleContext) -> Iterator[Finding]:
     """Tell of code that puts an address together from ``http://`` and a host that it gets elsewhere."""
-    if look.app.code is None:
+    if context.app.code is None:
         return
     for begin in ("http://", "ws://"):
         users: dict[str, list[Location]] = {}
-        for by in look.users(begin):
-            loaded = look.code.strings_of(by)
+        for by in context.users(begin):
+            loaded = context.code.strings_of(by)
             # A static initialiser is given nothing: where it names the phone itself, that's where its address leads.
             to_phone = by.name == "<clinit>" and any(map(_is_phone, loaded))
             # Code that loads both only compares or completes what was typed.
             if begin.replace("://", "s://") in loaded or to_phone:
                 continue
-            if not _only_asks(look, by, begin):
+            if not _only_asks(context, by, begin):
                 users.setdefault(by.cls, []).extend(places([by]))
         for cls, at in users.items():
-            yield look.exposed(
+            yield context.exposed(
                 f"{begin}:{cls}",
                 f"{cls} puts an address without TLS together, from {begin} and what it's given.",
                 Severity.MEDIUM,
@@ -98,13 +100,13 @@ def _begins(look: Look) -> Iterator[Finding]:
             )
 
 
-def _only_asks(look: Look, by: Method, begin: str) -> bool:
+def _only_asks(context: RuleContext, by: Method, begin: str) -> bool:
     """Tell whether code hands a begin to nothing but what looks for it in another text."""
     asked = sum(
         callee.cls == "java.lang.String" and callee.name in _QUESTIONS and begin in given
-        for callee, given in look.code.arguments(by)
+        for callee, given in context.code.arguments(by)
     )
-    return asked >= look.code.strings_of(by).count(begin)
+    return asked >= context.code.strings_of(by).count(begin)
 
 
 def _is_phone(text: str) -> bool:

@@ -5,19 +5,21 @@ from collections.abc import Iterator
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, Look
+from watchword.scan.rule_parts import AndroidRule, RuleContext
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    if look.manifest.debuggable:
-        yield look.exposed(
+def _check(context: RuleContext) -> Iterator[Finding]:
+    if context.manifest.debuggable:
+        yield context.exposed(
             "debuggable",
             "The build is debuggable: with a cable its data is read and its code stepped through, without root.",
             Severity.MEDIUM,
             at=(Location(file="AndroidManifest.xml"),),
         )
     else:
-        yield look.clean("debuggable", "The build isn't debuggable.", confidence=Confidence.CERTAIN)
+        yield context.clean(
+            "debuggable", "The build isn't debuggable.", confidence=Confidence.CERTAIN
+        )
 
 
 RULE = AndroidRule(
@@ -29,5 +31,5 @@ RULE = AndroidRule(
     blind="Whoever changes the app sets the flag himself; whether the app would notice is integrity-checks' question.",
     parts=(Part.MANIFEST,),
     reads=NO_CODE,
-    see=_see,
+    check=_check,
 )

@@ -7,7 +7,7 @@ from typing import Final
 from watchword.scan.app import Method, Part
 from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Confidence, Finding, Location
-from watchword.scan.rule_parts import AndroidRule, Look, Marks, checked, places
+from watchword.scan.rule_parts import AndroidRule, Marks, RuleContext, checked, places
 
 _DEBUG: Final = "android.os.Debug"
 _CONTEXTS: Final = (
@@ -23,13 +23,13 @@ _MARKS: Final = Marks(
 )
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    asked, others = look.of_the_app(
-        use.by for use in look.calls(_DEBUG, "isDebuggerConnected", "waitingForDebugger")
+def _check(context: RuleContext) -> Iterator[Finding]:
+    asked, others = context.of_the_app(
+        use.by for use in context.calls(_DEBUG, "isDebuggerConnected", "waitingForDebugger")
     )
-    flagged, more = look.of_the_app(_flagged(look))
+    flagged, more = context.of_the_app(_flagged(context))
     found = [
-        look.protected(
+        context.protected(
             str(by),
             f"{by} asks whether a debugger is connected.",
             at=places([by]),
@@ -38,7 +38,7 @@ def _see(look: Look) -> Iterator[Finding]:
         for by in asked
     ]
     found += [
-        look.protected(
+        context.protected(
             str(by),
             f"{by} tests the app's own flags, such as whether it was made debuggable.",
             at=places([by]),
@@ -46,28 +46,28 @@ def _see(look: Look) -> Iterator[Finding]:
         )
         for by in flagged
     ]
-    tracing = sorted(each.file for each in look.app.natives if "ptrace" in each.symbols)
+    tracing = sorted(each.file for each in context.app.natives if "ptrace" in each.symbols)
     if tracing:
         at = tuple(Location(file=file) for file in tracing)
-        found.append(look.protected("ptrace", "Native code traces, such as itself.", at=at))
-    yield from checked(look, _MARKS, "debuggers", found=found, unsure=others or more)
+        found.append(context.protected("ptrace", "Native code traces, such as itself.", at=at))
+    yield from checked(context, _MARKS, "debuggers", found=found, unsure=others or more)
 
 
-def _flagged(look: Look) -> Iterator[Method]:
+def _flagged(context: RuleContext) -> Iterator[Method]:
     """Yield the methods that test a bit of the app's own flags: by all looks, that it was made debuggable."""
     # Compilers name the class that asks where it's a context itself: com.example.MainActivity.getApplicationInfo().
-    for cls in (*_CONTEXTS, *look.own_classes()):
-        for use in look.calls(cls, "getApplicationInfo"):
-            body = look.code.body(use.by)
-            if any(each.startswith("and-int") for each in body) and _acts(look, use.by):
+    for cls in (*_CONTEXTS, *context.own_classes()):
+        for use in context.calls(cls, "getApplicationInfo"):
+            body = context.code.body(use.by)
+            if any(each.startswith("and-int") for each in body) and _acts(context, use.by):
                 yield use.by
 
 
-def _acts(look: Look, by: Method) -> bool:
+def _acts(context: RuleContext, by: Method) -> bool:
     """Tell whether a method answers yes or no, or ends the app."""
-    if by.descriptor.endswith(")Z") or "throw" in look.code.body(by):
+    if by.descriptor.endswith(")Z") or "throw" in context.code.body(by):
         return True
-    return any(each.name in _ENDS for each in look.code.calls_of(by))
+    return any(each.name in _ENDS for each in context.code.calls_of(by))
 
 
 RULE = AndroidRule(
@@ -79,5 +79,5 @@ RULE = AndroidRule(
     blind="It sees that the app asks, not whether it acts. Which flag is tested isn't read; encrypted strings aren't seen.",
     parts=(Part.DEX, Part.NATIVE),
     reads=NATIVE_STRINGS,
-    see=_see,
+    check=_check,
 )

@@ -8,7 +8,7 @@ from watchword.scan.app import Component, Part
 from watchword.scan.defaults import APP_LINKS, Where, levels_of
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, short
+from watchword.scan.rule_parts import AndroidRule, RuleContext, short
 
 _BROWSABLE: Final = "android.intent.category.BROWSABLE"
 _MANIFEST: Final = "AndroidManifest.xml"
@@ -22,10 +22,10 @@ _ANSWERS: Final = re.compile(
 """What the place is called that takes the answer of a sign-in."""
 
 
-def _see(look: Look) -> Iterator[Finding]:
+def _check(context: RuleContext) -> Iterator[Finding]:
     others: dict[tuple[str, str, bool], list[str]] = {}
     any_link = False
-    for component in look.manifest.components:
+    for component in context.manifest.components:
         for each in component.filters:
             for link in each.data if _BROWSABLE in each.categories else ():
                 scheme = link.partition(":")[0].lower()
@@ -34,36 +34,40 @@ def _see(look: Look) -> Iterator[Finding]:
                 any_link = True
                 answer = _ANSWERS.search(link) or _ANSWERS.search(short(component.name))
                 if answer and (scheme not in _WEB or (scheme == "https" and each.verified)):
-                    yield from _answer(look, component, link, web=scheme in _WEB)
+                    yield from _answer(context, component, link, web=scheme in _WEB)
                 else:
                     key = (component.name, scheme, each.verified)
                     others.setdefault(key, []).append(link)
     for (name, scheme, verified), links in others.items():
-        yield _other(look, name, scheme, links, verified=verified)
+        yield _other(context, name, scheme, links, verified=verified)
     if not any_link:
-        if look.whole:
-            yield look.told("links", "No link opens the app.")
+        if context.whole:
+            yield context.info("links", "No link opens the app.")
         else:
-            yield look.not_seen("links", "No link was found in what was seen, which isn't all.")
+            yield context.not_seen("links", "No link was found in what was seen, which isn't all.")
 
 
-def _answer(look: Look, component: Component, link: str, *, web: bool) -> Iterator[Finding]:
+def _answer(
+    context: RuleContext, component: Component, link: str, *, web: bool
+) -> Iterator[Finding]:
     at = (Location(file=_MANIFEST, cls=component.name),)
     where = short(component.name)
     if web:
         title = f"{where} takes the answer of a sign-in by a verified link: {link}."
-        if APP_LINKS.before_on(levels_of(look.app)) is Where.NOWHERE:
-            yield look.protected(link, title, at=at)
+        if APP_LINKS.before_on(levels_of(context.app)) is Where.NOWHERE:
+            yield context.protected(link, title, at=at)
             return
-        yield look.protected(link, title, at=at, confidence=Confidence.POSSIBLE)
+        yield context.protected(link, title, at=at, confidence=Confidence.POSSIBLE)
         title = f"{APP_LINKS.older} verify no link, so that every app may claim it there; the app runs on them."
-        yield look.exposed("older", title, Severity.LOW, at=at)
+        yield context.exposed("older", title, Severity.LOW, at=at)
         return
     title = f"{where} takes the answer of a sign-in by a scheme that every app may claim: {link}."
-    yield look.exposed(link, title, Severity.MEDIUM, at=at, confidence=Confidence.LIKELY)
+    yield context.exposed(link, title, Severity.MEDIUM, at=at, confidence=Confidence.LIKELY)
 
 
-def _other(look: Look, name: str, scheme: str, links: list[str], *, verified: bool) -> Finding:
+def _other(
+    context: RuleContext, name: str, scheme: str, links: list[str], *, verified: bool
+) -> Finding:
     at = (Location(file=_MANIFEST, cls=name),)
     unique = sorted(set(links))
     if scheme not in _WEB:
@@ -74,7 +78,7 @@ def _other(look: Look, name: str, scheme: str, links: list[str], *, verified: bo
     more = f" and {len(unique) - 1} more" if len(unique) > 1 else ""
     title = f"{short(name)} is opened by {kind}: {unique[0]}{more}."
     subject = f"{name}:{scheme}{':verified' if verified else ''}"
-    return look.told(subject, title, severity, at=at)
+    return context.info(subject, title, severity, at=at)
 
 
 RULE = AndroidRule(
@@ -86,5 +90,5 @@ RULE = AndroidRule(
     blind="It knows a sign-in's answer by its name only, and doesn't ask the site whether it vouches for the app.",
     parts=(Part.MANIFEST,),
     reads=NO_CODE,
-    see=_see,
+    check=_check,
 )

@@ -6,13 +6,13 @@ from typing import Final
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Finding
-from watchword.scan.rule_parts import AndroidRule, Look, Marks, checked
+from watchword.scan.rule_parts import AndroidRule, Marks, RuleContext, checked
 
 _MARKS: Final = Marks.packaged("emulator")
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    yield from checked(look, _MARKS, "signs of an emulator")
+def _check(context: RuleContext) -> Iterator[Finding]:
+    yield from checked(context, _MARKS, "signs of an emulator")
 
 
 RULE = AndroidRule(
@@ -25,5 +25,5 @@ RULE = AndroidRule(
     blind="It sees that code loads such signs, not whether it acts on them; libraries that look only to draw faster may count.",
     parts=(Part.DEX, Part.NATIVE),
     reads=NATIVE_STRINGS,
-    see=_see,
+    check=_check,
 )

@@ -7,16 +7,16 @@ from watchword.scan.app import Component, Part
 from watchword.scan.defaults import EXPORTED_BY_FILTER, PROVIDERS, Levels, Where, levels_of
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, short
+from watchword.scan.rule_parts import AndroidRule, RuleContext, short
 
 _AT: Final = "AndroidManifest.xml"
 _BROWSABLE: Final = "android.intent.category.BROWSABLE"
 
 
-def _see(look: Look) -> Iterator[Finding]:
+def _check(context: RuleContext) -> Iterator[Finding]:
     opened = older = False
-    levels = levels_of(look.app)
-    for component in look.manifest.components:
+    levels = levels_of(context.app)
+    for component in context.manifest.components:
         if component.permission or component.shown:
             continue
         at = (Location(file=_AT, cls=component.name),)
@@ -24,28 +24,28 @@ def _see(look: Look) -> Iterator[Finding]:
         if implied is Where.UNKNOWN:
             opened = True
             title = f"Whether the {component.kind} {short(component.name)} is open depends on a version of Android that nobody knows."
-            yield look.not_seen(component.name, title)
+            yield context.not_seen(component.name, title)
             continue
-        if implied is Where.OLDER and look.own(component.name) and component.kind == "provider":
+        if implied is Where.OLDER and context.own(component.name) and component.kind == "provider":
             older = True
             title = f"{PROVIDERS.older} let every app ask the provider {short(component.name)}: android:exported isn't stated."
-            yield look.exposed(f"{component.name}:older", title, Severity.LOW, at=at)
+            yield context.exposed(f"{component.name}:older", title, Severity.LOW, at=at)
             continue
         if not component.exported and implied is not Where.EVERYWHERE:
             continue
-        if not look.own(component.name):
+        if not context.own(component.name):
             title = f"A library's {component.kind} is open to every app: {short(component.name)}."
-            yield look.told(component.name, title, Severity.LOW, at=at)
+            yield context.info(component.name, title, Severity.LOW, at=at)
         elif _for_links(component):
             title = (
                 f"The {component.kind} {short(component.name)} is open for links (see deep-links)."
             )
-            yield look.told(component.name, title, Severity.LOW, at=at)
+            yield context.info(component.name, title, Severity.LOW, at=at)
         else:
             opened = True
-            yield look.exposed(component.name, _title(component), Severity.MEDIUM, at=at)
+            yield context.exposed(component.name, _title(component), Severity.MEDIUM, at=at)
     if not opened:
-        yield look.clean(
+        yield context.clean(
             "exported",
             "No component of the app's own is open to other apps without a permission, but its entrance and its links.",
             # What holds on newer phones only proves nothing.
@@ -86,5 +86,5 @@ RULE = AndroidRule(
     blind="It takes a permission at its word: one of level normal is granted to everybody. Receivers that code registers aren't seen.",
     parts=(Part.MANIFEST,),
     reads=NO_CODE,
-    see=_see,
+    check=_check,
 )

@@ -5,47 +5,47 @@ from typing import Final
 
 from watchword.scan.app import Method, Part
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, constants, last_constants, places
+from watchword.scan.rule_parts import AndroidRule, RuleContext, constants, last_constants, places
 
 _WINDOW: Final = "android.view.Window"
 _FLAG_SECURE: Final = 0x2000
 
 
-def _see(look: Look) -> Iterator[Finding]:
+def _check(context: RuleContext) -> Iterator[Finding]:
     found = False
-    for by in dict.fromkeys(use.by for use in look.calls(_WINDOW, "addFlags", "setFlags")):
-        if _secures(look, by):
+    for by in dict.fromkeys(use.by for use in context.calls(_WINDOW, "addFlags", "setFlags")):
+        if _secures(context, by):
             found = True
             title = f"{by} keeps its screen out of screenshots and recordings."
-            yield look.protected(str(by), title, at=places([by]), confidence=Confidence.CERTAIN)
-    for use, value in last_constants(look, "android.view.SurfaceView", "setSecure"):
+            yield context.protected(str(by), title, at=places([by]), confidence=Confidence.CERTAIN)
+    for use, value in last_constants(context, "android.view.SurfaceView", "setSecure"):
         if value != 0:
             found = True
             title = f"{use.by} keeps a surface out of screenshots and recordings."
-            yield look.protected(str(use.by), title, at=places([use]))
+            yield context.protected(str(use.by), title, at=places([use]))
     overlays = [
         use
         for cls, name in (
             ("android.view.View", "setFilterTouchesWhenObscured"),
             (_WINDOW, "setHideOverlayWindows"),
         )
-        for use, value in last_constants(look, cls, name)
+        for use, value in last_constants(context, cls, name)
         if value != 0
     ]
     if overlays:
-        yield look.told(
+        yield context.info(
             "overlays", "Touches through another app's window are refused.", at=places(overlays)
         )
     if not found:
-        yield look.absent(
+        yield context.absent(
             "screens", "No screen of the app is kept out of captures.", Severity.MEDIUM
         )
 
 
-def _secures(look: Look, by: Method) -> bool:
+def _secures(context: RuleContext, by: Method) -> bool:
     """Tell whether a method sets the flag; ``setFlags`` has it first, and the mask behind."""
     for name in ("addFlags", "setFlags"):
-        for arguments in constants(look.code, by, _WINDOW, name):
+        for arguments in constants(context.code, by, _WINDOW, name):
             if any(isinstance(each, int) and each & _FLAG_SECURE for each in arguments):
                 return True
     return False
@@ -59,5 +59,5 @@ RULE = AndroidRule(
     todo="Set FLAG_SECURE on screens that show what nobody else may see.",
     blind="It doesn't tell which screens need it, and one that has it counts for the app; a framework's plugin for it isn't seen.",
     parts=(Part.DEX,),
-    see=_see,
+    check=_check,
 )

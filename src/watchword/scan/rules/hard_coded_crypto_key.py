@@ -6,7 +6,7 @@ from typing import Final
 
 from watchword.scan.app import Part
 from watchword.scan.interface import Finding, Secret, Severity
-from watchword.scan.rule_parts import AndroidRule, Look
+from watchword.scan.rule_parts import AndroidRule, RuleContext
 from watchword.scan.secrets.keys import KeyUse, Way, key_uses
 from watchword.scan.secrets.patterns import subject_of
 
@@ -32,25 +32,25 @@ _NOUNS: Final = {
 }
 
 
-def _see(look: Look) -> Iterator[Finding]:
+def _check(context: RuleContext) -> Iterator[Finding]:
     found = False
-    for use in key_uses(look.app):
+    for use in key_uses(context.app):
         found = found or use.role != "vector"
-        yield _exposed(look, use)
+        yield _exposed(context, use)
     if not found:
-        yield look.clean(
+        yield context.clean(
             "crypto-keys", "No constant of the app's own code was seen to reach a cipher."
         )
 
 
-def _exposed(look: Look, use: KeyUse) -> Finding:
+def _exposed(context: RuleContext, use: KeyUse) -> Finding:
     kind = f"crypto-{use.role}"
     way = _WAYS[use.way].format(into=use.into.rpartition(".")[2])
     where = f"{use.place.cls}.{use.place.member}"
     subject = f"{kind}:{where}" if use.value is None else subject_of(kind, use.value)
     # Which of two constants that one method takes is the key isn't followed.
     noun = "text" if use.way is Way.CALLER else _NOUNS[use.role]
-    finding = look.exposed(
+    finding = context.exposed(
         subject,
         f"A constant {noun} {way}: every copy of the app has it.",
         _SEVERITIES[use.role],
@@ -74,5 +74,5 @@ RULE = AndroidRule(
         " several classes or stays in native code isn't seen; a resource's value isn't told."
     ),
     parts=(Part.DEX, Part.RESOURCES),
-    see=_see,
+    check=_check,
 )

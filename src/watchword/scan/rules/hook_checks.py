@@ -6,13 +6,13 @@ from typing import Final
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Finding
-from watchword.scan.rule_parts import AndroidRule, Look, Marks, checked
+from watchword.scan.rule_parts import AndroidRule, Marks, RuleContext, checked
 
 _MARKS: Final = Marks.packaged("hooks")
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    yield from checked(look, _MARKS, "tools that hook")
+def _check(context: RuleContext) -> Iterator[Finding]:
+    yield from checked(context, _MARKS, "tools that hook")
 
 
 RULE = AndroidRule(
@@ -25,5 +25,5 @@ RULE = AndroidRule(
     blind="It sees that code loads such names, not whether it acts on them. Encrypted strings and scans of ports by number aren't seen.",
     parts=(Part.DEX, Part.NATIVE),
     reads=NATIVE_STRINGS,
-    see=_see,
+    check=_check,
 )

@@ -7,7 +7,7 @@ from watchword.scan.addresses import Reach, addresses_of, reach_of
 from watchword.scan.app import App, Depth, Framework, Part
 from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import Look
+from watchword.scan.rule_parts import RuleContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,11 @@ class HostsAndUrls:
     blind: str = "Hosts that are put together at run time or come from a server aren't seen. Internal ones are told by their names and numbers."
     reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
-    def look(self, app: App) -> Iterable[Finding]:
+    def run(self, app: App) -> Iterable[Finding]:
         """Yield a finding for each host that the app itself names."""
-        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE), self.reads)
+        context = RuleContext(
+            self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE), self.reads
+        )
         hosts: dict[str, list[Location]] = {}
         for each in addresses_of(app):
             if each.own:
@@ -32,7 +34,7 @@ class HostsAndUrls:
         for host, places in hosts.items():
             reach = reach_of(host)
             if reach is Reach.PRIVATE:
-                yield look.exposed(
+                yield context.exposed(
                     host,
                     f"The app names a host of an internal network or of tests: {host}.",
                     Severity.LOW,
@@ -40,7 +42,7 @@ class HostsAndUrls:
                     confidence=Confidence.LIKELY,
                 )
             elif reach is Reach.PUBLIC:
-                yield look.told(host, f"The app names {host}.", at=places)
+                yield context.info(host, f"The app names {host}.", at=places)
 
 
 RULE = HostsAndUrls()

@@ -6,7 +6,7 @@ from typing import Final
 
 from watchword.scan.app import Method, Part
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, constants, places, starting
+from watchword.scan.rule_parts import AndroidRule, RuleContext, constants, places, starting
 
 _PACKAGES: Final = "android.content.pm.PackageManager"
 _GET_SIGNATURES: Final = 0x40
@@ -20,67 +20,70 @@ _DIGEST: Final = re.compile(
 _CRC: Final = (("java.util.zip.ZipEntry", "getCrc"), ("java.util.zip.CRC32", "getValue"))
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    readers = [*_readers(look)]
-    unsure = [by for by in readers if look.unsure(by) and not _knows_itself(look, by)]
-    found = [_signature(look, by) for by in readers if by not in unsure]
-    sums, others = look.of_the_app(_sums(look))
+def _check(context: RuleContext) -> Iterator[Finding]:
+    readers = [*_readers(context)]
+    unsure = [by for by in readers if context.unsure(by) and not _knows_itself(context, by)]
+    found = [_signature(context, by) for by in readers if by not in unsure]
+    sums, others = context.of_the_app(_sums(context))
     found += [
-        look.protected(f"sums:{by}", f"{by} compares sums of the app's own files.", at=places([by]))
+        context.protected(
+            f"sums:{by}", f"{by} compares sums of the app's own files.", at=places([by])
+        )
         for by in sums
     ]
     yield from found
-    uses = look.calls(_PACKAGES, *_INSTALLERS)
+    uses = context.calls(_PACKAGES, *_INSTALLERS)
     if uses:
         title = "The app asks who installed it; whoever changes it changes the answer."
-        yield look.told("installer", title, at=places(uses))
+        yield context.info("installer", title, at=places(uses))
     if found:
         return
     if unsure or others:
         title = "Only renamed code reads certificates or sums; whether it's the app's or a library's isn't seen."
-        yield look.not_seen("integrity", title)
+        yield context.not_seen("integrity", title)
     else:
-        yield look.absent(
+        yield context.absent(
             "integrity", "The app checks neither its signature nor its files.", Severity.LOW
         )
 
 
-def _readers(look: Look) -> Iterator[Method]:
+def _readers(context: RuleContext) -> Iterator[Method]:
     """Yield the methods that read the signing certificate of a package."""
-    for by in dict.fromkeys(use.by for use in look.calls(_PACKAGES, "getPackageInfo")):
-        for arguments in constants(look.code, by, _PACKAGES, "getPackageInfo"):
+    for by in dict.fromkeys(use.by for use in context.calls(_PACKAGES, "getPackageInfo")):
+        for arguments in constants(context.code, by, _PACKAGES, "getPackageInfo"):
             flags = arguments[-1] if arguments else None
             if isinstance(flags, int) and flags & (_GET_SIGNATURES | _GET_SIGNING_CERTIFICATES):
                 yield by
                 break
-    yield from dict.fromkeys(use.by for use in look.calls(_PACKAGES, "hasSigningCertificate"))
+    yield from dict.fromkeys(use.by for use in context.calls(_PACKAGES, "hasSigningCertificate"))
 
 
-def _knows_itself(look: Look, by: Method) -> bool:
+def _knows_itself(context: RuleContext, by: Method) -> bool:
     """Tell whether a method asks for the app's own name and knows a digest to compare with."""
-    asks = any(each.name == "getPackageName" for each in look.code.calls_of(by))
-    return asks and any(map(_DIGEST.fullmatch, look.code.strings_of(by)))
+    asks = any(each.name == "getPackageName" for each in context.code.calls_of(by))
+    return asks and any(map(_DIGEST.fullmatch, context.code.strings_of(by)))
 
 
-def _signature(look: Look, by: Method) -> Finding:
-    own = any(each.name == "getPackageName" for each in look.code.calls_of(by)) or (
-        look.app.manifest is not None and look.app.manifest.package in look.code.strings_of(by)
+def _signature(context: RuleContext, by: Method) -> Finding:
+    own = any(each.name == "getPackageName" for each in context.code.calls_of(by)) or (
+        context.app.manifest is not None
+        and context.app.manifest.package in context.code.strings_of(by)
     )
     whose = "the app's own" if own else "a package's"
     sure = Confidence.LIKELY if own else Confidence.POSSIBLE
     title = f"{by} reads {whose} signing certificate."
-    return look.protected(f"signature:{by}", title, at=places([by]), confidence=sure)
+    return context.protected(f"signature:{by}", title, at=places([by]), confidence=sure)
 
 
-def _sums(look: Look) -> Iterator[Method]:
+def _sums(context: RuleContext) -> Iterator[Method]:
     """Yield the methods that read sums, in classes that name files of code."""
     files = [
-        *starting(look.code.strings, "lib/"),
-        *(text for text in look.code.strings if text.endswith(".dex")),
+        *starting(context.code.strings, "lib/"),
+        *(text for text in context.code.strings if text.endswith(".dex")),
     ]
-    readers = {by.cls for by in look.users(*files)}
+    readers = {by.cls for by in context.users(*files)}
     for cls, name in _CRC:
-        yield from (use.by for use in look.calls(cls, name) if use.by.cls in readers)
+        yield from (use.by for use in context.calls(cls, name) if use.by.cls in readers)
 
 
 RULE = AndroidRule(
@@ -92,5 +95,5 @@ RULE = AndroidRule(
     blind="It doesn't tell whose signature is read, nor whether anything follows. Checks in native code aren't seen, but for what the "
     "code before them does.",
     parts=(Part.DEX,),
-    see=_see,
+    check=_check,
 )

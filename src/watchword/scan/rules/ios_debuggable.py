@@ -6,20 +6,20 @@ from watchword.scan.app import Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.ios.plists import is_set
-from watchword.scan.rule_parts import Look, PlatformRule, ios_of
+from watchword.scan.rule_parts import PlatformRule, RuleContext, ios_of
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    entitlements = ios_of(look).entitlements
+def _check(context: RuleContext) -> Iterator[Finding]:
+    entitlements = ios_of(context).entitlements
     if entitlements is None:
         title = "The executable's entitlements couldn't be read, or it isn't signed."
-        yield look.not_seen("get-task-allow", title)
+        yield context.not_seen("get-task-allow", title)
     elif is_set(entitlements.get("get-task-allow")):
         title = "A debugger may be attached to the build (get-task-allow): its code is stepped through, without a jailbreak."
-        yield look.exposed("get-task-allow", title, Severity.MEDIUM)
+        yield context.exposed("get-task-allow", title, Severity.MEDIUM)
     else:
         title = "The build lets no debugger be attached."
-        yield look.clean("get-task-allow", title, confidence=Confidence.CERTAIN)
+        yield context.clean("get-task-allow", title, confidence=Confidence.CERTAIN)
 
 
 RULE = PlatformRule(
@@ -31,5 +31,5 @@ RULE = PlatformRule(
     blind="Whoever signs the app again grants it himself; whether the app would notice is another question.",
     parts=(Part.ENTITLEMENTS,),
     reads=NO_CODE,
-    see=_see,
+    check=_check,
 )

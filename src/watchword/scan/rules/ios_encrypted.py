@@ -5,22 +5,22 @@ from collections.abc import Iterator
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding
-from watchword.scan.rule_parts import Look, PlatformRule
+from watchword.scan.rule_parts import PlatformRule, RuleContext
 
 
-def _see(look: Look) -> Iterator[Finding]:
+def _check(context: RuleContext) -> Iterator[Finding]:
     images: dict[str, list[bool]] = {}
-    for native in look.app.natives:
+    for native in context.app.natives:
         images.setdefault(native.file, []).append(bool(native.encrypted))
     for name in sorted(name for name, encrypted in images.items() if any(encrypted)):
-        yield look.not_seen(name, f"{name} is encrypted by the store: its code wasn't seen.")
+        yield context.not_seen(name, f"{name} is encrypted by the store: its code wasn't seen.")
     if any(any(encrypted) for encrypted in images.values()):
         return
-    if look.whole and images:
+    if context.whole and images:
         title = "No code is encrypted: the package is as it was built, before the store."
-        yield look.told("code", title, confidence=Confidence.CERTAIN)
+        yield context.info("code", title, confidence=Confidence.CERTAIN)
     else:
-        yield look.not_seen("code", "Whether the code is encrypted couldn't be read everywhere.")
+        yield context.not_seen("code", "Whether the code is encrypted couldn't be read everywhere.")
 
 
 RULE = PlatformRule(
@@ -32,5 +32,5 @@ RULE = PlatformRule(
     blind="Encryption by the store keeps nobody from reading: on a phone that he controls, the code lies open in memory.",
     parts=(Part.NATIVE,),
     reads=NO_CODE,
-    see=_see,
+    check=_check,
 )

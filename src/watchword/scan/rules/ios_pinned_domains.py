@@ -4,7 +4,7 @@ import binascii
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.scan.app import Part
 from watchword.scan.defaults import PINNED_DOMAINS, Where, ios_levels
 from watchword.scan.frameworks import OFFLINE
@@ -12,8 +12,8 @@ from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.ios.plists import is_set, items_of, mapping_of
 from watchword.scan.rule_parts import (
     MOST_NAMES,
-    Look,
     PlatformRule,
+    RuleContext,
     ios_of,
     plist_place,
     too_many,
@@ -35,22 +35,22 @@ _TRUST: Final = (
 _CERTIFICATES: Final = (".cer", ".der", ".crt")
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    found = [*_by_system(look), *_by_trustkit(look)]
+def _check(context: RuleContext) -> Iterator[Finding]:
+    found = [*_by_system(context), *_by_trustkit(context)]
     yield from found
     if any(one.verdict == "protected" for one in found):
         return
-    signs = list(_signs(look))
+    signs = list(_signs(context))
     if signs:
         title = "No pins in Info.plist, but its code works with certificates and may pin: "
-        yield look.not_seen("pinning", title + ", ".join(dict.fromkeys(signs)) + ".")
+        yield context.not_seen("pinning", title + ", ".join(dict.fromkeys(signs)) + ".")
     else:
         title = "No pins: any authority that a phone trusts vouches for the API."
-        yield look.absent("pinning", title, Severity.MEDIUM)
+        yield context.absent("pinning", title, Severity.MEDIUM)
 
 
-def _by_system(look: Look) -> Iterator[Finding]:
-    ios = ios_of(look)
+def _by_system(context: RuleContext) -> Iterator[Finding]:
+    ios = ios_of(context)
     settings = mapping_of(ios.info.get("NSAppTransportSecurity"))
     domains = mapping_of(settings.get("NSPinnedDomains"))
     older = PINNED_DOMAINS.before_on(ios_levels(ios)) is not Where.NOWHERE
@@ -64,46 +64,52 @@ def _by_system(look: Look) -> Iterator[Finding]:
             for one in items_of(settings.get(key))
         ]
         below = is_set(settings.get("NSIncludesSubdomains"))
-        yield from _of_domain(look, name, pins, below=below, how="in Info.plist", sure=sure)
-    yield from too_many(look, domains)
+        yield from _of_domain(context, name, pins, below=below, how="in Info.plist", sure=sure)
+    yield from too_many(context, domains)
     if domains and older:
         title = f"{PINNED_DOMAINS.older} don't know pins in Info.plist, and the app runs on them."
-        yield look.exposed("before-14", title, Severity.LOW, at=(plist_place(look),))
+        yield context.exposed("before-14", title, Severity.LOW, at=(plist_place(context),))
 
 
-def _by_trustkit(look: Look) -> Iterator[Finding]:
-    settings = mapping_of(ios_of(look).info.get("TSKConfiguration"))
+def _by_trustkit(context: RuleContext) -> Iterator[Finding]:
+    settings = mapping_of(ios_of(context).info.get("TSKConfiguration"))
     domains = mapping_of(settings.get("TSKPinnedDomains"))
     for name in sorted(domains)[:MOST_NAMES]:
         one = mapping_of(domains[name])
         if "TSKEnforcePinning" in one and not is_set(one["TSKEnforcePinning"]):
             title = f"{name}: TrustKit only reports what doesn't match its pins."
-            yield look.told(f"report:{name}", title, Severity.LOW, at=(plist_place(look),))
+            yield context.info(f"report:{name}", title, Severity.LOW, at=(plist_place(context),))
             continue
         below = is_set(one.get("TSKIncludeSubdomains"))
         pins = items_of(one.get("TSKPublicKeyHashes"))
         yield from _of_domain(
-            look, name, pins, below=below, how="for TrustKit", sure=Confidence.CERTAIN
+            context, name, pins, below=below, how="for TrustKit", sure=Confidence.CERTAIN
         )
 
 
 def _of_domain(
-    look: Look, name: str, pins: Sequence[object], *, below: bool, how: str, sure: Confidence
+    context: RuleContext,
+    name: str,
+    pins: Sequence[object],
+    *,
+    below: bool,
+    how: str,
+    sure: Confidence,
 ) -> Iterator[Finding]:
     """Yield what a domain's pins do; TrustKit wants a backup, and Apple doesn't."""
-    at = (plist_place(look),)
+    at = (plist_place(context),)
     where = f"*.{name}" if below else name
     good = {pin for pin in pins if isinstance(pin, str) and _is_pin(pin)}
     if len(good) < len(set(map(str, pins))) or not pins:
         title = f"{where} has an entry among the pins that is no SHA-256 of a key."
-        yield look.told(f"broken:{name}", title, Severity.LOW, at=at)
+        yield context.info(f"broken:{name}", title, Severity.LOW, at=at)
     if not good:
         return
     title = f"{where}: {counted(len(good), 'pin', 'pins')} {how}."
-    yield look.protected(name, title, at=at, confidence=sure)
+    yield context.protected(name, title, at=at, confidence=sure)
     if len(good) == 1:
         title = f"{where} has no backup pin: a change of the server's key locks every user out."
-        yield look.told(f"backup:{name}", title, Severity.LOW, at=at)
+        yield context.info(f"backup:{name}", title, Severity.LOW, at=at)
 
 
 def _is_pin(text: str) -> bool:
@@ -113,14 +119,14 @@ def _is_pin(text: str) -> bool:
         return False
 
 
-def _signs(look: Look) -> Iterator[str]:
+def _signs(context: RuleContext) -> Iterator[str]:
     """Yield what code that pins by itself would have."""
-    for native in look.app.natives:
+    for native in context.app.natives:
         yield from (name for symbol, name in _LIBRARIES.items() if symbol in native.symbols)
         yield from (symbol[1:] for symbol in _TRUST if symbol in native.symbols)
     yield from (
         str(Location(file=one.name))
-        for one in look.app.entries
+        for one in context.app.entries
         if one.name.lower().endswith(_CERTIFICATES)
     )
 
@@ -135,5 +141,5 @@ RULE = PlatformRule(
     "sockets below URLSession aren't bound by Info.plist.",
     parts=(Part.PLIST, Part.NATIVE),
     reads=OFFLINE,
-    see=_see,
+    check=_check,
 )

@@ -5,7 +5,7 @@ from typing import Final
 
 from watchword.scan.app import Part
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, places
+from watchword.scan.rule_parts import AndroidRule, RuleContext, places
 
 _STORE: Final = "AndroidKeyStore"
 _BUILDER: Final = "android.security.keystore.KeyGenParameterSpec$Builder"
@@ -18,22 +18,22 @@ _WRAPPERS: Final = (
 )
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    direct = look.users(_STORE)
-    built = look.calls(_BUILDER, "<init>")
+def _check(context: RuleContext) -> Iterator[Finding]:
+    direct = context.users(_STORE)
+    built = context.calls(_BUILDER, "<init>")
     at = (*places(direct), *places(built))
     if at:
         title = "The app keeps keys in the Android key store."
-        yield look.protected("keystore", title, at=at, confidence=Confidence.CERTAIN)
-    wrapped = [use for cls in _WRAPPERS for use in look.calls(cls)]
+        yield context.protected("keystore", title, at=at, confidence=Confidence.CERTAIN)
+    wrapped = [use for cls in _WRAPPERS for use in context.calls(cls)]
     if wrapped:
         title = "The app encrypts what it stores by a key of the key store."
-        yield look.protected("encrypted-storage", title, at=places(wrapped))
-    strong = look.calls(_BUILDER, "setIsStrongBoxBacked")
+        yield context.protected("encrypted-storage", title, at=places(wrapped))
+    strong = context.calls(_BUILDER, "setIsStrongBoxBacked")
     if strong:
-        yield look.told("strongbox", "Keys are asked for in a StrongBox.", at=places(strong))
+        yield context.info("strongbox", "Keys are asked for in a StrongBox.", at=places(strong))
     if not at and not wrapped:
-        yield look.absent(
+        yield context.absent(
             "keystore", "The app's own code uses no hardware key store.", Severity.MEDIUM
         )
 
@@ -46,5 +46,5 @@ RULE = AndroidRule(
     todo="Keep tokens encrypted by a key of the Android key store, in a StrongBox where there is one.",
     blind="It doesn't tell what else the app stores unencrypted, nor whether a phone's store is in hardware: attestation tells.",
     parts=(Part.DEX,),
-    see=_see,
+    check=_check,
 )

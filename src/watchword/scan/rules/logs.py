@@ -3,26 +3,26 @@
 from collections.abc import Iterator
 from typing import Final
 
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.scan.app import Part
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, classes_of, places
+from watchword.scan.rule_parts import AndroidRule, RuleContext, classes_of, places
 
 _LOG: Final = "android.util.Log"
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    found = (*look.calls(_LOG, "d", "v"), *look.calls("java.io.PrintStream", "println"))
+def _check(context: RuleContext) -> Iterator[Finding]:
+    found = (*context.calls(_LOG, "d", "v"), *context.calls("java.io.PrintStream", "println"))
     if not found:
-        yield look.clean("logs", "The app's own code writes no debug logs.")
+        yield context.clean("logs", "The app's own code writes no debug logs.")
         return
     # A release that strips such calls strips those of its libraries too; but only the app's own count where there are any.
-    sure = tuple(use for use in found if not look.unsure(use.by))
+    sure = tuple(use for use in found if not context.unsure(use.by))
     told = sure or found
     calls = counted(len(told), "call", "calls")
     classes = counted(classes_of(told), "class", "classes")
     whose = "" if sure else " of renamed code, which may be a library's"
-    yield look.exposed(
+    yield context.exposed(
         "logs",
         f"Debug logs are written: {calls} in {classes}{whose}.",
         Severity.LOW,
@@ -39,5 +39,5 @@ RULE = AndroidRule(
     todo="Have the release build strip Log.d and Log.v (R8: -assumenosideeffects), and never log a token.",
     blind="It doesn't tell what is logged, nor see a logger of another name; warnings and errors don't count.",
     parts=(Part.DEX,),
-    see=_see,
+    check=_check,
 )

@@ -6,30 +6,30 @@ from collections.abc import Iterator, Sequence
 from watchword.scan.app import Native, Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import Look, PlatformRule
+from watchword.scan.rule_parts import PlatformRule, RuleContext
 from watchword.vocabulary import Platform
 
 
-def _see(look: Look) -> Iterator[Finding]:
+def _check(context: RuleContext) -> Iterator[Finding]:
     libraries: dict[str, list[Native]] = {}
-    for native in look.app.natives:
+    for native in context.app.natives:
         libraries.setdefault(native.file.rpartition("/")[2], []).append(native)
     for name in sorted(libraries):
-        yield _of(look, name, libraries[name])
-    if not look.whole:
-        yield look.not_seen("libraries", "Not all native code could be read.")
+        yield _of(context, name, libraries[name])
+    if not context.whole:
+        yield context.not_seen("libraries", "Not all native code could be read.")
     elif not libraries:
-        yield look.told("libraries", "There is no native code.", confidence=Confidence.CERTAIN)
+        yield context.info("libraries", "There is no native code.", confidence=Confidence.CERTAIN)
 
 
-def _of(look: Look, name: str, builds: Sequence[Native]) -> Finding:
+def _of(context: RuleContext, name: str, builds: Sequence[Native]) -> Finding:
     """Tell of one library in all its architectures what any of them lacks."""
     weak = Counter(text for native in builds for text in _weak(native))
     soft = Counter(text for native in builds for text in _soft(native))
     architectures = ", ".join(sorted({native.architecture for native in builds}))
     if all(native.stripped is None for native in builds):
         title = f"How {name} is built couldn't be read."
-        return look.not_seen(name, title)
+        return context.not_seen(name, title)
     lacks = [
         text if count == len(builds) else f"{text} in {count} of {len(builds)} builds"
         for text, count in (weak + soft).items()
@@ -38,7 +38,7 @@ def _of(look: Look, name: str, builds: Sequence[Native]) -> Finding:
     at = [Location(file=native.file) for native in builds]
     severity = Severity.LOW if weak else Severity.INFO
     title = f"{name} ({architectures}): {found}."
-    return look.told(name, title, severity, at=at, confidence=Confidence.CERTAIN)
+    return context.info(name, title, severity, at=at, confidence=Confidence.CERTAIN)
 
 
 def _weak(native: Native) -> Iterator[str]:
@@ -70,6 +70,6 @@ RULE = PlatformRule(
     "functions and control-flow checks aren't looked for.",
     parts=(Part.NATIVE,),
     reads=NO_CODE,
-    see=_see,
+    check=_check,
     platforms=(Platform.ANDROID, Platform.IOS),
 )

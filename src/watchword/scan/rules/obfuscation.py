@@ -7,7 +7,7 @@ from watchword.scan.app import Part
 from watchword.scan.frameworks import NATIVE_HEADERS
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.libraries import SHORT
-from watchword.scan.rule_parts import AndroidRule, Look
+from watchword.scan.rule_parts import AndroidRule, RuleContext
 
 _PLAIN_BELOW: Final = 0.2
 _RENAMED_FROM: Final = 0.6
@@ -17,20 +17,20 @@ _ENOUGH: Final = 200
 """From how many classes on the share says something."""
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    classes = look.code.classes
-    own = tuple(look.own_classes())
+def _check(context: RuleContext) -> Iterator[Finding]:
+    classes = context.code.classes
+    own = tuple(context.own_classes())
     share = _share(classes)
     title = f"{share:.0%} of {len(classes):,} classes have short names; of the {len(own):,} that aren't a known library's, {_share(own):.0%}."
     sure = Confidence.LIKELY if len(classes) >= _ENOUGH else Confidence.POSSIBLE
     if share >= _RENAMED_FROM:
-        yield look.protected("names", title, confidence=sure)
+        yield context.protected("names", title, confidence=sure)
     elif share < _PLAIN_BELOW:
-        yield look.absent("names", title, Severity.LOW)
-    elif look.whole:
-        yield look.told("names", title, confidence=sure)
+        yield context.absent("names", title, Severity.LOW)
+    elif context.whole:
+        yield context.info("names", title, confidence=sure)
     else:
-        yield look.not_seen("names", title)
+        yield context.not_seen("names", title)
 
 
 def _share(classes: Sequence[str]) -> float:
@@ -55,5 +55,5 @@ RULE = AndroidRule(
     "says little.",
     parts=(Part.DEX,),
     reads=NATIVE_HEADERS,
-    see=_see,
+    check=_check,
 )

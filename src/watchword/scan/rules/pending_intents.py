@@ -6,7 +6,7 @@ from typing import Final
 from watchword.scan.app import Method, Part
 from watchword.scan.defaults import PENDING_INTENTS, Where, levels_of
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, constants, places
+from watchword.scan.rule_parts import AndroidRule, RuleContext, constants, places
 
 _PENDING: Final = "android.app.PendingIntent"
 _MAKERS: Final = (
@@ -24,43 +24,43 @@ _IMMUTABLE: Final = 0x04000000
 """Source: https://learn.microsoft.com/en-us/dotnet/api/android.app.pendingintentflags, read on 2026-11-29."""
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    levels = levels_of(look.app)
+def _check(context: RuleContext) -> Iterator[Finding]:
+    levels = levels_of(context.app)
     where = PENDING_INTENTS.before_on(levels)
-    found = list(_found(look, where))
+    found = list(_found(context, where))
     yield from found
     if found:
         return
-    if look.calls(_PENDING, *_MAKERS):
+    if context.calls(_PENDING, *_MAKERS):
         what = "Each pending intent of the app's own says by a flag whether others may change it."
-        yield look.clean("pending-intents", what)
+        yield context.clean("pending-intents", what)
     else:
-        yield look.told("pending-intents", "The app's own code makes no pending intent.")
+        yield context.info("pending-intents", "The app's own code makes no pending intent.")
 
 
-def _found(look: Look, where: Where) -> Iterator[Finding]:
-    sure, others = look.of_the_app(use.by for use in look.calls(_PENDING, *_MAKERS))
+def _found(context: RuleContext, where: Where) -> Iterator[Finding]:
+    sure, others = context.of_the_app(use.by for use in context.calls(_PENDING, *_MAKERS))
     if others:
         title = "Classes that were renamed make pending intents; whether they are the app's own isn't known."
-        yield look.not_seen("renamed", title)
+        yield context.not_seen("renamed", title)
     for by in sure:
-        flags = list(_flags(look, by))
+        flags = list(_flags(context, by))
         left = [each for each in flags if each is not None and not each & (_MUTABLE | _IMMUTABLE)]
         if None in flags:
             title = f"Whether others may change the pending intents of {by} isn't seen: its flags aren't constant."
-            yield look.not_seen(f"flags:{by}", title)
+            yield context.not_seen(f"flags:{by}", title)
         if any(each is not None and each & _MUTABLE for each in flags):
             title = f"{by} makes a pending intent that whoever gets it may fill in (FLAG_MUTABLE)."
-            yield look.told(f"mutable:{by}", title, Severity.LOW, at=places([by]))
+            yield context.info(f"mutable:{by}", title, Severity.LOW, at=places([by]))
         if not left:
             continue
         if where is Where.UNKNOWN:
             title = f"Whether others may change the pending intents of {by} isn't known: the default depends on a version that nobody knows."
-            yield look.not_seen(f"default:{by}", title)
+            yield context.not_seen(f"default:{by}", title)
         elif where is not Where.NOWHERE:
             on = "" if where is Where.EVERYWHERE else f" on {PENDING_INTENTS.older_inside}"
             title = f"{by} makes a pending intent without FLAG_IMMUTABLE, so that whoever gets it may fill in what it leaves open{on}."
-            yield look.exposed(
+            yield context.exposed(
                 f"default:{by}",
                 title,
                 Severity.LOW,
@@ -69,10 +69,10 @@ def _found(look: Look, where: Where) -> Iterator[Finding]:
             )
 
 
-def _flags(look: Look, by: Method) -> Iterator[int | None]:
+def _flags(context: RuleContext, by: Method) -> Iterator[int | None]:
     """Yield the flags of each pending intent that a method makes; None where they aren't constant."""
     for name in _MAKERS:
-        for arguments in constants(look.code, by, _PENDING, name):
+        for arguments in constants(context.code, by, _PENDING, name):
             value = arguments[_FLAGS_AT] if len(arguments) > _FLAGS_AT else None
             yield value if isinstance(value, int) else None
 
@@ -85,5 +85,5 @@ RULE = AndroidRule(
     todo="Make pending intents with FLAG_IMMUTABLE, and those that have to be filled in with an intent that names its component.",
     blind="It doesn't see whether the intent inside names its component, nor to whom it is handed, nor flags that aren't constant.",
     parts=(Part.DEX,),
-    see=_see,
+    check=_check,
 )

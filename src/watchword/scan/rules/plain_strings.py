@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NATIVE_HEADERS
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, Look
+from watchword.scan.rule_parts import AndroidRule, RuleContext
 
 _ADDRESS: Final = re.compile(r"https?://\w.*|/[a-z][\w-]*(?:/[\w{}.-]+)+", re.DOTALL)
 _SCRAMBLED: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9+/_-]{12,}={0,2}", re.DOTALL)
@@ -25,29 +25,29 @@ _SAMPLE: Final = 500
 """How many strings are enough to judge by."""
 
 
-def _see(look: Look) -> Iterator[Finding]:
+def _check(context: RuleContext) -> Iterator[Finding]:
     readable = scrambled = 0
-    for text in _loaded(look):
+    for text in _loaded(context):
         plain = _readable(text[:_HEAD])
         readable += plain
         scrambled += not plain and _scrambled(text[:_HEAD])
     title = f"{counted(readable, 'string', 'strings')} of the app's own code can be read as they stand, {scrambled:,} look scrambled."
     if scrambled >= _FEW and scrambled > 3 * readable:
-        yield look.protected("strings", title, confidence=Confidence.POSSIBLE)
+        yield context.protected("strings", title, confidence=Confidence.POSSIBLE)
     elif readable >= _FEW:
-        yield look.absent("strings", title, Severity.LOW)
-    elif look.whole:
-        yield look.told("strings", title)
+        yield context.absent("strings", title, Severity.LOW)
+    elif context.whole:
+        yield context.info("strings", title)
     else:
-        yield look.not_seen("strings", title)
+        yield context.not_seen("strings", title)
 
 
-def _loaded(look: Look) -> set[str]:
+def _loaded(context: RuleContext) -> set[str]:
     """Return what the app's own code loads, up to a sample that is large enough."""
     texts: set[str] = set()
-    for cls in look.own_classes():
-        for method in look.code.methods(cls):
-            texts.update(look.code.strings_of(method))
+    for cls in context.own_classes():
+        for method in context.code.methods(cls):
+            texts.update(context.code.strings_of(method))
         if len(texts) > _SAMPLE:
             break
     return texts
@@ -74,5 +74,5 @@ RULE = AndroidRule(
     blind="It tells by looks. Resources aren't counted, and what is encrypted in the package is plain in memory.",
     parts=(Part.DEX,),
     reads=NATIVE_HEADERS,
-    see=_see,
+    check=_check,
 )

@@ -3,26 +3,28 @@
 from collections.abc import Iterator
 from typing import Final
 
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location
 from watchword.scan.ios.plists import is_set, items_of, names_of
-from watchword.scan.rule_parts import Look, PlatformRule, ios_of
+from watchword.scan.rule_parts import PlatformRule, RuleContext, ios_of
 
 _NAME: Final = "PrivacyInfo.xcprivacy"
 _MOST: Final = 20
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    places = [Location(file=one.name) for one in look.app.entries if one.name.endswith(f"/{_NAME}")]
+def _check(context: RuleContext) -> Iterator[Finding]:
+    places = [
+        Location(file=one.name) for one in context.app.entries if one.name.endswith(f"/{_NAME}")
+    ]
     own = [place for place in places if place.file.endswith(f".app/{_NAME}")][:1]
-    privacy = ios_of(look).privacy
+    privacy = ios_of(context).privacy
     if privacy is None:
-        if own or not look.whole:
-            yield look.not_seen("app", "The app's privacy manifest couldn't be read.")
+        if own or not context.whole:
+            yield context.not_seen("app", "The app's privacy manifest couldn't be read.")
         else:
-            yield look.told(
+            yield context.info(
                 "app", "The app has no privacy manifest.", confidence=Confidence.CERTAIN
             )
     else:
@@ -33,13 +35,13 @@ def _see(look: Look) -> Iterator[Finding]:
             f"The privacy manifest states: {tracks}, {counted(collected, 'kind', 'kinds')} of data "
             f"collected, reasons for {counted(reasons, 'kind', 'kinds')} of system functions."
         )
-        yield look.told("app", title, at=own, confidence=Confidence.CERTAIN)
+        yield context.info("app", title, at=own, confidence=Confidence.CERTAIN)
         for domain in sorted(set(names_of(privacy.get("NSPrivacyTrackingDomains"))))[:_MOST]:
-            yield look.told(f"tracking:{domain[:253]}", f"It tracks by {domain[:253]}.", at=own)
+            yield context.info(f"tracking:{domain[:253]}", f"It tracks by {domain[:253]}.", at=own)
     others = [place for place in places if place not in own]
     if others:
         title = f"{counted(len(others), 'library brings', 'libraries bring')} a privacy manifest."
-        yield look.told("libraries", title, at=others, confidence=Confidence.CERTAIN)
+        yield context.info("libraries", title, at=others, confidence=Confidence.CERTAIN)
 
 
 RULE = PlatformRule(
@@ -51,5 +53,5 @@ RULE = PlatformRule(
     blind="It tells what is stated, not what the app does.",
     parts=(Part.PLIST, Part.PRIVACY),
     reads=NO_CODE,
-    see=_see,
+    check=_check,
 )

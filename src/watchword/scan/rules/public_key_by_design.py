@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from watchword.scan.app import App, Depth, Framework, Part
 from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Secret, Severity
-from watchword.scan.rule_parts import Look
+from watchword.scan.rule_parts import RuleContext
 from watchword.scan.secrets.detection import detect
 from watchword.scan.secrets.patterns import subject_of
 
@@ -29,16 +29,16 @@ class PublicKeyByDesign:
     blind: str = "It can't tell how an identifier is restricted: that is set at the service, and nobody is asked."
     reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
-    def look(self, app: App) -> Iterable[Finding]:
+    def run(self, app: App) -> Iterable[Finding]:
         """Yield a finding for each identifier."""
-        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS), self.reads)
+        context = RuleContext(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS), self.reads)
         for hit in detect(app):
             if not hit.public:
                 continue
             severity = Severity.LOW if hit.kind in _BILLED else Severity.INFO
             title = f"Extractable identifier of the kind {hit.kind}: made to be in apps, safe only if it's restricted."
             confidence = Confidence.CERTAIN if hit.verified else Confidence.LIKELY
-            told = look.told(
+            told = context.info(
                 subject_of(hit.kind, hit.secret),
                 title,
                 severity,

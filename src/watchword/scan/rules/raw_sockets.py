@@ -6,7 +6,7 @@ from typing import Final
 from watchword.scan.app import Method, Part
 from watchword.scan.frameworks import OFFLINE
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, places
+from watchword.scan.rule_parts import AndroidRule, RuleContext, places
 
 _SOCKET: Final = "java.net.Socket"
 _TLS: Final = (
@@ -18,40 +18,40 @@ _PLAIN_FACTORY: Final = "javax.net.SocketFactory"
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def _see(look: Look) -> Iterator[Finding]:
+def _check(context: RuleContext) -> Iterator[Finding]:
     uses = [
         use
         for use in (
-            *look.calls(_SOCKET, "<init>"),
-            *look.calls("java.nio.channels.SocketChannel", "open"),
-            *look.calls(_PLAIN_FACTORY, "createSocket"),
+            *context.calls(_SOCKET, "<init>"),
+            *context.calls("java.nio.channels.SocketChannel", "open"),
+            *context.calls(_PLAIN_FACTORY, "createSocket"),
         )
         # A class that extends Socket calls its constructor too.
-        if look.code.superclass(use.by.cls) != _SOCKET
+        if context.code.superclass(use.by.cls) != _SOCKET
     ]
     found = False
     for by in dict.fromkeys(use.by for use in uses):
-        if _local(look, by) or _wrapped(look, by):
+        if _local(context, by) or _wrapped(context, by):
             continue
         found = True
         title = f"{by} opens a socket and speaks without TLS."
-        sure = Confidence.POSSIBLE if look.unsure(by) else Confidence.LIKELY
-        yield look.exposed(str(by), title, Severity.HIGH, at=places([by]), confidence=sure)
+        sure = Confidence.POSSIBLE if context.unsure(by) else Confidence.LIKELY
+        yield context.exposed(str(by), title, Severity.HIGH, at=places([by]), confidence=sure)
     if not found:
-        yield look.clean("sockets", "The app's own code opens no sockets without TLS.")
+        yield context.clean("sockets", "The app's own code opens no sockets without TLS.")
 
 
-def _local(look: Look, by: Method) -> bool:
+def _local(context: RuleContext, by: Method) -> bool:
     """Tell whether a method speaks to the phone itself, such as a look for a tool's port."""
-    return bool(_LOOPBACK & set(look.code.strings_of(by)))
+    return bool(_LOOPBACK & set(context.code.strings_of(by)))
 
 
-def _wrapped(look: Look, by: Method) -> bool:
+def _wrapped(context: RuleContext, by: Method) -> bool:
     """Tell whether the class puts TLS over its sockets."""
     return any(
         each.cls in _TLS
-        for method in look.code.methods(by.cls)
-        for each in look.code.calls_of(method)
+        for method in context.code.methods(by.cls)
+        for each in context.code.calls_of(method)
     )
 
 
@@ -64,5 +64,5 @@ RULE = AndroidRule(
     blind="It tells by the class that opens the socket: TLS that another class puts over it isn't seen, nor sockets of native code.",
     parts=(Part.DEX,),
     reads=OFFLINE,
-    see=_see,
+    check=_check,
 )

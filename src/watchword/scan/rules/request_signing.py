@@ -6,7 +6,7 @@ from typing import Final
 
 from watchword.scan.app import Part
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, places
+from watchword.scan.rule_parts import AndroidRule, RuleContext, places
 
 _STANDARD: Final = ("Signature-Input", "signature-input")
 """The header of RFC 9421; Watchword's clients send it too."""
@@ -23,16 +23,16 @@ _SENDS: Final = (
 )
 
 
-def _see(look: Look) -> Iterator[Finding]:
+def _check(context: RuleContext) -> Iterator[Finding]:
     found = False
-    standard = look.users(*_STANDARD)
+    standard = context.users(*_STANDARD)
     if standard:
         found = True
         title = "The app signs its requests by RFC 9421."
-        yield look.protected("rfc9421", title, at=places(standard))
-    signing = {use.by.cls for cls, name in _SIGNS for use in look.calls(cls, name)}
-    headers = look.users(*_headers(look))
-    sending = {use.by for cls, names in _SENDS for use in look.calls(cls, *names)}
+        yield context.protected("rfc9421", title, at=places(standard))
+    signing = {use.by.cls for cls, name in _SIGNS for use in context.calls(cls, name)}
+    headers = context.users(*_headers(context))
+    sending = {use.by for cls, names in _SENDS for use in context.calls(cls, *names)}
     own = [by for by in headers if by in sending or by.cls in signing]
     for by in own:
         if by in standard or by not in sending:
@@ -40,20 +40,20 @@ def _see(look: Look) -> Iterator[Finding]:
         found = True
         title = f"{by} sends a header that is called a signature."
         sure = Confidence.LIKELY if by.cls in signing else Confidence.POSSIBLE
-        yield look.protected(str(by), title, at=places([by]), confidence=sure)
-    if not found and look.offline:
+        yield context.protected(str(by), title, at=places([by]), confidence=sure)
+    if not found and context.offline:
         title = (
             "The app's own code signs no requests, nor does it ask for the permission to send any."
         )
-        yield look.absent("requests", title, Severity.INFO)
+        yield context.absent("requests", title, Severity.INFO)
     elif not found:
         title = "The app's own code signs no requests, as far as headers tell: what was captured is sent again."
-        yield look.absent("requests", title, Severity.MEDIUM)
+        yield context.absent("requests", title, Severity.MEDIUM)
 
 
-def _headers(look: Look) -> Iterator[str]:
+def _headers(context: RuleContext) -> Iterator[str]:
     """Yield the strings that could name a header with a signature."""
-    for text in look.code.strings:
+    for text in context.code.strings:
         if len(text) <= _LONGEST:
             lower = text.lower()
             if ("signature" in lower or "hmac" in lower) and _HEADER.fullmatch(lower):
@@ -68,5 +68,5 @@ RULE = AndroidRule(
     todo="Sign each request by a key of the installation, with a nonce, and have the gate refuse what isn't.",
     blind="It knows signatures by their headers; whether the server asks for them only the server shows.",
     parts=(Part.DEX,),
-    see=_see,
+    check=_check,
 )

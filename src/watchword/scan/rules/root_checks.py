@@ -6,19 +6,19 @@ from typing import Final
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Finding
-from watchword.scan.rule_parts import AndroidRule, Look, Marks, checked, places
+from watchword.scan.rule_parts import AndroidRule, Marks, RuleContext, checked, places
 
 _MARKS: Final = Marks.packaged("root")
 _NAMED: Final = ("com.scottyab.rootbeer.RootBeer", "com.scottyab.rootbeer.RootBeerNative")
 
 
-def _see(look: Look) -> Iterator[Finding]:
+def _check(context: RuleContext) -> Iterator[Finding]:
     found = [
-        look.protected(cls, f"The app asks {cls}, a library of root checks.", at=places(uses))
+        context.protected(cls, f"The app asks {cls}, a library of root checks.", at=places(uses))
         for cls in _NAMED
-        if (uses := look.calls(cls))
+        if (uses := context.calls(cls))
     ]
-    yield from checked(look, _MARKS, "signs of root", found=found)
+    yield from checked(context, _MARKS, "signs of root", found=found)
 
 
 RULE = AndroidRule(
@@ -31,5 +31,5 @@ RULE = AndroidRule(
     "bundle, aren't seen; a renamed library that only reports root may be taken for one.",
     parts=(Part.DEX, Part.NATIVE),
     reads=NATIVE_STRINGS,
-    see=_see,
+    check=_check,
 )

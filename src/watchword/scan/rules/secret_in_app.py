@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from watchword.scan.app import App, Depth, Framework, Part
 from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Secret, Severity, Verdict
-from watchword.scan.rule_parts import Look
+from watchword.scan.rule_parts import RuleContext
 from watchword.scan.secrets.detection import MOST_HITS, Hit, detect
 from watchword.scan.secrets.patterns import BY_LOOKS, severity_of, subject_of
 from watchword.vocabulary import Platform
@@ -38,32 +38,32 @@ class SecretInApp:
     )
     reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
-    def look(self, app: App) -> Iterable[Finding]:
+    def run(self, app: App) -> Iterable[Finding]:
         """Yield a finding for each secret; without any, whether that says something."""
-        look = Look(self.id, app, _PARTS[app.platform], self.reads)
+        context = RuleContext(self.id, app, _PARTS[app.platform], self.reads)
         count = 0
         hits = detect(app)
         for hit in hits:
             if not hit.public:
                 count += 1
-                yield _exposed(look, hit)
+                yield _exposed(context, hit)
         if len(hits) >= MOST_HITS:
-            yield look.not_seen(
+            yield context.not_seen(
                 "more-secrets", f"Secrets beyond the first {MOST_HITS:,} aren't told."
             )
-        yield from _key_stores(look)
+        yield from _key_stores(context)
         if app.platform is Platform.ANDROID and app.code is None:
-            yield look.not_seen("secrets", "There is no code that could be read.")
+            yield context.not_seen("secrets", "There is no code that could be read.")
         elif not count:
-            yield look.clean("secrets", "No secret was found in the package.")
+            yield context.clean("secrets", "No secret was found in the package.")
 
 
-def _exposed(look: Look, hit: Hit) -> Finding:
+def _exposed(context: RuleContext, hit: Hit) -> Finding:
     # A name that holds the secret, or a part of it, would be damaged where the secret is taken out.
     told = hit.name and hit.name not in hit.secret and hit.secret not in hit.name
     named = f", under the name {hit.name}" if told else ""
     holds = "; its structure holds" if hit.verified else ""
-    finding = look.exposed(
+    finding = context.exposed(
         subject_of(hit.kind, hit.secret),
         f"A secret of the kind {hit.kind} is in the package{named}{holds}.",
         severity_of(hit.kind, hit.secret),
@@ -79,19 +79,19 @@ def _confidence(hit: Hit) -> Confidence:
     return Confidence.POSSIBLE if hit.kind in BY_LOOKS else Confidence.LIKELY
 
 
-def _key_stores(look: Look) -> Iterator[Finding]:
+def _key_stores(context: RuleContext) -> Iterator[Finding]:
     """Tell of key stores as files: with a password in the code, as most have it, the key inside is anybody's."""
-    for entry in look.app.entries:
+    for entry in context.app.entries:
         if entry.name.lower().endswith(_KEY_STORES) and not entry.name.startswith("META-INF/"):
             yield Finding(
-                look.rule,
-                Verdict.TOLD,
+                context.rule,
+                Verdict.INFO,
                 Severity.LOW,
                 Confidence.POSSIBLE,
                 f"key-store:{entry.name}",
                 "A key store is in the package: if it holds a private key, its password is in the app too.",
                 (Location(entry.name),),
-                look.seen,
+                context.seen,
             )
 
 

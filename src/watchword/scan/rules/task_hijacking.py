@@ -6,22 +6,22 @@ from watchword.scan.app import Part
 from watchword.scan.defaults import TASKS, Where, levels_of
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, Look
+from watchword.scan.rule_parts import AndroidRule, RuleContext
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    levels = levels_of(look.app)
+def _check(context: RuleContext) -> Iterator[Finding]:
+    levels = levels_of(context.app)
     where = TASKS.before_on(levels)
     if where is Where.EVERYWHERE:
         title = f"Another app may lay a false screen into the app's task (StrandHogg): targetSdk is {levels.target}, below {TASKS.target}."
         at = (Location(file="AndroidManifest.xml"),)
-        yield look.exposed("tasks", title, Severity.LOW, at=at, confidence=Confidence.LIKELY)
+        yield context.exposed("tasks", title, Severity.LOW, at=at, confidence=Confidence.LIKELY)
     elif where is Where.UNKNOWN:
         title = "Whether another app may lay a screen into the app's task depends on a version of Android that nobody knows."
-        yield look.not_seen("tasks", title)
+        yield context.not_seen("tasks", title)
     else:
         title = f"The app targets a version of Android that keeps others out of its task ({levels.target})."
-        yield look.told("tasks", title)
+        yield context.info("tasks", title)
 
 
 RULE = AndroidRule(
@@ -33,5 +33,5 @@ RULE = AndroidRule(
     blind="It knows what is targeted, not which task an activity asks for, and nothing of holes that later versions of Android had.",
     parts=(Part.MANIFEST,),
     reads=NO_CODE,
-    see=_see,
+    check=_check,
 )

@@ -5,19 +5,19 @@ from collections.abc import Iterator
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, Look
+from watchword.scan.rule_parts import AndroidRule, RuleContext
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    if look.manifest.test_only:
-        yield look.exposed(
+def _check(context: RuleContext) -> Iterator[Finding]:
+    if context.manifest.test_only:
+        yield context.exposed(
             "test-only",
             "The build is marked as one for tests only: what it holds wasn't made for the public.",
             Severity.LOW,
             at=(Location(file="AndroidManifest.xml"),),
         )
     else:
-        yield look.clean(
+        yield context.clean(
             "test-only", "The build isn't marked as one for tests.", confidence=Confidence.CERTAIN
         )
 
@@ -31,5 +31,5 @@ RULE = AndroidRule(
     blind="A test build that isn't marked looks like any other.",
     parts=(Part.MANIFEST,),
     reads=NO_CODE,
-    see=_see,
+    check=_check,
 )

@@ -8,7 +8,7 @@ from watchword.scan.addresses import Address, addresses_of, in_native_code, serv
 from watchword.scan.app import App, Depth, Framework, Part
 from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import Look, starting
+from watchword.scan.rule_parts import RuleContext, starting
 
 _WRITTEN: Final = "string/firebase_database_url"
 _DATABASE: Final = "com.google.firebase.database."
@@ -32,9 +32,11 @@ class ThirdPartyHosts:
     )
     reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
-    def look(self, app: App) -> Iterable[Finding]:
+    def run(self, app: App) -> Iterable[Finding]:
         """Yield a finding for each service that is called; without any, whether that says something."""
-        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE), self.reads)
+        context = RuleContext(
+            self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE), self.reads
+        )
         found: dict[str, tuple[str, list[Location]]] = {}
         named = False
         for each in addresses_of(app):
@@ -42,11 +44,11 @@ class ThirdPartyHosts:
             service = service_of(each.host) if each.called else None
             if each.own and service and _only_written(app, each):
                 title = f"{each.host} stands where Google's set-up tool writes it; the library that asks there isn't in the app."
-                yield look.told(each.host, title, at=each.places)
+                yield context.info(each.host, title, at=each.places)
             elif each.own and service:
                 found.setdefault(each.host, (service, []))[1].extend(each.places)
         for host, (service, places) in found.items():
-            yield look.exposed(
+            yield context.exposed(
                 host,
                 f"The app calls {service} by itself, at {host}: it has to carry what that asks for.",
                 Severity.MEDIUM,
@@ -56,9 +58,9 @@ class ThirdPartyHosts:
         native = sorted({each.host for each in in_native_code(app) if service_of(each.host)})
         if native:
             title = f"Native code names {native[0]}: whether the app calls it isn't known."
-            yield look.not_seen("third-parties", title)
+            yield context.not_seen("third-parties", title)
         elif not found and named:
-            yield look.clean(
+            yield context.clean(
                 "third-parties",
                 "Of the services known here, the app calls none by itself, as far as names tell.",
                 confidence=Confidence.POSSIBLE,
@@ -67,9 +69,9 @@ class ThirdPartyHosts:
             title = "The app names no host at all, so it says nothing."
             # That is a gap only where something was missed.
             yield (
-                look.told("third-parties", title)
-                if look.whole
-                else look.not_seen("third-parties", title)
+                context.info("third-parties", title)
+                if context.whole
+                else context.not_seen("third-parties", title)
             )
 
 

@@ -2,25 +2,25 @@
 
 from collections.abc import Iterator
 
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.scan.app import Part
 from watchword.scan.interface import Finding, Location
 from watchword.scan.libraries import SDKS
-from watchword.scan.rule_parts import AndroidRule, Look, starting
+from watchword.scan.rule_parts import AndroidRule, RuleContext, starting
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    classes = look.code.classes
+def _check(context: RuleContext) -> Iterator[Finding]:
+    classes = context.code.classes
     found = False
     for prefix, name in SDKS.items():
         count = len(starting(classes, prefix))
         if count:
             found = True
             title = f"{name}: {counted(count, 'class', 'classes')}."
-            yield look.told(prefix.rstrip("."), title, at=(Location(cls=prefix.rstrip(".")),))
+            yield context.info(prefix.rstrip("."), title, at=(Location(cls=prefix.rstrip(".")),))
     if not found:
         title = "None of the libraries that are known here."
-        yield look.told("sdks", title) if look.whole else look.not_seen("sdks", title)
+        yield context.info("sdks", title) if context.whole else context.not_seen("sdks", title)
 
 
 RULE = AndroidRule(
@@ -31,5 +31,5 @@ RULE = AndroidRule(
     todo="Know what each of them sends and where to; take out what isn't used.",
     blind="It knows libraries by the names of their packages: renamed ones aren't seen, nor are versions.",
     parts=(Part.DEX,),
-    see=_see,
+    check=_check,
 )

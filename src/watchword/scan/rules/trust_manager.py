@@ -7,7 +7,7 @@ from typing import Final
 from watchword.scan.app import ManagedMethod, Method, Op, Part
 from watchword.scan.frameworks import OFFLINE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, places
+from watchword.scan.rule_parts import AndroidRule, RuleContext, places
 
 _MANAGERS: Final = ("javax.net.ssl.X509TrustManager", "javax.net.ssl.X509ExtendedTrustManager")
 _VERIFIER: Final = "javax.net.ssl.HostnameVerifier"
@@ -60,99 +60,103 @@ _JAVA_IN_DOTNET: Final = {
 _HANDLER_IN_DOTNET: Final = "Android.Webkit.SslErrorHandler"
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    found = [*_managers(look), *_verifiers(look), *_allow_all(look), *_web_views(look)]
-    found += _in_dotnet(look)
+def _check(context: RuleContext) -> Iterator[Finding]:
+    found = [*_managers(context), *_verifiers(context), *_allow_all(context), *_web_views(context)]
+    found += _in_dotnet(context)
     yield from found
     if not found:
-        yield look.clean(
+        yield context.clean(
             "checks",
             "The platform's check of certificates and names is in force, as far as code tells.",
         )
 
 
-def _managers(look: Look) -> Iterator[Finding]:
-    for cls in sorted(set(chain.from_iterable(map(look.code.implementers, _MANAGERS)))):
-        for method in look.code.methods(cls):
-            if method.name == "checkServerTrusted" and _refuses_nothing(look, method):
+def _managers(context: RuleContext) -> Iterator[Finding]:
+    for cls in sorted(set(chain.from_iterable(map(context.code.implementers, _MANAGERS)))):
+        for method in context.code.methods(cls):
+            if method.name == "checkServerTrusted" and _refuses_nothing(context, method):
                 title = (
                     f"{cls} takes any server's certificate: its checkServerTrusted refuses nothing."
                 )
-                yield _accepts(look, method, title)
+                yield _accepts(context, method, title)
 
 
-def _accepts(look: Look, method: Method, title: str) -> Finding:
+def _accepts(context: RuleContext, method: Method, title: str) -> Finding:
     at = places([method])
-    if look.own(method.cls):
-        sure = Confidence.POSSIBLE if look.unsure(method) else Confidence.LIKELY
-        return look.exposed(method.cls, title, Severity.HIGH, at=at, confidence=sure)
+    if context.own(method.cls):
+        sure = Confidence.POSSIBLE if context.unsure(method) else Confidence.LIKELY
+        return context.exposed(method.cls, title, Severity.HIGH, at=at, confidence=sure)
     # A library has it for whoever asks; the app may never do.
-    return look.told(method.cls, f"In a library: {title}", Severity.LOW, at=at)
+    return context.info(method.cls, f"In a library: {title}", Severity.LOW, at=at)
 
 
-def _refuses_nothing(look: Look, method: Method) -> bool:
-    body = look.code.body(method)
+def _refuses_nothing(context: RuleContext, method: Method) -> bool:
+    body = context.code.body(method)
     if not body or "throw" in body:
         return False
-    return all(each.cls in _HARMLESS for each in look.code.calls_of(method))
+    return all(each.cls in _HARMLESS for each in context.code.calls_of(method))
 
 
-def _verifiers(look: Look) -> Iterator[Finding]:
+def _verifiers(context: RuleContext) -> Iterator[Finding]:
     for interface in (_VERIFIER, *_APACHE_VERIFIERS):
-        for cls in look.code.implementers(interface):
-            for method in look.code.methods(cls):
-                if method.name == "verify" and _same_answer(look, method):
+        for cls in context.code.implementers(interface):
+            for method in context.code.methods(cls):
+                if method.name == "verify" and _same_answer(context, method):
                     title = f"{cls} takes a certificate of any name: its verify doesn't look."
-                    yield _accepts(look, method, title)
+                    yield _accepts(context, method, title)
 
 
-def _same_answer(look: Look, method: Method) -> bool:
+def _same_answer(context: RuleContext, method: Method) -> bool:
     """Tell whether a method answers without a look; a lambda's class hands on to one that does, or doesn't."""
-    body = look.code.body(method)
+    body = context.code.body(method)
     if not body or "throw" in body or any(each.startswith("if-") for each in body):
         return False
-    if any(each.name in _COMPARES for each in look.code.calls_of(method)):
+    if any(each.name in _COMPARES for each in context.code.calls_of(method)):
         return False
-    calls = [each for each in look.code.calls_of(method) if each.cls not in _HARMLESS]
+    calls = [each for each in context.code.calls_of(method) if each.cls not in _HARMLESS]
     if method.descriptor.endswith(")V"):
         return not calls
     if not calls:
         return any(each.startswith("const") for each in body)
     (first, *more) = calls
-    inner = look.code.body(first)
+    inner = context.code.body(first)
     return (
         not more
         and bool(inner)
-        and not look.code.calls_of(first)
+        and not context.code.calls_of(first)
         and not any(each.startswith(("if-", "throw", "iget", "sget")) for each in inner)
         and any(each.startswith("const") for each in inner)
     )
 
 
-def _allow_all(look: Look) -> Iterator[Finding]:
+def _allow_all(context: RuleContext) -> Iterator[Finding]:
     for cls in _ALLOW_ALL:
-        uses = look.calls(cls, "<init>")
+        uses = context.calls(cls, "<init>")
         if uses:
             title = f"The code makes a verifier that takes a certificate of any name: {cls}."
-            yield look.exposed(cls, title, Severity.HIGH, at=places(uses))
-    uses = look.calls(_APACHE_FACTORY, "setHostnameVerifier")
+            yield context.exposed(cls, title, Severity.HIGH, at=places(uses))
+    uses = context.calls(_APACHE_FACTORY, "setHostnameVerifier")
     # Where the library is built in, the name of its field is there without anybody's using it.
-    if uses and _ALLOW_ALL_FIELD in look.code.strings and _APACHE_FACTORY not in look.code.classes:
+    if (
+        uses
+        and _ALLOW_ALL_FIELD in context.code.strings
+        and _APACHE_FACTORY not in context.code.classes
+    ):
         title = f"The code sets {_ALLOW_ALL_FIELD}, which takes a certificate of any name."
-        yield look.exposed(
+        yield context.exposed(
             _ALLOW_ALL_FIELD, title, Severity.HIGH, at=places(uses), confidence=Confidence.LIKELY
         )
 
 
-def _web_views(look: Look) -> Iterator[Finding]:
-    for use in look.calls("android.webkit.SslErrorHandler", "proceed"):
+def _web_views(context: RuleContext) -> Iterator[Finding]:
+    for use in context.calls("android.webkit.SslErrorHandler", "proceed"):
         stops = any(
             each.cls == "android.webkit.SslErrorHandler" and each.name == "cancel"
-            for each in look.code.calls_of(use.by)
+            for each in context.code.calls_of(use.by)
         )
         asks = stops or use.by.name != "onReceivedSslError"
         how = "on some answer" if asks else "always"
-        yield look.exposed(
+        yield context.exposed(
             use.by.cls,
             f"{use.by.cls} has a browser view go on after a certificate that was refused, {how}.",
             Severity.HIGH,
@@ -161,20 +165,20 @@ def _web_views(look: Look) -> Iterator[Finding]:
         )
 
 
-def _in_dotnet(look: Look) -> Iterator[Finding]:
+def _in_dotnet(context: RuleContext) -> Iterator[Finding]:
     """Look at code of .NET, which asks by callbacks (System.Net.Http and System.Net.Security), or by Java's interfaces under other names."""
-    every = [each for assembly in look.app.assemblies for each in assembly.methods]
+    every = [each for assembly in context.app.assemblies for each in assembly.methods]
     # Of several methods of one name, which differ by what they take, the one that always says yes may be meant.
     every.sort(key=lambda each: each.answer == 1)
     methods = {f"{each.method.cls}.{each.method.name}": each for each in every}
-    for assembly in look.app.assemblies:
+    for assembly in context.app.assemblies:
         java = {cls: _JAVA_IN_DOTNET.get(interface) for cls, interface in assembly.implements}
         for each in assembly.methods:
             how = _accepting(each, methods) or _as_java(each, java.get(each.method.cls))
             if how:
                 at = Location(assembly.file, each.method.cls, each.method.name)
                 title = f"{each.method} {how}."
-                yield look.exposed(
+                yield context.exposed(
                     str(each.method), title, Severity.HIGH, at=[at], confidence=Confidence.LIKELY
                 )
 
@@ -216,5 +220,5 @@ RULE = AndroidRule(
     "that answer to be yes; checks in native code or in a bundle aren't seen. In code of .NET it tells callbacks that always say yes, and nothing else.",
     parts=(Part.DEX,),
     reads=OFFLINE,
-    see=_see,
+    check=_check,
 )

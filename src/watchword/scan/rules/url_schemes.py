@@ -8,7 +8,14 @@ from watchword.scan.app import Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.ios.plists import items_of, mapping_of, names_of
-from watchword.scan.rule_parts import MOST_NAMES, Look, PlatformRule, ios_of, plist_place, too_many
+from watchword.scan.rule_parts import (
+    MOST_NAMES,
+    PlatformRule,
+    RuleContext,
+    ios_of,
+    plist_place,
+    too_many,
+)
 
 _ANSWERS: Final = re.compile(
     r"oauth|openid|appauth|auth0|(?<![a-z])auth|callback|redirect|log-?in|sign-?in|(?<![a-z])sso|msauth",
@@ -23,56 +30,56 @@ _DOMAINS: Final = "com.apple.developer.associated-domains"
 _LONGEST: Final = 300
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    ios = ios_of(look)
-    schemes = sorted(set(_schemes(look)))
-    yield from too_many(look, schemes)
+def _check(context: RuleContext) -> Iterator[Finding]:
+    ios = ios_of(context)
+    schemes = sorted(set(_schemes(context)))
+    yield from too_many(context, schemes)
     for scheme, name in schemes[:MOST_NAMES]:
-        yield _of(look, scheme, name)
-    linked = list(_associated(look))
+        yield _of(context, scheme, name)
+    linked = list(_associated(context))
     yield from linked
-    if linked and not schemes and look.whole:
+    if linked and not schemes and context.whole:
         title = (
             "Only links of associated domains open the app; no scheme can be claimed by another."
         )
-        yield look.protected("links", title)
+        yield context.protected("links", title)
     elif not schemes and not linked:
-        if ios.entitlements is None or not look.whole:
+        if ios.entitlements is None or not context.whole:
             title = "No link was found in what was seen, which isn't all."
-            yield look.not_seen("links", title)
+            yield context.not_seen("links", title)
         else:
-            yield look.told("links", "No link opens the app.")
+            yield context.info("links", "No link opens the app.")
 
 
-def _schemes(look: Look) -> Iterator[tuple[str, str]]:
+def _schemes(context: RuleContext) -> Iterator[tuple[str, str]]:
     """Yield each scheme of the app with the name of its entry."""
-    for one in items_of(ios_of(look).info.get("CFBundleURLTypes")):
+    for one in items_of(ios_of(context).info.get("CFBundleURLTypes")):
         entry = mapping_of(one)
         name = entry.get("CFBundleURLName")
         for scheme in names_of(entry.get("CFBundleURLSchemes")):
             yield scheme[:_LONGEST], name[:_LONGEST] if isinstance(name, str) else ""
 
 
-def _of(look: Look, scheme: str, name: str) -> Finding:
-    at = [plist_place(look)]
+def _of(context: RuleContext, scheme: str, name: str) -> Finding:
+    at = [plist_place(context)]
     answers = bool(_SIGN_INS.fullmatch(scheme) or _ANSWERS.search(scheme) or _ANSWERS.search(name))
-    used = _used(look, scheme)
+    used = _used(context, scheme)
     if used is not None:
         at.append(used)
     if answers or used is not None:
         title = f"The answer of a sign-in comes by a scheme that every app may claim: {scheme}."
-        return look.exposed(scheme, title, Severity.MEDIUM, at=at, confidence=Confidence.LIKELY)
+        return context.exposed(scheme, title, Severity.MEDIUM, at=at, confidence=Confidence.LIKELY)
     title = f"The app is opened by a scheme that every app may claim: {scheme}."
-    return look.told(scheme, title, Severity.LOW, at=at)
+    return context.info(scheme, title, Severity.LOW, at=at)
 
 
-def _used(look: Look, scheme: str) -> Location | None:
+def _used(context: RuleContext, scheme: str) -> Location | None:
     """Return where an address of this scheme stands that is named as a sign-in's answer is."""
     address = f"{scheme.lower()}:/"
-    for native in look.app.natives:
+    for native in context.app.natives:
         if any(_is_answer(text, address) for text in native.strings):
             return Location(file=native.file)
-    for text in look.app.texts:
+    for text in context.app.texts:
         for number, line in enumerate(text.lines, 1):
             if _is_answer(line, address):
                 return Location(file=text.file, line=number)
@@ -87,13 +94,13 @@ def _is_answer(text: str, address: str) -> bool:
     return _ANSWERS.search(rest[len(address) :]) is not None
 
 
-def _associated(look: Look) -> Iterator[Finding]:
+def _associated(context: RuleContext) -> Iterator[Finding]:
     """Yield the domains whose links the system gives to this app alone."""
-    domains = set(names_of((ios_of(look).entitlements or {}).get(_DOMAINS)))
+    domains = set(names_of((ios_of(context).entitlements or {}).get(_DOMAINS)))
     for domain in sorted(domains)[:MOST_NAMES]:
         if domain.startswith("applinks:"):
             title = f"Links of {domain[9:_LONGEST]} open the app, if the site vouches for it."
-            yield look.told(domain[:_LONGEST], title)
+            yield context.info(domain[:_LONGEST], title)
 
 
 RULE = PlatformRule(
@@ -106,5 +113,5 @@ RULE = PlatformRule(
     "the system that keeps the answer to itself isn't told apart from one that doesn't.",
     parts=(Part.PLIST, Part.ENTITLEMENTS),
     reads=NO_CODE,
-    see=_see,
+    check=_check,
 )

@@ -6,7 +6,7 @@ from typing import Final
 
 from watchword.scan.app import ManagedMethod, Method, Op, Part
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, constants, places, short
+from watchword.scan.rule_parts import AndroidRule, RuleContext, constants, places, short
 
 _CIPHER: Final = "javax.crypto.Cipher"
 _BLOCK: Final = frozenset({"AES", "AES_128", "AES_256", "CAMELLIA", "SEED", "ARIA"})
@@ -56,36 +56,36 @@ _DOTNET_JAVA: Final = {
 }
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    found = [*_ciphers(look), *_vectors(look), *_randoms(look)]
-    hashes = [*_hashes(look)]
-    for assembly in look.app.assemblies:
+def _check(context: RuleContext) -> Iterator[Finding]:
+    found = [*_ciphers(context), *_vectors(context), *_randoms(context)]
+    hashes = [*_hashes(context)]
+    for assembly in context.app.assemblies:
         for each in assembly.methods:
             place = Location(assembly.file, each.method.cls, each.method.name)
             named = dict.fromkeys(_named_in_dotnet(each))
             found += [
-                _broken(look, each.method, title, name, place) for title, name in named if title
+                _broken(context, each.method, title, name, place) for title, name in named if title
             ]
             hashes += [
-                _hashed(look, each.method, name, _loaded(each), place)
+                _hashed(context, each.method, name, _loaded(each), place)
                 for title, name in named
                 if not title
             ]
     yield from found
     yield from hashes
     if not found and not any(each.severity is not Severity.LOW for each in hashes):
-        yield look.clean("crypto", "The app's own code names no cipher that is broken.")
+        yield context.clean("crypto", "The app's own code names no cipher that is broken.")
 
 
-def _ciphers(look: Look) -> Iterator[Finding]:
-    for by, name in _named(look, _CIPHER):
+def _ciphers(context: RuleContext) -> Iterator[Finding]:
+    for by, name in _named(context, _CIPHER):
         title = _weakness(name)
         if title:
-            yield _broken(look, by, title, name, *places([by]))
+            yield _broken(context, by, title, name, *places([by]))
 
 
-def _broken(look: Look, by: Method, title: str, name: str, at: Location) -> Finding:
-    return look.exposed(f"{name}:{by.cls}", f"{by} uses {title}.", Severity.MEDIUM, at=[at])
+def _broken(context: RuleContext, by: Method, title: str, name: str, at: Location) -> Finding:
+    return context.exposed(f"{name}:{by.cls}", f"{by} uses {title}.", Severity.MEDIUM, at=[at])
 
 
 def _named_in_dotnet(each: ManagedMethod) -> Iterator[tuple[str, str]]:
@@ -113,32 +113,32 @@ def _loaded(each: ManagedMethod) -> tuple[str, ...]:
     return tuple(step.what for step in each.steps if step.op is not Op.NUMBER)
 
 
-def _named(look: Look, cls: str) -> Iterator[tuple[Method, str]]:
+def _named(context: RuleContext, cls: str) -> Iterator[tuple[Method, str]]:
     """Yield what the app's own methods ask ``getInstance`` of a class for; a name from elsewhere by the class's strings or by its callers."""
-    for by in dict.fromkeys(use.by for use in look.calls(cls, "getInstance")):
+    for by in dict.fromkeys(use.by for use in context.calls(cls, "getInstance")):
         names = [
             next((each for each in arguments if isinstance(each, str)), None)
-            for arguments in constants(look.code, by, cls, "getInstance")
+            for arguments in constants(context.code, by, cls, "getInstance")
         ]
         known = {name for name in names if name}
         if None in names:
             known.update(
                 value.value
-                for value in look.code.static_fields
+                for value in context.code.static_fields
                 if value.cls == by.cls and _weakness(value.value)
             )
         for name in sorted(known):
             yield by, name
 
         if None in names:
-            yield from _handed(look, by)
+            yield from _handed(context, by)
 
 
-def _handed(look: Look, by: Method) -> Iterator[tuple[Method, str]]:
+def _handed(context: RuleContext, by: Method) -> Iterator[tuple[Method, str]]:
     """Yield what the app's own code hands to a method that takes the name as an argument, each with who does."""
     found: dict[tuple[Method, str], None] = {}
-    for use in look.calls(by.cls, by.name):
-        for callee, arguments in look.code.arguments(use.by):
+    for use in context.calls(by.cls, by.name):
+        for callee, arguments in context.code.arguments(use.by):
             if callee == by:
                 found.update({(use.by, each): None for each in arguments if isinstance(each, str)})
     yield from found
@@ -154,34 +154,36 @@ def _weakness(name: str) -> str:
     return ""
 
 
-def _hashes(look: Look) -> Iterator[Finding]:
-    for by, name in _named(look, "java.security.MessageDigest"):
+def _hashes(context: RuleContext) -> Iterator[Finding]:
+    for by, name in _named(context, "java.security.MessageDigest"):
         if name.upper() not in _WEAK_HASHES:
             continue
-        yield _hashed(look, by, name, look.code.strings_of(by), *places([by]))
+        yield _hashed(context, by, name, context.code.strings_of(by), *places([by]))
 
 
-def _hashed(look: Look, by: Method, name: str, strings: Iterable[str], at: Location) -> Finding:
+def _hashed(
+    context: RuleContext, by: Method, name: str, strings: Iterable[str], at: Location
+) -> Finding:
     around = (short(by.cls), by.name, *strings)
     if any(_OF_PASSWORDS.search(each) or _OF_PINS.search(each) for each in around):
         title = f"{by} hashes by {name}, around passwords."
         sure = Confidence.POSSIBLE
-        return look.exposed(f"{name}:{by.cls}", title, Severity.MEDIUM, at=[at], confidence=sure)
+        return context.exposed(f"{name}:{by.cls}", title, Severity.MEDIUM, at=[at], confidence=sure)
     title = (
         f"{by} hashes by {name}: enough for a name in a cache, not for a password or a signature."
     )
-    return look.told(f"{name}:{by.cls}", title, Severity.LOW, at=[at])
+    return context.info(f"{name}:{by.cls}", title, Severity.LOW, at=[at])
 
 
-def _vectors(look: Look) -> Iterator[Finding]:
-    for by in dict.fromkeys(use.by for use in look.calls(_IV, "<init>")):
-        body = look.code.body(by)
-        called = {each.name for each in look.code.calls_of(by)}
-        from_text = "getBytes" in called and bool(look.code.strings_of(by))
+def _vectors(context: RuleContext) -> Iterator[Finding]:
+    for by in dict.fromkeys(use.by for use in context.calls(_IV, "<init>")):
+        body = context.code.body(by)
+        called = {each.name for each in context.code.calls_of(by)}
+        from_text = "getBytes" in called and bool(context.code.strings_of(by))
         from_array = "fill-array-data" in body or any(each.startswith("new-array") for each in body)
         if (from_text or from_array) and not called & _FRESH:
             title = f"{by} encrypts with an IV that looks the same each time."
-            yield look.exposed(
+            yield context.exposed(
                 f"iv:{by.cls}",
                 title,
                 Severity.MEDIUM,
@@ -190,14 +192,14 @@ def _vectors(look: Look) -> Iterator[Finding]:
             )
 
 
-def _randoms(look: Look) -> Iterator[Finding]:
-    makers = {use.by.cls for cls in _KEYS for use in look.calls(cls, "<init>")}
+def _randoms(context: RuleContext) -> Iterator[Finding]:
+    makers = {use.by.cls for cls in _KEYS for use in context.calls(cls, "<init>")}
     for cls in _RANDOM:
         names = ("random",) if cls == "java.lang.Math" else ("nextBytes", "nextInt", "nextLong")
-        for by in dict.fromkeys(use.by for use in look.calls(cls, *names)):
+        for by in dict.fromkeys(use.by for use in context.calls(cls, *names)):
             if by.cls in makers:
                 title = f"{by} takes its random numbers from {cls}, which can be foretold, in a class that makes keys."
-                yield look.exposed(
+                yield context.exposed(
                     f"random:{by.cls}",
                     title,
                     Severity.MEDIUM,
@@ -215,5 +217,5 @@ RULE = AndroidRule(
     "server, by Argon2 or scrypt.",
     blind="It sees names that stand in the code, in that of .NET too. What is encrypted or hashed, and whether it matters, it can't tell.",
     parts=(Part.DEX,),
-    see=_see,
+    check=_check,
 )

@@ -17,7 +17,7 @@ from watchword.scan.defaults import (
     levels_of,
 )
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, last_constants, places
+from watchword.scan.rule_parts import AndroidRule, RuleContext, last_constants, places
 
 _SETTINGS: Final = "android.webkit.WebSettings"
 _VIEW: Final = "android.webkit.WebView"
@@ -56,7 +56,7 @@ class _Views:
     A view and its settings are known by the class that holds both, its inner ones included; further nobody follows them here.
     """
 
-    look: Look
+    context: RuleContext
     levels: Levels
     by_class: dict[str, list[Method]]
     stated: dict[str, list[tuple[Use, str | int | None]]]
@@ -73,7 +73,7 @@ class _Views:
 
     def confidence(self, by: Method, setting: str) -> Confidence:
         """Return how sure it is that the default counts: another class may state the setting for this one's view."""
-        unsure = bool(self.stated[setting]) or self.look.unsure(by)
+        unsure = bool(self.stated[setting]) or self.context.unsure(by)
         return Confidence.POSSIBLE if unsure else Confidence.LIKELY
 
     def no_files(self, cls: str) -> bool:
@@ -88,37 +88,41 @@ def _outer(by: Method) -> str:
     return by.cls.partition("$")[0]
 
 
-def _views(look: Look) -> _Views:
+def _views(context: RuleContext) -> _Views:
     settings = (_FILES, _MIXED, "setAllowContentAccess", *_FILE_URLS)
-    stated = {name: list(dict.fromkeys(last_constants(look, _SETTINGS, name))) for name in settings}
+    stated = {
+        name: list(dict.fromkeys(last_constants(context, _SETTINGS, name))) for name in settings
+    }
     by_class: dict[str, list[Method]] = {}
-    for use in (*look.calls(_VIEW, *_SHOWS), *look.calls(_SETTINGS)):
-        if look.code.superclass(use.by.cls) not in _CLIENTS:
+    for use in (*context.calls(_VIEW, *_SHOWS), *context.calls(_SETTINGS)):
+        if context.code.superclass(use.by.cls) not in _CLIENTS:
             by_class.setdefault(_outer(use.by), []).append(use.by)
-    return _Views(look, levels_of(look.app), by_class, stated)
+    return _Views(context, levels_of(context.app), by_class, stated)
 
 
-def _see(look: Look) -> Iterator[Finding]:
-    views = _views(look)
+def _check(context: RuleContext) -> Iterator[Finding]:
+    views = _views(context)
     found = [*_bridges(views), *_files(views), *_file_urls(views), *_mixed(views)]
-    found += _debugging(look)
+    found += _debugging(context)
     yield from found
     yield from _told(views)
     if all(each.subject == _OLDER for each in found):
         what = "No page in a browser view reaches native functions or local files, by settings of the app's own code or by default."
         # What holds on newer phones only proves nothing.
-        yield look.clean(
+        yield context.clean(
             "webview", what, confidence=Confidence.POSSIBLE if found else Confidence.LIKELY
         )
 
 
 def _told(views: _Views) -> Iterator[Finding]:
-    look = views.look
+    context = views.context
     scripts = [
-        use for use, value in last_constants(look, _SETTINGS, "setJavaScriptEnabled") if value != 0
+        use
+        for use, value in last_constants(context, _SETTINGS, "setJavaScriptEnabled")
+        if value != 0
     ]
     if scripts:
-        yield look.told(
+        yield context.info(
             "javascript",
             "Pages in a browser view may run scripts.",
             Severity.LOW,
@@ -127,33 +131,33 @@ def _told(views: _Views) -> Iterator[Finding]:
     left = list(views.by_default("setAllowContentAccess")) if scripts else []
     if left:
         title = f"By default {WEBVIEW_CONTENT.before}: nothing switches it off."
-        yield look.told("content", title, at=places(left))
+        yield context.info("content", title, at=places(left))
 
 
 def _unknown(views: _Views, subject: str, setting: str, by: Iterable[Method]) -> Iterator[Finding]:
     if any(True for _ in by):
         title = f"The default of {setting} isn't known: the app names a version of Android that nobody knows, or none was read."
-        yield views.look.not_seen(subject, title)
+        yield views.context.not_seen(subject, title)
 
 
 def _bridges(views: _Views) -> Iterator[Finding]:
-    look, where = views.look, WEBVIEW_BRIDGE.before_on(views.levels)
+    context, where = views.context, WEBVIEW_BRIDGE.before_on(views.levels)
     more = {
         Where.EVERYWHERE: ", every public method of them, by the default of its targetSdk",
         Where.OLDER: f", every public method of them on {WEBVIEW_BRIDGE.older_inside}",
     }.get(where, "")
-    for use in dict.fromkeys(look.calls(_VIEW, "addJavascriptInterface")):
+    for use in dict.fromkeys(context.calls(_VIEW, "addJavascriptInterface")):
         title = f"{use.by} hands native functions to the pages in a browser view{more}."
-        yield look.exposed(f"bridge:{use.by}", title, Severity.MEDIUM, at=places([use]))
+        yield context.exposed(f"bridge:{use.by}", title, Severity.MEDIUM, at=places([use]))
 
 
 def _files(views: _Views) -> Iterator[Finding]:
-    look = views.look
+    context = views.context
     for use, value in views.stated[_FILES]:
         if value != 0:
             title = f"{use.by} lets pages be loaded from files."
             sure = Confidence.LIKELY if value == 1 else Confidence.POSSIBLE
-            yield look.exposed(
+            yield context.exposed(
                 f"files:{use.by}", title, Severity.LOW, at=places([use]), confidence=sure
             )
     where = WEBVIEW_FILES.before_on(views.levels)
@@ -162,7 +166,7 @@ def _files(views: _Views) -> Iterator[Finding]:
     elif where is Where.EVERYWHERE:
         for by in views.by_default(_FILES):
             title = f"{by} leaves pages that are loaded from files on, as they are by default: {_since(views, WEBVIEW_FILES)}."
-            yield look.exposed(
+            yield context.exposed(
                 f"files:{by}",
                 title,
                 Severity.LOW,
@@ -176,7 +180,7 @@ def _since(views: _Views, default: PlatformDefault) -> str:
 
 
 def _file_urls(views: _Views) -> Iterator[Finding]:
-    look = views.look
+    context = views.context
     for name in _FILE_URLS:
         for use, value in views.stated[name]:
             if value == 0:
@@ -187,7 +191,7 @@ def _file_urls(views: _Views) -> Iterator[Finding]:
             if views.no_files(_outer(use.by)):
                 severity, sure = Severity.LOW, min(sure, Confidence.LIKELY, key=_least_sure)
                 title = f"{use.by} lets pages from the app's own assets read more than a site's ({name}); no other files are loaded."
-            yield look.exposed(
+            yield context.exposed(
                 f"{name}:{use.by}", title, severity, at=places([use]), confidence=sure
             )
     left = [by for name in _FILE_URLS for by in views.by_default(name)]
@@ -196,7 +200,7 @@ def _file_urls(views: _Views) -> Iterator[Finding]:
             if not views.no_files(_outer(by)):
                 title = f"{by} leaves pages from files free to read other files, as they are by default: {_since(views, WEBVIEW_FILE_URLS)}."
                 sure = views.confidence(by, _FILE_URLS[0])
-                yield look.exposed(
+                yield context.exposed(
                     f"file-urls:{by}", title, Severity.MEDIUM, at=places([by]), confidence=sure
                 )
 
@@ -206,12 +210,12 @@ def _least_sure(confidence: Confidence) -> int:
 
 
 def _mixed(views: _Views) -> Iterator[Finding]:
-    look = views.look
+    context = views.context
     for use, value in views.stated[_MIXED]:
         if value == _ALWAYS_ALLOW:
             title = f"{use.by} lets pages that came by TLS load parts without."
-            yield look.exposed(f"mixed:{use.by}", title, Severity.MEDIUM, at=places([use]))
-    left = [] if look.offline else list(views.by_default(_MIXED))
+            yield context.exposed(f"mixed:{use.by}", title, Severity.MEDIUM, at=places([use]))
+    left = [] if context.offline else list(views.by_default(_MIXED))
     where = WEBVIEW_MIXED.before_on(views.levels)
     if where is Where.UNKNOWN:
         yield from _unknown(views, "mixed", _MIXED, left)
@@ -219,21 +223,23 @@ def _mixed(views: _Views) -> Iterator[Finding]:
         for by in left:
             title = f"{by} lets pages that came by TLS load parts without, as they may by default: {_since(views, WEBVIEW_MIXED)}."
             sure = views.confidence(by, _MIXED)
-            yield look.exposed(
+            yield context.exposed(
                 f"mixed:{by}", title, Severity.MEDIUM, at=places([by]), confidence=sure
             )
-    elif where is Where.OLDER and views.by_class and not look.offline:
+    elif where is Where.OLDER and views.by_class and not context.offline:
         # There the setting isn't known, so that nothing that the app states of it helps.
         every = [methods[0] for methods in views.by_class.values()]
         title = f"{WEBVIEW_MIXED.older} let pages that came by TLS load parts without, and the app runs on them."
-        yield look.exposed(_OLDER, title, Severity.LOW, at=places(every))
+        yield context.exposed(_OLDER, title, Severity.LOW, at=places(every))
 
 
-def _debugging(look: Look) -> Iterator[Finding]:
-    for use, value in dict.fromkeys(last_constants(look, _VIEW, "setWebContentsDebuggingEnabled")):
+def _debugging(context: RuleContext) -> Iterator[Finding]:
+    for use, value in dict.fromkeys(
+        last_constants(context, _VIEW, "setWebContentsDebuggingEnabled")
+    ):
         if value != 0:
             title = f"{use.by} lets a computer on the cable debug the pages."
-            yield look.exposed(
+            yield context.exposed(
                 f"debug:{use.by}",
                 title,
                 Severity.LOW,
@@ -253,5 +259,5 @@ RULE = AndroidRule(
     "its own methods may be missed. A setting counts for the views of the class that calls it; where another class sets it, the "
     "default is only possible.",
     parts=(Part.DEX,),
-    see=_see,
+    check=_check,
 )

@@ -334,7 +334,7 @@ def test_deep_document_hides_no_secret(bao: BaoServer, levels: int) -> None:
     with_store(bao, use)
 
 
-def test_copied_document_is_not_lent_in_anothers_stead(bao: BaoServer) -> None:
+def test_copied_document_is_not_injected_in_anothers_stead(bao: BaoServer) -> None:
     """A document that was copied to another name is refused: it says whose it is."""
 
     async def use(store: OpenBaoSecretStore) -> None:
@@ -412,7 +412,7 @@ _JSON = st.recursive(
 
 
 @given(records(), st.data())
-def test_bent_documents_raise_nothing_foreign(record: SecretRecord, data: st.DataObject) -> None:
+def test_mutated_documents_raise_nothing_foreign(record: SecretRecord, data: st.DataObject) -> None:
     """A document with anything in the place of a member is read or refused as a document."""
     document = to_document(record)
     where: Any = document

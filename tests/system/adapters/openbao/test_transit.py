@@ -75,8 +75,8 @@ def test_wrapped_key_opens_for_nothing_else(bao: BaoServer) -> None:
         wrapped = await wrapper.wrap(KEY, b"maps")
         known = wrapper.key_id
         assert "doesn't open" in await refused(wrapper.unwrap(wrapped, b"push", known))
-        bent = wrapped[:-3] + (b"A" if wrapped[-3:-2] != b"A" else b"B") + wrapped[-2:]
-        for each in (bent, b"", b"\xff", b"vault:v1:", b"vault:v0:AAAA", wrapped + b"\n"):
+        mutated = wrapped[:-3] + (b"A" if wrapped[-3:-2] != b"A" else b"B") + wrapped[-2:]
+        for each in (mutated, b"", b"\xff", b"vault:v1:", b"vault:v0:AAAA", wrapped + b"\n"):
             assert "doesn't open" in await refused(wrapper.unwrap(each, b"maps", known))
         for other in ("transit:other:v1", "file:watchword-master", ""):
             assert "that" in await refused(wrapper.unwrap(wrapped, b"maps", other))

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tests.system.adapters.secret_store import test_file
-from tests.unit.adapters.secret_store.stand import (
+from tests.unit.adapters.secret_store.rig import (
     ENTROPY,
     ISSUER,
     MASTER,

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.machine import patience
-from tests.unit.adapters.secret_store.stand import (
+from tests.unit.adapters.secret_store.rig import (
     ENTROPY,
     ISSUER,
     MASTER,
@@ -315,14 +315,14 @@ def test_a_part_of_an_older_copy_shows(tmp_path: Path, part: str) -> None:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
-    """Return a file to be bent again and again, and what is in it."""
+    """Return a file to be mutated again and again, and what is in it."""
     path = filled(tmp_path_factory.mktemp("bent") / "state")
     return path, path.read_bytes()
 
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_bent_files_raise_nothing_else(good: tuple[Path, bytes], data: st.DataObject) -> None:
+def test_mutated_files_raise_nothing_else(good: tuple[Path, bytes], data: st.DataObject) -> None:
     """A byte changed, taken out or put in anywhere: one kind of fault, and never other secrets than before."""
     path, whole = good
     at = data.draw(st.integers(0, len(whole) - 1))
@@ -584,7 +584,7 @@ def test_nothing_is_rewrapped_where_nothing_is(tmp_path: Path) -> None:
 
 
 def test_a_running_process_keeps_what_it_has_while_the_master_key_changes(tmp_path: Path) -> None:
-    """It can't read the file any more, says so, and goes on lending until it is started anew."""
+    """It can't read the file any more, says so, and goes on injection until it is started anew."""
     filled(tmp_path / "state")
 
     async def work() -> None:
@@ -595,7 +595,7 @@ def test_a_running_process_keeps_what_it_has_while_the_master_key_changes(tmp_pa
         with pytest.raises(UnavailableError):
             await keeper.refresh(NOW + 1)
         assert new.key_id in (keeper.trouble or "")
-        assert keeper.lent(["maps"], NOW + 1)["maps"].value == TWO
+        assert keeper.injected(["maps"], NOW + 1)["maps"].value == TWO
 
     run(work())
 

@@ -4,13 +4,13 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tests.unit.adapters.secret_store.stand import NOW, store_in
+from tests.unit.adapters.secret_store.rig import NOW, store_in
 
 from watchword.broker.interface import SecretValue, added, rotated
 from watchword.reasons import Reason, RefusedError
 
 
-def tell(text: str) -> None:
+def notify(text: str) -> None:
     """Say it to the test at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -34,9 +34,9 @@ async def write(directory: Path, name: str, least: int) -> None:
         except RefusedError as error:
             if error.reason is not Reason.SECRET_CONFLICT:
                 raise
-            tell("conflict")
+            notify("conflict")
         else:
-            tell(str(new))
+            notify(str(new))
         if not least:
             # Others that write beside this one come to their turn.
             await asyncio.sleep(0.01)

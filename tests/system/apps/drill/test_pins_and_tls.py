@@ -14,9 +14,9 @@ from tests.system.channel.laboratory import AUTHORITIES
 from tests.system.channel.servers import HOST, TlsServer
 from tests.unit.adapters.published_pins.workspaces import Bench
 from tests.unit.apps.service_bench import ServiceBench, service_bench
-from tests.unit.drill.channel_stand import verdicts
-from tests.unit.engines.envoy.stand import until
-from tests.unit.pins.building import APP, NOW, entry
+from tests.unit.drill.channel_rig import verdicts
+from tests.unit.engines.envoy.rig import until
+from tests.unit.pins.builders import APP, NOW, entry
 
 from watchword.adapters.drill_wire import HttpWire, Origin
 from watchword.adapters.published_pins import PinPublication
@@ -29,7 +29,7 @@ from watchword.drill.attacks import (
     tls_old_version,
 )
 from watchword.drill.interface import Attack
-from watchword.drill.judging import Verdict
+from watchword.drill.judgements import Verdict
 from watchword.drill.wire import Part
 from watchword.pins.installed import DAY
 from watchword.pins.interface import PinMode

@@ -15,7 +15,7 @@ from tests.unit.apps.drill_views.strange import NASTY, is_harmless, texts
 
 from watchword.apps.drill.reports import HTML_MARK, html_page
 from watchword.drill.findings import findings_of
-from watchword.drill.judging import Report, Verdict
+from watchword.drill.judgements import Report, Verdict
 from watchword.drill.registry import ATTACKS
 
 

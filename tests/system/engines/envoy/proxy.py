@@ -16,7 +16,7 @@ from time import monotonic  # noqa: TID251 - a real Envoy is waited for in real 
 from typing import Any, NamedTuple
 
 from tests.ports import free_port
-from tests.system.engines.envoy.signing import AUDIENCE, HOST, ISSUER
+from tests.system.engines.envoy.signatures import AUDIENCE, HOST, ISSUER
 
 ENVOY = Path(sys.executable).with_name("envoy")
 LUA = "type.googleapis.com/envoy.extensions.filters.http.lua.v3."

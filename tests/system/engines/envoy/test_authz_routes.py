@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.system.engines.envoy.proving import proved, prover
-from tests.unit.engines.envoy.stand import (
+from tests.system.engines.envoy.proofs import proved, prover
+from tests.unit.engines.envoy.rig import (
     OTHER_KEY,
     TOKEN_KEY,
     Answer,
-    Stand,
+    Rig,
     bundle_of,
     envoy_before_api,
     request,
@@ -91,21 +91,19 @@ def authz(
 
 
 @contextmanager
-def running(
-    directory: Path, bundle: GateBundle, clock: SystemClock | None = None
-) -> Iterator[Stand]:
+def running(directory: Path, bundle: GateBundle, clock: SystemClock | None = None) -> Iterator[Rig]:
     """Run both."""
     directory.mkdir(exist_ok=True)
     path = directory / "authz.sock"
     with (
         authz(bundle, path, directory / "used.sqlite", clock),
-        envoy_before_api(directory / "e", bundle, authz=Endpoint(socket=str(path))) as stand,
+        envoy_before_api(directory / "e", bundle, authz=Endpoint(socket=str(path))) as rig,
     ):
-        yield stand
+        yield rig
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """Run both for all cases that change nothing."""
     with running(tmp_path_factory.mktemp("a"), bundle_of(ROUTES)) as found:
         yield found
@@ -120,10 +118,10 @@ def nonce_of(answer: Answer) -> str:
     return ""
 
 
-def results(stand: Stand) -> dict[bytes, bytes]:
+def results(rig: Rig) -> dict[bytes, bytes]:
     """Return what the API saw last of what is between client and gate."""
     ours = (b"watchword", b"signature", b"dpop")
-    return {name: value for name, value in stand.api.seen[-1].fields if name.startswith(ours)}
+    return {name: value for name, value in rig.api.seen[-1].fields if name.startswith(ours)}
 
 
 VERIFIED = {
@@ -138,72 +136,72 @@ VERIFIED = {
     [("session", "/pay/1", 5), ("session", "/pay/1", 1_500_000), ("device", "/sign/1", 900)],
 )
 def test_a_body_reaches_the_api_as_it_was_proved_and_once(
-    stand: Stand, kind: str, target: str, size: int
+    rig: Rig, kind: str, target: str, size: int
 ) -> None:
     """A body reaches the API as it was proved and once."""
     body = b"b" * size
     fields = proved(kind, prover(), method="POST", target=target, body=body)
-    other = stand.send(target.encode(), *fields, method=b"POST", body=b"c" + body[1:])
+    other = rig.send(target.encode(), *fields, method=b"POST", body=b"c" + body[1:])
     assert (other.status, other.slug) == (401, "proof-refused")
-    assert stand.send(target.encode(), *fields, method=b"POST", body=body).status == 200
-    assert stand.api.seen[-1].body == body
-    assert results(stand) == VERIFIED
-    again = stand.send(target.encode(), *fields, method=b"POST", body=body)
+    assert rig.send(target.encode(), *fields, method=b"POST", body=body).status == 200
+    assert rig.api.seen[-1].body == body
+    assert results(rig) == VERIFIED
+    again = rig.send(target.encode(), *fields, method=b"POST", body=body)
     assert (again.status, again.slug) == (401, "proof-used")
     assert b"application/problem+json" in again.head
     assert again.problem["ref"]
 
 
-def test_a_body_over_the_limit_never_reaches_the_api(stand: Stand) -> None:
+def test_a_body_over_the_limit_never_reaches_the_api(rig: Rig) -> None:
     """A body over the limit never reaches the API, whether it says its length or not."""
     body = b"b" * 1001
     fields = proved("device", prover(), method="POST", target="/sign/1", body=body)
-    before = len(stand.api.seen)
-    answer = stand.send(b"/sign/1", *fields, method=b"POST", body=body)
+    before = len(rig.api.seen)
+    answer = rig.send(b"/sign/1", *fields, method=b"POST", body=body)
     assert (answer.status, answer.slug) == (413, "body-too-large")
     chunked = request(b"/sign/1", *fields, b"Transfer-Encoding: chunked", method=b"POST")
-    answer = stand.raw(chunked + b"3e9\r\n" + body + b"\r\n0\r\n\r\n")
+    answer = rig.raw(chunked + b"3e9\r\n" + body + b"\r\n0\r\n\r\n")
     assert (answer.status, answer.slug) == (413, "body-too-large")
-    assert len(stand.api.seen) == before
+    assert len(rig.api.seen) == before
 
 
-def test_a_chunked_body_is_proved_too(stand: Stand) -> None:
+def test_a_chunked_body_is_proved_too(rig: Rig) -> None:
     """A chunked body is proved too, and one that isn't the proved one is refused."""
     fields = proved("session", prover(), method="POST", target="/pay/1", body=b"abc")
     chunked = request(b"/pay/1", *fields, b"Transfer-Encoding: chunked", method=b"POST")
-    assert stand.raw(chunked + b"3\r\nabd\r\n0\r\n\r\n").slug == "proof-refused"
-    assert stand.raw(chunked + b"3\r\nabc\r\n0\r\n\r\n").status == 200
-    assert stand.api.seen[-1].body == b"abc"
+    assert rig.raw(chunked + b"3\r\nabd\r\n0\r\n\r\n").slug == "proof-refused"
+    assert rig.raw(chunked + b"3\r\nabc\r\n0\r\n\r\n").status == 200
+    assert rig.api.seen[-1].body == b"abc"
 
 
-def test_dpop_is_taken_where_it_is_allowed(stand: Stand) -> None:
+def test_dpop_is_taken_where_it_is_allowed(rig: Rig) -> None:
     """DPoP is taken where it is allowed, once, and for its own token and URL."""
     instance = prover()
     fields = proved("dpop", instance, url="https://clinic.example/sign/1")
-    assert stand.send(b"/sign/2", *fields).slug == "proof-refused"
-    assert stand.send(b"/sign/1", *fields).status == 200
-    assert results(stand) == VERIFIED
-    assert stand.send(b"/sign/1", *fields).slug == "proof-used"
+    assert rig.send(b"/sign/2", *fields).slug == "proof-refused"
+    assert rig.send(b"/sign/1", *fields).status == 200
+    assert results(rig) == VERIFIED
+    assert rig.send(b"/sign/1", *fields).slug == "proof-used"
     elsewhere = proved("dpop", instance, url="https://clinic.example/pay/1")
-    assert stand.send(b"/pay/1", *elsewhere).status == 401
+    assert rig.send(b"/pay/1", *elsewhere).status == 401
 
 
-def test_a_watched_route_lets_pass_and_vouches_for_nobody_it_did_not_identify(stand: Stand) -> None:
+def test_a_watched_route_lets_pass_and_vouches_for_nobody_it_did_not_identify(rig: Rig) -> None:
     """A watched route lets pass and vouches for nobody it did not identify."""
-    assert stand.send(b"/watched/1", b"Watchword-Level: hardware").status == 200
-    assert not {name: value for name, value in results(stand).items() if value}
-    assert stand.send(b"/watched/1", token=token()).status == 200
-    assert results(stand) == VERIFIED
+    assert rig.send(b"/watched/1", b"Watchword-Level: hardware").status == 200
+    assert not {name: value for name, value in results(rig).items() if value}
+    assert rig.send(b"/watched/1", token=token()).status == 200
+    assert results(rig) == VERIFIED
     body = b"x" * 100_000
-    assert stand.send(b"/watched/1", method=b"POST", body=body).status == 200
-    assert stand.api.seen[-1].body == body
+    assert rig.send(b"/watched/1", method=b"POST", body=body).status == 200
+    assert rig.api.seen[-1].body == body
 
 
-def test_an_old_version_is_refused_where_a_newer_one_is_asked(stand: Stand) -> None:
+def test_an_old_version_is_refused_where_a_newer_one_is_asked(rig: Rig) -> None:
     """An old version is refused where a newer one is asked."""
-    assert stand.send(b"/new/1", token=token()).status == 403
-    assert stand.send(b"/new/1", token=token(app_version="2.0.1")).status == 200
-    assert stand.send(b"/new/1").slug == "token-required"
+    assert rig.send(b"/new/1", token=token()).status == 403
+    assert rig.send(b"/new/1", token=token(app_version="2.0.1")).status == 200
+    assert rig.send(b"/new/1").slug == "token-required"
 
 
 def test_shared_replay_counts_what_another_gate_took(tmp_path: Path) -> None:
@@ -226,21 +224,21 @@ def test_shared_replay_counts_what_another_gate_took(tmp_path: Path) -> None:
 def test_a_nonce_of_the_gate_reaches_the_client(tmp_path: Path) -> None:
     """A nonce of the gate reaches the client, with a refusal, and with the API's answer when it ages."""
     clock = ShiftedClock()
-    with running(tmp_path, bundle_of(ROUTES, replay=ReplayMode.AFFINE), clock) as stand:
+    with running(tmp_path, bundle_of(ROUTES, replay=ReplayMode.AFFINE), clock) as rig:
         instance = prover()
-        refused = stand.send(b"/pay/1", *proved("session", instance, target="/pay/1"))
+        refused = rig.send(b"/pay/1", *proved("session", instance, target="/pay/1"))
         assert (refused.status, refused.slug) == (401, "proof-nonce")
         given = nonce_of(refused)
         assert len(given) == 30
         fields = proved("session", instance, target="/pay/1", nonce=f"{given}own-part-of-client")
-        assert stand.send(b"/pay/1", *fields).status == 200
-        assert stand.send(b"/pay/1", *fields).slug == "proof-used"
+        assert rig.send(b"/pay/1", *fields).status == 200
+        assert rig.send(b"/pay/1", *fields).slug == "proof-used"
         clock.ahead = 200
         late = int(clock.timestamp())
         fields = proved(
             "session", instance, target="/pay/1", nonce=f"{given}other-part-of-it", created=late
         )
-        passed = stand.send(b"/pay/1", *fields)
+        passed = rig.send(b"/pay/1", *fields)
         assert passed.status == 200
         assert nonce_of(passed) not in {"", given}
 
@@ -248,12 +246,12 @@ def test_a_nonce_of_the_gate_reaches_the_client(tmp_path: Path) -> None:
 def test_nobody_passes_while_python_does_not_answer(tmp_path: Path) -> None:
     """Nobody passes while Python does not answer; what Envoy judges itself goes on."""
     nobody = Endpoint(socket=str(tmp_path / "nobody.sock"))
-    with envoy_before_api(tmp_path / "e", bundle_of(ROUTES), authz=nobody) as stand:
-        answer = stand.send(b"/watched/1", token=token())
+    with envoy_before_api(tmp_path / "e", bundle_of(ROUTES), authz=nobody) as rig:
+        answer = rig.send(b"/watched/1", token=token())
         assert (answer.status, answer.slug) == (503, "unavailable")
         fields = proved("session", prover(), method="POST", target="/pay/1", body=b"x")
-        assert stand.send(b"/pay/1", *fields, method=b"POST", body=b"x").slug == "unavailable"
-        assert stand.api.seen == []
-        assert stand.send(b"/pay/1", *proved("session", prover(), target="/pay/1")).status == 200
+        assert rig.send(b"/pay/1", *fields, method=b"POST", body=b"x").slug == "unavailable"
+        assert rig.api.seen == []
+        assert rig.send(b"/pay/1", *proved("session", prover(), target="/pay/1")).status == 200
         thief = replace(prover(), key=b"k" * 32)
-        assert stand.send(b"/pay/1", *proved("session", thief, target="/pay/1")).status == 401
+        assert rig.send(b"/pay/1", *proved("session", thief, target="/pay/1")).status == 401

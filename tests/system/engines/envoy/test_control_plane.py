@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
-from tests.unit.engines.envoy.stand import (
+from tests.unit.engines.envoy.rig import (
     ROUTE_TABLE,
-    Stand,
+    Rig,
     bundle_of,
     envoy_before_api,
     token,
@@ -21,10 +21,10 @@ from watchword.tokens.jose import SigningKey
 SERVICE = SigningKey(derive_private_key(43, SECP256R1()))
 
 
-def plane_of(stand: Stand, bundle: Path, told: list[str]) -> ControlPlane:
+def plane_of(rig: Rig, bundle: Path, told: list[str]) -> ControlPlane:
     """Return a new control plane for a running Envoy."""
     source = GateBundleFile(bundle, SERVICE.verification_key())
-    return ControlPlane(source, stand.options, SystemClock().timestamp, told.append)
+    return ControlPlane(source, rig.options, SystemClock().timestamp, told.append)
 
 
 def publish(path: Path, bundle: GateBundle) -> None:
@@ -43,27 +43,27 @@ def test_a_revocation_holds_within_a_second_and_a_broken_bundle_changes_nothing(
     kept = token()
     directory = tmp_path / "e"
     directory.mkdir(mode=0o700)
-    with envoy_before_api(directory, first) as stand:
-        plane = plane_of(stand, path, told)
+    with envoy_before_api(directory, first) as rig:
+        plane = plane_of(rig, path, told)
         plane.step()
-        assert stand.send(b"/v1/x", token=kept).status == 200
+        assert rig.send(b"/v1/x", token=kept).status == 200
         revoked = frozenset({"pairwise-subject-of-an-instance"})
         publish(path, bundle_of(ROUTE_TABLE, generation=2, revoked=revoked))
 
         def refused() -> bool:
             plane.step()
-            return stand.send(b"/v1/x", token=kept).status == 401
+            return rig.send(b"/v1/x", token=kept).status == 401
 
         assert until(refused) + LOOK_SECONDS < 1
         publish_bundle(path, b"no bundle at all")
         until(lambda: bool(plane.step() or told))
         assert "last good bundle stays" in told[0]
-        assert stand.send(b"/v1/x", token=kept).status == 401
+        assert rig.send(b"/v1/x", token=kept).status == 401
         # Nobody is there any more, and the next one takes over the same files.
-        assert stand.send(b"/v1/x", token=kept).status == 401
+        assert rig.send(b"/v1/x", token=kept).status == 401
         publish(path, bundle_of(ROUTE_TABLE, generation=3))
-        assert plane_of(stand, path, told).step()
-        until(lambda: stand.send(b"/v1/x", token=kept).status == 200)
+        assert plane_of(rig, path, told).step()
+        until(lambda: rig.send(b"/v1/x", token=kept).status == 200)
 
 
 def test_what_envoy_rejects_is_told(tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_what_envoy_rejects_is_told(tmp_path: Path) -> None:
     publish(path, bundle_of(ROUTE_TABLE))
     directory = tmp_path / "e"
     directory.mkdir(mode=0o700)
-    with envoy_before_api(directory, bundle_of(ROUTE_TABLE)) as stand:
-        plane = plane_of(stand, path, told)
+    with envoy_before_api(directory, bundle_of(ROUTE_TABLE)) as rig:
+        plane = plane_of(rig, path, told)
         plane.check()
         assert told == []
         (directory / "new").write_text("resources: [{", "utf-8")

@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from tests.system.engines.envoy.test_control_plane import plane_of, publish
-from tests.unit.engines.envoy import stand as stands
-from tests.unit.engines.envoy.stand import (
+from tests.unit.engines.envoy import rig as rigs
+from tests.unit.engines.envoy.rig import (
     Answer,
-    Stand,
+    Rig,
     bundle_of,
     envoy_before_api,
     route,
@@ -34,20 +34,20 @@ def test_an_open_connection_is_judged_by_one_table_with_its_filters_and_ends_soo
     party = ThirdParty(tmp_path)
     kept = token(level=Level.SOFTWARE)
     edges = {"maps": rule(party.port, allowances=quota(5))}
-    after = bundle_of(AFTER, edges=edges, lent={"maps": value()}, generation=2)
+    after = bundle_of(AFTER, edges=edges, injected={"maps": value()}, generation=2)
     here = {"maps": ["127.0.0.1"]}
     with (
-        envoy_before_api(tmp_path / "e", bundle_of(BEFORE), addresses=here) as stand,
-        stand.connect() as held,
+        envoy_before_api(tmp_path / "e", bundle_of(BEFORE), addresses=here) as rig,
+        rig.connect() as held,
     ):
 
         def ask(target: bytes) -> Answer:
-            held.sendall(stands.request(target, token=kept))
-            return stands.read_answer(held)
+            held.sendall(rigs.request(target, token=kept))
+            return rigs.read_answer(held)
 
         assert ask(b"/v1/x").status == 200
-        stand.publish(after)
-        until(lambda: stand.send(b"/v1/x", token=kept).status == 403)
+        rig.publish(after)
+        until(lambda: rig.send(b"/v1/x", token=kept).status == 403)
 
         def told_to_end() -> bool:
             answer = ask(b"/maps/geocode/1")
@@ -59,7 +59,7 @@ def test_an_open_connection_is_judged_by_one_table_with_its_filters_and_ends_soo
         until(told_to_end)
         assert party.seen == []
         # The first call waits for a handshake with the third party, which a busy machine may be late with.
-        until(lambda: stand.send(b"/maps/geocode/1", token=kept).status == 200)
+        until(lambda: rig.send(b"/maps/geocode/1", token=kept).status == 200)
 
         def ended() -> bool:
             try:
@@ -87,8 +87,8 @@ def test_the_table_s_name_follows_the_filters_alone() -> None:
     assert table_of([]) == ""
 
 
-def _answers(stand: Stand, kept: bytes, wanted: int) -> bool:
-    return stand.send(b"/v1/x", token=kept).status == wanted
+def _answers(rig: Rig, kept: bytes, wanted: int) -> bool:
+    return rig.send(b"/v1/x", token=kept).status == wanted
 
 
 def test_going_to_other_filters_and_back_is_no_rejection(tmp_path: Path) -> None:
@@ -99,14 +99,14 @@ def test_going_to_other_filters_and_back_is_no_rejection(tmp_path: Path) -> None
     publish(path, tables[0])
     (tmp_path / "e").mkdir(mode=0o700)
     kept = token(level=Level.SOFTWARE)
-    with envoy_before_api(tmp_path / "e", tables[0]) as stand:
-        plane = plane_of(stand, path, told)
+    with envoy_before_api(tmp_path / "e", tables[0]) as rig:
+        plane = plane_of(rig, path, told)
         plane.step()
         for number in range(1, 5):
             publish(path, replace(tables[number % 2], generation=number + 1))
             until(plane.step)
             wanted = 403 if number % 2 else 200
-            until(partial(_answers, stand, kept, wanted))
+            until(partial(_answers, rig, kept, wanted))
             plane.check()
-        assert any(stand.stat(r"rds\.watchword-[^.]*\.update_rejected").values())
+        assert any(rig.stat(r"rds\.watchword-[^.]*\.update_rejected").values())
         assert (told, plane.faults) == ([], 0)

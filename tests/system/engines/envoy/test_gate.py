@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.engines.envoy import stand as stands
-from tests.unit.engines.envoy.stand import (
+from tests.unit.engines.envoy import rig as rigs
+from tests.unit.engines.envoy.rig import (
     OTHER_KEY,
     SECRET,
     TOKEN_KEY,
-    Stand,
+    Rig,
     bundle_of,
     envoy_before_api,
     route,
@@ -44,15 +44,15 @@ SIGNS = (b"-", b"_", b".", b"~")
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """Run one Envoy for all cases that change nothing."""
     with envoy_before_api(tmp_path_factory.mktemp("e"), bundle_of(ROUTES)) as running:
         yield running
 
 
-def reached(stand: Stand) -> int:
+def reached(rig: Rig) -> int:
     """Return how many requests reached the API."""
-    return len(stand.api.seen)
+    return len(rig.api.seen)
 
 
 REFUSED = [
@@ -133,17 +133,17 @@ def made(kind: str | None) -> bytes | None:
     ids=[case[0] for case in REFUSED],
 )
 def test_a_bad_request_is_refused_by_its_public_class_and_never_reaches_the_api(
-    stand: Stand, target: bytes, fields: list[bytes], kind: str | None, status: int, slug: str
+    rig: Rig, target: bytes, fields: list[bytes], kind: str | None, status: int, slug: str
 ) -> None:
     """A bad request is refused by its public class and never reaches the api."""
-    before = reached(stand)
-    answer = stand.send(target, *fields, token=made(kind))
-    assert (answer.status, answer.slug, reached(stand)) == (status, slug, before)
+    before = reached(rig)
+    answer = rig.send(target, *fields, token=made(kind))
+    assert (answer.status, answer.slug, reached(rig)) == (status, slug, before)
     assert answer.problem.keys() == {"type", "title", "status", "ref"}
     assert b"jwt" not in answer.body.lower()
 
 
-def test_the_api_sees_the_verified_instance_and_nothing_that_a_client_claims(stand: Stand) -> None:
+def test_the_api_sees_the_verified_instance_and_nothing_that_a_client_claims(rig: Rig) -> None:
     """The api sees the verified instance and nothing that a client claims."""
     forged = [b"%b: 6.6.6.6" % name.replace(b"-", sign) for name in CLIENT_NAMES for sign in SIGNS]
     spoofs = [
@@ -158,8 +158,8 @@ def test_the_api_sees_the_verified_instance_and_nothing_that_a_client_claims(sta
     ]
     parts = [forged[at : at + 80] for at in range(0, len(forged), 80)]
     for target, part in itertools.product((b"/v1/x", b"/open/x"), parts):
-        assert stand.send(target, *spoofs, *part, token=token()).status == 200
-        seen = stand.api.seen[-1]
+        assert rig.send(target, *spoofs, *part, token=token()).status == 200
+        seen = rig.api.seen[-1]
         named = {name: value for name, value in seen.fields if name.startswith(b"watchword")}
         verified = {
             b"watchword-instance": b"pairwise-subject-of-an-instance",
@@ -172,32 +172,32 @@ def test_the_api_sees_the_verified_instance_and_nothing_that_a_client_claims(sta
 
 
 @pytest.mark.parametrize("target", [b"/%76%31/x", b"/v1", b"/v1/", b"/v1/%c3%a9?q=/../"])
-def test_every_spelling_of_a_path_meets_the_same_row_unchanged(stand: Stand, target: bytes) -> None:
+def test_every_spelling_of_a_path_meets_the_same_row_unchanged(rig: Rig, target: bytes) -> None:
     """Every spelling of a path meets the same row unchanged."""
-    assert stand.send(target).status == 401
-    assert stand.send(target, token=token()).status == 200
-    assert stand.api.seen[-1].line == b"GET " + target + b" HTTP/1.1"
+    assert rig.send(target).status == 401
+    assert rig.send(target, token=token()).status == 200
+    assert rig.api.seen[-1].line == b"GET " + target + b" HTTP/1.1"
 
 
-def test_head_goes_with_get_and_other_methods_do_not(stand: Stand) -> None:
+def test_head_goes_with_get_and_other_methods_do_not(rig: Rig) -> None:
     """Head goes with get and other methods do not."""
-    assert stand.send(b"/v1/x", token=token(), method=b"DELETE").status == 403
-    answer = stand.send(b"/v1/x", token=token(), method=b"HEAD")
+    assert rig.send(b"/v1/x", token=token(), method=b"DELETE").status == 403
+    answer = rig.send(b"/v1/x", token=token(), method=b"HEAD")
     assert answer.status == 200
 
 
-def test_no_secret_stands_in_what_admin_shows(stand: Stand) -> None:
+def test_no_secret_stands_in_what_admin_shows(rig: Rig) -> None:
     """No secret stands in what admin shows."""
-    dump = stand.admin("/config_dump")
+    dump = rig.admin("/config_dump")
     assert b"watchword.proof" in dump
     assert SECRET.secret.hex().encode() not in dump.lower()
 
 
-def test_a_reference_is_found_in_the_access_log(stand: Stand) -> None:
+def test_a_reference_is_found_in_the_access_log(rig: Rig) -> None:
     """A reference is found in the access log."""
-    ref = stand.send(b"/hw/1", token=made("software")).problem["ref"]
-    until(lambda: any(line["ref"] == ref for line in stand.log()))
-    line = next(line for line in stand.log() if line["ref"] == ref)
+    ref = rig.send(b"/hw/1", token=made("software")).problem["ref"]
+    until(lambda: any(line["ref"] == ref for line in rig.log()))
+    line = next(line for line in rig.log() if line["ref"] == ref)
     assert (line["route"], line["status"]) == ("/hw/*", 403)
     assert "rbac" in line["details"]
 
@@ -207,20 +207,20 @@ def test_changes_hold_within_a_second_on_open_connections_and_broken_ones_change
 ) -> None:
     """Changes hold within a second on open connections and broken ones change nothing."""
     good, other = token(), token(OTHER_KEY, subject="somebody-else")
-    with envoy_before_api(tmp_path / "e", bundle_of(ROUTES)) as stand, stand.connect() as held:
+    with envoy_before_api(tmp_path / "e", bundle_of(ROUTES)) as rig, rig.connect() as held:
 
         def ask(kept: bytes) -> int:
-            held.sendall(stands.request(b"/v1/x", token=kept))
-            return stands.read_answer(held).status
+            held.sendall(rigs.request(b"/v1/x", token=kept))
+            return rigs.read_answer(held).status
 
         assert [ask(good), ask(good), ask(other)] == [200, 200, 200]
-        stand.publish(bundle_of(ROUTES, generation=2, keys=(OTHER_KEY.published(),)))
+        rig.publish(bundle_of(ROUTES, generation=2, keys=(OTHER_KEY.published(),)))
         # The token was cached, and the connection was open before the key was removed.
         assert until(lambda: ask(good) == 401) < 1
         assert ask(other) == 200
         revoked = frozenset({"somebody-else"})
         keys = (OTHER_KEY.published(), TOKEN_KEY.published())
-        stand.publish(bundle_of(ROUTES, generation=3, keys=keys, revoked=revoked))
+        rig.publish(bundle_of(ROUTES, generation=3, keys=keys, revoked=revoked))
         assert until(lambda: ask(other) == 401) < 1
         assert until(lambda: ask(good) == 200) < 1
         broken = tmp_path / "e" / "new"
@@ -228,36 +228,35 @@ def test_changes_hold_within_a_second_on_open_connections_and_broken_ones_change
             broken.write_text("resources: [{", "utf-8")
             broken.replace(tmp_path / "e" / name)
         failures = r"rds\.watchword-[0-9a-f]+\.update_failure"
-        until(lambda: any(stand.stat(failures).values()))
+        until(lambda: any(rig.stat(failures).values()))
         assert [ask(other), ask(good)] == [401, 200]
 
 
 def test_one_instance_over_its_rate_waits_and_another_does_not(tmp_path: Path) -> None:
     """One instance over its rate waits and another does not."""
     bundle = bundle_of([route("/v1/**")], rate=Rate(3, 60))
-    with envoy_before_api(tmp_path / "e", bundle, concurrency=1) as stand:
-        found = [stand.send(token=token()) for _ in range(4)]
+    with envoy_before_api(tmp_path / "e", bundle, concurrency=1) as rig:
+        found = [rig.send(token=token()) for _ in range(4)]
         assert [answer.status for answer in found] == [200, 200, 200, 429]
         assert found[-1].slug == "rate-limited"
         assert b"retry-after: 20" in found[-1].head
-        assert stand.send(token=token(subject="another")).status == 200
+        assert rig.send(token=token(subject="another")).status == 200
 
 
 def test_instances_of_one_device_share_its_rate(tmp_path: Path) -> None:
     """Enrolling again brings no new rate; who is of no known device has his own, whatever he says of himself."""
     bundle = bundle_of([route("/v1/**")], rate=Rate(3, 600))
-    with envoy_before_api(tmp_path / "e", bundle, concurrency=1) as stand:
+    with envoy_before_api(tmp_path / "e", bundle, concurrency=1) as rig:
         sent = [token(subject=name, device="device-1") for name in ("a", "b", "c", "d", "a")]
-        assert [stand.send(token=each).status for each in sent] == [200] * 3 + [429] * 2
-        assert stand.send(token=token(subject="e", device="device-2")).status == 200
+        assert [rig.send(token=each).status for each in sent] == [200] * 3 + [429] * 2
+        assert rig.send(token=token(subject="e", device="device-2")).status == 200
         own = [
-            stand.send(b"/v1/x", b"Watchword-Device: %d" % number, token=token(subject="a")).status
+            rig.send(b"/v1/x", b"Watchword-Device: %d" % number, token=token(subject="a")).status
             for number in range(4)
         ]
         assert own == [200] * 3 + [429]
         assert (
-            b"watchword-device"
-            not in str([seen.fields for seen in stand.api.seen]).lower().encode()
+            b"watchword-device" not in str([seen.fields for seen in rig.api.seen]).lower().encode()
         )
 
 

@@ -9,10 +9,10 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 import pytest
-from tests.unit.engines.envoy.stand import (
+from tests.unit.engines.envoy.rig import (
     PATIENCE,
+    Rig,
     Seen,
-    Stand,
     bundle_of,
     envoy_before_api,
     read_answer,
@@ -37,7 +37,7 @@ ADDRESSES = {"maps": ["127.0.0.1"], "push": ["127.0.0.1"]}
 class Parties:
     """Hold Envoy with two keys, each for a third party of its own."""
 
-    stand: Stand
+    rig: Rig
     maps: ThirdParty
     push: ThirdParty
 
@@ -63,7 +63,7 @@ class Parties:
                         each in b"".join(field) for each in (MINE, MAPS, PUSH)
                     ):
                         yield "a key, or what stands in for one, elsewhere", seen
-        for seen in list(self.stand.api.seen):
+        for seen in list(self.rig.api.seen):
             if MAPS in repr(seen).encode() or PUSH in repr(seen).encode():
                 yield "the API has a key", seen
 
@@ -87,18 +87,18 @@ def parties(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parties]:
         route("/push/**", secret="push"),
         route("/v1/**"),
     ]
-    lent = {"maps": value(), "push": value(PUSH.decode())}
-    bundle = bundle_of(routes, edges=edges, lent=lent)
-    with envoy_before_api(tmp_path_factory.mktemp("e"), bundle, addresses=ADDRESSES) as stand:
-        yield Parties(stand, maps, push)
+    injected = {"maps": value(), "push": value(PUSH.decode())}
+    bundle = bundle_of(routes, edges=edges, injected=injected)
+    with envoy_before_api(tmp_path_factory.mktemp("e"), bundle, addresses=ADDRESSES) as rig:
+        yield Parties(rig, maps, push)
     maps.close()
     push.close()
 
 
-def talk(stand: Stand, data: bytes, silence: float = PATIENCE) -> bytes:
+def talk(rig: Rig, data: bytes, silence: float = PATIENCE) -> bytes:
     """Send bytes, and return all that comes back until the connection ends, or falls silent for so many seconds."""
     got = b""
-    with stand.connect() as connection:
+    with rig.connect() as connection:
         connection.sendall(data)
         connection.settimeout(silence)
         with contextlib.suppress(TimeoutError, ConnectionError):
@@ -322,10 +322,10 @@ def test_whatever_a_client_sends_each_key_goes_to_its_own_calls_alone(parties: P
     for number, (name, data) in enumerate(cases):
         # What arrives names its case, however late it comes.
         marked = data.replace(b" HTTP/1.1\r\n", b" HTTP/1.1\r\nPrefer: case-%d\r\n" % number, 1)
-        got = talk(parties.stand, marked, 0.2)
+        got = talk(parties.rig, marked, 0.2)
         shown += [name for each in (MAPS, PUSH) if each in got]
     assert shown == []
-    assert _read(parties.stand) == 200
+    assert _read(parties.rig) == 200
     arrived = [
         each
         for party in (parties.maps, parties.push)
@@ -335,7 +335,7 @@ def test_whatever_a_client_sends_each_key_goes_to_its_own_calls_alone(parties: P
     found = [(fault, _case(cases, seen), seen.line) for fault, seen in parties.faults()]
     assert found == []
     assert len(arrived) == len(set(arrived)) > 100
-    assert parties.stand.process.poll() is None
+    assert parties.rig.process.poll() is None
 
 
 def _case(cases: Sequence[tuple[str, bytes]], seen: Seen) -> str:
@@ -343,9 +343,9 @@ def _case(cases: Sequence[tuple[str, bytes]], seen: Seen) -> str:
     return cases[int(number)][0] if number else "none"
 
 
-def _read(stand: Stand) -> int:
+def _read(rig: Rig) -> int:
     """Return the status of a plain call."""
-    return stand.send(GEOCODE, token=token()).status
+    return rig.send(GEOCODE, token=token()).status
 
 
 REVEALING: list[tuple[str, Sequence[bytes]]] = [
@@ -393,24 +393,24 @@ def test_no_error_of_a_third_party_is_answered_by_another_call_or_by_a_key(
 
         parties.maps.seen.clear()
         parties.maps.answer = answered
-        got = talk(parties.stand, one(GEOCODE, *wish))
+        got = talk(parties.rig, one(GEOCODE, *wish))
         if len(parties.maps.seen) != 1 or MAPS in got or b"set-cookie" in got.lower():
             failed.append((name, len(parties.maps.seen), got[:200]))
     parties.maps.answer = lambda _: GOOD
     assert failed == []
-    assert _read(parties.stand) == 200
-    _check_no_key_shown(parties.stand)
+    assert _read(parties.rig) == 200
+    _check_no_key_shown(parties.rig)
 
 
-def _check_no_key_shown(stand: Stand) -> None:
+def _check_no_key_shown(rig: Rig) -> None:
     pages = (
         *("/config_dump?include_eds", "/config_dump?resource=dynamic_active_secrets", "/certs"),
         *("/config_dump?mask=configs", "/stats?format=json", "/clusters?format=json", "/listeners"),
         *("/server_info", "/stats/recentlookups", "/memory", "/runtime", "/ready", "/init_dump"),
         *("/config_dump?name_regex=.*lend.*", "/help", "/hot_restart_version", "/logging"),
     )
-    shown = {page: stand.admin(page) for page in pages}
-    for path in stand.directory.iterdir():
+    shown = {page: rig.admin(page) for page in pages}
+    for path in rig.directory.iterdir():
         if path.is_file() and not path.name.startswith("lent-"):
             shown[path.name] = path.read_bytes()
     assert [name for name, text in shown.items() if MAPS in text or PUSH in text] == []
@@ -420,25 +420,25 @@ def test_an_instance_that_is_revoked_gets_no_further_call(tmp_path: Path) -> Non
     """Not on a connection that is open, and not by a body that was begun before: that call was judged by its head."""
     party = ThirdParty(tmp_path)
     routes, edges = [route("/maps/**", secret="maps")], {"maps": rule(party.port)}
-    before = bundle_of(routes, edges=edges, lent={"maps": value()})
+    before = bundle_of(routes, edges=edges, injected={"maps": value()})
     after = replace(before, generation=2, revoked=frozenset({CLAIMS.subject}))
     try:
         with (
-            envoy_before_api(tmp_path / "e", before, addresses=ADDRESSES) as stand,
-            stand.connect() as kept,
-            stand.connect() as begun,
+            envoy_before_api(tmp_path / "e", before, addresses=ADDRESSES) as rig,
+            rig.connect() as kept,
+            rig.connect() as begun,
         ):
             kept.sendall(request(GEOCODE, token=token()))
             assert read_answer(kept).status == 200
             head = request(GEOCODE, b"Content-Length: 4", token=token(), method=b"POST")
             begun.sendall(head + b"ab")
-            stand.publish(after)
-            until(lambda: _read(stand) == 401)
+            rig.publish(after)
+            until(lambda: _read(rig) == 401)
             kept.sendall(request(GEOCODE, token=token()))
             assert read_answer(kept).slug == "token-refused"
             reached = len(party.seen)
             begun.sendall(b"cd")
             assert (read_answer(begun).status, len(party.seen)) == (200, reached + 1)
-            assert MAPS not in talk(stand, one(GEOCODE))
+            assert MAPS not in talk(rig, one(GEOCODE))
     finally:
         party.close()

@@ -1,4 +1,4 @@
-"""Count what instances send and what they use of lent keys, with the real Envoy."""
+"""Count what instances send and what they use of injected keys, with the real Envoy."""
 
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from tests.system.engines.envoy.test_authz_routes import authz, running
-from tests.unit.engines.envoy.stand import (
+from tests.unit.engines.envoy.rig import (
     Answer,
-    Stand,
+    Rig,
     bundle_of,
     envoy_before_api,
     route,
@@ -27,7 +27,7 @@ from watchword.engines.interface import Endpoint, UnsupportedError
 from watchword.gate.interface import Limit, LimitKind, Rate
 
 HERE = {"maps": ["127.0.0.1"]}
-LENDING = route("/maps/**", secret="maps")
+INJECTION = route("/maps/**", secret="maps")
 DAY = 86_400
 OPTIONS = EnvoyOptions(
     directory="/srv/envoy",
@@ -44,10 +44,10 @@ def limit(**changes: Any) -> Limit:
     )
 
 
-def statuses(stand: Stand, count: int, target: bytes = b"/v1/x", **of_token: Any) -> list[int]:
+def statuses(rig: Rig, count: int, target: bytes = b"/v1/x", **of_token: Any) -> list[int]:
     """Return the answers to some requests, one after another."""
     kept = token(**of_token)
-    return [stand.send(target, token=kept).status for _ in range(count)]
+    return [rig.send(target, token=kept).status for _ in range(count)]
 
 
 def wait_of(answer: Answer) -> str:
@@ -64,33 +64,38 @@ def test_the_hundred_and_first_call_stops_at_a_quota_of_a_hundred(tmp_path: Path
     """Exactly a hundred calls of one instance carry the key in a window, over all workers and generations."""
     party = ThirdParty(tmp_path)
     edges = {"maps": rule(party.port, allowances=quota(100))}
-    lent = {"maps": value()}
+    injected = {"maps": value()}
     now = SystemClock().timestamp()
     with envoy_before_api(
-        tmp_path / "e", bundle_of([LENDING], edges=edges, lent=lent), addresses=HERE, now=now
-    ) as stand:
+        tmp_path / "e",
+        bundle_of([INJECTION], edges=edges, injected=injected),
+        addresses=HERE,
+        now=now,
+    ) as rig:
         # What is refused before counts nowhere: unlisted paths, strangers.
-        assert statuses(stand, 5, b"/maps/billing") == [403] * 5
-        assert stand.send(b"/maps/geocode/1").status == 401
-        assert statuses(stand, 60, b"/maps/geocode/1") == [200] * 60
+        assert statuses(rig, 5, b"/maps/billing") == [403] * 5
+        assert rig.send(b"/maps/geocode/1").status == 401
+        assert statuses(rig, 60, b"/maps/geocode/1") == [200] * 60
         # Another generation, with a rotated key, forgives nothing.
         rotated = {"maps": value("rotated", 2)}
-        stand.publish(bundle_of([LENDING], edges=edges, lent=rotated, generation=2), now)
+        rig.publish(bundle_of([INJECTION], edges=edges, injected=rotated, generation=2), now)
         until(
-            lambda: b"Bearer rotated" in party.lent() or not statuses(stand, 1, b"/maps/geocode/1")
+            lambda: (
+                b"Bearer rotated" in party.injected() or not statuses(rig, 1, b"/maps/geocode/1")
+            )
         )
         used = len(party.seen)
-        assert statuses(stand, 102 - used, b"/maps/geocode/1") == [200] * (100 - used) + [429] * 2
+        assert statuses(rig, 102 - used, b"/maps/geocode/1") == [200] * (100 - used) + [429] * 2
         assert len(party.seen) == 100
-        over = stand.send(b"/maps/geocode/1", token=token())
+        over = rig.send(b"/maps/geocode/1", token=token())
         assert over.slug == "rate-limited"
         end = (int(now) // DAY + 1) * DAY
         assert parsedate_to_datetime(wait_of(over)).timestamp() == end
-        assert statuses(stand, 1, b"/maps/geocode/1", subject="another") == [200]
+        assert statuses(rig, 1, b"/maps/geocode/1", subject="another") == [200]
         # A window that ended begins anew, and the one before it never does.
-        stand.publish(bundle_of([LENDING], edges=edges, lent=rotated, generation=3), now + DAY)
-        until(lambda: statuses(stand, 1, b"/maps/geocode/1") == [200])
-        assert statuses(stand, 100, b"/maps/geocode/1") == [200] * 99 + [429]
+        rig.publish(bundle_of([INJECTION], edges=edges, injected=rotated, generation=3), now + DAY)
+        until(lambda: statuses(rig, 1, b"/maps/geocode/1") == [200])
+        assert statuses(rig, 100, b"/maps/geocode/1") == [200] * 99 + [429]
     party.close()
 
 
@@ -109,23 +114,23 @@ def test_a_spend_cap_is_that_many_calls(
     """A spend cap is as many calls as fit into it, and the stricter allowance decides."""
     party = ThirdParty(tmp_path)
     edges = {"maps": rule(party.port, allowances=tuple(allowances), cost=cost)}
-    bundle = bundle_of([LENDING], edges=edges, lent={"maps": value()})
-    with envoy_before_api(tmp_path / "e", bundle, addresses=HERE) as stand:
-        found = statuses(stand, 6, b"/maps/geocode/1")
+    bundle = bundle_of([INJECTION], edges=edges, injected={"maps": value()})
+    with envoy_before_api(tmp_path / "e", bundle, addresses=HERE) as rig:
+        found = statuses(rig, 6, b"/maps/geocode/1")
     expected = 6 if most is None else most
     assert found == [200] * expected + [429] * (6 - expected)
     party.close()
 
 
 def test_two_routes_of_one_key_share_its_quota(tmp_path: Path) -> None:
-    """Two routes that lend one key share what an instance may use of it."""
+    """Two routes that inject one key share what an instance may use of it."""
     party = ThirdParty(tmp_path)
     edges = {"maps": rule(party.port, allowances=quota(3))}
-    routes = [LENDING, route("/m2/**", secret="maps")]
-    bundle = bundle_of(routes, edges=edges, lent={"maps": value()})
-    with envoy_before_api(tmp_path / "e", bundle, addresses=HERE) as stand:
-        assert statuses(stand, 2, b"/maps/geocode/1") == [200, 200]
-        assert statuses(stand, 2, b"/m2/geocode/1") == [200, 429]
+    routes = [INJECTION, route("/m2/**", secret="maps")]
+    bundle = bundle_of(routes, edges=edges, injected={"maps": value()})
+    with envoy_before_api(tmp_path / "e", bundle, addresses=HERE) as rig:
+        assert statuses(rig, 2, b"/maps/geocode/1") == [200, 200]
+        assert statuses(rig, 2, b"/m2/geocode/1") == [200, 429]
     party.close()
 
 
@@ -133,12 +138,12 @@ def test_a_limit_counts_the_routes_that_it_names_together(tmp_path: Path) -> Non
     """A limit counts the routes that it names together, an instance at a time, and no others."""
     routes = [route("/a/**"), route("/b/**"), route("/v1/**")]
     few = limit(routes=frozenset({"/a/**", "/b/**"}))
-    with envoy_before_api(tmp_path / "e", bundle_of(routes, limits=(few,))) as stand:
-        assert statuses(stand, 2, b"/a/1") == [200, 200]
-        assert statuses(stand, 3, b"/b/1") == [200, 429, 429]
-        assert statuses(stand, 5, b"/v1/x") == [200] * 5
-        assert statuses(stand, 1, b"/a/1", subject="another") == [200]
-        assert stand.send(b"/a/1").slug == "token-required"
+    with envoy_before_api(tmp_path / "e", bundle_of(routes, limits=(few,))) as rig:
+        assert statuses(rig, 2, b"/a/1") == [200, 200]
+        assert statuses(rig, 3, b"/b/1") == [200, 429, 429]
+        assert statuses(rig, 5, b"/v1/x") == [200] * 5
+        assert statuses(rig, 1, b"/a/1", subject="another") == [200]
+        assert rig.send(b"/a/1").slug == "token-required"
 
 
 def test_a_rate_fills_again_and_a_quota_does_not(tmp_path: Path) -> None:
@@ -150,15 +155,15 @@ def test_a_rate_fills_again_and_a_quota_does_not(tmp_path: Path) -> None:
         limit(name="quota", requests=20, seconds=10, routes=frozenset({"/b/**"})),
     )
     bundle = bundle_of([route("/a/**"), route("/b/**")], limits=limits)
-    with envoy_before_api(tmp_path / "e", bundle) as stand:
-        assert statuses(stand, 21, b"/b/1") == [200] * 20 + [429]
+    with envoy_before_api(tmp_path / "e", bundle) as rig:
+        assert statuses(rig, 21, b"/b/1") == [200] * 20 + [429]
         kept = token()
-        answers = (stand.send(b"/a/1", token=kept) for _ in range(200))
+        answers = (rig.send(b"/a/1", token=kept) for _ in range(200))
         over = next(answer for answer in answers if answer.status != 200)
         assert (over.status, wait_of(over)) == (429, "1")
         # Its share is a second; to fill as a whole would take it twenty.
-        assert until(lambda: statuses(stand, 1, b"/a/1") == [200]) < 15
-        assert statuses(stand, 1, b"/b/1") == [429]
+        assert until(lambda: statuses(rig, 1, b"/a/1") == [200]) < 15
+        assert statuses(rig, 1, b"/b/1") == [429]
 
 
 def test_python_counts_what_envoy_cannot(tmp_path: Path) -> None:
@@ -168,33 +173,33 @@ def test_python_counts_what_envoy_cannot(tmp_path: Path) -> None:
         limit(name="watched", enforced=False, routes=frozenset({"/watched/**"})),
     )
     routes = [route("/old/**"), route("/watched/**"), route("/v1/**")]
-    with running(tmp_path / "a", bundle_of(routes, limits=limits)) as stand:
-        assert statuses(stand, 5, b"/old/1", app_version="2.9") == [200] * 3 + [429] * 2
+    with running(tmp_path / "a", bundle_of(routes, limits=limits)) as rig:
+        assert statuses(rig, 5, b"/old/1", app_version="2.9") == [200] * 3 + [429] * 2
         newer = {"app_version": "3.0", "subject": "another"}
-        assert statuses(stand, 5, b"/old/1", **newer) == [200] * 5
-        assert statuses(stand, 5, b"/watched/1") == [200] * 5
-        assert statuses(stand, 5) == [200] * 5
+        assert statuses(rig, 5, b"/old/1", **newer) == [200] * 5
+        assert statuses(rig, 5, b"/watched/1") == [200] * 5
+        assert statuses(rig, 5) == [200] * 5
 
 
-def test_a_route_that_asks_python_lends_and_counts_alike(tmp_path: Path) -> None:
-    """A route that asks Python lends its key to whom Python lets through, and counts these calls."""
+def test_a_route_that_asks_python_injects_and_counts_alike(tmp_path: Path) -> None:
+    """A route that asks Python injects its key to whom Python lets through, and counts these calls."""
     party = ThirdParty(tmp_path)
     edges = {"maps": rule(party.port, allowances=quota(2))}
     newer = route("/maps/**", secret="maps", minimum_versions={"clinic-ios": "2.0"})
-    bundle = bundle_of([newer], edges=edges, lent={"maps": value()})
+    bundle = bundle_of([newer], edges=edges, injected={"maps": value()})
     path = tmp_path / "authz.sock"
     with (
         authz(bundle, path, tmp_path / "used.sqlite"),
         envoy_before_api(
             tmp_path / "e", bundle, authz=Endpoint(socket=str(path)), addresses=HERE
-        ) as stand,
+        ) as rig,
     ):
         target = b"/maps/geocode/1"
-        assert statuses(stand, 3, target, app_version="1.9") == [403] * 3
-        assert statuses(stand, 1, b"/maps/billing", app_version="2.0") == [403]
-        assert statuses(stand, 3, target, app_version="2.0") == [200, 200, 429]
-        assert stand.send(target).slug == "token-required"
-    assert party.lent() == [b"Bearer the-key-of-maps"] * 2
+        assert statuses(rig, 3, target, app_version="1.9") == [403] * 3
+        assert statuses(rig, 1, b"/maps/billing", app_version="2.0") == [403]
+        assert statuses(rig, 3, target, app_version="2.0") == [200, 200, 429]
+        assert rig.send(target).slug == "token-required"
+    assert party.injected() == [b"Bearer the-key-of-maps"] * 2
     assert not [name for seen in party.seen for name, _ in seen.fields if b"watchword" in name]
     party.close()
 
@@ -221,7 +226,7 @@ def test_the_files_are_due_when_the_next_window_ends() -> None:
     assert next_change(bundle_of([route("/v1/**")], rate=Rate(1, 60)), 100.0) is None
     limits = (limit(), limit(name="hourly", seconds=3600), limit(name="r", kind=LimitKind.RATE))
     edges = {"maps": rule(443, allowances=quota(3, 600))}
-    bundle = bundle_of([route("/v1/**"), LENDING], limits=limits, edges=edges)
+    bundle = bundle_of([route("/v1/**"), INJECTION], limits=limits, edges=edges)
     assert next_change(bundle, 3700.0) == 4200.0
     assert next_change(bundle, 4200.0) == 4800.0
     assert [each.of_key for each in counters(bundle.policy).values()] == [False, False, False, True]
@@ -232,7 +237,11 @@ def test_a_generation_changes_no_file_that_counts() -> None:
     edges = {"maps": rule(443, allowances=quota(3))}
     bundles = [
         bundle_of(
-            [LENDING], limits=(limit(),), edges=edges, generation=n, lent={"maps": value(str(n))}
+            [INJECTION],
+            limits=(limit(),),
+            edges=edges,
+            generation=n,
+            injected={"maps": value(str(n))},
         )
         for n in (1, 2)
     ]

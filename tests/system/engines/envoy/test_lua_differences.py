@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.system.engines.envoy.proxy import Api, Envoy
-from tests.system.engines.envoy.signing import (
+from tests.system.engines.envoy.signatures import (
     AUDIENCE,
     COMPONENTS,
     HOST,

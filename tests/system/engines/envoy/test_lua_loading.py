@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.system.engines.envoy.proxy import Api, Envoy, wait_for
-from tests.system.engines.envoy.signing import AUDIENCE, ISSUER, Issuer, Phone, b64url, clock
+from tests.system.engines.envoy.signatures import AUDIENCE, ISSUER, Issuer, Phone, b64url, clock
 
 from watchword.engines.envoy.script import ScriptOptions, render_secrets, script
 from watchword.engines.lua import part

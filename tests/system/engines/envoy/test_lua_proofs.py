@@ -7,7 +7,7 @@ from signal import SIGKILL
 
 import pytest
 from tests.system.engines.envoy.proxy import Api, Envoy
-from tests.system.engines.envoy.signing import AUDIENCE, ISSUER, Issuer, Phone, clock
+from tests.system.engines.envoy.signatures import AUDIENCE, ISSUER, Issuer, Phone, clock
 
 from watchword.engines.envoy.script import ScriptOptions, render_secrets, script
 from watchword.tokens.proofs.interface import GateSecret

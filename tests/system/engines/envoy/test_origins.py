@@ -1,4 +1,4 @@
-"""Reach the origins of lent keys through the real Envoy: at checked addresses, under their names, and no others."""
+"""Reach the origins of injected keys through the real Envoy: at checked addresses, under their names, and no others."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ import pytest
 from tests.ports import free_port
 from tests.system.engines.envoy.test_control_plane import SERVICE, publish
 from tests.unit.apps.pins_servers import Authority
-from tests.unit.engines.envoy import stand as stands
-from tests.unit.engines.envoy.stand import (
+from tests.unit.engines.envoy import rig as rigs
+from tests.unit.engines.envoy.rig import (
+    Rig,
     Seen,
-    Stand,
     bundle_of,
     envoy_before_api,
     route,
@@ -30,19 +30,19 @@ from watchword.apps.engines.envoy import FRESH_SECONDS, MOST_ADDRESSES, ControlP
 from watchword.broker.interface import EdgeRule
 from watchword.gate.interface import Limit, LimitKind
 
-LENDING = route("/maps/**", secret="maps")
+INJECTION = route("/maps/**", secret="maps")
 
 
 def ask(
     tmp_path: Path,
     its: EdgeRule,
     addresses: Sequence[str] = ("127.0.0.1",),
-) -> stands.Answer:
+) -> rigs.Answer:
     """Return the answer to one call of a key with this rule."""
-    bundle = bundle_of([LENDING], edges={"maps": its}, lent={"maps": value()})
+    bundle = bundle_of([INJECTION], edges={"maps": its}, injected={"maps": value()})
     found = {"maps": list(addresses)}
-    with envoy_before_api(tmp_path / "e", bundle, addresses=found) as stand:
-        return stand.send(b"/maps/geocode/1", token=token())
+    with envoy_before_api(tmp_path / "e", bundle, addresses=found) as rig:
+        return rig.send(b"/maps/geocode/1", token=token())
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,13 @@ def test_an_answer_that_trickles_is_whole_and_one_that_stops_is_cut(tmp_path: Pa
     party = ThirdParty(tmp_path)
     pieces = [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", b"a", b"b", b"c", b"d"]
     its = rule(party.port, seconds=2.0)
-    bundle = bundle_of([LENDING], edges={"maps": its}, lent={"maps": value()})
-    with envoy_before_api(tmp_path / "e", bundle, addresses={"maps": ["127.0.0.1"]}) as stand:
+    bundle = bundle_of([INJECTION], edges={"maps": its}, injected={"maps": value()})
+    with envoy_before_api(tmp_path / "e", bundle, addresses={"maps": ["127.0.0.1"]}) as rig:
         party.pieces = [(0.5, piece) for piece in pieces]
-        assert stand.send(b"/maps/geocode/1", token=token()).body == b"abcd"
+        assert rig.send(b"/maps/geocode/1", token=token()).body == b"abcd"
         party.pieces = [(0.0, pieces[0] + b"ab"), (30.0, b"cd")]
-        with stand.connect() as held:
-            held.sendall(stands.request(b"/maps/geocode/1", token=token()))
+        with rig.connect() as held:
+            held.sendall(rigs.request(b"/maps/geocode/1", token=token()))
             got = b""
             with suppress(ConnectionError):
                 while piece := held.recv(4096):
@@ -174,7 +174,7 @@ def test_an_answer_with_an_address_that_is_not_public_is_no_answer(answer: list[
     origins = moving({HOST: answer, "clock": 0.0})
     assert origins.look([rule(443, private=False)]) == {"maps": ()}
     (fault,) = origins.faults()
-    assert fault.startswith("maps is lent to nobody: got ")
+    assert fault.startswith("maps is injected for nobody: got ")
     assert origins.faults() == []
 
 
@@ -206,7 +206,7 @@ def test_an_origin_is_asked_for_again_only_after_a_while_and_follows_its_name() 
         until(partial(_is_at, origins, rules, expected))
         assert len(expected) <= MOST_ADDRESSES
     faults = origins.faults()
-    assert [fault.partition(":")[0] for fault in faults] == ["maps", "maps is lent to nobody"]
+    assert [fault.partition(":")[0] for fault in faults] == ["maps", "maps is injected for nobody"]
 
 
 def test_a_name_that_hangs_holds_nobody_up() -> None:
@@ -238,14 +238,14 @@ def test_another_host_under_the_same_name_is_asked_for_at_once() -> None:
 class Yard:
     """Hold a running Envoy with a control plane whose names and time are ours."""
 
-    def __init__(self, stand: Stand, path: Path) -> None:
+    def __init__(self, rig: Rig, path: Path) -> None:
         """Follow a bundle."""
         self.answers: dict[str, Any] = {HOST: ["127.0.0.1"], "clock": 0.0}
         self.told: list[str] = []
         self.ahead = 0.0
         self.plane = ControlPlane(
             GateBundleFile(path, SERVICE.verification_key()),
-            stand.options,
+            rig.options,
             lambda: SystemClock().timestamp() + self.ahead,
             self.told.append,
             moving(self.answers),
@@ -258,26 +258,26 @@ def test_an_origin_that_moves_is_followed_without_a_failed_call(tmp_path: Path) 
     here = ThirdParty(tmp_path, port=port)
     there = ThirdParty(tmp_path, address="127.0.0.2", port=port)
     path = tmp_path / "clinic.jws"
-    bundle = bundle_of([LENDING], edges={"maps": rule(port)}, lent={"maps": value()})
+    bundle = bundle_of([INJECTION], edges={"maps": rule(port)}, injected={"maps": value()})
     publish(path, bundle)
     (tmp_path / "e").mkdir(mode=0o700)
     kept, failed, done = token(), [], threading.Event()
 
-    def call(stand: Stand) -> None:
-        with stand.connect() as held:
+    def call(rig: Rig) -> None:
+        with rig.connect() as held:
             while not done.is_set():
-                held.sendall(stands.request(b"/maps/geocode/1", token=kept))
-                status = stands.read_answer(held).status
+                held.sendall(rigs.request(b"/maps/geocode/1", token=kept))
+                status = rigs.read_answer(held).status
                 if status != 200:
                     failed.append(status)
                     return
 
-    with envoy_before_api(tmp_path / "e", bundle) as stand:
-        yard = Yard(stand, path)
-        assert stand.send(b"/maps/geocode/1", token=kept).status == 502
+    with envoy_before_api(tmp_path / "e", bundle) as rig:
+        yard = Yard(rig, path)
+        assert rig.send(b"/maps/geocode/1", token=kept).status == 502
         assert yard.plane.step()
-        until(lambda: stand.send(b"/maps/geocode/1", token=kept).status == 200)
-        caller = threading.Thread(target=call, args=(stand,))
+        until(lambda: rig.send(b"/maps/geocode/1", token=kept).status == 200)
+        caller = threading.Thread(target=call, args=(rig,))
         caller.start()
         yard.answers.update({HOST: ["127.0.0.2"], "clock": FRESH_SECONDS})
         until(lambda: bool(yard.plane.step() or there.seen))
@@ -289,10 +289,10 @@ def test_an_origin_that_moves_is_followed_without_a_failed_call(tmp_path: Path) 
 
         def left() -> bool:
             yard.plane.step()
-            return stand.send(b"/maps/geocode/1", token=kept).status == 502
+            return rig.send(b"/maps/geocode/1", token=kept).status == 502
 
         until(left)
-        assert any("maps is lent to nobody" in text for text in yard.told)
+        assert any("maps is injected for nobody" in text for text in yard.told)
     here.close()
     there.close()
 
@@ -305,8 +305,8 @@ def test_windows_turn_with_the_clock_and_not_back(tmp_path: Path) -> None:
     publish(path, bundle)
     (tmp_path / "e").mkdir(mode=0o700)
     file = tmp_path / "e" / "filter-limit-few.yaml"
-    with envoy_before_api(tmp_path / "e", bundle) as stand:
-        yard = Yard(stand, path)
+    with envoy_before_api(tmp_path / "e", bundle) as rig:
+        yard = Yard(rig, path)
         # In the middle of a window, which so doesn't end by itself while the test runs.
         yard.ahead = 1800 - SystemClock().timestamp() % 3600
         yard.plane.step()
@@ -329,19 +329,19 @@ def test_the_key_s_file_is_private_goes_with_its_rule_and_no_old_one_comes_back(
     party = ThirdParty(tmp_path)
     edges = {"maps": rule(party.port)}
     path = tmp_path / "clinic.jws"
-    first = bundle_of([LENDING, route("/v1/**")], edges=edges, lent={"maps": value("old")})
+    first = bundle_of([INJECTION, route("/v1/**")], edges=edges, injected={"maps": value("old")})
     publish(path, first)
     (tmp_path / "e").mkdir(mode=0o700)
     file = tmp_path / "e" / "lent-maps.yaml"
-    with envoy_before_api(tmp_path / "e", first) as stand:
-        yard = Yard(stand, path)
+    with envoy_before_api(tmp_path / "e", first) as rig:
+        yard = Yard(rig, path)
         yard.plane.step()
         assert file.stat().st_mode & 0o777 == 0o600
         assert "Bearer old" in file.read_text("utf-8")
         yard.plane.check()
         yard.ahead = 3.0
         yard.plane.check()  # Nothing was rejected: these files are good.
-        publish(path, bundle_of([LENDING, route("/v1/**")], edges=edges, generation=2))
+        publish(path, bundle_of([INJECTION, route("/v1/**")], edges=edges, generation=2))
         until(yard.plane.step)
         assert "old" not in file.read_text("utf-8").split("resources")[1]
         (tmp_path / "e" / "new").write_text("resources: [{", "utf-8")

@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from tests.unit.conformance.mouth import TLS_FILES
-from tests.unit.conformance.traefik_mouth import certificates
-from tests.unit.engines.envoy.stand import bundle_of, envoy_before_api, route, token
-from tests.unit.engines.forward_auth.stand import (
-    Stand,
+from tests.unit.conformance.enforcement_point import TLS_FILES
+from tests.unit.conformance.traefik_point import certificates
+from tests.unit.engines.envoy.rig import bundle_of, envoy_before_api, route, token
+from tests.unit.engines.forward_auth.rig import (
+    Rig,
     caddy_before_api,
     nginx_before_api,
     traefik_before_api,
@@ -68,31 +68,31 @@ def answering(server: Stranger | TlsStranger) -> Iterator[Stranger | TlsStranger
         thread.join()
 
 
-def _without_gate(stand: Stand) -> str:
+def _without_gate(rig: Rig) -> str:
     """End /authz; return the path at which it was asked."""
-    assert stand.options.authz is not None
-    stand.stop_authz()
-    Path(stand.options.authz.socket).unlink()
-    return stand.options.authz.socket
+    assert rig.options.authz is not None
+    rig.stop_authz()
+    Path(rig.options.authz.socket).unlink()
+    return rig.options.authz.socket
 
 
 @pytest.mark.parametrize("before_api", [nginx_before_api, caddy_before_api], ids=["nginx", "caddy"])
 def test_a_yes_of_anybody_else_opens_nothing(
-    before_api: Callable[[], AbstractContextManager[Stand]],
+    before_api: Callable[[], AbstractContextManager[Rig]],
 ) -> None:
     """With no name, with another one, with its own twice; nor does a client see what he said."""
-    with before_api() as stand:
-        assert stand.send(token=token()).status == 200
-        stand.api.seen.clear()
-        with answering(Stranger(_without_gate(stand), Yes)) as server:
+    with before_api() as rig:
+        assert rig.send(token=token()).status == 200
+        rig.api.seen.clear()
+        with answering(Stranger(_without_gate(rig), Yes)) as server:
             for status in ANSWERS:
                 for named in (b"", OTHER, b"Watchword-Api:\r\n", b"Watchword-Api: clinic-x\r\n"):
                     server.says = status + b"\r\n" + named + CLAIMED
                     server.says = server.says.removesuffix(b"\r\n")
                     for target in (b"/v1/patients", b"/open/x", b"/proved/x"):
-                        answer = stand.send(target, token=token())
+                        answer = rig.send(target, token=token())
                         assert (answer.status, answer.slug) == (503, "unavailable"), server.says
-        assert stand.api.seen == []
+        assert rig.api.seen == []
 
 
 def test_a_yes_of_anybody_else_opens_no_row_of_envoy(tmp_path: Path) -> None:
@@ -104,28 +104,28 @@ def test_a_yes_of_anybody_else_opens_no_row_of_envoy(tmp_path: Path) -> None:
     path = str(tmp_path / "authz.sock")
     with (
         answering(Stranger(path, Yes)) as server,
-        envoy_before_api(tmp_path / "e", bundle_of(rows), authz=Endpoint(socket=path)) as stand,
+        envoy_before_api(tmp_path / "e", bundle_of(rows), authz=Endpoint(socket=path)) as rig,
     ):
         for named in (b"", OTHER, b"Watchword-Api: clinic-x\r\n"):
             server.says = (b"200 OK\r\n" + named + CLAIMED).removesuffix(b"\r\n")
             for target in (b"/watched/1", b"/new/1"):
                 # What a client says in the gate's name is no answer of the gate's.
-                answer = stand.send(target, b"Watchword-Api: clinic", token=token())
+                answer = rig.send(target, b"Watchword-Api: clinic", token=token())
                 assert (answer.status, answer.slug) == (503, "unavailable"), server.says
-        assert stand.api.seen == []
+        assert rig.api.seen == []
 
 
 def test_a_yes_of_another_authority_opens_nothing_at_traefik(tmp_path: Path) -> None:
     """Traefik can't look at the answer: who answers is known by his certificate."""
-    with traefik_before_api() as stand:
-        assert stand.send(token=token()).status == 200
-        stand.api.seen.clear()
-        assert stand.options.authz is not None
-        stand.stop_authz()
+    with traefik_before_api() as rig:
+        assert rig.send(token=token()).status == 200
+        rig.api.seen.clear()
+        assert rig.options.authz is not None
+        rig.stop_authz()
         (tmp_path / "other").mkdir()
         files = certificates(tmp_path / "other")
         certificate, key, _ = (str(files / name) for name in TLS_FILES)
-        where = (stand.options.authz.host, stand.options.authz.port)
+        where = (rig.options.authz.host, rig.options.authz.port)
         with answering(TlsStranger(where, Yes)) as server:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate, key)
@@ -133,5 +133,5 @@ def test_a_yes_of_another_authority_opens_nothing_at_traefik(tmp_path: Path) -> 
             server.socket = context.wrap_socket(
                 server.socket, server_side=True, do_handshake_on_connect=False
             )
-            assert stand.send(token=token()).status >= 500
-        assert stand.api.seen == []
+            assert rig.send(token=token()).status >= 500
+        assert rig.api.seen == []

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.unit.engines.envoy.stand import SECRET, TOKEN_KEY, claims
-from tests.unit.gate.proving import session_key
+from tests.unit.engines.envoy.rig import SECRET, TOKEN_KEY, claims
+from tests.unit.gate.proofs import session_key
 from tests.unit.gate.simulators import SoftwareSigner
 
 from watchword.tokens import jose

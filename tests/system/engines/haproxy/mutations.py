@@ -17,8 +17,8 @@ from tests.system.engines.haproxy.drafts import (
     genuine,
     members_of,
 )
-from tests.unit.engines.envoy.stand import OTHER_KEY, SECRET, TOKEN_KEY
-from tests.unit.gate.proving import session_key
+from tests.unit.engines.envoy.rig import OTHER_KEY, SECRET, TOKEN_KEY
+from tests.unit.gate.proofs import session_key
 from tests.unit.gate.simulators import SoftwareSigner
 
 from watchword.tokens.interface import TOKEN_TYPE
@@ -135,7 +135,7 @@ def spelled_claims(draft: Draft) -> None:
 
 
 def odd_token(draft: Draft) -> None:
-    """Bend the token itself."""
+    """Mutation the token itself."""
     chance = draft.chance
     sent = draft.token or b""
     way = chance.randrange(9)
@@ -191,7 +191,7 @@ def odd_token(draft: Draft) -> None:
 
 
 def odd_proof(draft: Draft) -> None:  # noqa: C901 - one case a way.
-    """Bend a proof: its structured field, its time, what it covers, its key and body."""
+    """Mutation a proof: its structured field, its time, what it covers, its key and body."""
     chance = draft.chance
     draft.target = b"/pay/now" + chance.choice((b"", b"?", b"?a=b"))
     draft.proves = True
@@ -344,7 +344,7 @@ def odd_query(draft: Draft) -> None:
 
 
 def odd_line(draft: Draft) -> None:
-    """Bend method, version and host."""
+    """Mutation method, version and host."""
     chance = draft.chance
     way = chance.randrange(3)
     if way == 0:

@@ -5,10 +5,10 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from tests.system.engines.haproxy.judging import ROWS, Judge, Sender
+from tests.system.engines.haproxy.judge import ROWS, Judge, Sender
 from tests.system.engines.haproxy.mutations import drafted
-from tests.system.engines.haproxy.stand import haproxy_before_api
-from tests.unit.engines.envoy.stand import bundle_of
+from tests.system.engines.haproxy.rig import haproxy_before_api
+from tests.unit.engines.envoy.rig import bundle_of
 
 from watchword.adapters.system import SystemClock
 
@@ -20,9 +20,9 @@ def test_haproxy_lets_nothing_pass_that_the_gate_refuses(tmp_path: Path) -> None
     """Whatever reaches the API is what the gate lets reach it: same fields, same results."""
     chance = random.Random(SEED)
     found = Counter[str]()
-    with haproxy_before_api(tmp_path, bundle_of(ROWS)) as stand:
-        judge = Judge(stand.bundle)
-        with closing(Sender(stand)) as sender:
+    with haproxy_before_api(tmp_path, bundle_of(ROWS)) as rig:
+        judge = Judge(rig.bundle)
+        with closing(Sender(rig)) as sender:
             for serial in range(REQUESTS):
                 now = int(SystemClock().timestamp())
                 raw = drafted(chance, now, serial).raw()

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 import pytest
-from tests.system.engines.haproxy.judging import ROWS
+from tests.system.engines.haproxy.judge import ROWS
 from tests.system.engines.haproxy.pcre2 import Expression, TooManyStepsError
-from tests.unit.engines.envoy.stand import bundle_of
+from tests.unit.engines.envoy.rig import bundle_of
 
 from watchword.engines.haproxy import text as names
 from watchword.engines.haproxy.generation import generate

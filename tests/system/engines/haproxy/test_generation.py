@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.system.engines.haproxy.stand import BUNDLE, ROWS
-from tests.unit.engines.envoy.stand import SECRET, bundle_of, route
+from tests.system.engines.haproxy.rig import BUNDLE, ROWS
+from tests.unit.engines.envoy.rig import SECRET, bundle_of, route
 
 from watchword.engines.haproxy import hygiene, proofs, text
 from watchword.engines.haproxy.generation import generate, start
@@ -16,7 +16,7 @@ from watchword.engines.haproxy.plan import MAX_HELD_BODY
 from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions, UnsupportedError
 from watchword.engines.registry import ENGINES
 from watchword.gate.hygiene import read_path
-from watchword.gate.interface import Canary, Limit, LimitKind, Rate, is_at_least
+from watchword.gate.interface import Limit, LimitKind, Rate, Rollout, is_at_least
 from watchword.reasons import Refusal
 from watchword.vocabulary import Mode, Proof, ReplayMode
 
@@ -35,7 +35,7 @@ def files(bundle: Any = BUNDLE, options: EngineOptions = OPTIONS) -> dict[str, s
     [
         (bundle_of([route("/a", proof=Proof.DEVICE)]), "proof device"),
         (bundle_of([route("/a", proof=Proof.DEVICE, dpop=True)]), "proof device with dpop"),
-        (bundle_of([route("/a", mode=Mode.CANARY, canary=Canary(5))]), "mode canary"),
+        (bundle_of([route("/a", mode=Mode.CANARY, canary=Rollout(5))]), "mode canary"),
         (bundle_of([route("/a/**", secret="maps")]), "secret maps"),
         (bundle_of(ROWS, replay=ReplayMode.SHARED), "replay shared"),
         (bundle_of(ROWS, replay=ReplayMode.AFFINE), "replay affine"),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tests.system.engines.haproxy import mutations
 from tests.system.engines.haproxy.drafts import Draft, assembled, compact, genuine, members_of
-from tests.system.engines.haproxy.judging import ROWS, Judge, Sender
-from tests.system.engines.haproxy.stand import haproxy_before_api
-from tests.unit.engines.envoy.stand import TOKEN_KEY, bundle_of
+from tests.system.engines.haproxy.judge import ROWS, Judge, Sender
+from tests.system.engines.haproxy.rig import haproxy_before_api
+from tests.unit.engines.envoy.rig import TOKEN_KEY, bundle_of
 
 from watchword.adapters.system import SystemClock
 
@@ -37,10 +37,10 @@ def tokens(draft: Draft) -> Sequence[bytes]:
 def test_known_tokens_bring_nothing_past_haproxy_that_the_gate_refuses(tmp_path: Path) -> None:
     """Whatever was verified before, each request stands for itself: also one that is sent again."""
     chance, found, sent = random.Random(SEED), Counter[str](), list[bytes]()
-    with haproxy_before_api(tmp_path, bundle_of(ROWS)) as stand:
-        judge = Judge(stand.bundle)
+    with haproxy_before_api(tmp_path, bundle_of(ROWS)) as rig:
+        judge = Judge(rig.bundle)
         known = tokens(genuine(chance, int(SystemClock().timestamp()), 0))
-        with closing(Sender(stand)) as sender:
+        with closing(Sender(rig)) as sender:
             for serial in range(REQUESTS):
                 now = int(SystemClock().timestamp())
                 draft = genuine(chance, now, serial)

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.system.engines.haproxy.stand import BUNDLE, ROWS, Stand, haproxy_before_api, take_proofs
+from tests.system.engines.haproxy.rig import BUNDLE, ROWS, Rig, haproxy_before_api, take_proofs
 from tests.unit.adapters.loopback import end_listening
-from tests.unit.engines.envoy.stand import (
+from tests.unit.engines.envoy.rig import (
     OTHER_KEY,
     PATIENCE,
     SECRET,
@@ -38,14 +38,14 @@ from watchword.tokens.proofs.interface import GateSecret
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """Run one HAProxy for all tests of this module that leave it as it was."""
-    with haproxy_before_api(tmp_path_factory.mktemp("running")) as stand:
-        yield stand
+    with haproxy_before_api(tmp_path_factory.mktemp("running")) as rig:
+        yield rig
 
 
 @pytest.fixture
-def stand(shared: Stand) -> Iterator[Stand]:
+def rig(shared: Rig) -> Iterator[Rig]:
     """Return it with the first bundle's content."""
     yield shared
     shared.push(
@@ -53,9 +53,9 @@ def stand(shared: Stand) -> Iterator[Stand]:
     )
 
 
-def workers(stand: Stand) -> str:
+def workers(rig: Rig) -> str:
     """Return the process id of the worker."""
-    said = stand.master.ask("show proc").partition("# workers")[2]
+    said = rig.master.ask("show proc").partition("# workers")[2]
     return said.split()[0]
 
 
@@ -65,140 +65,140 @@ def ask(connection: socket.socket, sent: bytes) -> int:
     return read_answer(connection).status
 
 
-def test_revoked_instance_is_refused_on_a_held_connection_without_a_reload(stand: Stand) -> None:
+def test_revoked_instance_is_refused_on_a_held_connection_without_a_reload(rig: Rig) -> None:
     """The token was verified a moment ago, and the process stays the same."""
-    sent, before = request(token=token()), workers(stand)
-    with stand.connect() as held:
+    sent, before = request(token=token()), workers(rig)
+    with rig.connect() as held:
         assert ask(held, sent) == 200
-        stand.push(revoked=frozenset({claims().subject}))
+        rig.push(revoked=frozenset({claims().subject}))
         assert ask(held, sent) == 401
-        stand.push(revoked=frozenset())
+        rig.push(revoked=frozenset())
         assert ask(held, sent) == 200
-    assert workers(stand) == before
+    assert workers(rig) == before
 
 
-def test_removed_key_is_refused_though_its_token_was_verified(stand: Stand) -> None:
+def test_removed_key_is_refused_though_its_token_was_verified(rig: Rig) -> None:
     """What is remembered is filed under a generation, which is another one now."""
-    sent, before = request(token=token(OTHER_KEY)), workers(stand)
-    with stand.connect() as held:
+    sent, before = request(token=token(OTHER_KEY)), workers(rig)
+    with rig.connect() as held:
         assert ask(held, sent) == 200
-        stand.push(keys=(TOKEN_KEY.published(),))
+        rig.push(keys=(TOKEN_KEY.published(),))
         answer_status = ask(held, sent)
     assert answer_status == 401
-    assert stand.reason(stand.raw(sent)) == "token.key_unknown"
-    assert workers(stand) == before
+    assert rig.reason(rig.raw(sent)) == "token.key_unknown"
+    assert workers(rig) == before
 
 
-def test_key_that_retires_is_refused_by_its_time(stand: Stand) -> None:
+def test_key_that_retires_is_refused_by_its_time(rig: Rig) -> None:
     """A retired key's tokens end with it, whoever follows or doesn't."""
     ended = replace(OTHER_KEY.published(), verify_until=1.0)
-    stand.push(keys=(TOKEN_KEY.published(), replace(ended, verify_until=2.0**33)))
-    assert stand.send(token=token(OTHER_KEY)).status == 200
-    path = stand.options.path(names.KEYS)
+    rig.push(keys=(TOKEN_KEY.published(), replace(ended, verify_until=2.0**33)))
+    assert rig.send(token=token(OTHER_KEY)).status == 200
+    path = rig.options.path(names.KEYS)
     segment = token(OTHER_KEY).split(b".")[0].decode()
-    stand.master.tell(
+    rig.master.notify(
         [f"set map {path} {segment} {OTHER_KEY.kid}:1", f"clear table {names.VERDICTS}"]
     )
-    assert stand.reason(stand.send(token=token(OTHER_KEY))) == "token.key_retired"
+    assert rig.reason(rig.send(token=token(OTHER_KEY))) == "token.key_retired"
 
 
-def test_withdrawn_secret_ends_its_epoch(stand: Stand) -> None:
+def test_withdrawn_secret_ends_its_epoch(rig: Rig) -> None:
     """A proof under it was good, and isn't any more; no process is replaced."""
-    before = workers(stand)
-    assert stand.pay().status == 200
-    stand.push(secrets=(GateSecret(7, bytes(32)),))
-    assert stand.reason(stand.pay()) == "proof.epoch"
-    stand.push(secrets=(SECRET,))
-    assert stand.pay().status == 200
-    assert workers(stand) == before
+    before = workers(rig)
+    assert rig.pay().status == 200
+    rig.push(secrets=(GateSecret(7, bytes(32)),))
+    assert rig.reason(rig.pay()) == "proof.epoch"
+    rig.push(secrets=(SECRET,))
+    assert rig.pay().status == 200
+    assert workers(rig) == before
 
 
-def test_many_revoked_instances_come_and_go(stand: Stand) -> None:
+def test_many_revoked_instances_come_and_go(rig: Rig) -> None:
     """More than one command holds, and more than are taken out one by one."""
     crowd = frozenset(f"subject-{number:06d}" for number in range(3000))
-    stand.push(revoked=crowd)
-    assert stand.send(token=token(subject="subject-002999")).status == 401
-    assert stand.send(token=token(subject="subject-003000")).status == 200
-    stand.push(revoked=frozenset({"subject-000001"}))
-    assert stand.send(token=token(subject="subject-002999")).status == 200
-    assert stand.send(token=token(subject="subject-000001")).status == 401
+    rig.push(revoked=crowd)
+    assert rig.send(token=token(subject="subject-002999")).status == 401
+    assert rig.send(token=token(subject="subject-003000")).status == 200
+    rig.push(revoked=frozenset({"subject-000001"}))
+    assert rig.send(token=token(subject="subject-002999")).status == 200
+    assert rig.send(token=token(subject="subject-000001")).status == 401
 
 
-def test_subjects_end_no_command(stand: Stand) -> None:
+def test_subjects_end_no_command(rig: Rig) -> None:
     """A semicolon begins another command of HAProxy's, such as one that takes everybody out of the list."""
-    odd = "a;clear map " + stand.options.path(names.REVOKED).replace(" ", "")
+    odd = "a;clear map " + rig.options.path(names.REVOKED).replace(" ", "")
     subjects = {odd.replace(" ", "~"), "b;c", "d'e", "%f,(g)", "$h", "<<"}
-    stand.push(revoked=frozenset({*subjects, claims().subject}))
+    rig.push(revoked=frozenset({*subjects, claims().subject}))
     for subject in subjects:
-        assert stand.send(token=token(subject=subject)).status == 401, subject
+        assert rig.send(token=token(subject=subject)).status == 401, subject
     for gone in ({"b;c"}, {"<<"}, {"d'e", "$h"}):
         subjects -= gone
-        stand.push(revoked=frozenset({*subjects, claims().subject}))
-        assert [stand.send(token=token(subject=each)).status for each in gone] == [200] * len(gone)
-        assert stand.send(token=token()).status == 401
-    assert stand.send(token=token(subject="%f,(g)")).status == 401
+        rig.push(revoked=frozenset({*subjects, claims().subject}))
+        assert [rig.send(token=token(subject=each)).status for each in gone] == [200] * len(gone)
+        assert rig.send(token=token()).status == 401
+    assert rig.send(token=token(subject="%f,(g)")).status == 401
 
 
-def test_second_follower_of_a_directory_is_turned_away(stand: Stand) -> None:
+def test_second_follower_of_a_directory_is_turned_away(rig: Rig) -> None:
     """Each would tell the process what the other one doesn't know of."""
-    second = RunningHaproxy(stand.options, None, False, stand.told.append)
+    second = RunningHaproxy(rig.options, None, False, rig.told.append)
     with pytest.raises(HaproxyError, match="another process follows"):
-        second.take(generate(stand.bundle, stand.options, 0))
+        second.take(generate(rig.bundle, rig.options, 0))
 
 
-def test_everything_in_the_log_is_json_with_its_time(stand: Stand) -> None:
+def test_everything_in_the_log_is_json_with_its_time(rig: Rig) -> None:
     """Also what can't be parsed, and the end of a process, of which HAProxy would write in its own words."""
     sent = b"NONSENSE\r\n\r\n"
-    assert stand.raw(sent).status == 400
-    stand.push(policy=replace(BUNDLE.policy, routes=ROWS[:3]))
-    until(lambda: not stand.master.former_workers())
-    until(lambda: any(line["details"].startswith("PR") for line in stand.log()))
-    assert all(re.fullmatch(r"20[0-9-]+T[0-9:.]+Z", line["time"]) for line in stand.log())
+    assert rig.raw(sent).status == 400
+    rig.push(policy=replace(BUNDLE.policy, routes=ROWS[:3]))
+    until(lambda: not rig.master.former_workers())
+    until(lambda: any(line["details"].startswith("PR") for line in rig.log()))
+    assert all(re.fullmatch(r"20[0-9-]+T[0-9:.]+Z", line["time"]) for line in rig.log())
 
 
-def test_new_policy_holds_for_a_connection_that_was_open_before(stand: Stand) -> None:
+def test_new_policy_holds_for_a_connection_that_was_open_before(rig: Rig) -> None:
     """Another process takes over; the one before judges nothing more, whatever connection is left."""
     closed = replace(BUNDLE.policy, routes=ROWS[2:])
-    with stand.connect() as held:
+    with rig.connect() as held:
         assert ask(held, request(token=token())) == 200
-        stand.push(policy=closed)
+        rig.push(policy=closed)
         held.sendall(request(token=token()))
         assert read_answer(held).status in {0, 403, 503}
-    assert stand.send(token=token()).status == 403
+    assert rig.send(token=token()).status == 403
 
 
-def test_replaced_process_hands_on_which_proofs_were_used(stand: Stand) -> None:
+def test_replaced_process_hands_on_which_proofs_were_used(rig: Rig) -> None:
     """What one process took, the next one refuses, and it takes new ones at once."""
-    used = [stand.payment() for _ in range(20)]
-    assert [stand.raw(sent).status for sent in used] == [200] * 20
-    before = workers(stand)
-    stand.push(policy=replace(BUNDLE.policy, routes=(*ROWS, route("/more/**"))))
-    assert workers(stand) != before
-    assert stand.told == []
-    copies = [stand.raw(sent) for sent in used]
+    used = [rig.payment() for _ in range(20)]
+    assert [rig.raw(sent).status for sent in used] == [200] * 20
+    before = workers(rig)
+    rig.push(policy=replace(BUNDLE.policy, routes=(*ROWS, route("/more/**"))))
+    assert workers(rig) != before
+    assert rig.told == []
+    copies = [rig.raw(sent) for sent in used]
     assert [copy.status for copy in copies] == [401] * 20
-    assert {stand.reason(copy) for copy in copies} == {"proof.replayed"}
-    assert stand.pay().status == 200
+    assert {rig.reason(copy) for copy in copies} == {"proof.replayed"}
+    assert rig.pay().status == 200
 
 
-def test_no_proof_is_turned_away_while_processes_are_replaced(stand: Stand) -> None:
+def test_no_proof_is_turned_away_while_processes_are_replaced(rig: Rig) -> None:
     """New proofs wait for the table; each copy of an old one is refused."""
     statuses, copied, ends = list[int](), list[int](), threading.Event()
-    used = [stand.payment() for _ in range(20)]
-    assert [stand.raw(sent).status for sent in used] == [200] * 20
+    used = [rig.payment() for _ in range(20)]
+    assert [rig.raw(sent).status for sent in used] == [200] * 20
 
     def pay() -> None:
         while not ends.is_set():
-            statuses.append(stand.pay().status)
+            statuses.append(rig.pay().status)
 
     def copy() -> None:
         while not ends.is_set():
-            copied.extend(stand.raw(sent).status for sent in used)
+            copied.extend(rig.raw(sent).status for sent in used)
 
     payers = [threading.Thread(target=each) for each in (pay, pay, copy)]
     for payer in payers:
         payer.start()
-    stand.push(policy=replace(BUNDLE.policy, routes=(*ROWS, route("/other/**"))))
+    rig.push(policy=replace(BUNDLE.policy, routes=(*ROWS, route("/other/**"))))
     ends.set()
     for payer in payers:
         payer.join()
@@ -208,57 +208,57 @@ def test_no_proof_is_turned_away_while_processes_are_replaced(stand: Stand) -> N
     assert statuses.count(200) >= len(statuses) - 2
 
 
-def test_process_that_ends_takes_no_proof(stand: Stand) -> None:
+def test_process_that_ends_takes_no_proof(rig: Rig) -> None:
     """Its table was handed over; whoever reloads by hand is held to that too."""
-    sent = stand.payment()
-    with stand.connect() as held:
+    sent = rig.payment()
+    with rig.connect() as held:
         held.sendall(sent[:40])
         # It has to be accepted before, or the next process would be.
         time.sleep(0.2)
-        assert stand.master.ask("reload").startswith("Success=1")
-        until(lambda: bool(stand.master.former_workers()))
+        assert rig.master.ask("reload").startswith("Success=1")
+        until(lambda: bool(rig.master.former_workers()))
         held.sendall(sent[40:])
         answer = read_answer(held)
     assert answer.status == 503
-    assert stand.reason(answer) == "gate.state_unavailable"
-    take_proofs(stand)
-    assert stand.raw(sent).status == 200
+    assert rig.reason(answer) == "gate.state_unavailable"
+    take_proofs(rig)
+    assert rig.raw(sent).status == 200
 
 
-def test_process_that_was_replaced_judges_nothing_though_nobody_tells_it(stand: Stand) -> None:
+def test_process_that_was_replaced_judges_nothing_though_nobody_tells_it(rig: Rig) -> None:
     """Who follows may be killed right behind a reload, or somebody reloads by hand."""
     sent = request(token=token())
-    with stand.connect() as held:
+    with rig.connect() as held:
         held.sendall(sent[:40])
-        until(lambda: "1" in stand.runtime("show info").partition("CurrConns:")[2][:3])
-        assert stand.master.ask("reload").startswith("Success=1")
+        until(lambda: "1" in rig.runtime("show info").partition("CurrConns:")[2][:3])
+        assert rig.master.ask("reload").startswith("Success=1")
         held.sendall(sent[40:])
         answer = read_answer(held)
     assert answer.status == 503
-    assert stand.reason(answer) == "gate.state_unavailable"
-    take_proofs(stand)
+    assert rig.reason(answer) == "gate.state_unavailable"
+    take_proofs(rig)
 
 
-def test_rejected_files_change_nothing(stand: Stand) -> None:
+def test_rejected_files_change_nothing(rig: Rig) -> None:
     """Neither what runs nor what lies there; the words name no secret."""
-    before = (stand.directory / names.CONFIG).read_text("utf-8")
+    before = (rig.directory / names.CONFIG).read_text("utf-8")
     bad = EngineFile(names.CONFIG, EngineFileKind.ROOT, "global\n    nonsense\n")
     with pytest.raises(EngineRejectedError, match="nonsense"):
-        stand.running.take([bad])
-    assert (stand.directory / names.CONFIG).read_text("utf-8") == before
-    assert stand.send(token=token()).status == 200
+        rig.running.take([bad])
+    assert (rig.directory / names.CONFIG).read_text("utf-8") == before
+    assert rig.send(token=token()).status == 200
 
 
 def test_half_an_answer_goes_on_and_the_next_request_meets_the_new_policy(tmp_path: Path) -> None:
     """A connection in the middle of a slow answer isn't cut, and isn't judged by old rules afterwards."""
     with slow_api() as (port, go_on):
         upstream = Endpoint("127.0.0.1", port)
-        with haproxy_before_api(tmp_path, upstream=upstream) as stand, stand.connect() as held:
+        with haproxy_before_api(tmp_path, upstream=upstream) as rig, rig.connect() as held:
             sent = request(token=token())
             held.sendall(sent)
             begun = held.recv(4096)
             assert begun.startswith(b"HTTP/1.1 200")
-            stand.push(policy=replace(BUNDLE.policy, routes=ROWS[2:]))
+            rig.push(policy=replace(BUNDLE.policy, routes=ROWS[2:]))
             held.sendall(sent)
             go_on.set()
             rest = b""
@@ -266,7 +266,7 @@ def test_half_an_answer_goes_on_and_the_next_request_meets_the_new_policy(tmp_pa
                 rest += piece
             assert (begun + rest).count(b"x" * 10) == 1
             assert b"HTTP/1.1 200" not in rest
-            assert stand.send(token=token()).status == 403
+            assert rig.send(token=token()).status == 403
 
 
 class slow_api:  # noqa: N801 - used as a function is.
@@ -302,28 +302,28 @@ class slow_api:  # noqa: N801 - used as a function is.
 
 def test_process_that_dies_is_started_again(tmp_path: Path) -> None:
     """It takes no proof that the dead one may have taken."""
-    with haproxy_before_api(tmp_path) as stand:
-        used = stand.payment()
-        assert stand.raw(used).status == 200
-        (master,) = re.findall(r"^(\d+)\s+master", stand.master.ask("show proc"), re.MULTILINE)
+    with haproxy_before_api(tmp_path) as rig:
+        used = rig.payment()
+        assert rig.raw(used).status == 200
+        (master,) = re.findall(r"^(\d+)\s+master", rig.master.ask("show proc"), re.MULTILINE)
         # One that ended within its first second would count as one that can't run at all.
         time.sleep(1.1)
-        stand.running.keep_running()
+        rig.running.keep_running()
         os.kill(int(master), signal.SIGKILL)
-        until(lambda: not stand.master.is_there())
+        until(lambda: not rig.master.is_there())
 
         def is_back() -> bool:
-            stand.running.keep_running()
-            return stand.master.is_there()
+            rig.running.keep_running()
+            return rig.master.is_there()
 
         until(is_back)
-        until(stand.listens)
-        assert stand.told
-        assert stand.reason(stand.raw(used)) == "proof.replayed"
+        until(rig.listens)
+        assert rig.told
+        assert rig.reason(rig.raw(used)) == "proof.replayed"
         # A phone whose clock is ahead may have sent it before: that it is made later than the start says nothing.
-        ahead = stand.payment(created=int(SystemClock().timestamp()) + LEEWAY_SECONDS - 1)
-        assert stand.reason(stand.raw(ahead)) == "gate.replay_unavailable"
-        assert stand.send(token=token()).status == 200
+        ahead = rig.payment(created=int(SystemClock().timestamp()) + LEEWAY_SECONDS - 1)
+        assert rig.reason(rig.raw(ahead)) == "gate.replay_unavailable"
+        assert rig.send(token=token()).status == 200
 
 
 def test_taken_port_is_said_and_not_shared(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.ports import free_port
-from tests.system.engines.nginx.stand import NGINX
-from tests.unit.engines.envoy.stand import PATIENCE, until
+from tests.system.engines.nginx.rig import NGINX
+from tests.unit.engines.envoy.rig import PATIENCE, until
 
 _CONFIGURATION = """
 user root; daemon off; worker_processes 1; pid {d}/nginx.pid; error_log {d}/error.log warn;

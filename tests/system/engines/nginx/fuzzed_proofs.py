@@ -8,9 +8,9 @@ import random  # noqa: TID251 - seeded, so that a fault comes again.
 from typing import Any
 
 from tests.system.engines.nginx.fuzzed_tokens import NUMBERS, SESSION, VALUES, Speller
-from tests.system.engines.nginx.fuzzing import Sent
-from tests.unit.engines.envoy.stand import SECRET
-from tests.unit.gate.proving import INSTANCE_KEY, b64url, digest_of, session_key, thumbprint
+from tests.system.engines.nginx.fuzzer import Sent
+from tests.unit.engines.envoy.rig import SECRET
+from tests.unit.gate.proofs import INSTANCE_KEY, b64url, digest_of, session_key, thumbprint
 from tests.unit.gate.simulators import CLAIMS, SoftwareSigner
 
 from watchword.adapters.system import SystemClock

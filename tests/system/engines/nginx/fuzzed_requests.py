@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from tests.system.engines.nginx.fuzzed_proofs import ProofMaker
 from tests.system.engines.nginx.fuzzed_tokens import TokenMaker
-from tests.system.engines.nginx.fuzzing import HOST, MAX_BODY, Sent
+from tests.system.engines.nginx.fuzzer import HOST, MAX_BODY, Sent
 
 _PATHS = (
     *(

@@ -6,8 +6,8 @@ import random  # noqa: TID251 - seeded, so that a fault comes again.
 from typing import Any
 
 from tests.system.engines.claim_names import CLAIM_NAMES
-from tests.unit.engines.envoy.stand import TOKEN_KEY, claims
-from tests.unit.gate.proving import b64url
+from tests.unit.engines.envoy.rig import TOKEN_KEY, claims
+from tests.unit.gate.proofs import b64url
 
 from watchword.adapters.system import SystemClock
 from watchword.tokens.service import claims_to_json

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.system.engines.bending import bend
-from tests.system.engines.envoy.proving import prover
-from tests.system.engines.nginx.stand import EMPTY, Stand, nginx_before_api
-from tests.unit.engines.envoy.stand import bundle_of, request, route, token, until
-from tests.unit.gate.proving import INSTANCE_KEY, fresh_nonce
+from tests.system.engines.envoy.proofs import prover
+from tests.system.engines.mutations import mutate
+from tests.system.engines.nginx.rig import EMPTY, Rig, nginx_before_api
+from tests.unit.engines.envoy.rig import bundle_of, request, route, token, until
+from tests.unit.gate.proofs import INSTANCE_KEY, fresh_nonce
 from tests.unit.gate.simulators import CLAIMS, EXPECTATION, SoftwareSigner
 
 from watchword.adapters.system import SystemClock
@@ -30,7 +30,7 @@ STRANGER = SoftwareSigner()
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """Run one nginx with a route that takes DPoP, and one that doesn't."""
     rows = [
         route("/open/**", mode=Mode.OFF),
@@ -98,7 +98,7 @@ def proof(
 @example([], [("htu", "https://clinic.example:80/dpop/x")], SIGNER)
 @example([], [("htu", "HTTPS://Clinic.Example:443/dpop/x")], SIGNER)
 def test_proofs_get_the_same_verdict(
-    stand: Stand,
+    rig: Rig,
     header_changes: list[tuple[str, Any]],
     changes: list[tuple[str, Any]],
     signer: SoftwareSigner,
@@ -106,7 +106,7 @@ def test_proofs_get_the_same_verdict(
     """Whatever is signed passes here and there, or is refused for the same reason."""
     held, now = token(), int(SystemClock().timestamp())
     timed = [(n, now + v if n == "iat" and type(v) is int and v != 1 else v) for n, v in changes]
-    header = bend({"typ": "dpop+jwt", "alg": "ES256", "jwk": dict(CLAIMS.key)}, header_changes)
+    header = mutate({"typ": "dpop+jwt", "alg": "ES256", "jwk": dict(CLAIMS.key)}, header_changes)
     claims = {
         "jti": fresh_nonce(),
         "htm": "GET",
@@ -114,7 +114,7 @@ def test_proofs_get_the_same_verdict(
         "iat": now,
         "ath": base64url.encode(hashlib.sha256(held).digest()),
     }
-    made = proof(held, header, bend(claims, timed), signer)
+    made = proof(held, header, mutate(claims, timed), signer)
     signed = SignedRequest(held, b"GET", HOST, b"/dpop/x", b"a=2", None)
     try:
         dpop.verify(signed, ProofHeaders(None, None, made), KEYS, EXPECTATION.leeway, now)
@@ -124,27 +124,27 @@ def test_proofs_get_the_same_verdict(
     if expected == {""} and {"jti", "iat"} & {name for name, _ in changes}:
         # Its name was used by an earlier example, or it is older than the table of used ones.
         expected.add("proof.replayed")
-    answer = stand.send(b"/dpop/x?a=2", b"DPoP: " + made, token=held)
-    got = "" if answer.status == 200 else stand.reason(answer)
+    answer = rig.send(b"/dpop/x?a=2", b"DPoP: " + made, token=held)
+    got = "" if answer.status == 200 else rig.reason(answer)
     assert got in expected
 
 
-def test_a_proof_passes_once_whatever_its_kind(stand: Stand) -> None:
+def test_a_proof_passes_once_whatever_its_kind(rig: Rig) -> None:
     """A signature and a DPoP proof of one session share their nonces, and no row takes both at once."""
     instance, now, nonce = prover(), int(SystemClock().timestamp()), fresh_nonce()
     url = "https://clinic.example/dpop/x"
     (_, held), (_, first) = instance.dpop(url=url, iat=now, jti=nonce)[1:]
     fields = [b"DPoP: " + first]
-    assert stand.send(b"/dpop/x", *fields, token=held).status == 200
-    assert not stand.api.seen[-1].values(b"dpop")
-    assert stand.reason(stand.send(b"/dpop/x", *fields, token=held)) == "proof.replayed"
+    assert rig.send(b"/dpop/x", *fields, token=held).status == 200
+    assert not rig.api.seen[-1].values(b"dpop")
+    assert rig.reason(rig.send(b"/dpop/x", *fields, token=held)) == "proof.replayed"
     signed = instance.device(target="/dpop/x", created=now, nonce=nonce)[2:]
     lines = [name + b": " + value for name, value in signed]
-    assert stand.reason(stand.send(b"/dpop/x", *lines, token=held)) == "proof.replayed"
-    assert stand.reason(stand.raw(request(b"/dpop/x", *lines, *fields, token=held))) == (
+    assert rig.reason(rig.send(b"/dpop/x", *lines, token=held)) == "proof.replayed"
+    assert rig.reason(rig.raw(request(b"/dpop/x", *lines, *fields, token=held))) == (
         "proof.ambiguous"
     )
-    assert stand.reason(stand.send(b"/device", *fields, token=held)) == "proof.missing"
-    assert stand.reason(stand.send(b"/dpop/x", fields[0] + b", " + first, token=held)) == (
+    assert rig.reason(rig.send(b"/device", *fields, token=held)) == "proof.missing"
+    assert rig.reason(rig.send(b"/dpop/x", fields[0] + b", " + first, token=held)) == (
         "proof.ambiguous"
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.ports import free_port
-from tests.system.engines.nginx.stand import EMPTY
-from tests.unit.engines.envoy.stand import Api, Fronted, bundle_of, route, token, until
+from tests.system.engines.nginx.rig import EMPTY
+from tests.unit.engines.envoy.rig import Api, Fronted, bundle_of, route, token, until
 from tests.unit.gate.simulators import CLAIMS
 
 from watchword.apps.engines import cli

@@ -4,9 +4,9 @@ import http.client
 
 import pytest
 from tests.system.engines.nginx.fuzzed_requests import Maker
-from tests.system.engines.nginx.fuzzing import BOUND_BUNDLE, BUNDLE, Judge, Sent
-from tests.system.engines.nginx.stand import EMPTY, Stand, nginx_before_api
-from tests.unit.engines.envoy.stand import read_answer, until
+from tests.system.engines.nginx.fuzzer import BOUND_BUNDLE, BUNDLE, Judge, Sent
+from tests.system.engines.nginx.rig import EMPTY, Rig, nginx_before_api
+from tests.unit.engines.envoy.rig import read_answer, until
 
 from watchword.adapters.system import SystemClock
 from watchword.gate.interface import RESULT_HEADERS
@@ -17,10 +17,10 @@ REQUESTS = 500
 class Client:
     """Send requests over one connection, or another one when nginx ended it."""
 
-    def __init__(self, stand: Stand) -> None:
+    def __init__(self, rig: Rig) -> None:
         """Connect."""
-        self._stand = stand
-        self._connection = stand.connect()
+        self._rig = rig
+        self._connection = rig.connect()
 
     def status(self, sent: Sent, wire: bytes) -> int:
         """Return the status of the answer."""
@@ -39,7 +39,7 @@ class Client:
 
     def _again(self) -> None:
         self._connection.close()
-        self._connection = self._stand.connect()
+        self._connection = self._rig.connect()
 
     def close(self) -> None:
         """End the connection."""
@@ -52,22 +52,22 @@ def test_what_is_nearly_right_passes_where_the_gate_lets_it(
 ) -> None:
     """Claims, proofs, fields, paths, bodies: changed in up to three places, most of it under good signatures."""
     bundle = BOUND_BUNDLE if bound else BUNDLE
-    with nginx_before_api(tmp_path_factory.mktemp("f"), bundle, workers=2) as stand:
-        until(lambda: stand.raw(EMPTY).status == 200)
+    with nginx_before_api(tmp_path_factory.mktemp("f"), bundle, workers=2) as rig:
+        until(lambda: rig.raw(EMPTY).status == 200)
         judge = Judge(bundle)
         maker = Maker(seed, bound=bound, first_moment=SystemClock().timestamp())
-        client = Client(stand)
+        client = Client(rig)
         passed = 0
         for _ in range(REQUESTS):
             sent = maker.make()
             wire = sent.wire(maker.random)
-            stand.api.seen.clear()
+            rig.api.seen.clear()
             expected = judge.decide(sent)
             status = client.status(sent, wire)
             assert (status == 200) is expected.allow, (expected, status, wire)
-            assert len(stand.api.seen) == expected.allow, wire
+            assert len(rig.api.seen) == expected.allow, wire
             if expected.allow:
-                (seen,) = stand.api.seen
+                (seen,) = rig.api.seen
                 told = tuple(next(iter(seen.values(name)), None) for name in RESULT_HEADERS)
                 assert told == expected.results, wire
                 assert all(len(seen.values(name)) < 2 for name in RESULT_HEADERS), wire

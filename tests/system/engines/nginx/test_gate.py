@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.system.engines.envoy.proving import proved, prover
-from tests.system.engines.nginx.stand import EMPTY, Stand, nginx_before_api
-from tests.unit.engines.envoy.stand import (
+from tests.system.engines.envoy.proofs import proved, prover
+from tests.system.engines.nginx.rig import EMPTY, Rig, nginx_before_api
+from tests.unit.engines.envoy.rig import (
     OTHER_KEY,
     SECRET,
     TOKEN_KEY,
@@ -53,21 +53,21 @@ CLIENT_NAMES = [name.lower().encode() for name in (*CLIENT_SIDE, "X-Forwarded-Wh
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """Run one nginx with four workers for all cases that change nothing."""
     with nginx_before_api(tmp_path_factory.mktemp("n"), bundle_of(ROUTES), workers=4) as running:
         yield running
 
 
-def test_a_refusal_is_a_problem_and_its_reference_leads_to_the_log(stand: Stand) -> None:
+def test_a_refusal_is_a_problem_and_its_reference_leads_to_the_log(rig: Rig) -> None:
     """What a stranger learns is the class; the operator finds the rest by the reference."""
-    answer = stand.send(b"/hw/1?secret=query", token=token(level=Level.SOFTWARE))
+    answer = rig.send(b"/hw/1?secret=query", token=token(level=Level.SOFTWARE))
     assert (answer.status, answer.slug) == (403, "level-insufficient")
     assert list(answer.problem) == ["ref", "status", "title", "type"]
     assert b"cache-control: no-store" in answer.head
     assert b"content-type: application/problem+json" in answer.head
-    assert stand.reason(answer) == "gate.level"
-    (line,) = (line for line in stand.log() if line["ref"] == answer.problem["ref"])
+    assert rig.reason(answer) == "gate.level"
+    (line,) = (line for line in rig.log() if line["ref"] == answer.problem["ref"])
     assert set(line) == {
         *("time", "ref", "route", "status", "reason", "details"),
         *("method", "instance", "client", "milliseconds"),
@@ -94,15 +94,15 @@ def test_a_refusal_is_a_problem_and_its_reference_leads_to_the_log(stand: Stand)
         (request(b"/open/x", b"Watchword.Token: a"), 400, "request-malformed"),
     ],
 )
-def test_whoever_refuses_refuses_alike(stand: Stand, data: bytes, status: int, slug: str) -> None:
+def test_whoever_refuses_refuses_alike(rig: Rig, data: bytes, status: int, slug: str) -> None:
     """The refusals of nginx itself are worded as the gate's."""
-    answer = stand.raw(data)
+    answer = rig.raw(data)
     assert (answer.status, answer.slug) == (status, slug)
     assert answer.problem["status"] == status
     assert (b"www-authenticate: watchword" in answer.head) is (status == 401)
 
 
-def test_the_api_sees_no_token_no_proof_and_one_result_each(stand: Stand) -> None:
+def test_the_api_sees_no_token_no_proof_and_one_result_each(rig: Rig) -> None:
     """Whatever a client calls by these names is removed."""
     faked = [
         b"%s: faked" % name.replace(b"-", sign)
@@ -112,9 +112,9 @@ def test_the_api_sees_no_token_no_proof_and_one_result_each(stand: Stand) -> Non
     instance = prover()
     for part in (faked[at : at + 80] for at in range(0, len(faked), 80)):
         fields = proved("session", instance, target="/pay")
-        answer = stand.send(b"/pay", *fields, *part)
-        assert answer.status == 200, stand.log()[-1]
-        seen = stand.api.seen[-1]
+        answer = rig.send(b"/pay", *fields, *part)
+        assert answer.status == 200, rig.log()[-1]
+        seen = rig.api.seen[-1]
         names = [re.sub(rb"[_.]", b"-", name) for name, _ in seen.fields]
         assert not {b"watchword-token", b"signature", b"signature-input"} & set(names)
         assert all(names.count(name) == 1 for name in RESULTS)
@@ -134,37 +134,37 @@ def test_blanks_in_connection_cost_no_more_than_letters(tmp_path: Path) -> None:
         """Return the nanoseconds of processor time that the worker had."""
         return int(Path(f"/proc/{worker}/schedstat").read_text("ascii").split()[0])
 
-    with nginx_before_api(tmp_path, bundle_of(ROUTES), workers=1) as stand:
+    with nginx_before_api(tmp_path, bundle_of(ROUTES), workers=1) as rig:
         # The socket is open before the worker is forked, and a busy machine takes its time in between.
-        until(lambda: len(stand.workers()) == 1)
-        (worker,), taken = stand.workers(), list[int]()
+        until(lambda: len(rig.workers()) == 1)
+        (worker,), taken = rig.workers(), list[int]()
         for inside in (b"a" * 8000, b" " * 8000):
             before = spent()
             for _ in range(5):
-                assert stand.send(b"/open/x", b"Connection: a" + inside + b"a").status == 400
+                assert rig.send(b"/open/x", b"Connection: a" + inside + b"a").status == 400
             taken.append(spent() - before)
     # 400 times as much, before; letters cost about as much as blanks.
     assert taken[1] < 40 * taken[0]
 
 
-def test_watching_routes_report_and_vouch_for_nobody_unproved(stand: Stand) -> None:
+def test_watching_routes_report_and_vouch_for_nobody_unproved(rig: Rig) -> None:
     """A low level is told to the API, a missing proof leaves nobody to tell of."""
-    assert stand.send(b"/watched", token=token(level=Level.SOFTWARE)).status == 200
-    assert stand.api.seen[-1].values(b"watchword-level") == [b"software"]
-    assert stand.send(b"/watched-pay", token=token()).status == 200
-    assert not any(stand.api.seen[-1].values(name) for name in RESULTS)
+    assert rig.send(b"/watched", token=token(level=Level.SOFTWARE)).status == 200
+    assert rig.api.seen[-1].values(b"watchword-level") == [b"software"]
+    assert rig.send(b"/watched-pay", token=token()).status == 200
+    assert not any(rig.api.seen[-1].values(name) for name in RESULTS)
     fields = proved("session", prover(level=Level.SOFTWARE), target="/watched-hw")
-    assert stand.send(b"/watched-hw", *fields).status == 200
-    assert not any(stand.api.seen[-1].values(name) for name in RESULTS)
-    until(lambda: {"gate.level", "proof.missing"} <= {line["reason"] for line in stand.log()})
-    (line,) = (line for line in stand.log() if line["reason"] == "proof.missing")
+    assert rig.send(b"/watched-hw", *fields).status == 200
+    assert not any(rig.api.seen[-1].values(name) for name in RESULTS)
+    until(lambda: {"gate.level", "proof.missing"} <= {line["reason"] for line in rig.log()})
+    (line,) = (line for line in rig.log() if line["reason"] == "proof.missing")
     assert (line["status"], line["details"]) == (200, "watchword_watched")
 
 
 @pytest.mark.parametrize("size", [0, 1, 60_000, 150_000])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_bodies_are_compared_wherever_nginx_keeps_them(
-    stand: Stand, size: int, *, chunked: bool
+    rig: Rig, size: int, *, chunked: bool
 ) -> None:
     """In memory, in a file, in chunks: what the proof covers passes, and one bit more doesn't."""
     body = secrets.token_bytes(size)
@@ -176,19 +176,19 @@ def test_bodies_are_compared_wherever_nginx_keeps_them(
         head = [*fields, b"Transfer-Encoding: chunked"] if chunked else fields
         framed = (b"%x\r\n%b\r\n" % (size, sent) if size else b"") + b"0\r\n\r\n"
         data = request(b"/pay", *head, method=b"POST", body=b"" if chunked else sent)
-        answer = stand.raw(data + framed if chunked else data)
-        assert answer.status == (401 if changed else 200), stand.log()[-1]
+        answer = rig.raw(data + framed if chunked else data)
+        assert answer.status == (401 if changed else 200), rig.log()[-1]
         if not changed:
-            assert stand.api.seen[-1].body == body
+            assert rig.api.seen[-1].body == body
 
 
 @pytest.mark.parametrize("kind", ["session", "device"])
-def test_of_parallel_copies_one_passes(stand: Stand, kind: str) -> None:
+def test_of_parallel_copies_one_passes(rig: Rig, kind: str) -> None:
     """Four workers know of each other's used proofs."""
     target = "/pay" if kind == "session" else "/sign"
     data = request(target.encode(), *proved(kind, prover(), target=target))
     with ThreadPoolExecutor(16) as pool:
-        statuses = sorted(answer.status for answer in pool.map(stand.raw, [data] * 16))
+        statuses = sorted(answer.status for answer in pool.map(rig.raw, [data] * 16))
     assert statuses == [200, *[401] * 15]
 
 
@@ -196,20 +196,20 @@ def test_what_ends_while_a_body_is_waited_for_lets_nobody_in(tmp_path: Path) -> 
     """Its proof, its epoch, its instance: asked again when the body is there."""
     bundle = bundle_of(ROUTES)
     body = b"a body that takes its time"
-    with nginx_before_api(tmp_path, bundle, workers=1) as stand:
-        until(lambda: stand.raw(EMPTY).status == 200)
+    with nginx_before_api(tmp_path, bundle, workers=1) as rig:
+        until(lambda: rig.raw(EMPTY).status == 200)
 
         def reason(meanwhile: Callable[[], object], **how: object) -> str:
             fields = proved("session", prover(), target="/pay", method="POST", body=body, **how)
             data = request(b"/pay", *fields, method=b"POST", body=body)
-            with stand.connect() as connection:
+            with rig.connect() as connection:
                 connection.sendall(data[: -len(body)])
                 # The one worker has read the head when it answers another connection.
-                assert stand.raw(EMPTY).status == 200
+                assert rig.raw(EMPTY).status == 200
                 meanwhile()
                 connection.sendall(body)
                 answer = read_answer(connection)
-            return stand.reason(answer) if answer.status != 200 else ""
+            return rig.reason(answer) if answer.status != 200 else ""
 
         assert reason(lambda: None) == ""
         created = int(SystemClock().timestamp()) - LIFE + 1
@@ -223,8 +223,8 @@ def test_what_ends_while_a_body_is_waited_for_lets_nobody_in(tmp_path: Path) -> 
             # A row of its own shows that the worker has it.
             row = route(f"/seen-{generation}", mode=Mode.OFF)
             policy = replace(bundle.policy, routes=(*bundle.policy.routes, row))
-            stand.publish(replace(pushed, policy=policy))
-            until(lambda: stand.send(f"/seen-{generation}".encode()).status == 200)
+            rig.publish(replace(pushed, policy=policy))
+            until(lambda: rig.send(f"/seen-{generation}".encode()).status == 200)
 
         assert reason(lambda: push(2, secrets=())) == "proof.epoch"
         push(3)
@@ -248,35 +248,35 @@ def test_tokens_are_held_to_the_header_that_they_are_bound_to(tmp_path: Path) ->
         (token(), [own], False),
     ]
     bundle = bundle_of(ROUTES, binding_header=b"x-session")
-    with nginx_before_api(tmp_path, bundle, workers=1) as stand:
-        until(lambda: stand.raw(EMPTY).status == 200)
+    with nginx_before_api(tmp_path, bundle, workers=1) as rig:
+        until(lambda: rig.raw(EMPTY).status == 200)
         for held, fields, good in cases:
-            answer = stand.send(b"/v1/x", *fields, token=held)
+            answer = rig.send(b"/v1/x", *fields, token=held)
             assert (answer.status == 200) is good, fields
             named = any(field.startswith(b"Connection") for field in fields)
             expected = "request.framing" if named else "token.binding"
-            assert good or stand.reason(answer) == expected
-        assert stand.send(b"/watched", token=bound).status == 200
-        assert not any(stand.api.seen[-1].values(name) for name in RESULTS)
+            assert good or rig.reason(answer) == expected
+        assert rig.send(b"/watched", token=bound).status == 200
+        assert not any(rig.api.seen[-1].values(name) for name in RESULTS)
 
 
 @pytest.mark.parametrize("digest", [None, b"sha-512=:AAAA:", b"sha-256=:AAAA:"])
-def test_a_body_without_its_digest_is_refused_for_that(stand: Stand, digest: bytes | None) -> None:
+def test_a_body_without_its_digest_is_refused_for_that(rig: Rig, digest: bytes | None) -> None:
     """Before a byte of it is read."""
     fields = proved("session", prover(), target="/pay", method="POST")
     more = [] if digest is None else [b"Content-Digest: " + digest]
-    answer = stand.send(b"/pay", *fields, *more, method=b"POST", body=b"x")
-    assert stand.reason(answer) == "proof.digest"
+    answer = rig.send(b"/pay", *fields, *more, method=b"POST", body=b"x")
+    assert rig.reason(answer) == "proof.digest"
 
 
-def test_no_secret_stands_in_a_log_or_in_what_others_may_read(stand: Stand) -> None:
+def test_no_secret_stands_in_a_log_or_in_what_others_may_read(rig: Rig) -> None:
     """Tokens, proofs, keys and queries: in no log, and secrets in the private file alone."""
     instance = prover()
     fields = proved("session", instance, target="/pay?secret=query")
-    assert stand.send(b"/pay?secret=other", *fields).status == 401
-    assert stand.send(b"/pay?secret=query", *fields).status == 200
-    until(lambda: any(line["reason"] == "proof.signature" for line in stand.log()))
-    directory = stand.directory
+    assert rig.send(b"/pay?secret=other", *fields).status == 401
+    assert rig.send(b"/pay?secret=query", *fields).status == 200
+    until(lambda: any(line["reason"] == "proof.signature" for line in rig.log()))
+    directory = rig.directory
     assert (directory / "gate-state").stat().st_mode & 0o777 == 0o600
     for name in ("access.log", "error.log", "out.log", "gate.lua", "nginx.conf"):
         text = (directory / name).read_text("utf-8", "replace")
@@ -318,44 +318,44 @@ def test_no_secret_stands_in_a_log_or_in_what_others_may_read(stand: Stand) -> N
         max_size=8,
     ).map(lambda parts: "/open/" + "".join(parts))
 )
-def test_paths_are_read_as_the_gate_reads_them(stand: Stand, target: str) -> None:
+def test_paths_are_read_as_the_gate_reads_them(rig: Rig, target: str) -> None:
     """What the gate can read in one way below the route passes, and nothing else does."""
     path = target.partition("?")[0].encode()
     segments = read_path(path)
     good = not isinstance(segments, Refusal) and segments[0] == "open"
-    answer = stand.raw(request(target.encode(), b"Connection: close"))
+    answer = rig.raw(request(target.encode(), b"Connection: close"))
     assert (answer.status == 200) is good
     if good:
-        assert stand.api.seen[-1].line == b"GET %b HTTP/1.1" % target.encode()
+        assert rig.api.seen[-1].line == b"GET %b HTTP/1.1" % target.encode()
 
 
 def test_pushes_reach_open_connections(tmp_path: Path) -> None:
     """A revoked instance, a removed key, another route: at the next request of the same connection."""
     first = bundle_of(ROUTES)
-    with nginx_before_api(tmp_path, first) as stand, stand.connect() as connection:
+    with nginx_before_api(tmp_path, first) as rig, rig.connect() as connection:
 
         def status(target: bytes = b"/v1/x", **how: object) -> int:
             connection.sendall(request(target, **{"token": token(), **how}))  # type: ignore[arg-type]
             return read_answer(connection).status
 
         assert status() == 200
-        stand.publish(replace(first, generation=2, revoked=frozenset({CLAIMS.subject})))
+        rig.publish(replace(first, generation=2, revoked=frozenset({CLAIMS.subject})))
         assert until(lambda: status() == 401) < 5
-        stand.publish(replace(first, generation=3))
+        rig.publish(replace(first, generation=3))
         until(lambda: status() == 200)
-        stand.publish(replace(first, generation=4, keys=(OTHER_KEY.published(),)))
+        rig.publish(replace(first, generation=4, keys=(OTHER_KEY.published(),)))
         until(lambda: status() == 401)
         assert status(token=token(OTHER_KEY)) == 200
-        stand.publish(replace(bundle_of([route("/v2")]), generation=5))
+        rig.publish(replace(bundle_of([route("/v2")]), generation=5))
         until(lambda: status(b"/v2") == 200)
         assert status() == 403
         ended = replace(TOKEN_KEY.published(), verify_until=SystemClock().timestamp() + 2)
-        stand.publish(replace(bundle_of(ROUTES), generation=6, keys=(ended,)))
+        rig.publish(replace(bundle_of(ROUTES), generation=6, keys=(ended,)))
         # Nobody writes anything more: the key ends by itself, also for a token that was verified before.
         held = token()
         until(lambda: status(token=held) == 401)
         wanted = {"token.instance_revoked", "token.key_unknown", "token.key_retired"}
-        until(lambda: wanted <= {line["reason"] for line in stand.log()})
+        until(lambda: wanted <= {line["reason"] for line in rig.log()})
 
 
 def test_what_one_worker_refuses_none_lets_pass(tmp_path: Path) -> None:
@@ -368,21 +368,21 @@ def test_what_one_worker_refuses_none_lets_pass(tmp_path: Path) -> None:
 
     good = request(b"/v1/x", token=token())
     with (
-        nginx_before_api(tmp_path, bundle, workers=4, then=look_seldom) as stand,
+        nginx_before_api(tmp_path, bundle, workers=4, then=look_seldom) as rig,
         ThreadPoolExecutor(16) as pool,
     ):
 
         def statuses() -> set[int]:
-            return {answer.status for answer in pool.map(stand.raw, [good] * 32)}
+            return {answer.status for answer in pool.map(rig.raw, [good] * 32)}
 
         until(lambda: statuses() == {200})
         started = SystemClock().timestamp()
         until(lambda: SystemClock().timestamp() - started > 1)
         # Two that start later look at other times than the first ones.
-        for worker in stand.workers()[:2]:
+        for worker in rig.workers()[:2]:
             os.kill(worker, signal.SIGKILL)
-        until(lambda: len(stand.workers()) == 4 and statuses() == {200})
-        stand.publish(replace(bundle, generation=2, revoked=frozenset({CLAIMS.subject})))
+        until(lambda: len(rig.workers()) == 4 and statuses() == {200})
+        rig.publish(replace(bundle, generation=2, revoked=frozenset({CLAIMS.subject})))
         until(lambda: 401 in statuses())
         assert statuses() == {401}
 
@@ -390,7 +390,7 @@ def test_what_one_worker_refuses_none_lets_pass(tmp_path: Path) -> None:
 def test_what_is_broken_changes_nothing(tmp_path: Path) -> None:
     """A file that is cut, older, empty, of other members or for others to read is told and not taken."""
     bundle = replace(bundle_of(ROUTES), generation=5)
-    with nginx_before_api(tmp_path, bundle, workers=1) as stand:
+    with nginx_before_api(tmp_path, bundle, workers=1) as rig:
         good = (tmp_path / "gate-state").read_bytes()
         members = json.loads(good.partition(b"\n")[0])
 
@@ -407,18 +407,18 @@ def test_what_is_broken_changes_nothing(tmp_path: Path) -> None:
             (file(keys=[{"kid": "a", "head": "b"}]), 0o600),
             (good.replace(CLAIMS.issuer.encode(), b"https://other.example"), 0o644),
         ]
-        until(lambda: stand.raw(EMPTY).status == 200)
+        until(lambda: rig.raw(EMPTY).status == 200)
         for told, (content, mode) in enumerate(broken):
-            stand.write_state(content, mode)
-            until(lambda told=told: stand.errors().count("changes nothing") > told)  # type: ignore[misc]
-            assert stand.send(token=token()).status == 200
+            rig.write_state(content, mode)
+            until(lambda told=told: rig.errors().count("changes nothing") > told)  # type: ignore[misc]
+            assert rig.send(token=token()).status == 200
         (tmp_path / "gate-state").unlink()
-        until(lambda: stand.errors().count("changes nothing") > len(broken))
-        assert stand.send(token=token()).status == 200
-        for line in stand.errors().splitlines():
+        until(lambda: rig.errors().count("changes nothing") > len(broken))
+        assert rig.send(token=token()).status == 200
+        for line in rig.errors().splitlines():
             assert SECRET.secret.hex() not in line
-        stand.publish(replace(bundle, generation=6, revoked=frozenset({CLAIMS.subject})))
-        until(lambda: stand.send(token=token()).status == 401)
+        rig.publish(replace(bundle, generation=6, revoked=frozenset({CLAIMS.subject})))
+        until(lambda: rig.send(token=token()).status == 401)
 
 
 def test_before_the_first_state_nobody_passes(tmp_path: Path) -> None:
@@ -428,12 +428,12 @@ def test_before_the_first_state_nobody_passes(tmp_path: Path) -> None:
     def hide(directory: Path) -> None:
         (directory / "gate-state").unlink()
 
-    with nginx_before_api(tmp_path, bundle, then=hide) as stand:
-        answer = stand.raw(EMPTY)
+    with nginx_before_api(tmp_path, bundle, then=hide) as rig:
+        answer = rig.raw(EMPTY)
         assert (answer.status, answer.slug) == (503, "unavailable")
         assert b"retry-after: 5" in answer.head
-        stand.publish(bundle)
-        until(lambda: stand.raw(EMPTY).status == 200)
+        rig.publish(bundle)
+        until(lambda: rig.raw(EMPTY).status == 200)
 
 
 @pytest.mark.parametrize(
@@ -458,39 +458,39 @@ def test_an_error_in_the_script_lets_nobody_through(
         assert broken in text
         path.write_text(text.replace(broken, becomes))
 
-    with nginx_before_api(tmp_path, bundle_of(ROUTES), workers=1, then=plant) as stand:
+    with nginx_before_api(tmp_path, bundle_of(ROUTES), workers=1, then=plant) as rig:
         for data in (request(b"/v1/x", token=b"a.b.c"), request(b"/v1/x")):
-            answer = stand.raw(data)
+            answer = rig.raw(data)
             assert answer.status == 500
             assert b"planted" not in answer.body
             assert b"lua" not in answer.body
-        assert stand.api.seen == []
+        assert rig.api.seen == []
 
 
 def test_rate_is_exact_over_workers_and_outlives_tokens(tmp_path: Path) -> None:
     """Forty at once over four workers: as many pass as the policy says, and the rest waits."""
     bundle = bundle_of(ROUTES, rate=Rate(20, 3600))
-    with nginx_before_api(tmp_path, bundle, workers=4) as stand:
+    with nginx_before_api(tmp_path, bundle, workers=4) as rig:
         data = [request(b"/v1/x", token=token()) for _ in range(40)]
         with ThreadPoolExecutor(16) as pool:
-            answers = list(pool.map(stand.raw, data))
+            answers = list(pool.map(rig.raw, data))
         assert sorted(answer.status for answer in answers) == [200] * 20 + [429] * 20
         refused = next(answer for answer in answers if answer.status == 429)
         wait = re.search(rb"retry-after: (\d+)", refused.head)
         assert wait is not None
         assert 150 < int(wait[1]) <= 180
-        assert stand.reason(refused) == "gate.rate"
-        assert stand.send(token=token(subject="another-instance")).status == 200
+        assert rig.reason(refused) == "gate.rate"
+        assert rig.send(token=token(subject="another-instance")).status == 200
 
 
 def test_instances_of_one_device_share_its_rate(tmp_path: Path) -> None:
     """Enrolling again brings no new rate; who is of no known device has his own, whatever he says of himself."""
     bundle = bundle_of(ROUTES, rate=Rate(4, 3600))
-    with nginx_before_api(tmp_path, bundle, workers=2) as stand:
+    with nginx_before_api(tmp_path, bundle, workers=2) as rig:
         names = ["a", "b", "c"] * 2
         sent = [token(subject=name, device="device-1") for name in names]
-        answers = [stand.send(token=each).status for each in (*sent, *sent)]
+        answers = [rig.send(token=each).status for each in (*sent, *sent)]
         assert answers == [200] * 4 + [429] * 8
-        assert stand.send(token=token(subject="d", device="device-2")).status == 200
-        assert [stand.send(token=token(subject="a")).status for _ in range(5)] == [200] * 4 + [429]
-        assert stand.reason(stand.send(token=token(device="two words"))) == "token.malformed"
+        assert rig.send(token=token(subject="d", device="device-2")).status == 200
+        assert [rig.send(token=token(subject="a")).status for _ in range(5)] == [200] * 4 + [429]
+        assert rig.reason(rig.send(token=token(device="two words"))) == "token.malformed"

@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.engines.envoy.stand import SECRET, TOKEN_KEY, bundle_of, route
+from tests.unit.engines.envoy.rig import SECRET, TOKEN_KEY, bundle_of, route
 from tests.unit.gate.simulators import CLAIMS
 
-from watchword.broker.interface import CanaryWatch
+from watchword.broker.interface import HoneytokenWatch
 from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions, UnsupportedError
 from watchword.engines.nginx import generate
 from watchword.gate.bundle import GateBundle
-from watchword.gate.interface import Canary, Limit, LimitKind, Rate
+from watchword.gate.interface import Limit, LimitKind, Rate, Rollout
 from watchword.vocabulary import Mode, Proof, ReplayMode
 
 OPTIONS = EngineOptions(
@@ -33,7 +33,7 @@ def files(bundle: GateBundle, **changes: Any) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("bundle", "changes", "where", "setting"),
     [
-        (bundle_of([route("/a", mode=Mode.CANARY, canary=Canary(5))]), {}, "/a", "mode canary"),
+        (bundle_of([route("/a", mode=Mode.CANARY, canary=Rollout(5))]), {}, "/a", "mode canary"),
         (
             bundle_of([route("/a", proof=Proof.SESSION)], replay=ReplayMode.SHARED),
             {},
@@ -54,7 +54,7 @@ def files(bundle: GateBundle, **changes: Any) -> dict[str, str]:
         ),
         (bundle_of([PLAIN]), {"signed_verdict": True}, "clinic", "signed_verdict"),
         (
-            bundle_of([PLAIN], canaries=CanaryWatch(b"k" * 32, {}, ())),
+            bundle_of([PLAIN], canaries=HoneytokenWatch(b"k" * 32, {}, ())),
             {},
             "clinic",
             "canary keys",

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from tests.ports import free_port
-from tests.system.engines.envoy.proving import proved, prover
+from tests.system.engines.envoy.proofs import proved, prover
 from tests.system.engines.nginx.bench import bench
-from tests.system.engines.nginx.stand import EMPTY, nginx_before_api
+from tests.system.engines.nginx.rig import EMPTY, nginx_before_api
 from tests.unit.adapters.loopback import end_listening
-from tests.unit.engines.envoy.stand import bundle_of, read_answer, request, route, token, until
+from tests.unit.engines.envoy.rig import bundle_of, read_answer, request, route, token, until
 
 from watchword.engines.lua import part
 from watchword.gate.interface import Rate
@@ -82,19 +82,19 @@ def test_what_may_not_be_repeated_reaches_the_api_once(tmp_path: Path, fickle: F
     target = b"/pay/%41x?a=%zz"
     with nginx_before_api(
         tmp_path, bundle_of(ROUTES), workers=1, then=lambda files: elsewhere(files, fickle.port)
-    ) as stand:
-        until(lambda: stand.raw(EMPTY).status == 200)
+    ) as rig:
+        until(lambda: rig.raw(EMPTY).status == 200)
         for method, times in ((b"GET", 2), (b"POST", 1), (b"BUY", 1), (b"M-SEARCH", 1)):
             # A connection to the API is kept from here on.
-            until(lambda: stand.raw(EMPTY).status == 200)
+            until(lambda: rig.raw(EMPTY).status == 200)
             fickle.lines.clear()
             fields = proved("session", prover(), target=target.decode(), method=method.decode())
-            answer = stand.raw(request(target, *fields, method=method))
+            answer = rig.raw(request(target, *fields, method=method))
             assert fickle.lines == [method + b" " + target + b" HTTP/1.1"] * times
             assert answer.status == (200 if times > 1 else 502)
             if times == 1:
-                assert stand.reason(answer) == "gate.upstream"
-                assert stand.log()[-1]["method"] == method.decode()
+                assert rig.reason(answer) == "gate.upstream"
+                assert rig.log()[-1]["method"] == method.decode()
 
 
 def test_no_log_has_a_query_where_the_api_is_gone_or_the_script_broken(tmp_path: Path) -> None:
@@ -109,18 +109,16 @@ def test_no_log_has_a_query_where_the_api_is_gone_or_the_script_broken(tmp_path:
         path.write_text(text.replace("if route.mode ==", planted + " if route.mode ==", 1))
 
     held = token()
-    with nginx_before_api(tmp_path, bundle_of(ROUTES), workers=1, then=breaks) as stand:
-        until(lambda: stand.raw(EMPTY).status == 502)
+    with nginx_before_api(tmp_path, bundle_of(ROUTES), workers=1, then=breaks) as rig:
+        until(lambda: rig.raw(EMPTY).status == 502)
         fields = [b"Referer: https://a.example/?secret=referer"]
-        answer = stand.send(b"/v1/x?secret=query", *fields, token=held)
-        assert stand.reason(answer) == "gate.upstream"
-        assert (
-            stand.reason(stand.send(b"/v1/x?secret=query", token=held + b"x")) == "token.malformed"
-        )
+        answer = rig.send(b"/v1/x?secret=query", *fields, token=held)
+        assert rig.reason(answer) == "gate.upstream"
+        assert rig.reason(rig.send(b"/v1/x?secret=query", token=held + b"x")) == "token.malformed"
         bad = b"Transfer-Encoding: chunked\r\n\r\nnonsense"
-        stand.raw(request(b"/open/x?secret=query", bad, method=b"POST"))
-        assert stand.send(b"/open/broken?of-the-fault", *fields, token=held).status == 500
-        until(lambda: "planted" in stand.errors())
+        rig.raw(request(b"/open/x?secret=query", bad, method=b"POST"))
+        assert rig.send(b"/open/broken?of-the-fault", *fields, token=held).status == 500
+        until(lambda: "planted" in rig.errors())
         for name in ("access.log", "error.log", "out.log"):
             text = (tmp_path / name).read_text("utf-8", "replace")
             assert "secret=" not in text, name
@@ -139,19 +137,19 @@ def test_a_route_that_watches_is_closed_where_it_cannot_report(tmp_path: Path) -
         path.write_text(text.replace(start, start + ' error("planted")'))
 
     rows = [*ROUTES, route("/watched", mode=Mode.MONITOR)]
-    with nginx_before_api(tmp_path, bundle_of(rows), workers=1, then=breaks) as stand:
-        until(lambda: stand.raw(EMPTY).status == 200)
-        seen = len(stand.api.seen)
-        assert stand.send(b"/watched?secret=query").status == 500
-        until(lambda: "planted" in stand.errors())
-        assert "secret=" not in stand.errors()
-        assert len(stand.api.seen) == seen
+    with nginx_before_api(tmp_path, bundle_of(rows), workers=1, then=breaks) as rig:
+        until(lambda: rig.raw(EMPTY).status == 200)
+        seen = len(rig.api.seen)
+        assert rig.send(b"/watched?secret=query").status == 500
+        until(lambda: "planted" in rig.errors())
+        assert "secret=" not in rig.errors()
+        assert len(rig.api.seen) == seen
 
 
 def test_a_reload_under_load_refuses_no_proof_and_takes_none_twice(tmp_path: Path) -> None:
     """Old workers and new ones know of the same used proofs; a connection that ends is opened again."""
-    with nginx_before_api(tmp_path, bundle_of(ROUTES)) as stand:
-        until(lambda: stand.raw(EMPTY).status == 200)
+    with nginx_before_api(tmp_path, bundle_of(ROUTES)) as rig:
+        until(lambda: rig.raw(EMPTY).status == 200)
         ending = threading.Event()
         met: list[tuple[int, int]] = []
 
@@ -159,11 +157,11 @@ def test_a_reload_under_load_refuses_no_proof_and_takes_none_twice(tmp_path: Pat
             instance = prover()
             while not ending.is_set():
                 data = request(b"/pay/x", *proved("session", instance, target="/pay/x"))
-                with stand.connect() as kept:
+                with rig.connect() as kept:
                     for _ in range(5):
                         with contextlib.suppress(OSError):
                             kept.sendall(data)
-                        met.append((read_answer(kept).status, stand.raw(data).status))
+                        met.append((read_answer(kept).status, rig.raw(data).status))
                         data = request(b"/pay/x", *proved("session", instance, target="/pay/x"))
                         if not met[-1][0]:
                             break
@@ -172,9 +170,9 @@ def test_a_reload_under_load_refuses_no_proof_and_takes_none_twice(tmp_path: Pat
         for thread in threads:
             thread.start()
         for _ in range(3):
-            before = set(stand.workers())
-            stand.process.send_signal(signal.SIGHUP)
-            until(lambda before=before: bool(set(stand.workers()) - before))  # type: ignore[misc]
+            before = set(rig.workers())
+            rig.process.send_signal(signal.SIGHUP)
+            until(lambda before=before: bool(set(rig.workers()) - before))  # type: ignore[misc]
         ending.set()
         for thread in threads:
             thread.join()
@@ -186,18 +184,18 @@ def test_a_reload_under_load_refuses_no_proof_and_takes_none_twice(tmp_path: Pat
 def test_a_rate_counts_what_passes_when_it_does(tmp_path: Path) -> None:
     """Bodies that are held back until there are many of them are no way around it."""
     bundle = bundle_of(ROUTES, rate=Rate(2, 1))
-    with nginx_before_api(tmp_path, bundle, workers=1) as stand:
-        until(lambda: stand.raw(EMPTY).status == 200)
+    with nginx_before_api(tmp_path, bundle, workers=1) as rig:
+        until(lambda: rig.raw(EMPTY).status == 200)
         held = []
         for number in range(4):
             for _ in range(2):
                 fields = proved("session", prover(), target="/pay/x", method="POST", body=b"xy")
-                connection = stand.connect()
+                connection = rig.connect()
                 data = request(b"/pay/x", *fields, method=b"POST", body=b"xy")
                 connection.sendall(data[:-1])
                 held.append(connection)
             # The one worker has read these heads when it answers, and more than a second goes by to the next.
-            until(lambda: stand.raw(EMPTY).status == 200)
+            until(lambda: rig.raw(EMPTY).status == 200)
             if number < 3:
                 threading.Event().wait(1.1)
         for connection in held:
@@ -221,10 +219,10 @@ def test_instances_are_forgotten_also_where_a_request_costs_less_than_a_millisec
 
     bundle = bundle_of(ROUTES, rate=Rate(5000, 1))
     with (
-        nginx_before_api(tmp_path, bundle, workers=1, then=small) as stand,
-        stand.connect() as connection,
+        nginx_before_api(tmp_path, bundle, workers=1, then=small) as rig,
+        rig.connect() as connection,
     ):
-        until(lambda: stand.raw(EMPTY).status == 200)
+        until(lambda: rig.raw(EMPTY).status == 200)
         for number in range(700):
             connection.sendall(request(b"/v1/x", token=token(subject=f"instance-{number}")))
             assert read_answer(connection).status == 200, number

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.system.engines.bending import bend
 from tests.system.engines.claim_names import CLAIM_NAMES
-from tests.system.engines.nginx.stand import EMPTY, Stand, nginx_before_api
-from tests.unit.engines.envoy.stand import (
+from tests.system.engines.mutations import mutate
+from tests.system.engines.nginx.rig import EMPTY, Rig, nginx_before_api
+from tests.unit.engines.envoy.rig import (
     OTHER_KEY,
     TOKEN_KEY,
     bundle_of,
@@ -42,7 +42,7 @@ class Keys:
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """Run one nginx with a row for every token."""
     rows = [route("/v1/**"), route("/open/**", mode=Mode.OFF)]
     with nginx_before_api(tmp_path_factory.mktemp("t"), bundle_of(rows), workers=1) as running:
@@ -89,10 +89,10 @@ _HEADERS = st.one_of(
 
 def changed(changes: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return claims with members replaced, or removed where the value is ``...``."""
-    return bend(json.loads(json.dumps(claims_to_json(claims()))), changes)
+    return mutate(json.loads(json.dumps(claims_to_json(claims()))), changes)
 
 
-def assert_same_verdict(stand: Stand, made: bytes) -> None:
+def assert_same_verdict(rig: Rig, made: bytes) -> None:
     """Let both judge a token."""
     try:
         found = verify(made.decode("latin-1"), EXPECTATION, Keys(), SystemClock().timestamp())
@@ -100,36 +100,36 @@ def assert_same_verdict(stand: Stand, made: bytes) -> None:
         expected = "gate.level" if found.level is Level.NONE else ""
     except RefusedError as error:
         expected = error.reason.code
-    answer = stand.send(b"/v1/x", token=made)
-    got = "" if answer.status == 200 else stand.reason(answer)
+    answer = rig.send(b"/v1/x", token=made)
+    got = "" if answer.status == 200 else rig.reason(answer)
     assert got == expected, made
 
 
 @settings(max_examples=250, deadline=None)
 @given(_HEADERS, _CHANGES, st.sampled_from([TOKEN_KEY, TOKEN_KEY, TOKEN_KEY, STRANGER]))
 def test_claims_are_held_to_the_same_form(
-    stand: Stand, header: bytes, changes: list[tuple[str, Any]], signer: SoftwareSigner
+    rig: Rig, header: bytes, changes: list[tuple[str, Any]], signer: SoftwareSigner
 ) -> None:
     """Whatever is signed gets the same verdict, for the same reason."""
     payload = json.dumps(changed(changes), separators=(",", ":"), ensure_ascii=False).encode()
     signed = f"{base64url.encode(header)}.{base64url.encode(payload)}"
     signature = base64url.encode(signer.sign(signed.encode()))
-    assert_same_verdict(stand, f"{signed}.{signature}".encode())
+    assert_same_verdict(rig, f"{signed}.{signature}".encode())
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_bytes_that_were_changed_get_the_same_verdict(stand: Stand, data: st.DataObject) -> None:
+def test_bytes_that_were_changed_get_the_same_verdict(rig: Rig, data: st.DataObject) -> None:
     """A character replaced, dropped or put in anywhere, also where base64 has spare bits."""
     made = token()
     at = data.draw(st.integers(0, len(made) - 1) | st.integers(len(made) - 3, len(made) - 1))
     piece = data.draw(
         st.sampled_from([b"", b".", b"=", b"-", b"+", b"A", b"B", b"w", b"g", b"Q", b"~"])
     )
-    assert_same_verdict(stand, made[:at] + piece + made[at + data.draw(st.integers(0, 1)) :])
+    assert_same_verdict(rig, made[:at] + piece + made[at + data.draw(st.integers(0, 1)) :])
 
 
-def test_coordinates_beside_the_curve_are_no_key(stand: Stand) -> None:
+def test_coordinates_beside_the_curve_are_no_key(rig: Rig) -> None:
     """A token says whose key it is; a point that isn't on P-256 would be anybody's."""
     for x in (b"\0" * 32, b"\xff" * 32, b"\x01" * 32):
         members = changed([("cnf.jwk.x", base64.urlsafe_b64encode(x).rstrip(b"=").decode())])
@@ -137,5 +137,5 @@ def test_coordinates_beside_the_curve_are_no_key(stand: Stand) -> None:
         head = b'{"alg":"ES256","kid":"token-1","typ":"watchword+jwt"}'
         signed = f"{base64url.encode(head)}.{base64url.encode(payload)}"
         assert_same_verdict(
-            stand, f"{signed}.{base64url.encode(TOKEN_KEY.sign(signed.encode()))}".encode()
+            rig, f"{signed}.{base64url.encode(TOKEN_KEY.sign(signed.encode()))}".encode()
         )

@@ -1,12 +1,12 @@
-"""What nginx answers by itself looks as from every other mouth, and its log tells no secret."""
+"""What nginx answers by itself looks as from every other enforcement point, and its log tells no secret."""
 
 import json
 import re
 from collections.abc import Iterator
 
 import pytest
-from tests.unit.engines.envoy.stand import bundle_of, request, token, until
-from tests.unit.engines.forward_auth.stand import ROUTES, NginxStand, nginx_before_api, options
+from tests.unit.engines.envoy.rig import bundle_of, request, token, until
+from tests.unit.engines.forward_auth.rig import ROUTES, NginxStand, nginx_before_api, options
 from tests.unit.gate.simulators import CLAIMS
 
 from watchword.engines.interface import Endpoint
@@ -20,7 +20,7 @@ GENUINE = b"a-token-of-now"
 
 
 @pytest.fixture(scope="module")
-def stand() -> Iterator[NginxStand]:
+def rig() -> Iterator[NginxStand]:
     """Run nginx in front of an API."""
     with nginx_before_api() as running:
         yield running
@@ -48,9 +48,9 @@ def stand() -> Iterator[NginxStand]:
         ),
     ],
 )
-def test_a_refusal_is_a_problem(stand: NginxStand, data: bytes, status: int, slug: str) -> None:
+def test_a_refusal_is_a_problem(rig: NginxStand, data: bytes, status: int, slug: str) -> None:
     """Status, class, reference and fields, whoever refused."""
-    answer = stand.raw(data.replace(GENUINE, token()))
+    answer = rig.raw(data.replace(GENUINE, token()))
     assert (answer.status, answer.slug) == (status, slug)
     assert list(answer.problem)[:4] == ["type", "title", "status", "ref"]
     assert answer.problem["status"] == status
@@ -61,22 +61,22 @@ def test_a_refusal_is_a_problem(stand: NginxStand, data: bytes, status: int, slu
     assert b"watchword-refused" not in answer.head
 
 
-def test_an_api_answers_for_itself(stand: NginxStand) -> None:
+def test_an_api_answers_for_itself(rig: NginxStand) -> None:
     """Neither its refusals nor its fields are the gate's."""
-    answer = stand.send(token=token())
+    answer = rig.send(token=token())
     assert (answer.status, answer.body) == (200, b"ok")
     assert b"watchword" not in answer.head
 
 
-def test_nobody_says_himself_where_he_comes_from(stand: NginxStand) -> None:
+def test_nobody_says_himself_where_he_comes_from(rig: NginxStand) -> None:
     """Under any spelling, whoever he is, with a new verdict and with one that was kept: the connection says it."""
     fields = (b"%b: 6.6.6.6" % name.lower().encode() for name in CLIENT_SIDE)
     forged = [each.replace(b"-", sign) for each in fields for sign in (b"-", b"_", b".", b"|")]
     held = token()
     for target in (b"/v1/told", b"/v1/told", b"/open/x"):
-        stand.api.seen.clear()
-        assert stand.send(target, *forged, b"X-Forwarded-FOR: ::1", token=held).status == 200
-        (seen,) = stand.api.seen
+        rig.api.seen.clear()
+        assert rig.send(target, *forged, b"X-Forwarded-FOR: ::1", token=held).status == 200
+        (seen,) = rig.api.seen
         assert seen.values(b"x-forwarded-for") == [b"127.0.0.1"]
         assert not [field for field in seen.fields if field[1] in {b"6.6.6.6", b"::1"}]
 
@@ -90,15 +90,15 @@ def test_who_comes_over_a_unix_socket_has_no_address() -> None:
 
 def test_an_api_that_isnt_there_is_said_so() -> None:
     """502 for the API, and not what the gate would say."""
-    with nginx_before_api(upstream=9) as stand:
-        answer = stand.send(token=token())
+    with nginx_before_api(upstream=9) as rig:
+        answer = rig.send(token=token())
         assert (answer.status, answer.slug) == (502, "upstream-unreachable")
 
 
-def test_the_log_explains_a_refusal_and_holds_no_secret(stand: NginxStand) -> None:
+def test_the_log_explains_a_refusal_and_holds_no_secret(rig: NginxStand) -> None:
     """Its reference is the one that the client was told."""
-    refused = stand.send(b"/proved/x?password=hunter2", *SECRETS, token=(held := token()))
-    log = stand.directory / "access.log"
+    refused = rig.send(b"/proved/x?password=hunter2", *SECRETS, token=(held := token()))
+    log = rig.directory / "access.log"
     until(lambda: refused.problem["ref"] in log.read_text("utf-8"))
     text = log.read_text("utf-8")
     (line,) = [

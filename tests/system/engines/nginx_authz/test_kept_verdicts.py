@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.engines.envoy.stand import bundle_of, read_answer, request, token, until
-from tests.unit.engines.forward_auth.stand import ROUTES, NginxStand, nginx_before_api
+from tests.unit.engines.envoy.rig import bundle_of, read_answer, request, token, until
+from tests.unit.engines.forward_auth.rig import ROUTES, NginxStand, nginx_before_api
 from tests.unit.gate.simulators import CLAIMS
 
 from watchword.apps.engines.nginx import NginxAuthz
@@ -21,65 +21,65 @@ REVOKED = frozenset({CLAIMS.subject})
 
 
 @pytest.fixture
-def stand() -> Iterator[NginxStand]:
+def rig() -> Iterator[NginxStand]:
     """Run nginx in memory, where it keeps verdicts."""
     with nginx_before_api() as running:
         yield running
 
 
-def kept_files(stand: NginxStand) -> list[Path]:
+def kept_files(rig: NginxStand) -> list[Path]:
     """Return the verdicts that nginx keeps."""
-    return [path for path in Path(stand.options.path("kept")).rglob("*") if path.is_file()]
+    return [path for path in Path(rig.options.path("kept")).rglob("*") if path.is_file()]
 
 
-def test_only_the_same_request_of_the_same_token_needs_no_question(stand: NginxStand) -> None:
+def test_only_the_same_request_of_the_same_token_needs_no_question(rig: NginxStand) -> None:
     """With nobody there to be asked, what was kept passes with its results; everything else is unavailable."""
     held = token()
-    first = stand.send(b"/v1/patients?a=1", token=held)
-    proved = stand.send(b"/proved/x", token=held)
-    open_to_all = stand.send(b"/open/x", token=held)
-    low = stand.send(b"/strong/x", token=token(level=Level.SOFTWARE))
+    first = rig.send(b"/v1/patients?a=1", token=held)
+    proved = rig.send(b"/proved/x", token=held)
+    open_to_all = rig.send(b"/open/x", token=held)
+    low = rig.send(b"/strong/x", token=token(level=Level.SOFTWARE))
     assert [each.status for each in (first, proved, open_to_all, low)] == [200, 401, 200, 403]
-    until(lambda: len(kept_files(stand)) == 1)
-    stand.stop_authz()
-    stand.api.seen.clear()
+    until(lambda: len(kept_files(rig)) == 1)
+    rig.stop_authz()
+    rig.api.seen.clear()
     forged = (b"Watchword-Level: hardware", b"Watchword-Instance: me")
-    again = stand.send(b"/v1/patients?a=1", *forged, token=held)
-    assert (again.status, len(stand.api.seen)) == (200, 1)
-    assert stand.api.seen[0].values(b"watchword-instance") == [CLAIMS.subject.encode()]
-    assert stand.api.seen[0].values(b"watchword-level") == [CLAIMS.level.value.encode()]
-    assert stand.api.seen[0].values(b"watchword-token") == []
+    again = rig.send(b"/v1/patients?a=1", *forged, token=held)
+    assert (again.status, len(rig.api.seen)) == (200, 1)
+    assert rig.api.seen[0].values(b"watchword-instance") == [CLAIMS.subject.encode()]
+    assert rig.api.seen[0].values(b"watchword-level") == [CLAIMS.level.value.encode()]
+    assert rig.api.seen[0].values(b"watchword-token") == []
     asked = [
-        stand.send(b"/v1/patients?a=2", token=held),
-        stand.send(b"/v1/patients", token=held),
-        stand.send(b"/proved/x", token=held),
-        stand.send(b"/open/x", token=held),
-        stand.send(b"/v1/patients?a=1", token=token(token_id="another")),
-        stand.send(b"/v1/patients?a=1", token=held + b"A"),
-        stand.send(b"/v1/patients?a=1"),
-        stand.send(b"/v1/patients?a=1", token=held, method=b"POST"),
-        stand.send(b"/v1/patients?a=1", token=held, host=b"other.example"),
-        stand.send(b"/v1/patients?a=1", b"Watchword-Token: " + held, token=held),
-        stand.send(b"/v1/patients?a=1", b"Signature: watchword=:AA==:", token=held),
-        stand.send(b"/v1/patients?a=1", b"Signature-Input: watchword=()", token=held),
-        stand.send(b"/v1/patients?a=1", b"DPoP: x", token=held),
-        stand.send(b"/v1/patients?a=1", b"Content-Digest: x", token=held),
-        stand.send(b"/v1/patients?a=1", b"X-Original-Generation: 1", token=held),
-        stand.send(b"/v1/patients?a=1", b"A: " + b"a" * 7000, b"B: " + b"b" * 7000, token=held),
-        stand.raw(request(b"/v1/patients?a=1", b"Connection: authorization", token=held)),
+        rig.send(b"/v1/patients?a=2", token=held),
+        rig.send(b"/v1/patients", token=held),
+        rig.send(b"/proved/x", token=held),
+        rig.send(b"/open/x", token=held),
+        rig.send(b"/v1/patients?a=1", token=token(token_id="another")),
+        rig.send(b"/v1/patients?a=1", token=held + b"A"),
+        rig.send(b"/v1/patients?a=1"),
+        rig.send(b"/v1/patients?a=1", token=held, method=b"POST"),
+        rig.send(b"/v1/patients?a=1", token=held, host=b"other.example"),
+        rig.send(b"/v1/patients?a=1", b"Watchword-Token: " + held, token=held),
+        rig.send(b"/v1/patients?a=1", b"Signature: watchword=:AA==:", token=held),
+        rig.send(b"/v1/patients?a=1", b"Signature-Input: watchword=()", token=held),
+        rig.send(b"/v1/patients?a=1", b"DPoP: x", token=held),
+        rig.send(b"/v1/patients?a=1", b"Content-Digest: x", token=held),
+        rig.send(b"/v1/patients?a=1", b"X-Original-Generation: 1", token=held),
+        rig.send(b"/v1/patients?a=1", b"A: " + b"a" * 7000, b"B: " + b"b" * 7000, token=held),
+        rig.raw(request(b"/v1/patients?a=1", b"Connection: authorization", token=held)),
     ]
     assert [each.status for each in asked] == [503] * len(asked)
     assert {each.slug for each in asked} == {"unavailable"}
     assert b"retry-after: 5" in asked[0].head
-    assert len(stand.api.seen) == 1
+    assert len(rig.api.seen) == 1
 
 
-def test_parts_of_a_request_cant_move_between_parts_of_the_key(stand: NginxStand) -> None:
+def test_parts_of_a_request_cant_move_between_parts_of_the_key(rig: NginxStand) -> None:
     """A request that spells the same key in another way is another request, or none."""
     held = token()
-    assert stand.send(b"/v1/a", token=held).status == 200
-    until(lambda: len(kept_files(stand)) == 1)
-    stand.stop_authz()
+    assert rig.send(b"/v1/a", token=held).status == 200
+    until(lambda: len(kept_files(rig)) == 1)
+    rig.stop_authz()
     moved = (
         b"GET /v1/a HTTP/1.1\r\nHost: clinic.example /v1/a\r\nWatchword-Token: %b\r\n\r\n" % held
     )
@@ -88,16 +88,16 @@ def test_parts_of_a_request_cant_move_between_parts_of_the_key(stand: NginxStand
         b"GET http://clinic.example/v1/a HTTP/1.1\r\nHost: clinic.example\r\n"
         b"Watchword-Token: %b\r\n\r\n" % held
     )
-    assert [stand.raw(raw).status for raw in (moved, early, absolute)] == [400, 400, 400]
-    assert stand.send(b"/v1/a", token=held).status == 200
+    assert [rig.raw(raw).status for raw in (moved, early, absolute)] == [400, 400, 400]
+    assert rig.send(b"/v1/a", token=held).status == 200
 
 
-def test_a_push_empties_what_is_kept_on_open_connections_too(stand: NginxStand) -> None:
+def test_a_push_empties_what_is_kept_on_open_connections_too(rig: NginxStand) -> None:
     """The worker of the old configuration serves on, and asks again from the push on."""
     held = token()
-    follower = stand.follower()
+    follower = rig.follower()
     assert follower.step()
-    with stand.connect() as connection:
+    with rig.connect() as connection:
 
         def status() -> int:
             """Return 0 once the worker has closed it, which it may since it ends."""
@@ -108,53 +108,53 @@ def test_a_push_empties_what_is_kept_on_open_connections_too(stand: NginxStand) 
             return read_answer(connection).status
 
         assert status() == 200
-        until(lambda: len(kept_files(stand)) == 1)
-        stand.publish(bundle_of(ROUTES, generation=2, revoked=REVOKED))
+        until(lambda: len(kept_files(rig)) == 1)
+        rig.publish(bundle_of(ROUTES, generation=2, revoked=REVOKED))
         until(follower.step)
         # What a worker of either configuration kept counts no more, so that only /authz is waited for.
         until(lambda: status() in {401, 0})
         assert status() in {401, 0}
-    assert stand.send(b"/v1/patients", token=held).status == 401
-    assert {path.name for path in Path(stand.options.directory).glob(f"{MARKER_PREFIX}*")} == {
+    assert rig.send(b"/v1/patients", token=held).status == 401
+    assert {path.name for path in Path(rig.options.directory).glob(f"{MARKER_PREFIX}*")} == {
         f"{MARKER_PREFIX}2"
     }
-    assert stand.told == []
+    assert rig.told == []
 
 
-def test_without_the_file_of_its_generation_nothing_kept_is_used(stand: NginxStand) -> None:
+def test_without_the_file_of_its_generation_nothing_kept_is_used(rig: NginxStand) -> None:
     """Whoever removes it needs no reload: it is looked for with each request."""
     held = token()
-    assert stand.send(token=held).status == 200
-    until(lambda: len(kept_files(stand)) == 1)
-    stand.stop_authz()
-    assert stand.send(token=held).status == 200
-    Path(stand.options.path(f"{MARKER_PREFIX}1")).unlink()
-    assert stand.send(token=held).status == 503
+    assert rig.send(token=held).status == 200
+    until(lambda: len(kept_files(rig)) == 1)
+    rig.stop_authz()
+    assert rig.send(token=held).status == 200
+    Path(rig.options.path(f"{MARKER_PREFIX}1")).unlink()
+    assert rig.send(token=held).status == 503
 
 
-def test_a_configuration_that_nginx_rejects_changes_nothing(stand: NginxStand) -> None:
+def test_a_configuration_that_nginx_rejects_changes_nothing(rig: NginxStand) -> None:
     """It is told, the one before stays, and nothing is kept by it."""
-    held, follower = token(), stand.follower()
+    held, follower = token(), rig.follower()
     assert follower.step()
-    before = Path(stand.options.path("nginx.conf")).read_bytes()
-    follower._options = replace(stand.options, user="nobody-of-this-name")
-    stand.publish(bundle_of(ROUTES, generation=2))
-    until(lambda: bool(follower.step() or stand.told))
-    assert "nginx doesn't take its files" in stand.told[0]
-    assert Path(stand.options.path("nginx.conf")).read_bytes() == before
-    assert stand.send(token=held).status == 200
-    assert kept_files(stand) == []
+    before = Path(rig.options.path("nginx.conf")).read_bytes()
+    follower._options = replace(rig.options, user="nobody-of-this-name")
+    rig.publish(bundle_of(ROUTES, generation=2))
+    until(lambda: bool(follower.step() or rig.told))
+    assert "nginx doesn't take its files" in rig.told[0]
+    assert Path(rig.options.path("nginx.conf")).read_bytes() == before
+    assert rig.send(token=held).status == 200
+    assert kept_files(rig) == []
 
 
-def test_who_stops_to_follow_leaves_nothing_that_counts(stand: NginxStand) -> None:
+def test_who_stops_to_follow_leaves_nothing_that_counts(rig: NginxStand) -> None:
     """It goes on and asks about every request: nobody would tell it of a push."""
     held = token()
-    assert stand.send(token=held).status == 200
-    until(lambda: len(kept_files(stand)) == 1)
-    stand.stop_authz()
-    assert stand.send(token=held).status == 200
-    NginxAuthz(stand.options, None, runs=False, tell=stand.told.append).stop()
-    assert stand.send(token=held).status == 503
+    assert rig.send(token=held).status == 200
+    until(lambda: len(kept_files(rig)) == 1)
+    rig.stop_authz()
+    assert rig.send(token=held).status == 200
+    NginxAuthz(rig.options, None, runs=False, notify=rig.told.append).stop()
+    assert rig.send(token=held).status == 503
 
 
 def take_and_be_killed(options: EngineOptions, configuration: str) -> None:
@@ -174,35 +174,35 @@ def take_and_be_killed(options: EngineOptions, configuration: str) -> None:
     assert done.returncode == -9
 
 
-def test_who_is_killed_leaves_nothing_that_counts(stand: NginxStand) -> None:
+def test_who_is_killed_leaves_nothing_that_counts(rig: NginxStand) -> None:
     """Nobody had time to remove the file; the next follower makes it count again."""
     held = token()
-    assert stand.send(token=held).status == 200
-    until(lambda: len(kept_files(stand)) == 1)
-    stand.stop_authz()
-    assert stand.send(token=held).status == 200
-    take_and_be_killed(stand.options, Path(stand.options.path("nginx.conf")).read_text("utf-8"))
-    until(lambda: stand.send(token=held).status == 503)
-    assert Path(stand.options.path(f"{MARKER_PREFIX}1")).is_symlink()
-    assert stand.follower().step()
-    assert stand.send(token=held).status == 200
+    assert rig.send(token=held).status == 200
+    until(lambda: len(kept_files(rig)) == 1)
+    rig.stop_authz()
+    assert rig.send(token=held).status == 200
+    take_and_be_killed(rig.options, Path(rig.options.path("nginx.conf")).read_text("utf-8"))
+    until(lambda: rig.send(token=held).status == 503)
+    assert Path(rig.options.path(f"{MARKER_PREFIX}1")).is_symlink()
+    assert rig.follower().step()
+    assert rig.send(token=held).status == 200
 
 
 def test_files_that_nginx_was_not_told_of_are_loaded_by_the_next_follower(
-    stand: NginxStand,
+    rig: NginxStand,
 ) -> None:
     """One was killed between writing and loading: what is on disk says nothing of what nginx has."""
     generate = ENGINES["nginx-authz"].generate
     assert generate is not None
-    moved = replace(stand.options, upstream=replace(stand.options.upstream, port=9))
+    moved = replace(rig.options, upstream=replace(rig.options.upstream, port=9))
     (configuration,) = [
         file for file in generate(bundle_of(ROUTES), moved, 0) if file.name == "nginx.conf"
     ]
-    Path(stand.options.path("nginx.conf")).write_text(configuration.content, "utf-8")
-    assert stand.send(token=token()).status == 200
-    running, stand.options = stand.running, moved
-    stand.running = NginxAuthz(moved, None, runs=False, tell=stand.told.append)
-    follower = stand.follower()
-    stand.running = running
+    Path(rig.options.path("nginx.conf")).write_text(configuration.content, "utf-8")
+    assert rig.send(token=token()).status == 200
+    running, rig.options = rig.running, moved
+    rig.running = NginxAuthz(moved, None, runs=False, notify=rig.told.append)
+    follower = rig.follower()
+    rig.running = running
     assert follower.step()
-    until(lambda: stand.send(token=token()).status == 502)
+    until(lambda: rig.send(token=token()).status == 502)

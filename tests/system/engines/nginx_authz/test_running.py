@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.ports import free_port
-from tests.unit.engines.envoy.stand import bundle_of, token, until
-from tests.unit.engines.forward_auth.stand import ROUTES, NginxStand, nginx_before_api
+from tests.unit.engines.envoy.rig import bundle_of, token, until
+from tests.unit.engines.forward_auth.rig import ROUTES, NginxStand, nginx_before_api
 
 from watchword.apps.engines.nginx import NginxAuthz, NginxError
 from watchword.apps.engines.process import EngineProcessError
@@ -18,14 +18,14 @@ from watchword.engines.interface import Endpoint
 from watchword.reasons import WatchwordError
 
 
-def master(stand: NginxStand) -> int:
+def master(rig: NginxStand) -> int:
     """Return the process id of the running master."""
-    return int(Path(stand.options.path("nginx.pid")).read_text("utf-8"))
+    return int(Path(rig.options.path("nginx.pid")).read_text("utf-8"))
 
 
-def answers(stand: NginxStand) -> bool:
+def answers(rig: NginxStand) -> bool:
     """Tell whether anybody takes connections where clients come in."""
-    listen = stand.options.listen
+    listen = rig.options.listen
     family = socket.AF_UNIX if listen.socket else socket.AF_INET
     with socket.socket(family) as probe:
         return probe.connect_ex(listen.socket or (listen.host, listen.port)) == 0
@@ -34,22 +34,22 @@ def answers(stand: NginxStand) -> bool:
 def test_one_that_dies_is_started_again_after_a_pause() -> None:
     """Its pause is told; a second follower takes over what runs, and doesn't end it."""
     seconds = [100.0]
-    with nginx_before_api() as stand:
+    with nginx_before_api() as rig:
         told: list[str] = []
         again = NginxAuthz(
-            stand.options, None, runs=True, tell=told.append, monotonic=lambda: seconds[0]
+            rig.options, None, runs=True, notify=told.append, monotonic=lambda: seconds[0]
         )
         again.keep_running()
         again.stop()
-        assert stand.send(token=token()).status == 200
-        assert stand.running is not None
-        stand.running.stop()
-        until(lambda: not Path(stand.options.path("nginx.pid")).exists())
+        assert rig.send(token=token()).status == 200
+        assert rig.running is not None
+        rig.running.stop()
+        until(lambda: not Path(rig.options.path("nginx.pid")).exists())
         again.keep_running()
-        until(lambda: Path(stand.options.path("nginx.pid")).exists())
+        until(lambda: Path(rig.options.path("nginx.pid")).exists())
         seconds[0] += 5
         again.keep_running()
-        first = master(stand)
+        first = master(rig)
         os.killpg(first, signal.SIGKILL)
 
         def died() -> bool:
@@ -59,33 +59,33 @@ def test_one_that_dies_is_started_again_after_a_pause() -> None:
         until(died)
         assert "it is started again in 0.5 s" in told[0]
         # Its workers were killed too, and hold the address until they are gone.
-        until(lambda: not answers(stand))
+        until(lambda: not answers(rig))
         again.keep_running()
-        assert master(stand) == first
+        assert master(rig) == first
         seconds[0] += 0.6
         again.keep_running()
-        until(lambda: Path(stand.options.path("nginx.pid")).read_text("utf-8") != f"{first}\n")
-        until(lambda: stand.send(token=token()).status == 200)
+        until(lambda: Path(rig.options.path("nginx.pid")).read_text("utf-8") != f"{first}\n")
+        until(lambda: rig.send(token=token()).status == 200)
         again.stop()
-        assert not Path(stand.options.path("nginx.pid")).exists()
+        assert not Path(rig.options.path("nginx.pid")).exists()
 
 
 def test_one_that_isnt_there_is_said_so(tmp_path: Path) -> None:
     """By the name that was given."""
-    with nginx_before_api() as stand, pytest.raises(NginxError, match="--binary"):
-        NginxAuthz(stand.options, tmp_path / "none", runs=True, tell=print)
+    with nginx_before_api() as rig, pytest.raises(NginxError, match="--binary"):
+        NginxAuthz(rig.options, tmp_path / "none", runs=True, notify=print)
 
 
 def test_one_that_cant_run_is_said_so() -> None:
     """An address that is taken, and one that ends at once: nobody tries for ever."""
-    with nginx_before_api() as stand:
+    with nginx_before_api() as rig:
         seconds = [1.0]
-        elsewhere = replace(stand.options, directory=stand.options.directory + "-none")
-        taken = NginxAuthz(elsewhere, None, runs=True, tell=print)
+        elsewhere = replace(rig.options, directory=rig.options.directory + "-none")
+        taken = NginxAuthz(elsewhere, None, runs=True, notify=print)
         with pytest.raises(WatchwordError, match="--listen"):
             taken.keep_running()
         free = replace(elsewhere, listen=Endpoint("127.0.0.1", free_port()))
-        hopeless = NginxAuthz(free, None, runs=True, tell=print, monotonic=lambda: seconds[0])
+        hopeless = NginxAuthz(free, None, runs=True, notify=print, monotonic=lambda: seconds[0])
 
         def ended() -> bool:
             try:
@@ -102,21 +102,21 @@ def test_one_that_cant_run_is_said_so() -> None:
 def test_a_master_that_is_killed_leaves_no_workers_and_no_address(*, unix: bool) -> None:
     """They would serve on, keep the address from the next nginx, and hear of no other configuration."""
     seconds = [100.0]
-    with nginx_before_api() as stand:
-        assert stand.running is not None
-        stand.running.stop()
+    with nginx_before_api() as rig:
+        assert rig.running is not None
+        rig.running.stop()
         if unix:
-            at = Endpoint(socket=str(stand.directory / "in.sock"))
-            stand.options = replace(stand.options, listen=at)
+            at = Endpoint(socket=str(rig.directory / "in.sock"))
+            rig.options = replace(rig.options, listen=at)
         told: list[str] = []
-        again = NginxAuthz(stand.options, None, True, told.append, monotonic=lambda: seconds[0])
-        stand.running = again
-        assert stand.follower().step()
+        again = NginxAuthz(rig.options, None, True, told.append, monotonic=lambda: seconds[0])
+        rig.running = again
+        assert rig.follower().step()
         again.keep_running()
-        until(lambda: answers(stand))
+        until(lambda: answers(rig))
         seconds[0] += 5
         again.keep_running()
-        first = master(stand)
+        first = master(rig)
         os.kill(first, signal.SIGKILL)
 
         def died() -> bool:
@@ -124,28 +124,28 @@ def test_a_master_that_is_killed_leaves_no_workers_and_no_address(*, unix: bool)
             return bool(told)
 
         until(died)
-        until(lambda: not answers(stand))
+        until(lambda: not answers(rig))
         seconds[0] += 1
         again.keep_running()
-        until(lambda: answers(stand))
+        until(lambda: answers(rig))
         assert len(told) == 1
         again.stop()
-        assert not answers(stand)
+        assert not answers(rig)
 
 
 def test_a_check_that_could_not_be_made_is_made_again(tmp_path: Path) -> None:
     """An nginx that can't be started for a moment has rejected nothing: the push isn't lost."""
     binary = tmp_path / "nginx"
-    with nginx_before_api() as stand:
-        running = stand.running
+    with nginx_before_api() as rig:
+        running = rig.running
         binary.write_text("no program")
-        stand.running = NginxAuthz(stand.options, binary, runs=False, tell=stand.told.append)
-        stand.publish(bundle_of(ROUTES, generation=2))
-        follower = stand.follower()
-        stand.running = running
+        rig.running = NginxAuthz(rig.options, binary, runs=False, notify=rig.told.append)
+        rig.publish(bundle_of(ROUTES, generation=2))
+        follower = rig.follower()
+        rig.running = running
         assert not follower.step()
-        assert "can't check its files" in stand.told[-1]
+        assert "can't check its files" in rig.told[-1]
         binary.unlink()
         binary.symlink_to(shutil.which("nginx") or "/usr/sbin/nginx")
         assert follower.step()
-        assert "generation-2" in Path(stand.options.path("nginx.conf")).read_text("utf-8")
+        assert "generation-2" in Path(rig.options.path("nginx.conf")).read_text("utf-8")

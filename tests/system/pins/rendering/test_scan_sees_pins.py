@@ -7,16 +7,16 @@ from typing import cast
 from xml.etree import ElementTree as ET
 
 import pytest
-from tests.unit.pins.building import entry, pin_set, pins
+from tests.unit.pins.builders import entry, pin_set, pins
 from tests.unit.pins.rendering.sets import WHOLE, authorities
-from tests.unit.scan.android.building import Given, Tag, axml
-from tests.unit.scan.app_building import apk
+from tests.unit.scan.android.builders import Given, Tag, axml
+from tests.unit.scan.app_builders import apk
 from tests.unit.scan.fixtures import tools
-from tests.unit.scan.ios_building import info, ipa, read, zipped
+from tests.unit.scan.ios_builders import info, ipa, read, zipped
 
 from watchword.adapters.app_package import open_app
+from watchword.pins.formats import render
 from watchword.pins.interface import PinSet
-from watchword.pins.rendering import render
 from watchword.scan.app import App
 from watchword.scan.archive.interface import Limits
 from watchword.scan.interface import Finding, Verdict
@@ -61,13 +61,13 @@ def opened(path: Path) -> App:
 
 def seen_in(app: App) -> Mapping[str, Finding]:
     """Return by subject what the rule on pinning says of an Android app."""
-    return {each.subject: each for each in pinning.RULE.look(app)}
+    return {each.subject: each for each in pinning.RULE.run(app)}
 
 
 def seen_in_plist(text: str) -> Mapping[str, Finding]:
     """Return by subject what the rule on pinned domains says of an app with this in its Info.plist."""
     app = read(ipa(info(**plistlib.loads(text.encode()))))
-    return {each.subject: each for each in ios_pinned_domains.RULE.look(app)}
+    return {each.subject: each for each in ios_pinned_domains.RULE.run(app)}
 
 
 @pytest.mark.parametrize("way", ["own", "aapt2"])
@@ -91,7 +91,7 @@ def test_scan_sees_androids_pins(tmp_path: Path, way: str) -> None:
 def test_scan_sees_a_missing_backup_on_android(tmp_path: Path) -> None:
     """A set with one key that was forced through is told by the scan too."""
     found = seen_in(opened(built(tmp_path / "own.apk", render("android", ONE).text)))
-    assert found["backup:api.example.com"].verdict is Verdict.TOLD
+    assert found["backup:api.example.com"].verdict is Verdict.INFO
 
 
 @pytest.mark.parametrize("name", ["ios", "trustkit"])
@@ -111,13 +111,13 @@ def test_scan_sees_pinned_domains(name: str) -> None:
 def test_scan_sees_that_trustkit_only_reports() -> None:
     """A host in report mode isn't protected."""
     found = seen_in_plist(render("trustkit", WHOLE).text)
-    assert found["report:img.cdn.example.net"].verdict is Verdict.TOLD
+    assert found["report:img.cdn.example.net"].verdict is Verdict.INFO
     assert "img.cdn.example.net" not in found
 
 
 def test_scan_sees_a_missing_backup_on_ios() -> None:
     """A set with one key is told."""
-    assert seen_in_plist(render("ios", ONE).text)["backup:api.example.com"].verdict is Verdict.TOLD
+    assert seen_in_plist(render("ios", ONE).text)["backup:api.example.com"].verdict is Verdict.INFO
 
 
 def test_whole_package_of_ios_is_read(tmp_path: Path) -> None:
@@ -125,5 +125,5 @@ def test_whole_package_of_ios_is_read(tmp_path: Path) -> None:
     path = tmp_path / "app.ipa"
     plist = plistlib.loads(render("ios", WHOLE).text.encode())
     path.write_bytes(zipped(ipa(info(**plist))))
-    found = {each.subject: each.verdict for each in ios_pinned_domains.RULE.look(opened(path))}
+    found = {each.subject: each.verdict for each in ios_pinned_domains.RULE.run(opened(path))}
     assert found["api.example.com"] is Verdict.PROTECTED

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.scan.android.building import (
+from tests.unit.scan.android.builders import (
     File,
     Ref,
     Tag,
@@ -20,7 +20,7 @@ from tests.unit.scan.android.building import (
     table,
     with_signing_block,
 )
-from tests.unit.scan.archive.building import built, opened
+from tests.unit.scan.archive.builders import built, opened
 
 from watchword.adapters.app_package.android import AndroidParts, read_android
 from watchword.scan.android import attributes as of

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.scan.archive.building import opened
+from tests.unit.scan.archive.builders import opened
 
 from watchword.adapters.app_package.android import AndroidParts, read_android
-from watchword.adapters.app_package.opening import container_of
+from watchword.adapters.app_package.package import container_of
 from watchword.scan.app import Coverage, Manifest, PinSet, Resource
 
 APPS = Path(__file__).resolve().parents[5] / "shared" / "apps"

@@ -10,8 +10,8 @@ import lief
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.scan.elf_building import Library
-from tests.unit.scan.ios_building import ARM, EXECUTABLE, FOLDER, Image, archive_of, fat, ipa
+from tests.unit.scan.elf_builders import Library
+from tests.unit.scan.ios_builders import ARM, EXECUTABLE, FOLDER, Image, archive_of, fat, ipa
 
 from watchword.adapters.app_package import native
 from watchword.adapters.app_package.native import ElfError, read_elf, read_natives
@@ -144,18 +144,18 @@ def test_strings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(st.data())
-def test_bent_bytes_raise_nothing_foreign(data: st.DataObject) -> None:
+def test_mutated_bytes_raise_nothing_foreign(data: st.DataObject) -> None:
     """Whatever bytes are changed or cut, fields or ElfError come out."""
-    bent = bytearray(
+    mutated = bytearray(
         Library(symtab=True, lookup=data.draw(st.sampled_from(["gnu", "hash"]))).data()
     )
     for _ in range(data.draw(st.integers(1, 5))):
-        bent[data.draw(st.integers(4, len(bent) - 1))] = data.draw(
+        mutated[data.draw(st.integers(4, len(mutated) - 1))] = data.draw(
             st.sampled_from([0, 1, 127, 255])
         )
     found = None
     with contextlib.suppress(ElfError):
-        found = read_elf(bytes(bent[: data.draw(st.integers(0, len(bent)))]))
+        found = read_elf(bytes(mutated[: data.draw(st.integers(0, len(mutated)))]))
     assert found is None or found.architecture
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.scan.archive.building import opened
+from tests.unit.scan.archive.builders import opened
 
 from watchword.adapters.app_package import open_app
 from watchword.scan.app import App, Container

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.unit.enrolment.simulators import MovableClock
-from tests.unit.pins.building import APP, HOST, entry, pin_set, spki
+from tests.unit.pins.builders import APP, HOST, entry, pin_set, spki
 
 from watchword.adapters.pin_reports import AT_ONCE, MAX_LEAVES, PER_SECOND, MemoryPinReports
 from watchword.pins.interface import Basis, NothingPublished, PinSet, PublishedSet

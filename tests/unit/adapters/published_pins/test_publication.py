@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.adapters.published_pins.workspaces import Bench, versions
-from tests.unit.pins.building import APP, NOW, entry, key, pin_set, roots_data
+from tests.unit.pins.builders import APP, NOW, entry, key, pin_set, roots_data
 
 from watchword.adapters.published_pins import FAULT_SECONDS, ROOTS
 from watchword.pins.installed import DAY

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.unit.pins.building import APP, key, pin_set, roots_data
+from tests.unit.pins.builders import APP, key, pin_set, roots_data
 
 from watchword.adapters.pin_workspace import PinWorkspace
 from watchword.adapters.published_pins import PinPublication

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.adapters.secret_store.stand import (
+from tests.unit.adapters.secret_store.rig import (
     ENTROPY,
     ISSUER,
     MASTER,
@@ -17,7 +17,7 @@ from tests.unit.adapters.secret_store.stand import (
 
 from watchword.adapters.secret_store import (
     Document,
-    Stand,
+    ValueLocation,
     Wrapped,
     file_context,
     key_context,
@@ -28,7 +28,7 @@ from watchword.adapters.secret_store import (
 from watchword.broker.interface import SecretValue, added
 from watchword.reasons import Reason, UnavailableError
 
-HERE = Stand(ISSUER, "maps", 1)
+HERE = ValueLocation(ISSUER, "maps", 1)
 ELSEWHERE = [
     replace(HERE, deployment="https://lab.example"),
     replace(HERE, name="push"),
@@ -37,7 +37,7 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("there", ELSEWHERE, ids=["deployment", "name", "version"])
-def test_a_value_opens_only_where_it_stands(there: Stand) -> None:
+def test_a_value_opens_only_where_it_stands(there: ValueLocation) -> None:
     """Neither does its data key unwrap elsewhere, nor does the value open elsewhere with that key."""
     sealed = run(seal(b"value", HERE, MASTER, ENTROPY))
     wrapped = sealed.wrapped

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.unit.adapters.secret_store.stand import ENTROPY, MASTER, run
+from tests.unit.adapters.secret_store.rig import ENTROPY, MASTER, run
 
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.secret_store import (

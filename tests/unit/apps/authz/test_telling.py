@@ -8,7 +8,7 @@ import pytest
 from tests.unit.apps.asgi_client import Answer, answered
 from tests.unit.apps.authz.test_authz import about, ask, question
 from tests.unit.apps.test_middleware import StoppedClock
-from tests.unit.gate.proving import Prover
+from tests.unit.gate.proofs import Prover
 from tests.unit.gate.simulators import CLAIMS, NOW, SIGNER, PublishedState, published, route, token
 
 from watchword.adapters.replay.memory import MemoryReplayStore

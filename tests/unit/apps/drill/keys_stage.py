@@ -1,4 +1,4 @@
-"""Put a deployment that lends and delivers keys before the drill: two third-party keys, one delivered, two limits."""
+"""Put a deployment that injects and delivers keys before the drill: two third-party keys, one delivered, two limits."""
 
 import contextlib
 import logging
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 from tests.ports import free_port
-from tests.unit.apps.drill.stands import plant_decoy
+from tests.unit.apps.drill.rigs import plant_decoy
 from tests.unit.apps.keyed_party import KeyedParty, keyed_party
 
 from watchword.adapters.drill_wire import resolve
@@ -23,7 +23,7 @@ from watchword.apps.drill.run_plan import RunPlan, urls_of
 from watchword.apps.service.client import OperatorClient
 from watchword.apps.settings import Settings, load_settings
 from watchword.drill.interface import Attack
-from watchword.drill.judging import Report
+from watchword.drill.judgements import Report
 from watchword.drill.registry import ATTACKS
 from watchword.drill.wire import Part
 

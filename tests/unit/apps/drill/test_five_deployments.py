@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from tests.unit.apps.drill import stands
-from tests.unit.engines.envoy.stand import until
+from tests.unit.apps.drill import rigs
+from tests.unit.engines.envoy.rig import until
 
 from watchword.apps.cli.main import cli
 from watchword.apps.demo.stage import OBSERVER_KEY, Stage
@@ -155,7 +155,7 @@ def drilled(tmp_path: Path, edit: Callable[[Document], None], *conditions: str) 
         def edit(self, data: Document) -> None:
             edit(data)
 
-    with stands.theatre(tmp_path, Edited) as place:
+    with rigs.theatre(tmp_path, Edited) as place:
         place.deploy(Mode.ENFORCE)
         assert isinstance(place.stage, Edited)
         return place.stage.drilled(*conditions)
@@ -336,7 +336,7 @@ def test_a_file_that_changes_while_the_drill_runs_proves_nothing(tmp_path: Path)
             at(PAYMENTS["path"], data).update(proof="bearer")
             file.write_text(json.dumps(data), "utf-8")
 
-    with stands.theatre(tmp_path, Changing) as place:
+    with rigs.theatre(tmp_path, Changing) as place:
         place.deploy(Mode.ENFORCE)
         assert isinstance(place.stage, Changing)
         found = place.stage.drilled("unsure")

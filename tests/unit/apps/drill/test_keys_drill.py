@@ -1,4 +1,4 @@
-"""Drill a real deployment that lends and delivers keys, over sockets of this machine."""
+"""Drill a real deployment that injects and delivers keys, over sockets of this machine."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from tests.unit.apps.drill.keys_stage import ABOUT_KEYS, MAPS_KEY, KeysStage, ad
 
 from watchword.apps.service.client import OperatorClient
 from watchword.drill.interface import Attack
-from watchword.drill.judging import Report, Verdict
+from watchword.drill.judgements import Report, Verdict
 from watchword.drill.registry import ATTACKS
 from watchword.observations import State
 
@@ -22,16 +22,16 @@ PROVEN = {
 
 
 def drilled(
-    directory: Path, *attacks: str, bend: Callable[[KeysStage], None] = lambda _: None
+    directory: Path, *attacks: str, mutate: Callable[[KeysStage], None] = lambda _: None
 ) -> tuple[Report, KeysStage]:
     """Run a deployment, hand it the keys, and attack it; return the report and what there was.
 
-    :param bend: changes something beforehand.
+    :param mutate: changes something beforehand.
     """
 
     async def run() -> tuple[Report, KeysStage]:
         async with keys_stage(directory) as stage:
-            bend(stage)
+            mutate(stage)
             await asyncio.to_thread(add_values, stage.settings.service.operator_socket)
             report = await asyncio.to_thread(stage.drilled, attacks or ABOUT_KEYS)
             with OperatorClient(stage.settings.service.operator_socket) as operator:
@@ -71,14 +71,14 @@ def test_a_deployment_that_keeps_keys_stops_every_attack(tmp_path: Path) -> None
 
 
 def test_a_key_that_is_still_in_the_app_breaks_the_proof(tmp_path: Path) -> None:
-    """The app of the samples sends the very key that the gate lends: it was never taken out."""
+    """The app of the samples sends the very key that the gate injects: it was never taken out."""
 
-    def bend(stage: KeysStage) -> None:
+    def mutate(stage: KeysStage) -> None:
         drill = stage.settings.drill["clinic"]
         drill = replace(drill, headers={**drill.headers, "x-old-maps-key": MAPS_KEY})
         stage.settings = replace(stage.settings, drill={"clinic": drill})
 
-    report, _ = drilled(tmp_path, "key-from-package", bend=bend)
+    report, _ = drilled(tmp_path, "key-from-package", mutate=mutate)
     (found,) = report.findings
     assert (found.protection, found.state) == ("PR-B06", State.BROKEN)
 
@@ -86,10 +86,10 @@ def test_a_key_that_is_still_in_the_app_breaks_the_proof(tmp_path: Path) -> None
 def test_a_third_party_that_tells_its_key_isn_t_heard(tmp_path: Path) -> None:
     """Its answer is withheld: no key comes back, and a breakdown proves nothing."""
 
-    def bend(stage: KeysStage) -> None:
+    def mutate(stage: KeysStage) -> None:
         stage.third.talkative = True
 
-    report, _ = drilled(tmp_path, "lent-key-on-the-wire", bend=bend)
+    report, _ = drilled(tmp_path, "lent-key-on-the-wire", mutate=mutate)
     (result,) = report.results
     verdicts = {each.name: each.verdict for each in result.variants}
     assert verdicts.pop("talkative") is Verdict.UNSURE

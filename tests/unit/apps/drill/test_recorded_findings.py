@@ -6,7 +6,7 @@ from tests.unit.apps.drill_views import seed
 
 from watchword.apps.drill.run import observations_of
 from watchword.apps.observations.document import MAX_TITLE, from_json, to_json
-from watchword.drill.judging import Verdict
+from watchword.drill.judgements import Verdict
 from watchword.drill.registry import ATTACKS
 from watchword.observations import State
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from tests.unit.apps.drill import stands
+from tests.unit.apps.drill import rigs
 
 from watchword.adapters.drill_wire import write_drill_key
 from watchword.adapters.system import SystemClock, SystemEntropy
@@ -18,7 +18,7 @@ from watchword.apps.drill.run_plan import RunPlan
 from watchword.apps.service.client import OperatorClient
 from watchword.drill.consent import ConsentError, ConsentFault
 from watchword.drill.interface import Need
-from watchword.drill.judging import Report, Verdict
+from watchword.drill.judgements import Report, Verdict
 from watchword.drill.wire import Part
 from watchword.observations import State
 from watchword.vocabulary import Mode, Proof
@@ -53,14 +53,14 @@ class ConsentStage(Stage):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stands.Theatre]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rigs.Theatre]:
     """Return an enforcing deployment, which nobody has agreed to drill yet."""
-    with stands.theatre(tmp_path_factory.mktemp("remote"), ConsentStage) as opened:
+    with rigs.theatre(tmp_path_factory.mktemp("remote"), ConsentStage) as opened:
         opened.deploy(Mode.ENFORCE)
         yield opened
 
 
-def consent(place: stands.Theatre, kid: str, **changes: object) -> None:
+def consent(place: rigs.Theatre, kid: str, **changes: object) -> None:
     """Serve a consent at both origins."""
     for part, name in (("gate", "clinic"), ("service", "service")):
         members = {
@@ -76,13 +76,13 @@ def consent(place: stands.Theatre, kid: str, **changes: object) -> None:
         (place.stage.directory / f"{part}.json").write_text(json.dumps(members), "utf-8")
 
 
-def withdrawn(place: stands.Theatre) -> None:
+def withdrawn(place: rigs.Theatre) -> None:
     """Take the consents away."""
     for part in ("gate", "service"):
         (place.stage.directory / f"{part}.json").unlink(missing_ok=True)
 
 
-def order(place: stands.Theatre, **orders: object) -> Prepared:
+def order(place: rigs.Theatre, **orders: object) -> Prepared:
     """Ask for a run."""
     settings = place.stage.settings
     asked = RunOptions(named=["127.0.0.1"], **orders)  # type: ignore[arg-type]
@@ -91,14 +91,14 @@ def order(place: stands.Theatre, **orders: object) -> Prepared:
     )
 
 
-def fault(place: stands.Theatre, **orders: object) -> ConsentFault:
+def fault(place: rigs.Theatre, **orders: object) -> ConsentFault:
     """Return why a run may not begin."""
     with pytest.raises(ConsentError) as caught:
         order(place, **orders)
     return caught.value.fault
 
 
-def run(place: stands.Theatre, ready: Prepared) -> Report:
+def run(place: rigs.Theatre, ready: Prepared) -> Report:
     """Carry a run out."""
     settings = place.stage.settings
     clock = SystemClock()
@@ -108,7 +108,7 @@ def run(place: stands.Theatre, ready: Prepared) -> Report:
         return run_drill(open_, RunPlan(ready.attacks, 5), ready.url, loopback=False, now=clock.now)
 
 
-def test_without_key_or_consent_nothing_begins(place: stands.Theatre, tmp_path: Path) -> None:
+def test_without_key_or_consent_nothing_begins(place: rigs.Theatre, tmp_path: Path) -> None:
     """No key; no document; one for another key; one part that doesn't agree."""
     withdrawn(place)
     assert fault(place) is ConsentFault.NO_KEY
@@ -124,7 +124,7 @@ def test_without_key_or_consent_nothing_begins(place: stands.Theatre, tmp_path: 
 
 
 def test_with_consent_a_test_instance_is_the_genuine_side(
-    place: stands.Theatre, tmp_path: Path
+    place: rigs.Theatre, tmp_path: Path
 ) -> None:
     """What can be told from outside is proven; what needs a lab isn't run, and is told."""
     settings = place.stage.settings

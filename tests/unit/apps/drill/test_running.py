@@ -19,8 +19,18 @@ from watchword.client import TestInstanceDevice
 from watchword.client.own_token import OwnToken
 from watchword.client.session import HeldToken
 from watchword.drill.consent import ConsentError, ConsentFault
-from watchword.drill.interface import Arena, Attack, Attempt, Facts, Held, Need, Phone, Run, Variant
-from watchword.drill.judging import Report, Verdict
+from watchword.drill.interface import (
+    Attack,
+    AttackContext,
+    Attempt,
+    Facts,
+    Held,
+    Need,
+    Phone,
+    Run,
+    Variant,
+)
+from watchword.drill.judgements import Report, Verdict
 from watchword.drill.wire import Call, Headers, Part
 from watchword.observations import State
 from watchword.vocabulary import Environment, Platform
@@ -49,7 +59,7 @@ class Theatre:
         attacks = [attack(f"attack-{number}", each) for number, each in enumerate((run, *more))]
         origins = {Part.GATE: self.gate.origin()}
         with closing(HttpWire(origins, rate=None, signed=self.signed, stop=self.stop)) as wire:
-            arena = Arena(
+            context = AttackContext(
                 facts=Facts("clinic", "i", AUDIENCE, {}, Environment.LAB, 300),
                 samples=(SAMPLE,),
                 wire=wire,
@@ -58,7 +68,7 @@ class Theatre:
                 wait=lambda _: None,
                 shared=held,
             )
-            stage = Harness(arena, wire, self.stop, held)
+            stage = Harness(context, wire, self.stop, held)
             return run_drill(stage, RunPlan(attacks, 2), "x", loopback=True, now=lambda: NOW)
 
 
@@ -91,9 +101,9 @@ def place() -> Iterator[Theatre]:
 def sending(place: Theatre, answer: bytes, after: Callable[[], None]) -> Run:
     """Return an attack that is answered so, and what happens afterwards."""
 
-    def run(arena: Arena) -> list[Attempt]:
+    def run(context: AttackContext) -> list[Attempt]:
         before, place.gate.answer = place.gate.answer, answer
-        found = arena.wire.send(SAMPLE.call())
+        found = context.wire.send(SAMPLE.call())
         place.gate.answer = before
         after()
         return [Attempt(SAMPLE, found)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from watchword.apps.drill.reports import UNTRIED
 from watchword.drill.interface import NEEDED, Attack, Facts, Need
-from watchword.drill.judging import (
+from watchword.drill.judgements import (
     AttackResult,
     Control,
     Finding,

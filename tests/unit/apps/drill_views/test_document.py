@@ -12,7 +12,7 @@ from tests.unit.apps.drill_views.strange import is_harmless, texts
 from watchword.apps.drill.reports import DOCUMENT_MARK, document
 from watchword.apps.reports.text import MAX_TEXT, json_text, shown
 from watchword.drill.interface import Need
-from watchword.drill.judging import Report, Verdict
+from watchword.drill.judgements import Report, Verdict
 from watchword.observations import SeenRoute
 from watchword.vocabulary import Proof
 

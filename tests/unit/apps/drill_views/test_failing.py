@@ -9,7 +9,7 @@ from tests.unit.apps.drill_views import seed
 from tests.unit.apps.drill_views.strange import texts
 
 from watchword.apps.drill.reports import CONDITIONS, failed
-from watchword.drill.judging import Control, Genuine, Report, Verdict
+from watchword.drill.judgements import Control, Genuine, Report, Verdict
 
 
 def _ended(verdict: Verdict) -> Report:

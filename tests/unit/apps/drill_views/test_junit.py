@@ -11,7 +11,7 @@ from tests.unit.apps.drill_views import seed
 from tests.unit.apps.drill_views.strange import is_harmless, texts
 
 from watchword.apps.drill.reports import JUNIT_MARK, junit
-from watchword.drill.judging import Report, Verdict
+from watchword.drill.judgements import Report, Verdict
 
 _SUITE = {
     "id": r"\d+",

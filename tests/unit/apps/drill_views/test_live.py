@@ -15,7 +15,7 @@ from tests.unit.apps.drill_views.strange import is_harmless, texts
 from watchword.apps.drill.reports import VERDICTS
 from watchword.apps.drill.terminal import Announcement, LiveView
 from watchword.drill.interface import NEEDED, Need, Sample
-from watchword.drill.judging import Report, Verdict
+from watchword.drill.judgements import Report, Verdict
 from watchword.drill.registry import ATTACKS
 from watchword.vocabulary import Level, Mode, Proof
 

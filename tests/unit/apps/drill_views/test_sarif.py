@@ -14,7 +14,7 @@ from tests.unit.apps.sarif_schema import faults
 
 from watchword.apps.drill.reports import SARIF_MARK, sarif
 from watchword.apps.reports.text import json_text
-from watchword.drill.judging import Report, Verdict
+from watchword.drill.judgements import Report, Verdict
 
 FILE = PurePosixPath("deploy/watch word.yaml")
 

@@ -261,8 +261,10 @@ def test_a_file_beyond_the_limit_isnt_parsed(tmp_path: Path) -> None:
 def test_names_in_a_stored_plan_are_made_printable(tmp_path: Path) -> None:
     """A file may come from anywhere; its names don't steer the terminal."""
     old = written(tmp_path / "old.json", SEED)
-    bent = changed(lambda found: found["items"][0].update(protection="\x1b[31mPR", name="a\nb\x07"))
-    done = run(old, written(tmp_path / "new.json", bent))
+    mutated = changed(
+        lambda found: found["items"][0].update(protection="\x1b[31mPR", name="a\nb\x07")
+    )
+    done = run(old, written(tmp_path / "new.json", mutated))
     assert done.exit_code == 1
     assert "\x1b" not in done.output
     assert "\x07" not in done.output

@@ -47,7 +47,7 @@ def test_the_document_has_the_form_of_its_schema(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    "bend",
+    "mutate",
     [
         lambda found: found["items"][0].pop("why"),
         lambda found: found["items"][0].update(likelihood="high"),
@@ -56,10 +56,10 @@ def test_the_document_has_the_form_of_its_schema(plan: Plan) -> None:
         lambda found: found["items"][0].update(effort=True),
     ],
 )
-def test_the_schema_tells_a_wrong_document(bend: Callable[[dict[str, Any]], object]) -> None:
+def test_the_schema_tells_a_wrong_document(mutate: Callable[[dict[str, Any]], object]) -> None:
     """A member that is missing, foreign or of another type is a fault, of the schema and of whoever reads it."""
     found = document(seed_plan())
-    bend(found)
+    mutate(found)
     assert len(list(faults(found, FORM, FORM))) == 1
     with pytest.raises(PlanDocumentError):
         read(found)

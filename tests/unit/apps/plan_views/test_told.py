@@ -23,7 +23,7 @@ from tests.unit.apps.plan_views.seed import (
     tallies,
     troubled_plan,
 )
-from tests.unit.plan.building import NOTHING
+from tests.unit.plan.builders import NOTHING
 from tests.unit.plan.test_service import HALF, HALF_MODEL, TOY, TOY_MODEL
 from tests.unit.plan.test_stability import NoPatience
 

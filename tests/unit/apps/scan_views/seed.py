@@ -53,9 +53,9 @@ def mixed() -> Scanned:
             finding(Verdict.ABSENT, Severity.LOW, "pinning", name="pinning", title="No pins."),
             finding(Verdict.NOT_SEEN, Severity.INFO, "webview", name="webview", title="Unread."),
             finding(
-                Verdict.TOLD, Severity.INFO, "okhttp3", name="third-party-sdks", title="OkHttp."
+                Verdict.INFO, Severity.INFO, "okhttp3", name="third-party-sdks", title="OkHttp."
             ),
-            finding(Verdict.TOLD, Severity.LOW, "backup", name="pinning", title="No backup."),
+            finding(Verdict.INFO, Severity.LOW, "backup", name="pinning", title="No backup."),
             finding(Verdict.PROTECTED, Severity.INFO, "fine", name="debuggable", title="Isn't."),
         ]
     )

@@ -71,17 +71,17 @@ def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @given(st.data())
-def test_a_bent_document_raises_nothing_foreign(data: st.DataObject) -> None:
+def test_a_mutated_document_raises_nothing_foreign(data: st.DataObject) -> None:
     """Any value replaced by any other."""
-    bent = document([seed.mixed()])
-    path = data.draw(st.sampled_from(paths(bent)))
+    mutated = document([seed.mixed()])
+    path = data.draw(st.sampled_from(paths(mutated)))
     value = data.draw(st.sampled_from([None, -1, 1.5, True, "x", [], {}, [1], {"a": 1}]))
-    holder: Any = bent
+    holder: Any = mutated
     for key in path[:-1]:
         holder = holder[key]
     holder[path[-1]] = value
     try:
-        reports = reports_of(written(bent))
+        reports = reports_of(written(mutated))
     except ScanDocumentError:
         return
     assert all(each.all_findings is not None for each in reports)

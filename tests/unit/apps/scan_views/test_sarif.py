@@ -34,7 +34,7 @@ def test_it_passes_the_schema_of_the_standard(scans: list[Scanned]) -> None:
 
 
 @pytest.mark.parametrize(
-    "bend",
+    "mutate",
     [
         lambda run: run["results"][0].pop("message"),
         lambda run: run["results"][0].update(level="severe"),
@@ -50,10 +50,10 @@ def test_it_passes_the_schema_of_the_standard(scans: list[Scanned]) -> None:
         lambda run: run["artifacts"][0]["location"].update(uri="a b"),
     ],
 )
-def test_the_check_of_the_form_sees_faults(bend: Callable[[Any], object]) -> None:
+def test_the_check_of_the_form_sees_faults(mutate: Callable[[Any], object]) -> None:
     """It isn't blind, neither where the schema speaks nor where GitHub does."""
     log = sarif([seed.mixed()])
-    bend(log["runs"][0])
+    mutate(log["runs"][0])
     assert faults(log)
 
 

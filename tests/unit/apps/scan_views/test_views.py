@@ -244,7 +244,7 @@ def test_a_bill_of_materials_passes_the_schema_whatever_an_app_is_called(text: s
 
 
 @pytest.mark.parametrize(
-    "bend",
+    "mutate",
     [
         lambda found: found["components"][0].pop("type"),
         lambda found: found["components"][0].update(unknown=1),
@@ -255,10 +255,10 @@ def test_a_bill_of_materials_passes_the_schema_whatever_an_app_is_called(text: s
         lambda found: found.update(serialNumber="1"),
     ],
 )
-def test_the_check_of_a_bill_sees_faults(bend: Callable[[dict[str, Any]], object]) -> None:
+def test_the_check_of_a_bill_sees_faults(mutate: Callable[[dict[str, Any]], object]) -> None:
     """It isn't blind."""
     found = json.loads(bill(seed.mixed()))
-    bend(found)
+    mutate(found)
     assert bom_schema.faults(found)
 
 
@@ -266,10 +266,10 @@ def test_a_bill_of_materials_has_native_libraries_and_hosts() -> None:
     """The former by the files that they stand in, the latter as services."""
     at = tuple(Location(f"lib/{name}/libfoo.so") for name in ("arm64-v8a", "x86"))
     native = replace(
-        seed.finding(Verdict.TOLD, Severity.INFO, "libfoo.so", name="native-hardening"),
+        seed.finding(Verdict.INFO, Severity.INFO, "libfoo.so", name="native-hardening"),
         locations=at,
     )
-    host = seed.finding(Verdict.TOLD, Severity.INFO, "api.example.net", name="hosts-and-urls")
+    host = seed.finding(Verdict.INFO, Severity.INFO, "api.example.net", name="hosts-and-urls")
     report = replace(seed.clean().report, findings=ordered([native, host]))
     document = json.loads(bill(Scanned.bare(report)))
     assert bom_schema.faults(document) == []

@@ -293,23 +293,23 @@ def test_signature_by_another_key_under_the_same_name(google: forge.Google) -> N
 def test_a_changed_byte_breaks_the_signature(google: forge.Google, at: int) -> None:
     """Whatever is changed in the leaf's signed bytes or signature is noticed."""
     leaf, *rest = google.evidence().chain
-    bent = bytearray(leaf)
-    bent[at] ^= 1
-    found = judge(AndroidKeyChain((bytes(bent), *rest)), forge.trust(google.anchor))
+    mutated = bytearray(leaf)
+    mutated[at] ^= 1
+    found = judge(AndroidKeyChain((bytes(mutated), *rest)), forge.trust(google.anchor))
     assert set(reasons(found)) & {Reason.ATTESTATION_CHAIN_SIGNATURE, Reason.EVIDENCE_MALFORMED}
 
 
 @pytest.mark.parametrize(
-    "bent",
+    "mutated",
     [
         {"ca": False},
         {"ca": None},
         {"signs": False},
     ],
 )
-def test_intermediate_must_be_a_ca(bent: Mapping[str, Any]) -> None:
+def test_intermediate_must_be_a_ca(mutated: Mapping[str, Any]) -> None:
     """An issuer that may not sign certificates has signed nothing."""
-    google = forge.google(intermediate=bent)
+    google = forge.google(intermediate=mutated)
     assert judged(google) == [Reason.ATTESTATION_CHAIN_NOT_CA]
 
 
@@ -356,12 +356,12 @@ def test_numbers_too_long_to_print_are_malformed() -> None:
     app = forge.tlv(0x04, forge.tlv(0x30, forge.tlv(0x31, package), forge.tlv(0x31)))
     *_, hardware = [each.raw for each in der.sequence(der.read(forge.key_description()))]
     head = [forge.integer(4), level, forge.integer(4), level, forge.tlv(0x04), forge.tlv(0x04)]
-    for bent in (
+    for mutated in (
         forge.tlv(0x30, *head, hardware, hardware),
         forge.key_description(hardware=forge.hardware_tags(tag_704=boot)),
         forge.key_description(software={709: app}),
     ):
-        assert judged(google, google.leaf(bent)) == [Reason.EVIDENCE_MALFORMED]
+        assert judged(google, google.leaf(mutated)) == [Reason.EVIDENCE_MALFORMED]
     path_length = forge.tlv(0x30, forge.tlv(0x01, b"\xff"), forge.tlv(0x02, b"\x80" + huge))
     constraints = [(x509.ObjectIdentifier("2.5.29.19"), path_length)]
     bad = forge.google(attester={"ca": None, "extensions": constraints})

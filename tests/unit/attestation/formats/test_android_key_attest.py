@@ -119,8 +119,8 @@ def test_the_purpose_in_androids_own_list_is_only_a_word() -> None:
     """ATTEST_KEY counts in the hardware list alone."""
     google = forge.google()
     software = {1: forge.tlv(0x31, forge.integer(7)), 709: forge.application_id()}
-    bent = forge.attest_key_description(tags={"tag_1": None}, software=software)
-    found = judge(google, google.attested(google.attest_key(bent)))
+    mutated = forge.attest_key_description(tags={"tag_1": None}, software=software)
+    found = judge(google, google.attested(google.attest_key(mutated)))
     assert Reason.ANDROID_KEY_DESCRIPTION_MISPLACED in reasons(found)
 
 
@@ -130,7 +130,7 @@ MORE_APPS = {709: forge.application_id({forge.PACKAGE: 42, "org.example.other": 
 
 
 @pytest.mark.parametrize(
-    "bent",
+    "mutated",
     [
         {"tags": {"tag_704": forge.root_of_trust(locked=b"\x00")}},
         {"tags": {"tag_704": forge.root_of_trust(state=1)}},
@@ -149,10 +149,10 @@ MORE_APPS = {709: forge.application_id({forge.PACKAGE: 42, "org.example.other": 
         {"levels": (1, 0)},
     ],
 )
-def test_an_attest_key_of_another_state_app_or_level(bent: Mapping[str, Any]) -> None:
+def test_an_attest_key_of_another_state_app_or_level(mutated: Mapping[str, Any]) -> None:
     """What KeyMint and Android wrote about both keys must be of one phone and one app, in hardware."""
     google = forge.remote_google()
-    above = google.attest_key(forge.attest_key_description(**bent))
+    above = google.attest_key(forge.attest_key_description(**mutated))
     found = judge(google, google.attested(above))
     assert Reason.ANDROID_ATTEST_KEY in reasons(found)
     assert found.claims is not None

@@ -142,14 +142,14 @@ def test_provisioning_and_the_devices_key() -> None:
 
 
 def test_what_stands_in_a_root_says_nothing() -> None:
-    """Its certificate is signed by nobody whom we believe: a bent copy changes no claim."""
+    """Its certificate is signed by nobody whom we believe: a mutated copy changes no claim."""
     google = forge.google()
     info = [(forge.PROVISIONING_INFO, b"\xa1\x01\x08")]
     subject = google.root.certificate.subject
-    bent = forge.certify(subject, None, key=google.root.key, serial=7, extensions=info)
+    mutated = forge.certify(subject, None, key=google.root.key, serial=7, extensions=info)
     leaf = google.leaf()
     genuine = claimed(google, leaf)
-    assert claimed(forge.Google(bent, google.intermediate, google.attester), leaf) == genuine
+    assert claimed(forge.Google(mutated, google.intermediate, google.attester), leaf) == genuine
     assert genuine.provisioning is Provisioning.FACTORY
 
 
@@ -221,10 +221,10 @@ def test_a_key_that_all_apps_may_use_is_refused(*, in_hardware: bool) -> None:
     google = forge.google()
     everyone = {600: forge.tlv(0x05)}
     if in_hardware:
-        bent = forge.key_description(hardware={**everyone, **forge.hardware_tags()})
+        mutated = forge.key_description(hardware={**everyone, **forge.hardware_tags()})
     else:
-        bent = forge.key_description(software={**everyone, 709: forge.application_id()})
-    found = judge(google, google.leaf(bent))
+        mutated = forge.key_description(software={**everyone, 709: forge.application_id()})
+    found = judge(google, google.leaf(mutated))
     assert [each.reason for each in found.refusals] == [Reason.ATTESTATION_KEY_UNSUPPORTED]
     assert found.claims is not None
     where = found.claims.fields["hardwareEnforced" if in_hardware else "softwareEnforced"]
@@ -323,14 +323,14 @@ def test_a_factorys_key_does_not_pass_for_a_remotely_provisioned_one() -> None:
 
 
 def incoherent(
-    *, versions: tuple[int, int] = (400, 400), certified: str = "TEE", **bent: Any
+    *, versions: tuple[int, int] = (400, 400), certified: str = "TEE", **mutated: Any
 ) -> tuple[str, ...]:
     """Return in what a chain contradicts itself; everything else is as it should be."""
     google = forge.google()
     subject = forge.name(serial_number="unit", **({"title": certified} if certified else {}))
     google = replace(google, attester=forge.certify(subject, google.intermediate))
-    levels = bent.pop("levels", (1, 1))
-    hardware = forge.hardware_tags(**bent)
+    levels = mutated.pop("levels", (1, 1))
+    hardware = forge.hardware_tags(**mutated)
     description = forge.key_description(version=versions[0], levels=levels, hardware=hardware)
     if versions[0] != versions[1]:
         old = (
@@ -350,7 +350,7 @@ def number(value: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("bent", "names"),
+    ("mutated", "names"),
     [
         ({}, ()),
         ({"certified": ""}, ()),
@@ -385,9 +385,9 @@ def number(value: int) -> bytes:
         ),
     ],
 )
-def test_contradictions(bent: dict[str, Any], names: tuple[str, ...]) -> None:
+def test_contradictions(mutated: dict[str, Any], names: tuple[str, ...]) -> None:
     """Names of certificates, versions, systems and patches that don't fit together, each by its name."""
-    assert incoherent(**bent) == names
+    assert incoherent(**mutated) == names
 
 
 @pytest.mark.skipif(not recorded.are_here(), reason="the recorded evidence isn't here")
@@ -413,7 +413,7 @@ def test_caps_hold_before_anything_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "bent",
+    "mutated",
     [
         b"\x30\x82\x3f\x00" + b"\x30\x00" * 8064,
         b"\x30\x82\x3f\x00" + b"\x05\x00" * 8064,
@@ -422,13 +422,15 @@ def test_caps_hold_before_anything_is_read() -> None:
         b"\x30\x80" * 100,
     ],
 )
-def test_many_deep_and_huge_elements_are_malformed(bent: bytes) -> None:
+def test_many_deep_and_huge_elements_are_malformed(mutated: bytes) -> None:
     """Elements by the thousand, within each other or side by side, and lengths that are lies."""
     google = forge.google()
     trust = forge.trust(google.anchor)
     for evidence in (
-        AndroidKeyChain((bent, *google.evidence().chain[1:])),
-        google.evidence(google.leaf(bent)) if len(bent) < 16_000 else AndroidKeyChain((bent,)),
+        AndroidKeyChain((mutated, *google.evidence().chain[1:])),
+        google.evidence(google.leaf(mutated))
+        if len(mutated) < 16_000
+        else AndroidKeyChain((mutated,)),
     ):
         found = examine(evidence, EXPECTED, trust, forge.NOW)
         assert {each.reason for each in found.refusals} >= {Reason.EVIDENCE_MALFORMED}
@@ -447,11 +449,11 @@ def test_absurd_dates_of_an_issuer_are_malformed(at: str, date: bytes) -> None:
         "not_after": certificate.not_valid_after_utc,
     }[at]
     written = moment.strftime("%y%m%d%H%M%SZ").encode()
-    bent = genuine.der.replace(written, date)
-    assert bent != genuine.der
+    mutated = genuine.der.replace(written, date)
+    assert mutated != genuine.der
     leaf, _, *above = google.evidence().chain
     trust = forge.trust(google.anchor)
-    found = examine(AndroidKeyChain((leaf, bent, *above)), EXPECTED, trust, forge.NOW)
+    found = examine(AndroidKeyChain((leaf, mutated, *above)), EXPECTED, trust, forge.NOW)
     dates = {each.reason for each in found.steps[4].refusals}
     assert dates == {Reason.EVIDENCE_MALFORMED}
     odd_leaf = google.leaf(days=(-20000, 8000))

@@ -48,9 +48,9 @@ def judge(
     return examine(evidence, expected, forge.trust(apple.anchor), forge.NOW)
 
 
-def judged(apple: forge.Apple, expected: Expected = EXPECTED, **bent: Any) -> list[Reason]:
-    """Return the reasons against an attestation that is bent."""
-    found = judge(apple, apple.evidence(**bent), expected)
+def judged(apple: forge.Apple, expected: Expected = EXPECTED, **mutated: Any) -> list[Reason]:
+    """Return the reasons against an attestation that is mutated."""
+    found = judge(apple, apple.evidence(**mutated), expected)
     return [refusal.reason for refusal in found.refusals]
 
 
@@ -110,8 +110,8 @@ def test_trailing_data_of_ios_27(apple: forge.Apple, flags: int) -> None:
 )
 def test_trailing_data_that_is_not_one_map(apple: forge.Apple, trailing: bytes, flags: int) -> None:
     """Anything but exactly one map behind the key is malformed, and so is a flag without one."""
-    bent = judged(apple, trailing=trailing, flags=flags)
-    assert bent == [Reason.EVIDENCE_MALFORMED]
+    mutated = judged(apple, trailing=trailing, flags=flags)
+    assert mutated == [Reason.EVIDENCE_MALFORMED]
 
 
 # Step 0: the object
@@ -215,10 +215,10 @@ def test_another_leaf_as_the_intermediate(apple: forge.Apple) -> None:
         assert leaf_ca or Reason.ATTESTATION_CHAIN_NOT_CA in [r.reason for r in found.refusals]
 
 
-@pytest.mark.parametrize("bent", [{"ca": False}, {"ca": None}, {"signs": False}])
-def test_intermediate_must_be_a_ca(bent: Mapping[str, Any]) -> None:
+@pytest.mark.parametrize("mutated", [{"ca": False}, {"ca": None}, {"signs": False}])
+def test_intermediate_must_be_a_ca(mutated: Mapping[str, Any]) -> None:
     """An issuer that may not sign certificates has signed nothing."""
-    assert judged(forge.apple(intermediate=bent)) == [Reason.ATTESTATION_CHAIN_NOT_CA]
+    assert judged(forge.apple(intermediate=mutated)) == [Reason.ATTESTATION_CHAIN_NOT_CA]
 
 
 def test_leaf_must_not_be_a_ca(apple: forge.Apple) -> None:
@@ -286,8 +286,8 @@ def test_wrong_client_data_hash(apple: forge.Apple) -> None:
 def test_changed_authenticator_data(apple: forge.Apple) -> None:
     """What Apple signed for is the hash of the authenticator data: a changed copy is noticed."""
     key = forge.p256()
-    bent = forge.authenticator_data(key, counter=0, flags=0x41)
-    assert judged(apple, key=key, members={"authData": bent}) == [Reason.ATTESTATION_BINDING]
+    mutated = forge.authenticator_data(key, counter=0, flags=0x41)
+    assert judged(apple, key=key, members={"authData": mutated}) == [Reason.ATTESTATION_BINDING]
 
 
 def nonce_extension(nonce: bytes) -> dict[str, bytes]:
@@ -308,8 +308,8 @@ def test_nonce_is_read_as_der(apple: forge.Apple, what: str) -> None:
     """The extension is parsed, not cut at an offset."""
     key = forge.p256()
     nonce = hashlib.sha256(forge.authenticator_data(key) + forge.BINDING).digest()
-    bent = nonce_extension(nonce)[what]
-    assert judged(apple, key=key, nonce_extension=bent) == [Reason.EVIDENCE_MALFORMED]
+    mutated = nonce_extension(nonce)[what]
+    assert judged(apple, key=key, nonce_extension=mutated) == [Reason.EVIDENCE_MALFORMED]
     right = forge.tlv(0x30, forge.tlv(0xA1, forge.tlv(0x04, nonce)))
     assert judged(apple, key=key, nonce_extension=right) == []
 
@@ -334,8 +334,8 @@ def test_key_id_of_another_key(apple: forge.Apple) -> None:
 def test_credential_key_of_another_key(apple: forge.Apple) -> None:
     """The COSE key is the leaf's key: the same point, curve and algorithm."""
     key = forge.p256()
-    for bent in ({-2: b"\x00" * 32}, {3: -8}, {-1: 2}, {99: 1}):
-        cose = {**forge.cose(key), **bent}
+    for mutated in ({-2: b"\x00" * 32}, {3: -8}, {-1: 2}, {99: 1}):
+        cose = {**forge.cose(key), **mutated}
         assert judged(apple, key=key, cose_key=cose) == [Reason.APP_ATTEST_KEY_ID]
     assert judged(apple, cose_key=[]) == [Reason.EVIDENCE_MALFORMED]
 
@@ -428,7 +428,7 @@ def test_genuine_assertion_gives_counter_and_version(trailing: bytes, version: s
     assert (found.counter, found.app_version) == (7, version)
 
 
-def test_bent_assertions() -> None:
+def test_mutated_assertions() -> None:
     """Another key, statement, app, platform or kind of key: each its reason."""
     key = forge.p256()
     good = forge.assertion(key, STATEMENT)
@@ -446,9 +446,9 @@ def test_raised_counter_breaks_the_signature() -> None:
     """A replayed assertion can't be given a fresh counter."""
     key = forge.p256()
     document = cbor2.loads(forge.assertion(key, STATEMENT, counter=7))
-    bent = bytearray(document["authenticatorData"])
-    bent[36] += 1
-    document["authenticatorData"] = bytes(bent)
+    mutated = bytearray(document["authenticatorData"])
+    mutated[36] += 1
+    document["authenticatorData"] = bytes(mutated)
     assert renewed(key, cbor2.dumps(document)) == [Reason.APP_ATTEST_SIGNATURE]
 
 

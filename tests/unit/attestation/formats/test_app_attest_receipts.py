@@ -26,17 +26,17 @@ def judged(
     receipt: Any,
     expected: Expected = EXPECTED,
     vendor: forge_receipts.Signers = VENDOR,
-    **bent: Any,
+    **mutated: Any,
 ) -> Examination:
     """Examine an attestation of the key with this receipt."""
-    evidence = apple.evidence(key=KEY, receipt=receipt, **bent)
+    evidence = apple.evidence(key=KEY, receipt=receipt, **mutated)
     trust = forge.trust(apple.anchor, vendor.anchor)
     return examine(evidence, expected, trust, forge.NOW)
 
 
-def made(**bent: Any) -> bytes:
+def made(**mutated: Any) -> bytes:
     """Return a receipt for the key."""
-    return forge_receipts.receipt(VENDOR, SPKI, **bent)
+    return forge_receipts.receipt(VENDOR, SPKI, **mutated)
 
 
 def step(found: Examination, number: str) -> Step:
@@ -115,7 +115,7 @@ def test_receipt_of_another_key(apple: forge.Apple) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bent", "why"),
+    ("mutated", "why"),
     [
         ({"field_2": b"TEAM123456.org.example.other"}, "another app"),
         ({"field_7": b"sandbox"}, "another environment"),
@@ -124,11 +124,11 @@ def test_receipt_of_another_key(apple: forge.Apple) -> None:
     ],
 )
 def test_receipt_that_is_not_this_attestations(
-    apple: forge.Apple, bent: dict[str, Any], why: str
+    apple: forge.Apple, mutated: dict[str, Any], why: str
 ) -> None:
     """Apple's signature under it doesn't make it fit, and a bad one doesn't excuse it."""
     for signing in (None, {"by": forge.p256()}):
-        found = judged(apple, made(signing=signing, **bent))
+        found = judged(apple, made(signing=signing, **mutated))
         assert reasons(found) == [Reason.APP_ATTEST_RECEIPT]
         assert why in step(found, "11").found
 

@@ -17,10 +17,10 @@ KEY = forge.p256()
 EXPECTED = Expected(forge.BINDING, forge.APPLE_APP)
 
 
-def judged(apple: forge.Apple, expected: Expected = EXPECTED, **bent: Any) -> Examination:
-    """Examine an attestation with a good receipt, bent elsewhere."""
+def judged(apple: forge.Apple, expected: Expected = EXPECTED, **mutated: Any) -> Examination:
+    """Examine an attestation with a good receipt, mutated elsewhere."""
     receipt = forge_receipts.receipt(VENDOR, forge.spki(KEY))
-    evidence = apple.evidence(**{"key": KEY, "receipt": receipt, **bent})
+    evidence = apple.evidence(**{"key": KEY, "receipt": receipt, **mutated})
     return examine(evidence, expected, forge.trust(apple.anchor, VENDOR.anchor), forge.NOW)
 
 
@@ -42,7 +42,7 @@ def test_steps_are_those_of_the_page_in_its_order(apple: forge.Apple) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "bent"),
+    ("number", "mutated"),
     [
         ("1", {"leaf": {"ca": True}}),
         ("1", {"leaf": {"days": (-9, -1)}}),
@@ -57,10 +57,10 @@ def test_steps_are_those_of_the_page_in_its_order(apple: forge.Apple) -> None:
     ],
 )
 def test_each_deviation_is_refused_in_its_step(
-    apple: forge.Apple, number: str, bent: dict[str, Any]
+    apple: forge.Apple, number: str, mutated: dict[str, Any]
 ) -> None:
     """The step that fails is the one of the page, under a reason that the page names there."""
-    found = judged(apple, **bent)
+    found = judged(apple, **mutated)
     (reason, *_) = [
         refusal.reason for step in found.steps if step.number == number for refusal in step.refusals
     ]
@@ -93,14 +93,14 @@ def test_steps_name_no_device(apple: forge.Apple) -> None:
     def text(step: Step) -> str:
         return f"{step.title} {step.wanted} {step.found} {step.refusals}"
 
-    bends: list[dict[str, Any]] = [
+    mutates: list[dict[str, Any]] = [
         {},
         {"key_id": b"other"},
         {"credential_id": b"other"},
         {"binding": b"other"},
     ]
-    for bent in bends:
-        shown = " ".join(text(step) for step in judged(apple, **bent).steps)
+    for mutated in mutates:
+        shown = " ".join(text(step) for step in judged(apple, **mutated).steps)
         assert "dG9rZW4=" not in shown
         assert not re.search(r"[0-9a-f]{16}", shown)
 

@@ -116,11 +116,11 @@ def test_key_access_is_compared_as_a_whole() -> None:
     for other in (IPHONE_LIST, OPEN_LIST, b"", MAC_KEY_ACCESS, MAC_LIST + b"\x00"):
         assert read_key_access(other) is KeyAccess.OTHER
     for at in range(len(MAC_LIST)):
-        bent = bytearray(MAC_LIST)
-        bent[at] ^= 1
+        mutated = bytearray(MAC_LIST)
+        mutated[at] ^= 1
         # Which context tag wraps the list says nothing of it.
         expected = KeyAccess.FULL_SECURITY if at == 2 else KeyAccess.OTHER
-        assert read_key_access(bytes(bent)) is expected, at
+        assert read_key_access(bytes(mutated)) is expected, at
 
 
 def test_a_phone_with_a_macs_list_contradicts_itself(apple: forge.Apple) -> None:

@@ -534,9 +534,9 @@ def test_no_bit_of_a_token_can_be_flipped() -> None:
     for at in (1, 2, 4):
         raw = base64.urlsafe_b64decode(parts[at] + b"==")
         for bit in range(len(raw) * 8):
-            bent = bytearray(raw)
-            bent[bit // 8] ^= 1 << bit % 8
-            mixed = [*parts[:at], b64(bytes(bent)).encode(), *parts[at + 1 :]]
+            mutated = bytearray(raw)
+            mutated[bit // 8] ^= 1 << bit % 8
+            mixed = [*parts[:at], b64(bytes(mutated)).encode(), *parts[at + 1 :]]
             assert reasons(examined(b".".join(mixed))) == [Reason.PLAY_DECRYPTION]
             tried += 1
     assert tried == (40 + 12 + 16) * 8
@@ -547,9 +547,9 @@ def test_no_bit_of_a_verdict_can_be_flipped() -> None:
     header, content, signature = INNER.split(b".")
     raw = base64.urlsafe_b64decode(content + b"==")
     for at in range(0, len(raw), 7):
-        bent = bytearray(raw)
-        bent[at] ^= 1
-        forged = b".".join([header, b64(bytes(bent)).encode(), signature])
+        mutated = bytearray(raw)
+        mutated[at] ^= 1
+        forged = b".".join([header, b64(bytes(mutated)).encode(), signature])
         assert reasons(examined(sealed(forged))) == [Reason.PLAY_SIGNATURE]
     assert len(raw) > 700
 
@@ -666,19 +666,19 @@ def test_the_page_names_every_step_and_reason() -> None:
 @settings(max_examples=150)
 @given(data=st.data())
 def test_we_accept_what_joserfc_accepts_and_no_more(data: st.DataObject) -> None:
-    """Of bent tokens we refuse all that joserfc refuses; what both open says the same."""
-    bent = bytearray(GOOD)
+    """Of mutated tokens we refuse all that joserfc refuses; what both open says the same."""
+    mutated = bytearray(GOOD)
     for _ in range(data.draw(st.integers(0, 2))):
-        at = data.draw(st.integers(0, len(bent) - 1))
-        bent[at : at + data.draw(st.integers(0, 3))] = data.draw(
+        at = data.draw(st.integers(0, len(mutated) - 1))
+        mutated[at : at + data.draw(st.integers(0, 3))] = data.draw(
             st.sampled_from([b"", b"A", b".", b"=", b"-_", b"\0"])
         )
-    found, elsewhere = examined(bytes(bent)), open_elsewhere(bytes(bent))
+    found, elsewhere = examined(bytes(mutated)), open_elsewhere(bytes(mutated))
     if not found.refusals:
         assert elsewhere is not None
         assert found.claims is not None
         assert json.loads(elsewhere) == found.claims.fields
-    assert bytes(bent) != GOOD or not found.refusals
+    assert bytes(mutated) != GOOD or not found.refusals
 
 
 @given(st.binary(max_size=400))

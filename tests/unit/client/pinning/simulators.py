@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tests.unit.pins.building import NOW, builtin, key, pin_set, roots_data
+from tests.unit.pins.builders import NOW, builtin, key, pin_set, roots_data
 
 from watchword.client.pinning import PinSource, PinStore, PinUpdater, SourceError
 from watchword.client.pinning.installation import Fetched, Kept

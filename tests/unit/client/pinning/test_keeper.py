@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.unit.pins.building import HOST, NOW, builtin, entry, pin_set, pins, spki
+from tests.unit.pins.builders import HOST, NOW, builtin, entry, pin_set, pins, spki
 
 from watchword.client.pinning import PinKeeper, Seen
 from watchword.client.pinning.installation import MAX_REMEMBERED
@@ -100,7 +100,7 @@ def test_cleartext_is_told_in_report_mode_and_refused_once_it_is_enforced() -> N
     seen: list[Seen] = []
     reported = pin_set(1, replace(entry(), mode=PinMode.REPORT))
     watch = Watch()
-    keeper = PinKeeper(fresh(builtin(reported)), clock=watch, tell=seen.append)
+    keeper = PinKeeper(fresh(builtin(reported)), clock=watch, notify=seen.append)
     assert not keeper.refuses_cleartext(HOST)
     assert [(each.host, each.chain, each.judgement.mismatch) for each in seen] == [(HOST, (), True)]
     assert not keeper.refuses_cleartext("elsewhere.example")

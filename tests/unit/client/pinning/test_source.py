@@ -24,7 +24,7 @@ class Ticking:
         return self.at
 
 
-class Endless(httpx.SyncByteStream):
+class NoDeadline(httpx.SyncByteStream):
     """Send bytes for ever."""
 
     def __init__(self, chunk: bytes) -> None:
@@ -81,7 +81,7 @@ def test_it_asks_as_the_service_is_asked() -> None:
 
 def test_an_endless_answer_ends_at_its_bound() -> None:
     """Neither memory nor time goes beyond what a set may have."""
-    stream = Endless(b"x" * 65536)
+    stream = NoDeadline(b"x" * 65536)
     with pytest.raises(SourceError, match="bytes"):
         source(httpx.Response(200, stream=stream)).newest(None)
     assert stream.sent <= MAX_SET_BYTES + 65536
@@ -89,7 +89,7 @@ def test_an_endless_answer_ends_at_its_bound() -> None:
 
 def test_an_answer_in_drops_ends_in_time() -> None:
     """A byte now and then isn't waited for longer than for silence."""
-    stream = Endless(b"x")
+    stream = NoDeadline(b"x")
     with pytest.raises(SourceError, match="no whole answer"):
         source(httpx.Response(200, stream=stream), step=1.0).newest(None)
     assert stream.sent <= MAX_SECONDS + 1

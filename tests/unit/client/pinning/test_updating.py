@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.client.pinning.simulators import Phone, Publishing, key, pin_set, roots_data, signed
-from tests.unit.pins.building import APP, HOST, NOW, builtin, spki
+from tests.unit.pins.builders import APP, HOST, NOW, builtin, spki
 
 from watchword.client.pinning import FilePinStore, PinUpdater, StoreError
 from watchword.client.pinning.installation import (

@@ -11,9 +11,16 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.unit.apps.pins_servers import Authority, new_key
-from tests.unit.engines.envoy.stand import Seen
+from tests.unit.engines.envoy.rig import Seen
 
-from watchword.broker.interface import Allowance, EdgeRule, LentValue, Place, PlaceKind, SecretValue
+from watchword.broker.interface import (
+    Allowance,
+    EdgeRule,
+    InjectedValue,
+    Place,
+    PlaceKind,
+    SecretValue,
+)
 
 HOST = "maps.example.net"
 AUTHORITY = Authority()
@@ -64,7 +71,7 @@ class ThirdParty(socketserver.ThreadingTCPServer):
         self.shutdown()
         self.server_close()
 
-    def lent(self, name: bytes = b"authorization") -> list[bytes]:
+    def injected(self, name: bytes = b"authorization") -> list[bytes]:
         """Return each value of a header that reached it."""
         return [value for seen in self.seen for value in seen.values(name)]
 
@@ -111,7 +118,7 @@ class _Handler(socketserver.BaseRequestHandler):
 
 
 def rule(port: int, **changes: Any) -> EdgeRule:
-    """Return what a key is lent for: GET and POST below /geocode, at a host on loopback."""
+    """Return what a key is injected for: GET and POST below /geocode, at a host on loopback."""
     return EdgeRule(
         **{
             "secret": "maps",
@@ -128,9 +135,9 @@ def rule(port: int, **changes: Any) -> EdgeRule:
     )
 
 
-def value(text: str = "the-key-of-maps", version: int = 1) -> LentValue:
-    """Return a value that is lent."""
-    return LentValue(version, SecretValue(text))
+def value(text: str = "the-key-of-maps", version: int = 1) -> InjectedValue:
+    """Return a value that is injected."""
+    return InjectedValue(version, SecretValue(text))
 
 
 def quota(calls: int, seconds: int = 86_400) -> tuple[Allowance, ...]:

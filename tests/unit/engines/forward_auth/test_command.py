@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.unit.engines.envoy.stand import bundle_of, route
-from tests.unit.engines.forward_auth.stand import SERVICE, options
+from tests.unit.engines.envoy.rig import bundle_of, route
+from tests.unit.engines.forward_auth.rig import SERVICE, options
 
 from watchword.adapters.gate_bundle import publish_bundle
 from watchword.adapters.keyring.private_file import write_private

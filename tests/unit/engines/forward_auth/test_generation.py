@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.unit.engines.envoy.stand import bundle_of, route
-from tests.unit.engines.forward_auth.stand import ROUTES, options
+from tests.unit.engines.envoy.rig import bundle_of, route
+from tests.unit.engines.forward_auth.rig import ROUTES, options
 
 from watchword.engines import caddy, traefik
 from watchword.engines import nginx_authz as nginx
@@ -30,7 +30,7 @@ def test_nobody_to_ask_is_refused(generate: Generate) -> None:
 
 
 @EACH
-def test_a_route_that_lends_a_key_is_refused(generate: Generate) -> None:
+def test_a_route_that_injects_a_key_is_refused(generate: Generate) -> None:
     """Forward auth only answers; nobody would add the key."""
     rows = (route("/lent/**", secret="maps"),)
     with pytest.raises(UnsupportedError) as caught:
@@ -143,7 +143,7 @@ def test_caddy_waits_for_nobody_who_says_nothing() -> None:
     assert waits == {"dial_timeout": "5s", "response_header_timeout": "10s"}
 
 
-def test_a_problem_is_the_one_of_every_mouth() -> None:
+def test_a_problem_is_the_one_of_every_point() -> None:
     """Its members in their order."""
     assert json.loads(problem(PublicClass.UNAVAILABLE, "-")) == {
         "type": "urn:watchword:problem:unavailable",

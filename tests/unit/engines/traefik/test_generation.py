@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from tests.unit.engines.envoy.stand import bundle_of, route
-from tests.unit.engines.forward_auth.stand import options
+from tests.unit.engines.envoy.rig import bundle_of, route
+from tests.unit.engines.forward_auth.rig import options
 
 from watchword.engines.interface import Endpoint, EngineFileKind, UnsupportedError
 from watchword.engines.traefik import generate, start

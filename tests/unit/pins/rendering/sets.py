@@ -1,6 +1,6 @@
 """Hold the sets that are rendered in tests and in the documentation."""
 
-from tests.unit.pins.building import entry, pin_set, pins, spki
+from tests.unit.pins.builders import entry, pin_set, pins, spki
 
 from watchword.pins.interface import AfterExpiry, Pin, PinMode, PinRole, PinSet
 

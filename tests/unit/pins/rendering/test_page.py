@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.unit.pins.rendering.sets import DOCUMENTED
 
-from watchword.pins.rendering import FORMATS, render
+from watchword.pins.formats import FORMATS, render
 
 PAGE = (Path(__file__).parents[4] / "docs/pins-rendering.md").read_text("utf-8")
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.unit.pins.building import NOW, entry, pin_set, pins, spki
+from tests.unit.pins.builders import NOW, entry, pin_set, pins, spki
 from tests.unit.pins.rendering.grammar import (
     GrammarError,
     hold_to_android,
@@ -12,9 +12,9 @@ from tests.unit.pins.rendering.grammar import (
 )
 from tests.unit.pins.rendering.sets import PLAIN, REPORTS, WHOLE, authorities
 
+from watchword.pins.formats import FORMATS, RenderError, render
 from watchword.pins.installed import DAY
 from watchword.pins.interface import AfterExpiry, Pin, PinMode, PinRole, PinSet
-from watchword.pins.rendering import FORMATS, RenderError, render
 from watchword.reasons import MalformedError
 
 BELOW = pin_set(

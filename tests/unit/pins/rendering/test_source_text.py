@@ -5,8 +5,8 @@ import re
 import pytest
 from tests.unit.pins.rendering.sets import PLAIN, WHOLE
 
+from watchword.pins.formats import render
 from watchword.pins.interface import PinMode, PinSet
-from watchword.pins.rendering import render
 
 PIN = r"sha256/[A-Za-z0-9+/]{43}="
 HOST = r"(?:\*\*\.)?[a-z0-9.-]+"

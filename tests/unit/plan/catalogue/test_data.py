@@ -24,7 +24,7 @@ from watchword.plan.interface import (
     Technique,
     Trait,
 )
-from watchword.plan.modelling import Derivation
+from watchword.plan.threat_model import Derivation
 
 CATALOGUE = load_catalogue()
 TECHNIQUES = CATALOGUE.techniques

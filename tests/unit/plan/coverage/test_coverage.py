@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.plan.coverage import trees
-from tests.unit.plan.coverage.choosing import (
+from tests.unit.plan.coverage.choices import (
     Choice,
     by_planner,
     by_solver,

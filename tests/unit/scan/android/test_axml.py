@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.scan.android.building import NONE, Ref, Tag, axml, bundle_xml, chunk, pool
+from tests.unit.scan.android.builders import NONE, Ref, Tag, axml, bundle_xml, chunk, pool
 
 from watchword.scan.android.binary import (
     MOST_DEPTH,

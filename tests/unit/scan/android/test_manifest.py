@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from tests.unit.scan.android.building import File, Given, Ref, Tag, Type, axml, table
+from tests.unit.scan.android.builders import File, Given, Ref, Tag, Type, axml, table
 
 from watchword.scan.android import attributes as of
 from watchword.scan.android.binary import (

@@ -1,7 +1,7 @@
 """The network security config: what counts for a host after all inheritance."""
 
 import pytest
-from tests.unit.scan.android.building import Given, Ref, Tag, axml, bundle_xml
+from tests.unit.scan.android.builders import Given, Ref, Tag, axml, bundle_xml
 
 from watchword.scan.android.binary import (
     AndroidFormatError,

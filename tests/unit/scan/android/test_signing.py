@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.scan.android.building import content_digest, prefixed, signers, with_signing_block
-from tests.unit.scan.archive.building import built
+from tests.unit.scan.android.builders import content_digest, prefixed, signers, with_signing_block
+from tests.unit.scan.archive.builders import built
 
 from watchword.encoding import der
 from watchword.scan.android.binary import AndroidFormatError

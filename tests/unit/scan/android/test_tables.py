@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.scan.android.building import (
+from tests.unit.scan.android.builders import (
     File,
     Given,
     Ref,

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.scan.api.building import answer, body, described, parameter, swagger
+from tests.unit.scan.api.builders import answer, body, described, parameter, swagger
 
 from watchword.scan.api.registry import RULES, look_at
 from watchword.scan.interface import Verdict

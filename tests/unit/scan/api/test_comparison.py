@@ -1,7 +1,7 @@
 """Test the comparison of an app's hosts and paths with those of the description."""
 
 import pytest
-from tests.unit.scan.api.building import answer, described, exposed, found, verdicts
+from tests.unit.scan.api.builders import answer, described, exposed, found, verdicts
 
 from watchword.scan.interface import Verdict
 
@@ -31,7 +31,7 @@ def test_a_described_host_that_the_app_doesn_t_name_is_told() -> None:
     app = frozenset({"api.example-shop.com"})
     said = found(described(ONE, servers=servers), HOSTS, app_hosts=app)
     assert [(f.subject, f.verdict) for f in said if f.subject != HOSTS] == [
-        ("staging.example-shop.com", Verdict.TOLD)
+        ("staging.example-shop.com", Verdict.INFO)
     ]
 
 
@@ -78,7 +78,7 @@ def test_paths_of_other_apis_are_only_told_and_unused_operations_too() -> None:
     """What begins like nothing described may be anybody's."""
     app = frozenset({"/collect/events", "/users"})
     said = {f.subject: f for f in found(described(SHOP), PATHS, app_paths=app)}
-    assert {said["far"].verdict, said["unused"].verdict} == {Verdict.TOLD}
+    assert {said["far"].verdict, said["unused"].verdict} == {Verdict.INFO}
     assert [each.member for each in said["unused"].locations] == ["GET /users/{id}/orders"]
 
 

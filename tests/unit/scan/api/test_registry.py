@@ -15,7 +15,7 @@ def test_each_rule_names_what_the_catalogue_has(rule: Any) -> None:
     assert set(rule.techniques) <= set(catalogue.techniques)
     for protection, key in rule.protections.items():
         assert key in catalogue.protections[protection].evidence
-    assert rule.see.__module__.rpartition(".")[2] == rule.id.replace("-", "_")
+    assert rule.check.__module__.rpartition(".")[2] == rule.id.replace("-", "_")
 
 
 def test_rules_have_ids_of_their_own() -> None:

@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.scan.archive.building import built, opened
+from tests.unit.scan.archive.builders import built, opened
 
 from watchword.reasons import WatchwordError
 from watchword.scan.archive.interface import Limits, MissingEntryError

@@ -5,7 +5,7 @@ import zipfile
 import zlib
 
 import pytest
-from tests.unit.scan.archive.building import built, opened, tampered
+from tests.unit.scan.archive.builders import built, opened, tampered
 
 from watchword.scan.app import Gap, Part
 from watchword.scan.archive.interface import (

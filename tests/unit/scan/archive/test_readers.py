@@ -4,7 +4,7 @@ import io
 import zipfile
 
 import pytest
-from tests.unit.scan.archive.building import built, opened
+from tests.unit.scan.archive.builders import built, opened
 
 from watchword.scan.app import Part
 from watchword.scan.archive.interface import Limits, MissingEntryError, Pace

@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Mapping
 
 import pytest
-from tests.unit.scan.archive.building import built, opened, tampered
+from tests.unit.scan.archive.builders import built, opened, tampered
 
 from watchword.scan.app import Part
 from watchword.scan.archive.interface import (

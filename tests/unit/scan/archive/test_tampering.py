@@ -4,7 +4,7 @@ import struct
 import zipfile
 
 import pytest
-from tests.unit.scan.archive.building import built, central_of, local_of, opened, tampered
+from tests.unit.scan.archive.builders import built, central_of, local_of, opened, tampered
 
 from watchword.scan.archive.interface import UnreadableEntryError
 

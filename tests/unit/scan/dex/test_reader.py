@@ -286,8 +286,8 @@ def test_shared_code_is_bounded() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=4))
-def test_bent_bytes_raise_nothing(changes: list[tuple[int, int]]) -> None:
-    """Whatever bytes are bent, reading and asking raise nothing, and text stays text."""
+def test_mutated_bytes_raise_nothing(changes: list[tuple[int, int]]) -> None:
+    """Whatever bytes are mutated, reading and asking raise nothing, and text stays text."""
     data = bytearray(sample())
     for at, value in changes:
         data[at % len(data)] = value

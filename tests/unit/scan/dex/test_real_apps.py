@@ -92,13 +92,13 @@ def test_pinning_in_code() -> None:
     st.lists(st.tuples(st.integers(0x20, 5500), st.integers(1, 255)), min_size=1, max_size=30),
     st.integers(0, 5528),
 )
-def test_bent_apps_raise_nothing(changes: list[tuple[int, int]], cut: int) -> None:
-    """Bits bent anywhere in a real file, and a cut, raise nothing and are told."""
+def test_mutated_apps_raise_nothing(changes: list[tuple[int, int]], cut: int) -> None:
+    """Bits mutated anywhere in a real file, and a cut, raise nothing and are told."""
     ((name, data),) = dexes("UnCrackable-Level1.apk")
-    bent = bytearray(data)
+    mutated = bytearray(data)
     for at, bits in dict(changes).items():
-        bent[at] ^= bits
-    for raw in (bytes(bent), data[:cut]):
+        mutated[at] ^= bits
+    for raw in (bytes(mutated), data[:cut]):
         notes = Notes()
         assert_all_is_answered(read_code([(name, raw)], notes))
         assert notes.coverage().gaps or raw == data

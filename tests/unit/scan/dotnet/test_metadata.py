@@ -5,7 +5,7 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.scan.dotnet.building import (
+from tests.unit.scan.dotnet.builders import (
     ANSWERS_YES,
     ANSWERS_YES_IN_DEBUG,
     RETURNS,

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 from lz4.block import compress  # type: ignore[import-untyped]
-from tests.unit.scan.dotnet.building import (
+from tests.unit.scan.dotnet.builders import (
     RETURNS,
     Cls,
     Made,
@@ -16,7 +16,7 @@ from tests.unit.scan.dotnet.building import (
     packed,
     store,
 )
-from tests.unit.scan.ios_building import archive_of
+from tests.unit.scan.ios_builders import archive_of
 
 from watchword.scan.app import Assembly, Coverage, Depth, StaticField
 from watchword.scan.dotnet import Assemblies, read_assemblies

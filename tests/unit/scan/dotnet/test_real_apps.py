@@ -7,7 +7,7 @@ from typing import Any
 import dnfile
 import pytest
 
-from watchword.adapters.app_package.opening import open_app
+from watchword.adapters.app_package.package import open_app
 from watchword.scan.app import Depth, Framework
 from watchword.scan.archive.interface import Limits
 from watchword.scan.dotnet import MEMBER_REF, Metadata, Steps

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from tests.unit.scan.dotnet.building import (
+from tests.unit.scan.dotnet.builders import (
     ANSWERS_YES,
     ANSWERS_YES_IN_DEBUG,
     RETURNS,
@@ -13,7 +13,7 @@ from tests.unit.scan.dotnet.building import (
     Made,
     assembly,
 )
-from tests.unit.scan.ios_building import archive_of
+from tests.unit.scan.ios_builders import archive_of
 from tests.unit.scan.simulated import Class, simulated
 
 from watchword.scan.addresses import addresses_of
@@ -49,7 +49,7 @@ def _running(*code: Instruction, callback: Sequence[Instruction] = ANSWERS_YES) 
 
 
 def _exposed(rule: Rule, app: App) -> list[Finding]:
-    return [each for each in rule.look(app) if each.verdict is Verdict.EXPOSED]
+    return [each for each in rule.run(app) if each.verdict is Verdict.EXPOSED]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.unit.scan.app_building import PINS, apk
-from tests.unit.scan.dotnet.building import (
+from tests.unit.scan.app_builders import PINS, apk
+from tests.unit.scan.dotnet.builders import (
     ANSWERS_YES,
     Cls,
     Instruction,

@@ -92,10 +92,10 @@ def test_another_document_is_refused(document: object) -> None:
 
 
 @given(st.data())
-def test_a_bent_report_raises_nothing(data: st.DataObject) -> None:
+def test_a_mutated_report_raises_nothing(data: st.DataObject) -> None:
     """Any member replaced by any value."""
-    bent = json.loads(json.dumps(REPORT))
-    holder: Any = bent
+    mutated = json.loads(json.dumps(REPORT))
+    holder: Any = mutated
     while True:
         key = data.draw(
             st.sampled_from(sorted(holder) if isinstance(holder, dict) else range(len(holder)))
@@ -108,6 +108,6 @@ def test_a_bent_report_raises_nothing(data: st.DataObject) -> None:
         st.sampled_from([None, 1, "x", [], {}, [[1]], {"a": {"b": 1}}, "\ud800"])
     )
     try:
-        assert read_mobsf(bent).partial
+        assert read_mobsf(mutated).partial
     except ImportedReportError:
-        assert holder is bent
+        assert holder is mutated

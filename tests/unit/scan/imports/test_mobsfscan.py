@@ -80,7 +80,7 @@ def test_another_document_is_refused(document: object) -> None:
         max_leaves=12,
     )
 )
-def test_a_bent_report_raises_nothing(results: object) -> None:
+def test_a_mutated_report_raises_nothing(results: object) -> None:
     """Whatever stands under results."""
     try:
         assert read_mobsfscan({"results": results, "errors": []}).partial

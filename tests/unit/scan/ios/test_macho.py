@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.scan.ios_building import ARM, ARM64, Image, fat, superblob
+from tests.unit.scan.ios_builders import ARM, ARM64, Image, fat, superblob
 
 from watchword.scan.ios.macho import MachOError, is_macho, slices, symbols
 from watchword.scan.ios.plists import PlistError
@@ -103,8 +103,8 @@ def test_damaged_signatures(blob: bytes) -> None:
     data = Image(signed=True).data()
     (found,) = slices(data)
     assert found.signature is not None
-    bent = data[: found.signature.start] + blob
-    head = bytearray(bent)
+    mutated = data[: found.signature.start] + blob
+    head = bytearray(mutated)
     at = head.index(struct.pack("<II", 0x1D, 16))
     struct.pack_into("<I", head, at + 12, len(blob))
     with pytest.raises((MachOError, PlistError)):
@@ -118,14 +118,14 @@ SOUND = [
 
 
 @given(st.sampled_from(SOUND), st.data())
-def test_bent_bytes_raise_nothing_foreign(sound: bytes, data: st.DataObject) -> None:
+def test_mutated_bytes_raise_nothing_foreign(sound: bytes, data: st.DataObject) -> None:
     """Whatever bytes are changed or cut, fields or an error of ours come out."""
-    bent = bytearray(sound)
+    mutated = bytearray(sound)
     for _ in range(data.draw(st.integers(1, 5))):
-        bent[data.draw(st.integers(0, len(bent) - 1))] = data.draw(
+        mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(
             st.sampled_from([0, 1, 127, 255])
         )
-    cut = bytes(bent[: data.draw(st.integers(0, len(bent)))])
+    cut = bytes(mutated[: data.draw(st.integers(0, len(mutated)))])
     try:
         for image in slices(cut):
             assert symbols(cut, image).local >= 0

@@ -103,14 +103,14 @@ SOUND = [
 
 
 @given(st.sampled_from(SOUND), st.data())
-def test_bent_bytes_raise_nothing_foreign(sound: bytes, data: st.DataObject) -> None:
+def test_mutated_bytes_raise_nothing_foreign(sound: bytes, data: st.DataObject) -> None:
     """Whatever bytes are changed or cut, a dictionary or PlistError comes out."""
-    bent = bytearray(sound)
+    mutated = bytearray(sound)
     for _ in range(data.draw(st.integers(1, 6))):
-        bent[data.draw(st.integers(0, len(bent) - 1))] = data.draw(st.integers(0, 255))
-    cut = data.draw(st.integers(0, len(bent)))
+        mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(mutated)))
     with contextlib.suppress(PlistError):
-        assert isinstance(read_plist(bytes(bent[:cut])), dict)
+        assert isinstance(read_plist(bytes(mutated[:cut])), dict)
 
 
 def test_values_of_other_kinds_are_none() -> None:

@@ -3,7 +3,7 @@
 import plistlib
 
 import pytest
-from tests.unit.scan.ios_building import EXECUTABLE, FOLDER, PLIST, Image, archive_of, info, ipa
+from tests.unit.scan.ios_builders import EXECUTABLE, FOLDER, PLIST, Image, archive_of, info, ipa
 
 from watchword.scan.app import IosInfo, Part
 from watchword.scan.ios.plists import PlistError

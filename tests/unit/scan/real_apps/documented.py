@@ -12,7 +12,7 @@ EXPOSED, PROTECTED, ABSENT, TOLD = (
     Verdict.EXPOSED,
     Verdict.PROTECTED,
     Verdict.ABSENT,
-    Verdict.TOLD,
+    Verdict.INFO,
 )
 KEYS: Final = "hard-coded-crypto-key"
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.unit.scan.archive.building import opened
+from tests.unit.scan.archive.builders import opened
 from tests.unit.scan.real_apps.known import APPS, Fact, app_of
 
 from watchword.scan.app import App, DomainConfig, Manifest, NetworkConfig

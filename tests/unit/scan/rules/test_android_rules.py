@@ -63,7 +63,7 @@ def test_names_of_the_catalogue(rule: AndroidRule) -> None:
 @each_rule
 def test_says_something_and_what_it_rests_on(rule: AndroidRule) -> None:
     """Of an app that was wholly read each rule says something, with what it saw, and never that it saw nothing."""
-    found = list(rule.look(_app()))
+    found = list(rule.run(_app()))
     assert found
     assert all(each.seen and each.rule == rule.id for each in found)
     assert Verdict.NOT_SEEN not in {each.verdict for each in found}
@@ -74,7 +74,7 @@ def test_says_something_and_what_it_rests_on(rule: AndroidRule) -> None:
 def test_gap_is_never_absence(rule: AndroidRule) -> None:
     """With a gap in any part that a rule needs, it neither misses nor praises what it didn't see."""
     for part in (*rule.parts, Part.ARCHIVE):
-        found = list(rule.look(without(_app(), part)))
+        found = list(rule.run(without(_app(), part)))
         assert not GOOD & {each.verdict for each in found}, part
         assert all("damaged" in each.seen for each in found)
 
@@ -83,14 +83,14 @@ def test_gap_is_never_absence(rule: AndroidRule) -> None:
 def test_part_that_is_missing(rule: AndroidRule) -> None:
     """Without manifest, code and signature nothing is seen."""
     bare = replace(_app(), manifest=None, code=None, signing=None)
-    found = list(rule.look(bare))
+    found = list(rule.run(bare))
     assert {each.verdict for each in found} == {Verdict.NOT_SEEN}
 
 
 @each_rule
 def test_other_platform(rule: AndroidRule) -> None:
     """Of an app for iOS these rules say nothing."""
-    assert not list(rule.look(replace(_app(), platform=Platform.IOS)))
+    assert not list(rule.run(replace(_app(), platform=Platform.IOS)))
 
 
 _CALLED = (
@@ -146,17 +146,17 @@ def test_any_code(classes: list[Class]) -> None:
     """Whatever the code is like, each rule says something, the same again, and with a gap never that it's absent."""
     app = replace(simulated(*classes), signing=Signing(("v2",), ()))
     for rule in RULES.values():
-        found = list(rule.look(app))
+        found = list(rule.run(app))
         assert found, rule.id
-        assert found == list(rule.look(app))
-        gaps = {each.verdict for each in rule.look(without(app, Part.DEX))}
+        assert found == list(rule.run(app))
+        gaps = {each.verdict for each in rule.run(without(app, Part.DEX))}
         assert Verdict.ABSENT not in gaps, rule.id
 
 
 def test_code_without_a_manifest_is_a_gap() -> None:
     """Without the app's name its own code may be taken for a library's: nothing is absent then."""
     for rule in RULES.values():
-        found = {each.verdict for each in rule.look(replace(_app(), manifest=None))}
+        found = {each.verdict for each in rule.run(replace(_app(), manifest=None))}
         if Part.DEX in rule.parts:
             assert not GOOD & found, rule.id
 
@@ -168,10 +168,10 @@ def test_code_of_a_framework_is_a_gap(framework: Framework) -> None:
     app = replace(_app(), coverage=replace(_app().coverage, frameworks=(code,)))
     for rule in RULES.values():
         if Part.DEX in rule.parts and app.coverage.unread(rule.reads):
-            found = {each.verdict for each in rule.look(app)}
+            found = {each.verdict for each in rule.run(app)}
             assert not GOOD & found, rule.id
     text = TextPart("assets/a.json", "asset", ("a",))
-    (found_pins,) = RULES["pinning"].look(replace(_app(), texts=(text,)))
+    (found_pins,) = RULES["pinning"].run(replace(_app(), texts=(text,)))
     assert found_pins.verdict is Verdict.ABSENT
 
 
@@ -180,18 +180,18 @@ def test_many_gaps_and_places() -> None:
     app = _app()
     for number in range(5):
         app = without(app, Part.DEX, f"classes{number}.dex")
-    (found,) = RULES["root_checks"].look(app)
+    (found,) = RULES["root_checks"].run(app)
     assert found.seen.endswith("and 2 more")
     log = Call("android.util.Log", "d")
     many = simulated(
         *(Class(f"{PACKAGE}.C{number:02}", (Body("run", (log,)),)) for number in range(30))
     )
-    (found,) = RULES["logs"].look(many)
+    (found,) = RULES["logs"].run(many)
     assert "30 calls in 30 classes" in found.title
     assert len(found.locations) == MAX_LOCATIONS
 
 
 def test_seen_counts_classes_and_files() -> None:
     """What was seen is told in classes and DEX files."""
-    (found,) = RULES["root_checks"].look(_app())
+    (found,) = RULES["root_checks"].run(_app())
     assert found.seen == "1 of 1 classes in 1 DEX file"

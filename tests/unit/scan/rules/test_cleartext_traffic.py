@@ -69,7 +69,7 @@ def test_app_without_the_network() -> None:
     app = _app(cleartext=True, target=34)
     assert app.manifest is not None
     offline = replace(app, manifest=replace(app.manifest, permissions=()))
-    assert verdicts(RULE, offline) == {"offline": Verdict.TOLD}
+    assert verdicts(RULE, offline) == {"offline": Verdict.INFO}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_phones_that_know_nothing_of_it(
         cleartext=cleartext, target=34, config=None if base is None else _config(base, False)
     )
     assert app.manifest is not None
-    found = list(RULE.look(replace(app, manifest=replace(app.manifest, min_sdk=least))))
+    found = list(RULE.run(replace(app, manifest=replace(app.manifest, min_sdk=least))))
     clean = next(each for each in found if each.subject == "cleartext")
     assert clean.verdict is PROTECTED
     if since is None:

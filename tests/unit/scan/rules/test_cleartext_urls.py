@@ -18,7 +18,7 @@ def _in(file: str, text: str, kind: str = "cordova") -> App:
 
 
 def _exposed(app: App) -> set[str]:
-    return {each.subject for each in RULE.look(app) if each.verdict is Verdict.EXPOSED}
+    return {each.subject for each in RULE.run(app) if each.verdict is Verdict.EXPOSED}
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_of_more_addresses_than_are_looked_at_each_counts() -> None:
 def test_a_top_level_domain_makes_no_host_internal(host: str) -> None:
     """Anybody may have a name below .dev."""
     app = _in("assets/flutter_assets/a.json", f'{{"a": "https://{host}/x"}}', "asset")
-    assert {each.verdict for each in HOSTS.look(app)} == {Verdict.TOLD}
+    assert {each.verdict for each in HOSTS.run(app)} == {Verdict.INFO}
 
 
 @pytest.mark.parametrize(
@@ -224,11 +224,11 @@ def test_a_top_level_domain_makes_no_host_internal(host: str) -> None:
 )
 def test_an_own_server_at_a_provider_is_no_third_party(host: str, service: bool) -> None:
     """A host of AWS that runs the app's own backend asks for no key of AWS."""
-    found = {each.verdict for each in THIRD_PARTIES.look(running(strings=(f"https://{host}/v1",)))}
+    found = {each.verdict for each in THIRD_PARTIES.run(running(strings=(f"https://{host}/v1",)))}
     assert (Verdict.EXPOSED in found) is service
 
 
 def test_a_service_in_a_comment_is_not_called() -> None:
     """The pictures of a library's documentation lie at AWS."""
     app = _in("www/lib/a.js", "/* ![x](http://a.s3.amazonaws.com/docs/x.gif) */")
-    assert Verdict.EXPOSED not in {each.verdict for each in THIRD_PARTIES.look(app)}
+    assert Verdict.EXPOSED not in {each.verdict for each in THIRD_PARTIES.run(app)}

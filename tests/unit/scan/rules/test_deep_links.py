@@ -31,18 +31,18 @@ def _found(link: str, *, verified: bool = False, name: str = "Screen") -> dict[s
     [
         ("shop://oauth/callback", False, Verdict.EXPOSED),
         ("shop://authorize", False, Verdict.EXPOSED),
-        ("shop://authors", False, Verdict.TOLD),
-        ("shop://item", False, Verdict.TOLD),
+        ("shop://authors", False, Verdict.INFO),
+        ("shop://item", False, Verdict.INFO),
         ("https://shop.example/oauth", True, Verdict.PROTECTED),
-        ("https://shop.example/oauth", False, Verdict.TOLD),
-        ("https://shop.example/item", True, Verdict.TOLD),
+        ("https://shop.example/oauth", False, Verdict.INFO),
+        ("https://shop.example/item", True, Verdict.INFO),
     ],
 )
 def test_link(link: str, verified: bool, expected: Verdict) -> None:
     """A sign-in's answer by a scheme of one's own is exposed, by a verified link protected; others are told."""
     found = _found(link, verified=verified)
     assert list(found.values()) == [expected]
-    if expected is not Verdict.TOLD:
+    if expected is not Verdict.INFO:
         assert list(found) == [link]
 
 
@@ -53,8 +53,8 @@ def test_answer_by_the_name_of_its_screen() -> None:
 
 def test_no_link() -> None:
     """An app without links is neither good nor bad."""
-    assert verdicts(RULE, simulated()) == {"links": Verdict.TOLD}
-    assert _found("content://x") == {"links": Verdict.TOLD}
+    assert verdicts(RULE, simulated()) == {"links": Verdict.INFO}
+    assert _found("content://x") == {"links": Verdict.INFO}
 
 
 def test_many_links_of_one_screen() -> None:
@@ -65,7 +65,7 @@ def test_many_links_of_one_screen() -> None:
     one = Component(
         "activity", name, exported=True, stated=True, permission=None, filters=(plain, verified)
     )
-    found = {each.subject: each for each in RULE.look(simulated(manifest=manifest(one)))}
+    found = {each.subject: each for each in RULE.run(simulated(manifest=manifest(one)))}
     assert found.keys() == {f"{name}:https", f"{name}:https:verified"}
     assert "and 1 more" in found[f"{name}:https"].title
 
@@ -83,7 +83,7 @@ def test_links_of_phones_that_verify_none(least: int, older: bool) -> None:
         filters=(links,),
     )
     app = simulated(manifest=replace(manifest(one), min_sdk=least))
-    found = {each.subject: each for each in RULE.look(app)}
+    found = {each.subject: each for each in RULE.run(app)}
     assert ("older" in found) is older
     sure = found["https://id.example.test/callback"].confidence
     assert sure is (Confidence.POSSIBLE if older else Confidence.LIKELY)

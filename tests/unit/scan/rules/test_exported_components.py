@@ -44,10 +44,10 @@ def test_links_and_libraries_are_told() -> None:
     links = IntentFilter(
         ("android.intent.action.VIEW",), ("android.intent.category.BROWSABLE",), ("https://a.test",)
     )
-    assert _found(filters=(links,)) == {NAME: Verdict.TOLD, **CLEAN}
+    assert _found(filters=(links,)) == {NAME: Verdict.INFO, **CLEAN}
     assert _found("service", filters=(links,)) == {NAME: Verdict.EXPOSED}
     library = "androidx.biometric.DeviceCredentialHandlerActivity"
-    assert _found(name=library) == {library: Verdict.TOLD, **CLEAN}
+    assert _found(name=library) == {library: Verdict.INFO, **CLEAN}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def keyed(sink: str, *arguments: str | int | None) -> App:
 
 def test_a_constant_key_is_exposed_without_its_value() -> None:
     """The finding names the place and what takes the key, and holds the key only for who may see it."""
-    (finding,) = RULE.look(keyed("javax.crypto.spec.SecretKeySpec", KEY, "AES"))
+    (finding,) = RULE.run(keyed("javax.crypto.spec.SecretKeySpec", KEY, "AES"))
     assert (finding.verdict, finding.severity) == (Verdict.EXPOSED, Severity.HIGH)
     assert finding.secret is not None
     assert finding.secret.value == KEY
@@ -26,7 +26,7 @@ def test_a_constant_key_is_exposed_without_its_value() -> None:
 
 def test_a_constant_vector_is_less_and_leaves_the_rest_clean() -> None:
     """A constant vector is no key: it's low, and the verdict on keys stays."""
-    vector, clean = RULE.look(keyed("javax.crypto.spec.IvParameterSpec", "\0" * 16))
+    vector, clean = RULE.run(keyed("javax.crypto.spec.IvParameterSpec", "\0" * 16))
     assert (vector.severity, clean.verdict) == (Severity.LOW, Verdict.PROTECTED)
 
 
@@ -37,15 +37,15 @@ def test_a_key_from_a_resource_is_told_by_its_place() -> None:
         Call("java.lang.String", "getBytes"),
         Call("javax.crypto.spec.SecretKeySpec", "<init>", (None, "AES")),
     )
-    (finding,) = RULE.look(app)
+    (finding,) = RULE.run(app)
     assert finding.subject == "crypto-key:com.example.shop.Main.run"
     assert finding.secret is None
 
 
 def test_what_was_not_seen_is_not_clean() -> None:
     """Nothing found is a proof only if all code was read."""
-    (clean,) = RULE.look(simulated())
-    (unseen,) = RULE.look(without(simulated(), Part.DEX))
-    (none,) = RULE.look(simulated(code=None))
+    (clean,) = RULE.run(simulated())
+    (unseen,) = RULE.run(without(simulated(), Part.DEX))
+    (none,) = RULE.run(simulated(code=None))
     assert clean.verdict is Verdict.PROTECTED
     assert {unseen.verdict, none.verdict} == {Verdict.NOT_SEEN}

@@ -59,8 +59,8 @@ def test_hosts_are_told_and_internal_ones_exposed() -> None:
         "com.shop.io",
         "http://%s:8888/login",
     )
-    found = list(hosts_and_urls.RULE.look(app))
-    assert subjects(found, Verdict.TOLD) == {"api.shop.io", "cdn.shop.io"}
+    found = list(hosts_and_urls.RULE.run(app))
+    assert subjects(found, Verdict.INFO) == {"api.shop.io", "cdn.shop.io"}
     assert subjects(found, Verdict.EXPOSED) == {"10.1.2.3"}
     assert hosts_of(app) == ("10.1.2.3", "api.shop.io", "cdn.shop.io")
 
@@ -98,7 +98,7 @@ def test_cleartext_is_exposed_by_host() -> None:
         "http://www.w3.org/2001/XMLSchema",
         "ws://live.shop.io/feed",
     )
-    found = {each.subject: each.severity for each in cleartext_urls.RULE.look(app)}
+    found = {each.subject: each.severity for each in cleartext_urls.RULE.run(app)}
     assert found == {
         "api.shop.io": Severity.MEDIUM,
         "www.shop.io": Severity.LOW,
@@ -108,29 +108,29 @@ def test_cleartext_is_exposed_by_host() -> None:
 
 def test_an_address_that_is_put_together_is_cleartext_too() -> None:
     """``http://`` by itself is the begin of an address, unless the same code knows ``https://`` as well."""
-    found = cleartext_urls.RULE.look(naming("http://", "/login"))
+    found = cleartext_urls.RULE.run(naming("http://", "/login"))
     assert subjects(found) == {"http://:com.example.shop.Main"}
-    assert not list(cleartext_urls.RULE.look(naming("http://", "https://")))
+    assert not list(cleartext_urls.RULE.run(naming("http://", "https://")))
 
 
 def test_third_parties_are_exposed_and_otherwise_it_depends() -> None:
     """A known service is exposed; an app without any is clean if all was read; one without hosts says nothing."""
-    known = third_party_hosts.RULE.look(naming("https://api.openai.com/v1/chat", "x.amazonaws.com"))
+    known = third_party_hosts.RULE.run(naming("https://api.openai.com/v1/chat", "x.amazonaws.com"))
     assert subjects(known, Verdict.EXPOSED) == {"api.openai.com", "x.amazonaws.com"}
     own = naming("https://api.shop.io/v1")
-    assert [each.verdict for each in third_party_hosts.RULE.look(own)] == [Verdict.PROTECTED]
+    assert [each.verdict for each in third_party_hosts.RULE.run(own)] == [Verdict.PROTECTED]
     cut = without(own, Part.DEX)
-    assert [each.verdict for each in third_party_hosts.RULE.look(cut)] == [Verdict.NOT_SEEN]
-    none = third_party_hosts.RULE.look(simulated())
-    assert [each.verdict for each in none] == [Verdict.TOLD]
-    none = third_party_hosts.RULE.look(without(simulated(), Part.DEX))
+    assert [each.verdict for each in third_party_hosts.RULE.run(cut)] == [Verdict.NOT_SEEN]
+    none = third_party_hosts.RULE.run(simulated())
+    assert [each.verdict for each in none] == [Verdict.INFO]
+    none = third_party_hosts.RULE.run(without(simulated(), Part.DEX))
     assert [each.verdict for each in none] == [Verdict.NOT_SEEN]
 
 
 @pytest.mark.parametrize(
     ("name", "classes", "verdict"),
     [
-        ("firebase_database_url", (), Verdict.TOLD),
+        ("firebase_database_url", (), Verdict.INFO),
         ("firebase_database_url", ("com.google.firebase.database.Registrar",), Verdict.EXPOSED),
         ("database", (), Verdict.EXPOSED),
     ],
@@ -141,7 +141,7 @@ def test_an_address_that_only_a_tool_wrote_is_asked_by_nobody(
     """Google's set-up tool writes it into each app of a project, whether the app brings what asks there or not."""
     resources = (Resource(name, "https://shop-1.firebaseio.com"),)
     app = simulated(*map(Class, classes), resources=resources)
-    found = {each.subject: each.verdict for each in third_party_hosts.RULE.look(app)}
+    found = {each.subject: each.verdict for each in third_party_hosts.RULE.run(app)}
     assert found["shop-1.firebaseio.com"] is verdict
 
 
@@ -187,7 +187,7 @@ def test_paths_are_told_and_files_are_not() -> None:
     )
     wanted = ("/api/annotated/{id}", "/api/balance/view", "/login", "/v1/orders/{id}")
     assert paths_of(app) == wanted
-    assert subjects(api_paths.RULE.look(app)) == set(wanted)
+    assert subjects(api_paths.RULE.run(app)) == set(wanted)
 
 
 @given(st.lists(st.text(max_size=60), max_size=8))

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.scan.android.building import Tag, axml, table
-from tests.unit.scan.archive.building import built
+from tests.unit.scan.android.builders import Tag, axml, table
+from tests.unit.scan.archive.builders import built
 from tests.unit.scan.simulated import PACKAGE, manifest, simulated, verdicts
 
 from watchword.adapters.app_package import open_app
@@ -18,7 +18,7 @@ from watchword.scan.rules.install_refused import RULE
 
 CERT = Certificate("ab" * 32, "CN=Shop", "EC", 256, "sha256", None)
 GO = IntentFilter((f"{PACKAGE}.GO",), (), ())
-FINE = {"installs": Verdict.TOLD}
+FINE = {"installs": Verdict.INFO}
 
 
 def _app(
@@ -39,10 +39,10 @@ def _app(
     ("schemes", "least", "target", "expected"),
     [
         (("v1",), 21, 29, FINE),
-        (("v1",), 21, 30, {"v1-only": Verdict.TOLD}),
+        (("v1",), 21, 30, {"v1-only": Verdict.INFO}),
         (("v1", "v2"), 21, 30, FINE),
         (("v2",), 24, 30, FINE),
-        (("v2", "v3"), 23, 30, {"no-v1": Verdict.TOLD}),
+        (("v2", "v3"), 23, 30, {"no-v1": Verdict.INFO}),
         ((), 21, 30, FINE),
     ],
 )
@@ -60,7 +60,7 @@ def test_signatures(
 def test_resource_table(stored_at: int | None, target: int, refused: bool) -> None:
     """It has to lie as it is mapped: not compressed, at a multiple of four bytes."""
     app = _app("v2", target=target, entries=(Entry("resources.arsc", 100, stored_at),))
-    assert verdicts(RULE, app) == ({"resources": Verdict.TOLD} if refused else FINE)
+    assert verdicts(RULE, app) == ({"resources": Verdict.INFO} if refused else FINE)
 
 
 @pytest.mark.parametrize(
@@ -79,13 +79,13 @@ def test_export_that_is_left_to_the_filter(
     name = f"{PACKAGE}.Inner"
     one = Component(kind, name, exported=True, stated=stated, permission=None, filters=(GO,))
     found = verdicts(RULE, _app("v2", target=target, components=(one,)))
-    assert found == ({name: Verdict.TOLD} if refused else FINE)
+    assert found == ({name: Verdict.INFO} if refused else FINE)
 
 
 def test_changed_after_it_was_signed_and_bundles() -> None:
     """A package with another digest isn't installed; of a bundle the store makes packages."""
-    assert verdicts(RULE, _app("v2", changed=("v2",))) == {"changed": Verdict.TOLD}
-    assert verdicts(RULE, _app("v1", container=Container.AAB)) == {"bundle": Verdict.TOLD}
+    assert verdicts(RULE, _app("v2", changed=("v2",))) == {"changed": Verdict.INFO}
+    assert verdicts(RULE, _app("v1", container=Container.AAB)) == {"bundle": Verdict.INFO}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_resource_table_of_a_built_package(
     }
     path = tmp_path / "app.apk"
     path.write_bytes(built(entries, method=method))
-    found = list(RULE.look(open_app(path, Limits(), lambda: 60.0)))
+    found = list(RULE.run(open_app(path, Limits(), lambda: 60.0)))
     titles = [each.title for each in found if each.subject == "resources"]
     assert len(titles) == bool(refused)
     assert all(refused in each for each in titles)

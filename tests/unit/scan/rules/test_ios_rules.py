@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.scan.ios_building import EXECUTABLE, FOLDER, PLIST, Image, ats, info, ipa, read
+from tests.unit.scan.ios_builders import EXECUTABLE, FOLDER, PLIST, Image, ats, info, ipa, read
 
 from watchword.scan.app import App, Part
 from watchword.scan.interface import Confidence, Rule, Severity, Verdict
@@ -22,12 +22,12 @@ from watchword.vocabulary import Platform
 
 RULES: tuple[Rule, ...] = (ATS, DEBUGGABLE, ENCRYPTED, PINS, PRIVACY, SCHEMES)
 EXPOSED, PROTECTED, ABSENT = Verdict.EXPOSED, Verdict.PROTECTED, Verdict.ABSENT
-NOT_SEEN, TOLD = Verdict.NOT_SEEN, Verdict.TOLD
+NOT_SEEN, TOLD = Verdict.NOT_SEEN, Verdict.INFO
 SPKI = [base64.b64encode(bytes([number]) * 32).decode() for number in range(2)]
 
 
 def _seen(rule: Rule, app: App) -> set[tuple[Verdict, str]]:
-    return {(one.verdict, one.subject) for one in rule.look(app)}
+    return {(one.verdict, one.subject) for one in rule.run(app)}
 
 
 def _of(rule: Rule, plist: Mapping[str, object]) -> set[tuple[Verdict, str]]:
@@ -38,9 +38,9 @@ def _of(rule: Rule, plist: Mapping[str, object]) -> set[tuple[Verdict, str]]:
 def test_other_platforms_and_unread_apps(rule: Rule) -> None:
     """Of Android a rule says nothing; of an app that doesn't say what it is, that it wasn't seen."""
     app = read(ipa())
-    assert list(rule.look(replace(app, platform=Platform.ANDROID))) == []
+    assert list(rule.run(replace(app, platform=Platform.ANDROID))) == []
     broken = read(ipa() | {PLIST: b"damaged"})
-    assert {one.verdict for one in rule.look(broken)} == {NOT_SEEN}
+    assert {one.verdict for one in rule.run(broken)} == {NOT_SEEN}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_ats_of_old_systems_and_builds() -> None:
     assert _of(ATS, info(DTSDKName="iphoneos8.4")) == {(EXPOSED, "sdk")}
     on_ios_8 = read(ipa(info(MinimumOSVersion="8.0")))
     assert _seen(ATS, on_ios_8) == {(EXPOSED, "older"), (PROTECTED, "ats")}
-    (ats_is_on,) = (each for each in ATS.look(on_ios_8) if each.verdict is PROTECTED)
+    (ats_is_on,) = (each for each in ATS.run(on_ios_8) if each.verdict is PROTECTED)
     assert ats_is_on.confidence is Confidence.POSSIBLE
 
 
@@ -153,7 +153,7 @@ def test_pins_before_ios_14() -> None:
     """Older systems ignore pins in Info.plist: the app that runs on them is open there, and nothing is proven."""
     old = read(ipa(_pinned(*SPKI) | {"MinimumOSVersion": "13.0"}))
     assert _seen(PINS, old) == {(EXPOSED, "before-14"), (PROTECTED, "api.example")}
-    (pins,) = (each for each in PINS.look(old) if each.verdict is PROTECTED)
+    (pins,) = (each for each in PINS.run(old) if each.verdict is PROTECTED)
     assert pins.confidence is Confidence.POSSIBLE
 
 
@@ -193,7 +193,7 @@ def test_without_its_executable_nothing_is_absent(named: str) -> None:
     assert [gap.why for gap in app.coverage.gaps_of(Part.NATIVE)] == [
         "the app's executable isn't in the package"
     ]
-    assert {each.verdict for each in PINS.look(app)} == {Verdict.NOT_SEEN}
+    assert {each.verdict for each in PINS.run(app)} == {Verdict.NOT_SEEN}
 
 
 def _opened(*schemes: str, name: str = "com.example") -> dict[str, object]:
@@ -213,11 +213,11 @@ def test_schemes() -> None:
 def test_a_scheme_that_code_uses_for_an_answer() -> None:
     """An address of the scheme that is named as an answer is found in code and in scripts, with its place."""
     image = Image(entitlements={}, plain=b"\0shop://oauth/callback\0")
-    (found,) = SCHEMES.look(read(ipa(_opened("shop"), image)))
+    (found,) = SCHEMES.run(read(ipa(_opened("shop"), image)))
     assert found.verdict is EXPOSED
     assert EXECUTABLE in {place.file for place in found.locations}
     script = {f"{FOLDER}main.jsbundle": b'a();\nb="shop://signin";'}
-    (found,) = SCHEMES.look(read(ipa(_opened("shop"), files=script)))
+    (found,) = SCHEMES.run(read(ipa(_opened("shop"), files=script)))
     assert (f"{FOLDER}main.jsbundle", 2) in {(one.file, one.line) for one in found.locations}
     other = Image(entitlements={}, plain=b"\0shop://product/1 oauth\0")
     assert _seen(SCHEMES, read(ipa(_opened("shop"), other))) == {(TOLD, "shop")}
@@ -271,8 +271,8 @@ def test_privacy_manifest() -> None:
 
 def test_severity_is_by_what_is_opened() -> None:
     """Cleartext to every host opens a user's data; pages in a web view open less."""
-    wide = next(iter(ATS.look(read(ipa(ats(NSAllowsArbitraryLoads=True))))))
-    web = next(iter(ATS.look(read(ipa(ats(NSAllowsArbitraryLoadsInWebContent=True))))))
+    wide = next(iter(ATS.run(read(ipa(ats(NSAllowsArbitraryLoads=True))))))
+    web = next(iter(ATS.run(read(ipa(ats(NSAllowsArbitraryLoadsInWebContent=True))))))
     assert (wide.severity, web.severity) == (Severity.MEDIUM, Severity.LOW)
 
 

@@ -13,7 +13,7 @@ DEBUG = Call("android.util.Log", "d")
 
 def test_own_debug_logs() -> None:
     """Debug logs of the app's own code are counted, with where they are."""
-    (found,) = RULE.look(running(DEBUG, Call("android.util.Log", "v")))
+    (found,) = RULE.run(running(DEBUG, Call("android.util.Log", "v")))
     assert found.verdict is Verdict.EXPOSED
     assert "2 calls in 1 class" in found.title
     assert len(found.locations) == 1
@@ -38,7 +38,7 @@ def test_package_under_a_librarys_prefix(package: str) -> None:
 
 def test_renamed_code() -> None:
     """Logs that only renamed code writes may be a library's: exposed, and less sure."""
-    (found,) = RULE.look(running(DEBUG, by="a.b.c"))
+    (found,) = RULE.run(running(DEBUG, by="a.b.c"))
     assert found.confidence is Confidence.POSSIBLE
     assert "may be a library's" in found.title
 
@@ -46,7 +46,7 @@ def test_renamed_code() -> None:
 def test_renamed_code_beside_the_apps_own() -> None:
     """Where the app's own code logs, what may be a library's isn't counted with it."""
     bodies = (Body("run", (DEBUG,)),)
-    (found,) = RULE.look(simulated(Class(f"{PACKAGE}.Log", bodies), Class("a.b.c", bodies)))
+    (found,) = RULE.run(simulated(Class(f"{PACKAGE}.Log", bodies), Class("a.b.c", bodies)))
     assert found.confidence is Confidence.CERTAIN
     assert "1 call in 1 class." in found.title
     assert [place.cls for place in found.locations] == [f"{PACKAGE}.Log"]

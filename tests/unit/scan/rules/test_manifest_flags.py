@@ -10,7 +10,7 @@ from watchword.scan.rules.backup_allowed import RULE as BACKUP
 from watchword.scan.rules.debuggable import RULE as DEBUGGABLE
 from watchword.scan.rules.test_only import RULE as TEST_ONLY
 
-EXPOSED, PROTECTED, TOLD = Verdict.EXPOSED, Verdict.PROTECTED, Verdict.TOLD
+EXPOSED, PROTECTED, TOLD = Verdict.EXPOSED, Verdict.PROTECTED, Verdict.INFO
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ def test_backup(
 def test_backups_that_are_off_prove_nothing_where_a_move_copies_the_files() -> None:
     """The flag is certain where it binds a move to a new phone too, and only possible where it doesn't."""
     off = replace(manifest(), allow_backup=False)
-    (old,) = BACKUP.look(simulated(manifest=replace(off, target_sdk=30)))
+    (old,) = BACKUP.run(simulated(manifest=replace(off, target_sdk=30)))
     assert (old.verdict, old.confidence) == (PROTECTED, Confidence.CERTAIN)
-    new = list(BACKUP.look(simulated(manifest=replace(off, target_sdk=31))))
+    new = list(BACKUP.run(simulated(manifest=replace(off, target_sdk=31))))
     assert [(each.verdict, each.confidence) for each in new if each.subject == "backup"] == [
         (PROTECTED, Confidence.POSSIBLE)
     ]

@@ -4,8 +4,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from tests.unit.scan.elf_building import Library
-from tests.unit.scan.ios_building import FOLDER, Image, ipa, read
+from tests.unit.scan.elf_builders import Library
+from tests.unit.scan.ios_builders import FOLDER, Image, ipa, read
 from tests.unit.scan.simulated import Call, running, simulated, without
 
 from watchword.plan.catalogue import load_catalogue
@@ -15,12 +15,12 @@ from watchword.scan.rules.app_attest_use import RULE as ATTEST
 from watchword.scan.rules.native_hardening import RULE as HARDENING
 from watchword.vocabulary import Platform
 
-ABSENT, NOT_SEEN, TOLD = Verdict.ABSENT, Verdict.NOT_SEEN, Verdict.TOLD
+ABSENT, NOT_SEEN, TOLD = Verdict.ABSENT, Verdict.NOT_SEEN, Verdict.INFO
 SO = "lib/arm64-v8a/libshop.so"
 
 
 def _seen(rule: Rule, app: App) -> set[tuple[Verdict, str]]:
-    return {(one.verdict, one.subject) for one in rule.look(app)}
+    return {(one.verdict, one.subject) for one in rule.run(app)}
 
 
 def _android(**libraries: Library) -> App:
@@ -43,7 +43,7 @@ def _android(**libraries: Library) -> App:
 )
 def test_hardening(library: Library, severity: Severity) -> None:
     """What makes a flaw or a reader's work easier is low; what may be for want of need is told."""
-    (found,) = HARDENING.look(_android(libshop=library))
+    (found,) = HARDENING.run(_android(libshop=library))
     assert (found.verdict, found.subject, found.severity) == (TOLD, "libshop.so", severity)
 
 
@@ -53,7 +53,7 @@ def test_one_finding_for_a_library_in_all_its_architectures() -> None:
         "lib/arm64-v8a/libshop.so": Library().data(),
         "lib/x86_64/libshop.so": Library(stack=7).data(),
     }
-    (found,) = HARDENING.look(read(files, Platform.ANDROID))
+    (found,) = HARDENING.run(read(files, Platform.ANDROID))
     assert found.severity is Severity.LOW
     assert {place.file for place in found.locations} == set(files)
     assert "1 of 2 builds" in found.title
@@ -138,7 +138,7 @@ def test_a_library_that_nobody_calls_attests_nothing() -> None:
 
 def test_a_verdict_names_only_parts_that_there_are() -> None:
     """What a verdict rests on is told without DEX files for iOS, and without a signature's entitlements for Android."""
-    ios, android = ATTEST.look(read(ipa())), ATTEST.look(simulated())
+    ios, android = ATTEST.run(read(ipa())), ATTEST.run(simulated())
     assert "DEX" not in next(iter(ios)).seen
     assert "entitlements" not in next(iter(android)).seen
 
@@ -152,7 +152,7 @@ def test_a_builder_without_a_challenge_attests_nothing() -> None:
 def test_a_mention_names_its_line() -> None:
     """Where a script speaks the protocol, the finding says in which line."""
     script = {f"{FOLDER}main.jsbundle": b'a();\nh["Watchword-Token"]=t;'}
-    (found,) = ATTEST.look(read(ipa(files=script)))
+    (found,) = ATTEST.run(read(ipa(files=script)))
     assert [(place.file, place.line) for place in found.locations] == [
         (f"{FOLDER}main.jsbundle", 2)
     ]

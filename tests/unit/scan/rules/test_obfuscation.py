@@ -20,7 +20,7 @@ def _app(renamed: int, plain: int) -> App:
     [
         (190, 50, Verdict.PROTECTED),
         (30, 210, Verdict.ABSENT),
-        (100, 140, Verdict.TOLD),
+        (100, 140, Verdict.INFO),
         (0, 3, Verdict.ABSENT),
     ],
 )
@@ -31,8 +31,8 @@ def test_share(renamed: int, plain: int, expected: Verdict) -> None:
 
 def test_few_classes_say_little() -> None:
     """Of a small app the share is less sure."""
-    (small,) = RULE.look(_app(9, 1))
-    (large,) = RULE.look(_app(290, 10))
+    (small,) = RULE.run(_app(9, 1))
+    (large,) = RULE.run(_app(290, 10))
     assert (small.confidence, large.confidence) == (Confidence.POSSIBLE, Confidence.LIKELY)
 
 

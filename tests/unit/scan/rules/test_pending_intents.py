@@ -27,10 +27,10 @@ def _app(*flags: int | None, least: int = 24, target: int = 30, name: str = "get
         ((UPDATE,), 30, 31, {f"default:{BY}": Verdict.EXPOSED}),
         ((UPDATE,), 31, 31, {"pending-intents": Verdict.PROTECTED}),
         ((IMMUTABLE | UPDATE,), 24, 30, {"pending-intents": Verdict.PROTECTED}),
-        ((MUTABLE,), 24, 31, {f"mutable:{BY}": Verdict.TOLD}),
+        ((MUTABLE,), 24, 31, {f"mutable:{BY}": Verdict.INFO}),
         ((IMMUTABLE, 0), 24, 30, {f"default:{BY}": Verdict.EXPOSED}),
         ((None,), 24, 30, {f"flags:{BY}": Verdict.NOT_SEEN}),
-        ((), 24, 30, {"pending-intents": Verdict.TOLD}),
+        ((), 24, 30, {"pending-intents": Verdict.INFO}),
     ],
 )
 def test_flags(
@@ -43,7 +43,7 @@ def test_flags(
 def test_every_maker_and_its_flags() -> None:
     """All kinds of pending intents count; options may follow the flags."""
     for name in ("getActivities", "getBroadcast", "getForegroundService", "getService"):
-        (found,) = RULE.look(_app(0, name=name))
+        (found,) = RULE.run(_app(0, name=name))
         assert (found.verdict, found.severity) == (Verdict.EXPOSED, Severity.LOW)
     options = Call("android.app.PendingIntent", "getActivity", (None, 0, None, IMMUTABLE, None))
     assert verdicts(RULE, running(options)) == {"pending-intents": Verdict.PROTECTED}

@@ -37,7 +37,7 @@ def _configured(*pins: str, ends: str | None = None, user: bool = False) -> App:
 
 def test_config_with_backup_and_end() -> None:
     """Pins of the config are certain, and their end is told."""
-    (found,) = RULE.look(_configured("AA=", "BB=", ends="2030-01-01"))
+    (found,) = RULE.run(_configured("AA=", "BB=", ends="2030-01-01"))
     assert (found.verdict, found.confidence) == (Verdict.PROTECTED, Confidence.CERTAIN)
     assert found.subject == "api.example.test"
     assert "2030-01-01" in found.title
@@ -46,7 +46,7 @@ def test_config_with_backup_and_end() -> None:
 def test_config_without_backup() -> None:
     """One pin alone is told: whoever loses its key is locked out. The same pin twice is one."""
     found = verdicts(RULE, _configured("AA=", "AA="))
-    assert found == {"api.example.test": Verdict.PROTECTED, "backup:api.example.test": Verdict.TOLD}
+    assert found == {"api.example.test": Verdict.PROTECTED, "backup:api.example.test": Verdict.INFO}
 
 
 def test_config_without_pins() -> None:
@@ -60,7 +60,7 @@ def test_config_without_pins() -> None:
 
 def test_okhttp_down_to_class_and_method() -> None:
     """OkHttp's pins are told with class, method and host."""
-    (found,) = RULE.look(running(ADD, HAND, strings=(PIN,)))
+    (found,) = RULE.run(running(ADD, HAND, strings=(PIN,)))
     assert (found.verdict, found.confidence) == (Verdict.PROTECTED, Confidence.CERTAIN)
     assert [(place.cls, place.member) for place in found.locations] == [(MAIN, "run")]
     assert "api.example.test" in found.title
@@ -69,7 +69,7 @@ def test_okhttp_down_to_class_and_method() -> None:
 
 def test_okhttp_that_no_client_takes() -> None:
     """Pins that aren't handed to a client are less sure."""
-    (found,) = RULE.look(running(ADD))
+    (found,) = RULE.run(running(ADD))
     assert found.confidence is Confidence.POSSIBLE
 
 
@@ -141,10 +141,10 @@ def test_config_without_code() -> None:
 def test_severity_of_absence() -> None:
     """What absence opens is one's own traffic: medium; nothing where there is no traffic."""
     app = running()
-    (found,) = RULE.look(app)
+    (found,) = RULE.run(app)
     assert found.severity is Severity.MEDIUM
     assert app.manifest is not None
-    (found,) = RULE.look(replace(app, manifest=replace(app.manifest, permissions=())))
+    (found,) = RULE.run(replace(app, manifest=replace(app.manifest, permissions=())))
     assert (found.verdict, found.severity) == (Verdict.ABSENT, Severity.INFO)
 
 
@@ -154,7 +154,7 @@ def test_owners_authorities_beside_pins() -> None:
     pinned = running(ADD, HAND, strings=(PIN,))
     found = {
         each.subject: each
-        for each in RULE.look(replace(pinned, network=NetworkConfig("net.xml", base, ())))
+        for each in RULE.run(replace(pinned, network=NetworkConfig("net.xml", base, ())))
     }
     assert found["user:every host"].verdict is Verdict.EXPOSED
     assert found["user:every host"].severity is Severity.LOW
@@ -165,7 +165,7 @@ def test_owners_authorities_beside_pins() -> None:
     ("least", "target", "expected"),
     [
         (24, 24, {}),
-        (23, 24, {"user:older": (Verdict.TOLD, Severity.LOW)}),
+        (23, 24, {"user:older": (Verdict.INFO, Severity.LOW)}),
         (23, 23, {"user:default": (Verdict.EXPOSED, Severity.MEDIUM)}),
     ],
 )
@@ -174,11 +174,11 @@ def test_authorities_that_are_trusted_by_default(
 ) -> None:
     """Below targetSdk 24 the system trusts what its owner installs, and phones before Android 7 whatever is targeted."""
     stated = replace(manifest(), min_sdk=least, target_sdk=target)
-    found = RULE.look(simulated(manifest=stated))
+    found = RULE.run(simulated(manifest=stated))
     by_default = {each.subject: each for each in found if each.subject.startswith("user:")}
     assert {name: (each.verdict, each.severity) for name, each in by_default.items()} == expected
     offline = simulated(manifest=replace(stated, permissions=()))
-    assert not any(each.subject.startswith("user:") for each in RULE.look(offline))
+    assert not any(each.subject.startswith("user:") for each in RULE.run(offline))
 
 
 def test_authorities_of_a_base_that_states_them() -> None:
@@ -199,7 +199,7 @@ def test_config_that_older_phones_do_not_know() -> None:
     app = _configured("AA=", "BB=")
     assert app.manifest is not None
     app = replace(app, manifest=replace(app.manifest, min_sdk=23))
-    found = {each.subject: each for each in RULE.look(app)}
+    found = {each.subject: each for each in RULE.run(app)}
     assert found["api.example.test"].confidence is Confidence.POSSIBLE
     assert (found["older"].verdict, found["older"].severity) == (Verdict.EXPOSED, Severity.LOW)
     starts = Call(

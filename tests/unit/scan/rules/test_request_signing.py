@@ -19,10 +19,10 @@ def test_standard() -> None:
 
 def test_own_header() -> None:
     """A header that is called a signature counts, more surely where the class computes one."""
-    (found,) = RULE.look(running(HEADER, MAC, strings=("X-Signature",)))
+    (found,) = RULE.run(running(HEADER, MAC, strings=("X-Signature",)))
     assert (found.verdict, found.subject) == (Verdict.PROTECTED, f"{MAIN}.run")
     assert found.confidence is Confidence.LIKELY
-    (found,) = RULE.look(running(HEADER, strings=("X-Request-Hmac",)))
+    (found,) = RULE.run(running(HEADER, strings=("X-Request-Hmac",)))
     assert found.confidence is Confidence.POSSIBLE
 
 
@@ -37,5 +37,5 @@ def test_app_without_the_network() -> None:
     """What sends nothing signs nothing: absent, and nothing to act on."""
     app = running()
     assert app.manifest is not None
-    (found,) = RULE.look(replace(app, manifest=replace(app.manifest, permissions=())))
+    (found,) = RULE.run(replace(app, manifest=replace(app.manifest, permissions=())))
     assert (found.verdict, found.severity) == (Verdict.ABSENT, Severity.INFO)

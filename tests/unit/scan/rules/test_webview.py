@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.scan.app_building import PACKAGE, apk
+from tests.unit.scan.app_builders import PACKAGE, apk
 from tests.unit.scan.dex.assembler import ClassCode, MethodCode, assemble, call
 from tests.unit.scan.simulated import MAIN, Body, Call, Class, running, simulated, verdicts
 
@@ -54,7 +54,7 @@ def test_switched_off(call: Call) -> None:
 
 def test_value_that_is_not_constant() -> None:
     """A value that isn't known counts, and is less sure."""
-    (found,) = RULE.look(running(Call(SETTINGS, "setAllowFileAccessFromFileURLs", (None,))))
+    (found,) = RULE.run(running(Call(SETTINGS, "setAllowFileAccessFromFileURLs", (None,))))
     assert (found.verdict, found.confidence) == (Verdict.EXPOSED, Confidence.POSSIBLE)
 
 
@@ -67,7 +67,7 @@ def test_object_in_front_of_the_value() -> None:
 def test_scripts_alone() -> None:
     """Scripts alone are told."""
     found = verdicts(RULE, running(Call(SETTINGS, "setJavaScriptEnabled", (1,))))
-    told = {"javascript": Verdict.TOLD, "content": Verdict.TOLD}
+    told = {"javascript": Verdict.INFO, "content": Verdict.INFO}
     assert found == {**told, "webview": Verdict.PROTECTED}
 
 
@@ -97,7 +97,7 @@ def _built(
     assert app.signing is not None
     assert app.signing.schemes == ("v2",)
     app = replace(app, signing=replace(app.signing, schemes=schemes))
-    found = list(RULE.look(app))
+    found = list(RULE.run(app))
     (standing,) = standings_of((RULE,), found, app.coverage)
     return found, standing.state
 
@@ -177,7 +177,7 @@ def test_settings_of_another_class_and_views_of_clients() -> None:
     old = simulated(shows, helper)
     assert old.manifest is not None
     old = replace(old, manifest=replace(old.manifest, target_sdk=29))
-    (found,) = (each for each in RULE.look(old) if each.verdict is Verdict.EXPOSED)
+    (found,) = (each for each in RULE.run(old) if each.verdict is Verdict.EXPOSED)
     assert (found.subject, found.confidence) == (f"files:{MAIN}.run", Confidence.POSSIBLE)
     alone = replace(simulated(client), manifest=old.manifest)
     assert verdicts(RULE, alone) == {"webview": Verdict.PROTECTED}

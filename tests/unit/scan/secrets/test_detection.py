@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.scan.secrets.dice import Dice
-from tests.unit.scan.secrets.planting import KINDS, URLSAFE, jwt, pem
+from tests.unit.scan.secrets.planted import KINDS, URLSAFE, jwt, pem
 from tests.unit.scan.simulated import PACKAGE, Body, Call, Class, running, simulated
 
 from watchword.scan.app import App, Container, IosInfo, Native, Resource, TextPart

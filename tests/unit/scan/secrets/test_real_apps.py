@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.unit.scan.simulated import manifest
 
-from watchword.adapters.app_package.opening import open_app
+from watchword.adapters.app_package.package import open_app
 from watchword.scan.addresses import hosts_of, paths_of
 from watchword.scan.app import App
 from watchword.scan.archive.interface import Limits
@@ -32,7 +32,7 @@ def app_of(name: str, package: str = "") -> App:
 
 def exposed(rule: Rule, app: App) -> list[Finding]:
     """Return what a rule exposes in an app."""
-    return [each for each in rule.look(app) if each.verdict is Verdict.EXPOSED]
+    return [each for each in rule.run(app) if each.verdict is Verdict.EXPOSED]
 
 
 @pytest.mark.parametrize("name", ["InsecureBankv2.apk", "InsecureBankv2-release.apk"])
@@ -48,7 +48,7 @@ def test_the_key_of_insecure_bank_is_found(name: str) -> None:
 def test_the_vector_of_insecure_bank_is_no_secret_kept() -> None:
     """Its finding shows the key nowhere but in its secret."""
     app = app_of("InsecureBankv2.apk", "com.android.insecurebankv2")
-    for finding in hard_coded_crypto_key.RULE.look(app):
+    for finding in hard_coded_crypto_key.RULE.run(app):
         assert "super secret" not in repr(finding)
 
 
@@ -91,7 +91,7 @@ def test_the_google_key_of_the_vulnerable_bank_is_public_by_design() -> None:
         pytest.skip("nothing that reads resources is installed")
     found = [
         each
-        for each in public_key_by_design.RULE.look(app)
+        for each in public_key_by_design.RULE.run(app)
         if each.secret is not None and each.secret.kind == "gcp-api-key"
     ]
     assert found

@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 
 import pytest
-from tests.unit.scan.secrets.planting import DECOYS, KINDS, planted
+from tests.unit.scan.secrets.planted import DECOYS, KINDS, planted
 
 from watchword.scan.secrets.detection import detect
 

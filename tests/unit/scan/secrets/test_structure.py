@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.scan.secrets.dice import Dice
-from tests.unit.scan.secrets.planting import KINDS, checksummed, ec_key, jwt, pem
+from tests.unit.scan.secrets.planted import KINDS, checksummed, ec_key, jwt, pem
 
 from watchword.scan.secrets import structure
 from watchword.scan.secrets.structure import aws_account, claims_of, holds

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.scan.secrets.dice import Dice
-from tests.unit.scan.secrets.planting import pem
+from tests.unit.scan.secrets.planted import pem
 from tests.unit.scan.simulated import Body, Class, simulated
 
 from watchword.scan.app import App, Native, TextPart

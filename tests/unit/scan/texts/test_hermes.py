@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.scan.texts.hermes_building import bytecode
+from tests.unit.scan.texts.hermes_builders import bytecode
 
 from watchword.scan.texts.hermes import VERSIONS, HermesError, is_hermes, named, strings
 
@@ -168,12 +168,12 @@ def test_changed_bytes_name_nothing_that_is_not_there(
 
 
 @given(st.data())
-def test_bent_bytes_give_strings_or_are_refused_before_the_first(data: st.DataObject) -> None:
+def test_mutated_bytes_give_strings_or_are_refused_before_the_first(data: st.DataObject) -> None:
     """Whatever bytes are changed or cut: as many strings as the table says, or an error of ours and none of them."""
-    bent = bytearray(bytecode(TEXTS))
+    mutated = bytearray(bytecode(TEXTS))
     for _ in range(data.draw(st.integers(1, 5))):
-        bent[data.draw(st.integers(8, len(bent) - 1))] = data.draw(st.integers(0, 255))
-    cut = bytes(bent[: data.draw(st.integers(8, len(bent)))])
+        mutated[data.draw(st.integers(8, len(mutated) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(mutated[: data.draw(st.integers(8, len(mutated)))])
     told: list[str] = []
     try:
         told.extend(strings(cut))

@@ -4,11 +4,11 @@ import struct
 from collections.abc import Callable, Sequence
 
 import pytest
-from tests.unit.scan.ios_building import archive_of
+from tests.unit.scan.ios_builders import archive_of
 from tests.unit.scan.secrets.dice import Dice
-from tests.unit.scan.secrets.planting import ALNUM, HEX, KINDS, LOWER
+from tests.unit.scan.secrets.planted import ALNUM, HEX, KINDS, LOWER
 from tests.unit.scan.simulated import simulated
-from tests.unit.scan.texts.hermes_building import bytecode
+from tests.unit.scan.texts.hermes_builders import bytecode
 
 from watchword.scan.app import App
 from watchword.scan.notes import Notes

@@ -5,9 +5,9 @@ import struct
 from collections.abc import Callable, Mapping
 
 import pytest
-from tests.unit.scan.ios_building import FOLDER, Image, archive_of
-from tests.unit.scan.texts.hermes_building import bytecode
-from tests.unit.scan.texts.unity_building import metadata
+from tests.unit.scan.ios_builders import FOLDER, Image, archive_of
+from tests.unit.scan.texts.hermes_builders import bytecode
+from tests.unit.scan.texts.unity_builders import metadata
 
 from watchword.scan.app import Coverage, Part, TextPart
 from watchword.scan.notes import Notes

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.scan.texts.unity_building import metadata
+from tests.unit.scan.texts.unity_builders import metadata
 
 from watchword.scan.texts.reader import VERSIONS, UnityError, unity_rest, unity_strings
 

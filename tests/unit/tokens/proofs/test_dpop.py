@@ -244,7 +244,7 @@ def test_crooked_texts() -> None:
     """Two texts never stand for one proof, and long ones aren't read."""
     assert GOOD.dpop is not None
     proof = GOOD.dpop
-    bent = [
+    mutated = [
         b"",
         b"..",
         proof + b"=",
@@ -260,7 +260,7 @@ def test_crooked_texts() -> None:
         proof + b"A" * MAX_PROOF_BYTES,
         b"A" * 8192,
     ]
-    for text_ in bent:
+    for text_ in mutated:
         assert reason_of(GOOD._replace(dpop=text_)) is Reason.PROOF_MALFORMED
 
 

@@ -38,7 +38,7 @@ def test_session_key_is_one_block_of_hkdf() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_name_gives_another_key(name: str) -> None:
-    """Issuer, audience, session and thumbprint are all bound, and none can lend a letter to the next."""
+    """Issuer, audience, session and thumbprint are all bound, and none can inject a letter to the next."""
     good = derive_key(SECRET.secret, **NAMES)
     assert derive_key(SECRET.secret, **NAMES | {name: NAMES[name] + "x"}) != good
     shifted = {"audience": NAMES["audience"][:-1], "session_id": "e" + NAMES["session_id"]}
@@ -100,8 +100,8 @@ def test_changed_signatures(at: int, change: int) -> None:
     private = derive_private_key(3, SECP256R1())
     key, good = private.public_key(), raw_signature(private, message)
     assert jose.is_signed_by(key, good, message)
-    bent = good[:at] + bytes([good[at] ^ change]) + good[at + 1 :]
+    mutated = good[:at] + bytes([good[at] ^ change]) + good[at + 1 :]
     # The same number s behind a zero: another text for one signature, if lengths didn't count.
     padded = good[:32] + b"\0" + good[32:]
-    for signature in (bent, padded, bytes(64), good[:-1], good + b"\0", b"", b"\xff" * 64):
+    for signature in (mutated, padded, bytes(64), good[:-1], good + b"\0", b"", b"\xff" * 64):
         assert not jose.is_signed_by(key, signature, message)

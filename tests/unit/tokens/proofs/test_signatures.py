@@ -313,7 +313,7 @@ def test_caps(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    "bend",
+    "mutate",
     [
         lambda text: text.replace(b"watchword", b"Watchword"),
         lambda text: text.replace(b"watchword", b"sig1"),
@@ -335,11 +335,11 @@ def test_caps(kind: str) -> None:
     ],
     ids=range(17),
 )
-def test_crooked_signatures(kind: str, bend: Callable[[bytes], bytes]) -> None:
+def test_crooked_signatures(kind: str, mutate: Callable[[bytes], bytes]) -> None:
     """One signature has one text: no other alphabet, padding, length or white space."""
     good = ADA.sign(kind, GET)
     assert good.signature is not None
-    headers = good._replace(signature=bend(good.signature))
+    headers = good._replace(signature=mutate(good.signature))
     assert reason_of(kind, GET, headers) is Reason.PROOF_MALFORMED
 
 

@@ -15,7 +15,7 @@ from watchword.apps.engines.logs.ingestion import BadLine, Ingestion, Tally
 from watchword.apps.settings import load_settings
 from watchword.apps.terminal.console import EXIT_REFUSED, print_json
 from watchword.apps.terminal.paragraphs import printable
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 
 MOST_TOLD: Final = 20
 """Most bad lines that are told one by one, of all logs of a run together."""

@@ -245,7 +245,7 @@ class Ingestion:
         kept: EngineRefusals,
         path: Path,
         engine: str | None,
-        tell: Callable[[BadLine], None],
+        notify: Callable[[BadLine], None],
         *,
         grows: bool = False,
         pipe: BinaryIO | None = None,
@@ -253,7 +253,7 @@ class Ingestion:
         """Keep what to read; no file is opened yet.
 
         :param engine: whose log it is; None finds it out by the first line that shows it.
-        :param tell: is told of each line that isn't this engine's.
+        :param notify: is told of each line that isn't this engine's.
         :param grows: the log is followed: a line that isn't complete is waited for, and a new log under the
             same name is read when the engine or its rotation began one.
         :param pipe: is read in the place of the path, which only names it.
@@ -261,10 +261,10 @@ class Ingestion:
         self.tally = Tally(str(path), engine or "")
         self._kept = kept
         self._path = path
-        self._tell = tell
+        self._notify = notify
         self._grows = grows
         self._open: OpenLog | None = None if pipe is None else open_pipe(pipe, str(path))
-        self._is_lent = pipe is not None
+        self._is_injected = pipe is not None
         self._head: bytes | None = None
         self._seen: dict[str, Position] = {}
         self._last: datetime | None = None
@@ -276,7 +276,7 @@ class Ingestion:
 
     def close(self) -> None:
         """Close the log; what was read is kept."""
-        if self._open is not None and not self._is_lent:
+        if self._open is not None and not self._is_injected:
             self._open.close()
             self._open = None
 
@@ -345,7 +345,7 @@ class Ingestion:
                 refusal = self._refusal(line)
             except WatchwordError as error:
                 self.tally.bad += 1
-                self._tell(BadLine(self.tally.file, line.number, _fault(error)))
+                self._notify(BadLine(self.tally.file, line.number, _fault(error)))
                 continue
             if refusal is None:
                 self.tally.passed += 1
@@ -390,11 +390,11 @@ def ingest(
     kept: EngineRefusals,
     path: Path,
     engine: str | None,
-    tell: Callable[[BadLine], None],
+    notify: Callable[[BadLine], None],
     most: int = MAX_LINES,
 ) -> Tally:
     """Read a log to its end, and return what became of it; raises as :meth:`Ingestion.read` does."""
-    ingestion = Ingestion(kept, path, engine, tell)
+    ingestion = Ingestion(kept, path, engine, notify)
     with closing(ingestion):
         ingestion.read(most)
     return ingestion.tally

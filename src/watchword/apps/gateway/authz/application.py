@@ -503,7 +503,7 @@ class AuthzApp:
             refusal_log=refusal_log,
             clock=clock,
             # Envoy alone of those who ask adds keys by itself.
-            lends=style == "envoy",
+            injects=style == "envoy",
             **middleware,
         )
         # In front of the judge, since it spares the paths of the API that the questions are about.

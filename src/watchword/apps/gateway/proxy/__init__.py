@@ -2,6 +2,6 @@
 
 from watchword.apps.gateway.proxy.asgi import ProxyApp
 from watchword.apps.gateway.proxy.exchange import Timeouts
-from watchword.apps.gateway.proxy.injection import Lender
+from watchword.apps.gateway.proxy.injection import Injector
 
-__all__ = ["Lender", "ProxyApp", "Timeouts"]
+__all__ = ["Injector", "ProxyApp", "Timeouts"]

@@ -33,7 +33,7 @@ from watchword.apps.gateway.proxy.exchange import (
     upstream_failed,
     while_client_stays,
 )
-from watchword.apps.gateway.proxy.injection import Ends, Lender
+from watchword.apps.gateway.proxy.injection import Ends, Injector
 from watchword.apps.gateway.proxy.websocket import SocketLimits, SocketProxy
 from watchword.apps.problems import Problem
 from watchword.gate.interface import Decision
@@ -47,7 +47,7 @@ _HTTP, _HTTPS = 80, 443
 class ProxyApp:
     """Forward what reaches it to one upstream; to be put behind ``WatchwordMiddleware``.
 
-    What the gate allowed for a route that adds a key goes to the ``lender``, and never to the upstream.
+    What the gate allowed for a route that adds a key goes to the ``injector``, and never to the upstream.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class ProxyApp:
         refusal_log: RefusalLog | None = None,
         seal: Callable[[Refusal, str], str | None] | None = None,
         reveal: bool = False,
-        lender: Lender | None = None,
+        injector: Injector | None = None,
         sockets: SocketLimits | None = None,
     ) -> None:
         """Prepare to forward; no connection is made yet.
@@ -67,7 +67,7 @@ class ProxyApp:
         :param refusal_log: is told of what could not be forwarded.
         :param seal: makes the reference of a refusal and its place; without it there is none.
         :param reveal: put reason codes into answers (lab only).
-        :param lender: forwards where a key is added; whoever made it closes it.  Without one such a request is refused.
+        :param injector: forwards where a key is added; whoever made it closes it.  Without one such a request is refused.
         :param sockets: what WebSockets may take.
         :raises ValueError: when ``upstream`` is something else.
         """
@@ -84,7 +84,7 @@ class ProxyApp:
         self._refusal_log = refusal_log
         self._seal = seal
         self._reveal = reveal
-        self._lender = lender
+        self._injector = injector
         tls = ssl.create_default_context() if parts.scheme == "https" else None
         port = parts.port or (_HTTPS if parts.scheme == "https" else _HTTP)
         origin = httpcore.Origin(self._scheme, self._host, port)
@@ -109,8 +109,8 @@ class ProxyApp:
             return
         if scope["type"] != "http":
             raise NotImplementedError(f"got a scope of type {scope['type']!r}, expected http")
-        if decision is not None and decision.lending is not None:
-            await self._lend(decision, scope, receive, send)
+        if decision is not None and decision.injection is not None:
+            await self._inject(decision, scope, receive, send)
             return
         refusal = check_protocol(scope)
         if refusal is not None:
@@ -139,9 +139,9 @@ class ProxyApp:
         target = scope["raw_path"] + b"?" + query if query else scope["raw_path"]
         return httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=target)
 
-    async def _lend(self, decision: Decision, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _inject(self, decision: Decision, scope: Scope, receive: Receive, send: Send) -> None:
         """Have the lender forward; what it refuses is answered as everything else here."""
-        if self._lender is None:
+        if self._injector is None:
             refusal = Refusal(Reason.SECRET_UNAVAILABLE, "nobody here adds keys")
             await self._refuse(refusal, send, decision.route)
             return
@@ -152,7 +152,7 @@ class ProxyApp:
         def record(refusal: Refusal) -> None:
             self._record(refusal, decision.route)
 
-        await self._lender.forward(decision, scope, receive, send, Ends(refuse, record))
+        await self._injector.forward(decision, scope, receive, send, Ends(refuse, record))
 
     async def _carry(
         self, decision: Decision | None, scope: Scope, receive: Receive, send: Send
@@ -165,7 +165,7 @@ class ProxyApp:
             problem = self._problem(refusal, _LOG_NAME, RETRY_AFTER_SECONDS if full else None)
             await refuse_websocket(problem, scope, receive, send)
 
-        if decision is not None and decision.lending is not None:
+        if decision is not None and decision.injection is not None:
             await refuse(
                 Refusal(Reason.GATE_PROTOCOL, "got a WebSocket handshake to a third party")
             )

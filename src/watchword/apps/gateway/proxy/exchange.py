@@ -17,7 +17,7 @@ import httpcore
 
 from watchword.apps.gateway.asgi_types import Scope
 from watchword.gate.hygiene import canonical_name, is_client_side
-from watchword.gate.lending import FIELDS_OF_THE_HOST, PREFIXES_OF_THE_HOST
+from watchword.gate.injection import FIELDS_OF_THE_HOST, PREFIXES_OF_THE_HOST
 from watchword.reasons import Reason, Refusal
 
 
@@ -239,7 +239,7 @@ def response_fields(received: Sequence[tuple[bytes, bytes]]) -> Fields:
     return [field for field in received if field[0] not in dropped]
 
 
-def lent_response_fields(received: Sequence[tuple[bytes, bytes]]) -> Fields:
+def injected_response_fields(received: Sequence[tuple[bytes, bytes]]) -> Fields:
     """Return the fields of a third party's answer that the client gets.
 
     Those that speak for the host stay behind: the client takes them for the API's.  A cookie would be sent to the API

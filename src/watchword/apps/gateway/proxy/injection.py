@@ -1,4 +1,4 @@
-"""Forward requests to the third parties that keys are lent to, with the key added and nothing of the app's besides.
+"""Forward requests to the third parties that keys are sent to, with the key added and nothing of the app's besides.
 
 The connection is this side's alone: HTTPS to the rule's origin, at an address that was checked, with the certificate of its
 name, one pool for each secret.  No redirect is followed.  What comes back is capped, and searched for the key as a whole
@@ -63,13 +63,13 @@ from watchword.apps.gateway.proxy.exchange import (
     check_protocol,
     end,
     has_body,
-    lent_response_fields,
+    injected_response_fields,
     start,
     while_client_stays,
 )
-from watchword.broker.interface import EdgeRule, LentValue, SecretValue, UsageLedger, Use
+from watchword.broker.interface import EdgeRule, InjectedValue, SecretValue, UsageLedger, Use
+from watchword.gate.injection import place_key, request_fields
 from watchword.gate.interface import Decision, GateState
-from watchword.gate.lending import place_key, request_fields
 from watchword.ports import Clock
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 
@@ -97,7 +97,7 @@ class Channels:
 
         Those of the rule before end with their last exchange: a call that runs isn't cut by a change of the policy.
 
-        :param known: the secrets that are still lent; the connections of others are closed.
+        :param known: the secrets that are still injected; the connections of others are closed.
         :raises UnavailableError: ``secret.unavailable`` when the rule's authorities can't be used.
         """
         channel = self._kept.get(rule.secret)
@@ -652,7 +652,7 @@ class _Passage:
         self._send = send
         self._room = room
         self._timeouts = timeouts
-        self._fields = lent_response_fields(response.headers)
+        self._fields = injected_response_fields(response.headers)
 
     async def run(self) -> None:
         """Hand it on to its end."""
@@ -756,7 +756,7 @@ class _Call(NamedTuple):
     """
 
     rule: EdgeRule
-    value: LentValue
+    value: InjectedValue
     use: Use
     now: float
     method: str
@@ -765,7 +765,7 @@ class _Call(NamedTuple):
     body: RequestBody
 
 
-class Lender:
+class Injector:
     """Add keys to requests that the gate allowed, and forward them.
 
     :ivar room: for answers that are held until they were searched.
@@ -815,7 +815,7 @@ class Lender:
            back what was sent too much.
         5. It is sent once.  One that certainly wasn't sent is taken off the count again.
 
-        :param decision: with ``lending`` and ``claims``.
+        :param decision: with ``injection`` and ``claims``.
         :param ends: how a failure is told.
         """
         try:
@@ -833,22 +833,22 @@ class Lender:
         :raises RefusedError: ``gate.protocol``, ``secret.placeholder``, ``request.malformed``.
         :raises UnavailableError: ``secret.unavailable``; ``gate.state_unavailable``.
         """
-        if decision.lending is None or decision.claims is None:
-            raise RefusedError.because(Reason.TOKEN_MISSING, "a key is lent to nobody unverified")
-        rule, path = decision.lending
+        if decision.injection is None or decision.claims is None:
+            raise RefusedError.because(Reason.TOKEN_MISSING, "a key is sent to nobody unverified")
+        rule, path = decision.injection
         refusal = check_protocol(scope) or _check_upgrade(scope)
         if refusal is not None:
             raise RefusedError((refusal,))
         now_known = self._state.policy.edges.get(rule.secret)
         if now_known is not rule and now_known != rule:
-            # Decided on before a body came that took its time: what is lent now isn't for the origin of then.
+            # Decided on before a body came that took its time: what is injected now isn't for the origin of then.
             raise UnavailableError(
-                Reason.SECRET_UNAVAILABLE, f"{rule.secret} is lent to another origin by now"
+                Reason.SECRET_UNAVAILABLE, f"{rule.secret} is injected to another origin by now"
             )
-        value = self._state.lent(rule.secret)
+        value = self._state.injected(rule.secret)
         if value is None:
             raise UnavailableError(
-                Reason.SECRET_UNAVAILABLE, f"there is nothing to lend for {rule.secret}"
+                Reason.SECRET_UNAVAILABLE, f"there is nothing to inject for {rule.secret}"
             )
         fields = request_fields(rule, decision.headers)
         fields, query = place_key(rule.place, value.value, fields, scope["query_string"])

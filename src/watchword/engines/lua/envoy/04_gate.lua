@@ -82,7 +82,7 @@ do
     return PASS
   end
 
-  -- Answers like every other mouth of the gate (RFC 9457); what is told apart is in the metadata
+  -- Answers like every other enforcement point of the gate (RFC 9457); what is told apart is in the metadata
   -- `watchword`, which the access log writes.
   local function refuse(handle, reason)
     local public = REFUSALS[reason] or REFUSALS["gate.internal"]

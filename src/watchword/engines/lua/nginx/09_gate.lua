@@ -203,7 +203,7 @@ local gate = (function()
     var.watchword_milliseconds = tostring(math.floor((now() - ngx.req.start_time()) * 1000 + 0.5))
   end
 
-  -- Answers like every other mouth of the gate (RFC 9457); what is told apart is in the access log.
+  -- Answers like every other enforcement point of the gate (RFC 9457); what is told apart is in the access log.
   local function refuse(reason, details, wait)
     local public = REFUSALS[reason] or REFUSALS["gate.internal"]
     pcall(note, reason, details)

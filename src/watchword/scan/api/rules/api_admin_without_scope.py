@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from watchword.scan.api.description import Aspect
 from watchword.scan.api.paths import for_staff, signs_in
-from watchword.scan.api.rule import ApiLook, ApiRule
+from watchword.scan.api.rule import ApiRule, ApiRuleContext
 from watchword.scan.interface import Confidence, Finding, Severity
 
 
-def _see(look: ApiLook) -> Iterator[Finding]:
-    staff = [each for each in look.operations if for_staff(each) and not signs_in(each)]
+def _check(context: ApiRuleContext) -> Iterator[Finding]:
+    staff = [each for each in context.operations if for_staff(each) and not signs_in(each)]
     others = frozenset(
-        scope for each in look.operations if not for_staff(each) for scope in each.access.scopes
+        scope for each in context.operations if not for_staff(each) for scope in each.access.scopes
     )
     for each in staff:
         if not each.access.known:
@@ -19,14 +19,14 @@ def _see(look: ApiLook) -> Iterator[Finding]:
         if each.access.anonymous:
             who = "has the app's key" if each.access.key_only else "finds it"
             title = f"{each.name} is for staff by its name, and whoever {who} may call it."
-            yield look.exposed(
+            yield context.exposed(
                 each.name, title, Severity.CRITICAL, at=[each], confidence=Confidence.LIKELY
             )
         elif not each.access.scopes - others:
             none = not each.access.scopes
             what = "no scope or role" if none else "only scopes that others ask for too"
             title = f"{each.name} is for staff by its name, and asks for {what}: any user's session may do."
-            yield look.exposed(
+            yield context.exposed(
                 each.name, title, Severity.HIGH, at=[each], confidence=Confidence.POSSIBLE
             )
 
@@ -40,6 +40,6 @@ RULE = ApiRule(
     "with a plain user's session. Better, serve them at a host that the app doesn't know.",
     blind="Roles that only the code checks aren't seen, nor functions for staff whose names don't say so.",
     aspects=(Aspect.ACCESS,),
-    see=_see,
+    check=_check,
     nothing="No function is for staff by its name, or each asks for a scope of its own.",
 )

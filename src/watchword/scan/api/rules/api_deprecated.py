@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 
 from watchword.scan.api.description import Aspect
-from watchword.scan.api.rule import ApiLook, ApiRule
+from watchword.scan.api.rule import ApiRule, ApiRuleContext
 from watchword.scan.interface import Finding, Severity
 
 
-def _see(look: ApiLook) -> Iterator[Finding]:
-    for each in look.operations:
+def _check(context: ApiRuleContext) -> Iterator[Finding]:
+    for each in context.operations:
         if each.deprecated:
             severity = Severity.HIGH if each.access.anonymous else Severity.LOW
             title = f"{each.name} is deprecated and still described."
-            yield look.exposed(each.name, title, severity, at=[each])
+            yield context.exposed(each.name, title, severity, at=[each])
 
 
 RULE = ApiRule(
@@ -23,6 +23,6 @@ RULE = ApiRule(
     todo="Set a date at which it ends, watch who still calls it, and refuse it after.",
     blind="Whether the API still answers isn't tried.",
     aspects=(Aspect.ACCESS,),
-    see=_see,
+    check=_check,
     nothing="No operation is marked as deprecated.",
 )

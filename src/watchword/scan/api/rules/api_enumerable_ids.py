@@ -12,7 +12,7 @@ from watchword.scan.api.description import (
     with_pairs,
     words_of,
 )
-from watchword.scan.api.rule import ApiLook, ApiRule
+from watchword.scan.api.rule import ApiRule, ApiRuleContext
 from watchword.scan.interface import Confidence, Finding, Severity
 
 _SHORT: Final = 8
@@ -29,8 +29,8 @@ _DIGITS: Final = re.compile(r"\^?(?:\\d|\[0-9\])(?:[+*]|\{(\d+,)?\d{1,2}\})?\$?"
 _OPAQUE: Final = re.compile(r"uuid|ulid|guid|hash", re.IGNORECASE)
 
 
-def _see(look: ApiLook) -> Iterator[Finding]:
-    for each in look.operations:
+def _check(context: ApiRuleContext) -> Iterator[Finding]:
+    for each in context.operations:
         for parameter in each.parameters:
             how, sure = _how(each, parameter)
             if not how:
@@ -38,7 +38,7 @@ def _see(look: ApiLook) -> Iterator[Finding]:
             open_too = ", and nobody has to sign in" if each.access.open else ""
             title = f"{each.name} names an object by {parameter.name}, {how}{open_too}."
             subject = f"{each.name} {parameter.name}"
-            yield look.exposed(subject, title, Severity.HIGH, at=[each], confidence=sure)
+            yield context.exposed(subject, title, Severity.HIGH, at=[each], confidence=sure)
 
 
 def _how(operation: Operation, parameter: Parameter) -> tuple[str, Confidence]:
@@ -87,6 +87,6 @@ RULE = ApiRule(
     todo="Check for each object that this caller may have it, and test that with two accounts; long random ids only slow a guess.",
     blind="It doesn't tell whether the API checks whose object it is, and sees no ids inside bodies.",
     aspects=(Aspect.PARAMETERS,),
-    see=_see,
+    check=_check,
     nothing="By the description no object is named by an id that can be counted up or guessed.",
 )

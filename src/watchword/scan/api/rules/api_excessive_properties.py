@@ -4,20 +4,20 @@ from collections.abc import Iterator
 
 from watchword.scan.api.description import Aspect, Kind, Operation, several, with_pairs, words_of
 from watchword.scan.api.paths import for_staff, signs_in
-from watchword.scan.api.rule import ApiLook, ApiRule, named, of_kind
+from watchword.scan.api.rule import ApiRule, ApiRuleContext, named, of_kind
 from watchword.scan.interface import Confidence, Finding, Severity
 
 _TOKENS = several("token jwt sessionid otp")
 
 
-def _see(look: ApiLook) -> Iterator[Finding]:
-    for each in look.operations:
-        yield from _answers(look, each)
+def _check(context: ApiRuleContext) -> Iterator[Finding]:
+    for each in context.operations:
+        yield from _answers(context, each)
         if each.writes:
-            yield from _requests(look, each)
+            yield from _requests(context, each)
 
 
-def _answers(look: ApiLook, operation: Operation) -> Iterator[Finding]:
+def _answers(context: ApiRuleContext, operation: Operation) -> Iterator[Finding]:
     # A token is what one signs in for.
     secrets = [
         field
@@ -30,7 +30,7 @@ def _answers(look: ApiLook, operation: Operation) -> Iterator[Finding]:
             f"{operation.name} answers with {named(secrets)}{', of many at once' if many else ''}."
         )
         severity = Severity.CRITICAL if many or operation.access.open else Severity.HIGH
-        yield look.exposed(
+        yield context.exposed(
             f"{operation.name} answer",
             title,
             severity,
@@ -45,7 +45,7 @@ def _answers(look: ApiLook, operation: Operation) -> Iterator[Finding]:
     # What anybody may read is told as that.
     if people and operation.reads and not secrets and not operation.access.open:
         title = f"{operation.name} answers with {named(people)}, of many at once."
-        yield look.exposed(
+        yield context.exposed(
             f"{operation.name} people",
             title,
             Severity.HIGH,
@@ -54,11 +54,11 @@ def _answers(look: ApiLook, operation: Operation) -> Iterator[Finding]:
         )
 
 
-def _requests(look: ApiLook, operation: Operation) -> Iterator[Finding]:
+def _requests(context: ApiRuleContext, operation: Operation) -> Iterator[Finding]:
     more = of_kind(operation.asked, Kind.OPEN)
     if more:
         title = f"{operation.name} takes any other field beside the listed ones (in {named(more)})."
-        yield look.exposed(
+        yield context.exposed(
             f"{operation.name} open",
             title,
             Severity.HIGH,
@@ -68,7 +68,7 @@ def _requests(look: ApiLook, operation: Operation) -> Iterator[Finding]:
     rights = [field for field in of_kind(operation.asked, Kind.PRIVILEGE) if not field.read_only]
     if rights and not for_staff(operation):
         title = f"{operation.name} lets its caller set {named(rights)}."
-        yield look.exposed(
+        yield context.exposed(
             f"{operation.name} request",
             title,
             Severity.HIGH,
@@ -90,6 +90,6 @@ RULE = ApiRule(
     "passwords, hashes or codes, and set roles, owners, prices and balances on the server.",
     blind="It tells fields by their names, and sees only those that are described: objects that list no fields may hold anything.",
     aspects=(Aspect.ANSWERS, Aspect.REQUESTS),
-    see=_see,
+    check=_check,
     nothing="By their names the described fields hold no secrets, and set no rights.",
 )

@@ -3,20 +3,20 @@
 from collections.abc import Iterator
 
 from watchword.scan.api.description import Aspect, Kind
-from watchword.scan.api.rule import ApiLook, ApiRule, of_kind
+from watchword.scan.api.rule import ApiRule, ApiRuleContext, of_kind
 from watchword.scan.interface import Finding, Severity
 
 
-def _see(look: ApiLook) -> Iterator[Finding]:
-    for each in look.operations:
+def _check(context: ApiRuleContext) -> Iterator[Finding]:
+    for each in context.operations:
         if not of_kind(each.asked, Kind.FILE):
             continue
         if each.access.anonymous:
             title = f"{each.name} takes files from anybody."
-            yield look.exposed(each.name, title, Severity.HIGH, at=[each])
+            yield context.exposed(each.name, title, Severity.HIGH, at=[each])
         else:
             title = f"{each.name} takes files from whoever is signed in."
-            yield look.told(each.name, title, Severity.LOW, at=[each])
+            yield context.info(each.name, title, Severity.LOW, at=[each])
 
 
 RULE = ApiRule(
@@ -27,6 +27,6 @@ RULE = ApiRule(
     todo="Ask for a session, cap the size and the count, and look at a file's content, not at its name, away from the API's process.",
     blind="Caps and checks of files aren't in a description.",
     aspects=(Aspect.ACCESS, Aspect.REQUESTS),
-    see=_see,
+    check=_check,
     nothing="By the description nobody sends files without signing in.",
 )

@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 from typing import Final
 
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.scan.api.description import Aspect, Kind, Operation, Scheme, kinds_of, words_of
-from watchword.scan.api.rule import ApiLook, ApiRule
+from watchword.scan.api.rule import ApiRule, ApiRuleContext
 from watchword.scan.interface import Confidence, Finding, Severity
 
 _UNSURE: Final = frozenset({"token", "otp", "passcode"})
 """What may be good for one use only, such as in a link by mail."""
 
 
-def _see(look: ApiLook) -> Iterator[Finding]:
+def _check(context: ApiRuleContext) -> Iterator[Finding]:
     by_scheme: dict[Scheme, list[Operation]] = {}
-    for each in look.operations:
+    for each in context.operations:
         for need in (need for needs in each.access.alternatives for need in needs):
             if need.scheme.place == "query":
                 by_scheme.setdefault(need.scheme, []).append(each)
@@ -23,7 +23,7 @@ def _see(look: ApiLook) -> Iterator[Finding]:
                 continue
             once = words_of(parameter.name) in {(word,) for word in _UNSURE}
             title = f"{each.name} takes {parameter.name} in the address."
-            yield look.exposed(
+            yield context.exposed(
                 f"{each.name} {parameter.name}",
                 title,
                 Severity.MEDIUM if once else Severity.HIGH,
@@ -33,7 +33,7 @@ def _see(look: ApiLook) -> Iterator[Finding]:
     for scheme, operations in by_scheme.items():
         count = counted(len({each.name for each in operations}), "operation")
         title = f"{count} take the key {scheme.carrier} ({scheme.name}) in the address."
-        yield look.exposed(scheme.name, title, Severity.HIGH, at=operations)
+        yield context.exposed(scheme.name, title, Severity.HIGH, at=operations)
 
 
 RULE = ApiRule(
@@ -44,6 +44,6 @@ RULE = ApiRule(
     todo="Send keys, passwords and tokens in a header or the body: addresses are written to logs of phones, proxies and servers.",
     blind="It tells a secret by its name.",
     aspects=(Aspect.ACCESS, Aspect.PARAMETERS),
-    see=_see,
+    check=_check,
     nothing="By the description no key or password is sent in an address.",
 )

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.scan.api.description import Aspect, Operation, Scheme, SchemeKind
-from watchword.scan.api.rule import ApiLook, ApiRule
+from watchword.scan.api.rule import ApiRule, ApiRuleContext
 from watchword.scan.interface import Confidence, Finding, Severity
 
 
-def _see(look: ApiLook) -> Iterator[Finding]:
+def _check(context: ApiRuleContext) -> Iterator[Finding]:
     found: dict[Scheme, list[Operation]] = {}
-    for each in look.operations:
+    for each in context.operations:
         if not each.access.key_only:
             continue
         for needs in each.access.alternatives:
@@ -23,7 +23,7 @@ def _see(look: ApiLook) -> Iterator[Finding]:
         some = f", {writes:,} of which change something" if writes else ""
         title = f"The key {scheme.carrier or scheme.name} alone is enough for {count}{some}."
         sure = Confidence.LIKELY if scheme.place == "parameter" else Confidence.CERTAIN
-        yield look.exposed(scheme.name, title, Severity.HIGH, at=operations, confidence=sure)
+        yield context.exposed(scheme.name, title, Severity.HIGH, at=operations, confidence=sure)
 
 
 RULE = ApiRule(
@@ -35,6 +35,6 @@ RULE = ApiRule(
     "that every copy of the app carries tells nobody apart.",
     blind="It can't tell a key that the app carries from one that only servers have.",
     aspects=(Aspect.ACCESS,),
-    see=_see,
+    check=_check,
     nothing="By the description an API key alone is enough for nothing.",
 )

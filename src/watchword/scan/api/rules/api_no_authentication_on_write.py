@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from watchword.scan.api.description import Aspect, Operation
 from watchword.scan.api.paths import ANY, changes_by_reading, for_staff, signs_in
-from watchword.scan.api.rule import ApiLook, ApiRule
+from watchword.scan.api.rule import ApiRule, ApiRuleContext
 from watchword.scan.interface import Confidence, Finding, Severity
 
 
-def _see(look: ApiLook) -> Iterator[Finding]:
-    for each in look.operations:
+def _check(context: ApiRuleContext) -> Iterator[Finding]:
+    for each in context.operations:
         by_reading = changes_by_reading(each)
         if not (each.writes or by_reading) or not each.access.open or signs_in(each):
             continue
@@ -18,19 +18,19 @@ def _see(look: ApiLook) -> Iterator[Finding]:
         severity = Severity.CRITICAL if wide else Severity.HIGH
         how = "; by its name it changes something, though it's called by GET" if by_reading else ""
         title = f"Anybody may call {each.name}, without signing in{how}."
-        yield look.exposed(
+        yield context.exposed(
             each.name,
             title,
             severity,
             at=[each],
-            confidence=_sure(look, each, by_reading=by_reading),
+            confidence=_sure(context, each, by_reading=by_reading),
         )
 
 
-def _sure(look: ApiLook, operation: Operation, *, by_reading: bool) -> Confidence:
+def _sure(context: ApiRuleContext, operation: Operation, *, by_reading: bool) -> Confidence:
     if operation.access.stated and not by_reading:
         return Confidence.CERTAIN
-    left_out = operation.refuses or not look.description.secured
+    left_out = operation.refuses or not context.description.secured
     return Confidence.POSSIBLE if left_out else Confidence.LIKELY
 
 
@@ -42,6 +42,6 @@ RULE = ApiRule(
     todo="Ask for a user's session on whatever changes something, and let nothing change by GET.",
     blind="It knows what the description says. Signing in and signing up are left out: see api-unlimited-guessing.",
     aspects=(Aspect.ACCESS,),
-    see=_see,
+    check=_check,
     nothing="By the description nothing can be changed without signing in, but by signing up.",
 )

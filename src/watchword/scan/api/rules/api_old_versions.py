@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from watchword.scan.api.description import Aspect, Operation
 from watchword.scan.api.paths import version_of, version_order
-from watchword.scan.api.rule import ApiLook, ApiRule
+from watchword.scan.api.rule import ApiRule, ApiRuleContext
 from watchword.scan.interface import Confidence, Finding, Severity
 
 
-def _see(look: ApiLook) -> Iterator[Finding]:
+def _check(context: ApiRuleContext) -> Iterator[Finding]:
     families: dict[tuple[str, ...], dict[str, list[Operation]]] = {}
-    for each in look.operations:
+    for each in context.operations:
         found = version_of(each.segments)
         if found is not None:
             version, family = found
@@ -22,8 +22,8 @@ def _see(look: ApiLook) -> Iterator[Finding]:
         older = [each for version in order[:-1] for each in versions[version]]
         path = "/" + "/".join(family)
         title = f"{path} is served as {', '.join(order)} side by side."
-        yield look.exposed(path, title, Severity.HIGH, at=older, confidence=Confidence.LIKELY)
-    bases = {server.base for server in look.description.servers}
+        yield context.exposed(path, title, Severity.HIGH, at=older, confidence=Confidence.LIKELY)
+    bases = {server.base for server in context.description.servers}
     stems: dict[tuple[str, ...], set[str]] = {}
     for base in bases:
         versioned = version_of(base)
@@ -34,7 +34,7 @@ def _see(look: ApiLook) -> Iterator[Finding]:
             path = "/" + "/".join(stem)
             shown = ", ".join(sorted(names, key=lambda name: (version_order(name), name)))
             title = f"The whole API is served as {shown} side by side, at {path}."
-            yield look.exposed(
+            yield context.exposed(
                 f"servers {path}", title, Severity.HIGH, confidence=Confidence.LIKELY
             )
 
@@ -47,6 +47,6 @@ RULE = ApiRule(
     todo="Give each old version a date at which it ends, hold it to the same checks until then, and refuse it after.",
     blind="It sees versions in paths and servers, not those in headers, and none that the description leaves out.",
     aspects=(Aspect.SERVERS,),
-    see=_see,
+    check=_check,
     nothing="No operation is described in several versions.",
 )

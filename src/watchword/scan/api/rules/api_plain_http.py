@@ -4,34 +4,34 @@ from collections.abc import Iterator
 
 from watchword.scan.addresses import Reach, reach_of
 from watchword.scan.api.description import Aspect
-from watchword.scan.api.rule import ApiLook, ApiRule
+from watchword.scan.api.rule import ApiRule, ApiRuleContext
 from watchword.scan.interface import Finding, Severity
 
 _PLAIN = ("http", "ws")
 
 
-def _see(look: ApiLook) -> Iterator[Finding]:
-    servers = look.description.servers
+def _check(context: ApiRuleContext) -> Iterator[Finding]:
+    servers = context.description.servers
     told = False
     for each in servers:
         if each.host and reach_of(each.host) is not Reach.LOOPBACK and each.scheme:
             told = True
             if each.scheme in _PLAIN:
                 title = f"The API is served at {each.url}, without TLS."
-                yield look.exposed(f"{each.scheme}://{each.host}", title, Severity.HIGH)
-    for scheme in look.description.schemes:
+                yield context.exposed(f"{each.scheme}://{each.host}", title, Severity.HIGH)
+    for scheme in context.description.schemes:
         for url in scheme.urls:
             host = url[7:].partition("/")[0].partition(":")[0]
             if url.lower().startswith("http://") and reach_of(host) is not Reach.LOOPBACK:
                 title = f"Tokens of {scheme.name} come from {url}, without TLS."
-                yield look.exposed(f"{scheme.name}:{host}", title, Severity.HIGH)
+                yield context.exposed(f"{scheme.name}:{host}", title, Severity.HIGH)
     if not told:
         local = next((each.url for each in servers if each.host and each.scheme in _PLAIN), None)
         only = (
             f"only a developer's own machine is named ({local})" if local else "no server is named"
         )
         title = f"By which scheme the API is served isn't told: {only}."
-        yield look.not_seen("servers", title)
+        yield context.not_seen("servers", title)
 
 
 RULE = ApiRule(
@@ -42,6 +42,6 @@ RULE = ApiRule(
     todo="Serve the API by https alone, and take http:// out of the description: clients are made from it.",
     blind="It reads addresses. Whether the server also answers without TLS isn't tried.",
     aspects=(Aspect.SERVERS,),
-    see=_see,
+    check=_check,
     nothing="All servers that the description names are reached by TLS.",
 )

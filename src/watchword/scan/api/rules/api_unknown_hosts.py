@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.scan.addresses import Reach, reach_of
 from watchword.scan.api.description import Aspect, several, shown
-from watchword.scan.api.rule import ApiLook, ApiRule
+from watchword.scan.api.rule import ApiRule, ApiRuleContext
 from watchword.scan.interface import Confidence, Finding, Severity
 
 _MAX_TOLD: Final = 200
@@ -16,34 +16,34 @@ _SECOND: Final = several("co com org net gov ac edu or ne")
 _NUMBER: Final = re.compile(r"[\d.]+|\[.*\]")
 
 
-def _see(look: ApiLook) -> Iterator[Finding]:
-    if look.app_hosts is None:
-        yield look.not_seen("app", "No app was given whose hosts could be compared.")
+def _check(context: ApiRuleContext) -> Iterator[Finding]:
+    if context.app_hosts is None:
+        yield context.not_seen("app", "No app was given whose hosts could be compared.")
         return
     described = {
         each.host
-        for each in look.description.servers
+        for each in context.description.servers
         if each.host and reach_of(each.host) is not Reach.LOOPBACK
     }
     if not described:
         title = "The description names no host, so the app's can't be compared with it."
-        yield look.not_seen("hosts", title)
+        yield context.not_seen("hosts", title)
         return
     domains = {_domain(host) for host in described}
-    unknown = sorted(look.app_hosts - described)
+    unknown = sorted(context.app_hosts - described)
     near = [host for host in unknown if _domain(host) in domains]
     for host in near[:_MAX_TOLD]:
         title = f"The app names {shown(host)}, of the API's own domain; the description doesn't know it."
         subject = shown(host)
-        yield look.exposed(subject, title, Severity.HIGH, confidence=Confidence.LIKELY)
+        yield context.exposed(subject, title, Severity.HIGH, confidence=Confidence.LIKELY)
     if len(near) > _MAX_TOLD:
-        yield look.not_seen("more", f"{len(near) - _MAX_TOLD} more hosts aren't listed.")
+        yield context.not_seen("more", f"{len(near) - _MAX_TOLD} more hosts aren't listed.")
     far = [host for host in unknown if _domain(host) not in domains]
     if far:
-        yield look.told("others", f"{_some(far)} of other domains in the app, not described.")
-    for host in sorted(described - look.app_hosts):
+        yield context.info("others", f"{_some(far)} of other domains in the app, not described.")
+    for host in sorted(described - context.app_hosts):
         title = f"The description names {host}, the app doesn't: it's for others, or left over."
-        yield look.told(host, title, Severity.LOW)
+        yield context.info(host, title, Severity.LOW)
 
 
 def _domain(host: str) -> str:
@@ -68,6 +68,6 @@ RULE = ApiRule(
     todo="Put every host that the app calls on the list, with its owner, and take test and old hosts out of the app.",
     blind="Hosts that the app puts together or is told at run time aren't seen. The domain of a host is told by its last labels.",
     aspects=(Aspect.SERVERS,),
-    see=_see,
+    check=_check,
     nothing="Every host of the API's domains that the app names is described.",
 )

@@ -4,22 +4,22 @@ from collections.abc import Iterator
 
 from watchword.scan.api.description import Aspect
 from watchword.scan.api.paths import signs_in, tries_codes
-from watchword.scan.api.rule import ApiLook, ApiRule
+from watchword.scan.api.rule import ApiRule, ApiRuleContext
 from watchword.scan.interface import Confidence, Finding, Severity
 
 
-def _see(look: ApiLook) -> Iterator[Finding]:
-    for each in look.operations:
+def _check(context: ApiRuleContext) -> Iterator[Finding]:
+    for each in context.operations:
         enters, codes = signs_in(each), tries_codes(each)
         if not enters and not codes:
             continue
         what = "passwords or codes" if enters else "vouchers"
         if each.limits_told:
             title = f"{each.name} takes {what}, and says that tries are limited."
-            yield look.told(each.name, title, at=[each], confidence=Confidence.LIKELY)
+            yield context.info(each.name, title, at=[each], confidence=Confidence.LIKELY)
         else:
             title = f"{each.name} takes {what}, and nothing says that tries are limited."
-            yield look.exposed(
+            yield context.exposed(
                 each.name, title, Severity.HIGH, at=[each], confidence=Confidence.POSSIBLE
             )
 
@@ -32,6 +32,6 @@ RULE = ApiRule(
     todo="Count tries by account, device and app instance, slow and lock, and say so in the description (429, Retry-After).",
     blind="A limit that the description doesn't tell isn't seen, and one that it tells isn't tried.",
     aspects=(Aspect.ACCESS, Aspect.REQUESTS),
-    see=_see,
+    check=_check,
     nothing="No operation that takes passwords, codes or vouchers is described without a limit.",
 )

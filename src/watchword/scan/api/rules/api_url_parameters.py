@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from watchword.scan.api.description import Aspect, Kind, is_url, kinds_of
-from watchword.scan.api.rule import ApiLook, ApiRule, named, of_kind
+from watchword.scan.api.rule import ApiRule, ApiRuleContext, named, of_kind
 from watchword.scan.interface import Confidence, Finding, Severity
 
 
-def _see(look: ApiLook) -> Iterator[Finding]:
-    for each in look.operations:
+def _check(context: ApiRuleContext) -> Iterator[Finding]:
+    for each in context.operations:
         names = [
             parameter.name
             for parameter in each.parameters
@@ -23,11 +23,11 @@ def _see(look: ApiLook) -> Iterator[Finding]:
             title = (
                 f"{each.name} has the API call an address of its caller's: {each.calls_back[0]}."
             )
-            yield look.exposed(f"{each.name} callback", title, Severity.HIGH, at=[each])
+            yield context.exposed(f"{each.name} callback", title, Severity.HIGH, at=[each])
         elif names or (fields and not each.reads):
             what = ", ".join(filter(None, (", ".join(names[:6]), named(fields))))
             title = f"{each.name} takes an address from its caller: {what}."
-            yield look.exposed(
+            yield context.exposed(
                 f"{each.name} address",
                 title,
                 Severity.HIGH,
@@ -44,6 +44,6 @@ RULE = ApiRule(
     todo="Let the backend reach listed hosts alone, and refuse internal addresses after the name was resolved, at each redirect too.",
     blind="Whether the backend fetches the address or only keeps it can't be told from a description.",
     aspects=(Aspect.PARAMETERS, Aspect.REQUESTS),
-    see=_see,
+    check=_check,
     nothing="By the description no operation takes an address from its caller.",
 )

@@ -2,22 +2,22 @@
 
 from collections.abc import Iterator
 
-from watchword.encoding.wording import counted
+from watchword.encoding.phrases import counted
 from watchword.scan.api.description import Aspect, Operation, Scheme, SchemeKind
-from watchword.scan.api.rule import ApiLook, ApiRule
+from watchword.scan.api.rule import ApiRule, ApiRuleContext
 from watchword.scan.interface import Finding, Severity
 
 
-def _see(look: ApiLook) -> Iterator[Finding]:
+def _check(context: ApiRuleContext) -> Iterator[Finding]:
     used: dict[Scheme, list[Operation]] = {}
-    for each in look.operations:
+    for each in context.operations:
         for need in (need for needs in each.access.alternatives for need in needs):
             used.setdefault(need.scheme, []).append(each)
-    for scheme in dict.fromkeys((*used, *look.description.schemes)):
+    for scheme in dict.fromkeys((*used, *context.description.schemes)):
         operations = used.get(scheme, [])
         count = counted(len({each.name for each in operations}), "operation")
         for subject, title, severity in _weak(scheme):
-            yield look.exposed(
+            yield context.exposed(
                 subject, f"{scheme.name} {title}; {count} ask for it.", severity, at=operations
             )
 
@@ -42,6 +42,6 @@ RULE = ApiRule(
     "token is bound to.",
     blind="How tokens are made and checked isn't in a description: their algorithm, how long they live, whether they can be revoked.",
     aspects=(Aspect.ACCESS,),
-    see=_see,
+    check=_check,
     nothing="No scheme that is described sends passwords with each call or tokens in redirects.",
 )
