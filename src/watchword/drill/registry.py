@@ -2,17 +2,25 @@
 
 from collections.abc import Mapping
 from importlib import import_module
+from pkgutil import iter_modules
 from types import MappingProxyType
 from typing import Final
 
+from watchword.drill import attacks
 from watchword.drill.interface import Attack
 from watchword.encoding.tables import read_table
 
-_MODULES: Final = "watchword.drill.attacks"
+_FOUND: Final[Mapping[str, Attack]] = {
+    attack.id: attack
+    for attack in (
+        import_module(f"{attacks.__name__}.{each.name}").ATTACK
+        for each in iter_modules(attacks.__path__)
+    )
+}
 
 ATTACKS: Final[Mapping[str, Attack]] = MappingProxyType(
     {
-        each: import_module(f"{_MODULES}.{each.replace('-', '_')}").ATTACK
+        each: _FOUND[each]
         for group in read_table("watchword.drill", "attacks.toml").values()
         for each in group
     }
