@@ -23,11 +23,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from watchword import __version__
 from watchword.adapters.system import SystemClock
 from watchword.apps.cli.entry import run
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[2]
+RECORDED_VERSION: Final = "0.1.0"
+"""The version that the recorded files show; today's is shown as this one."""
+
 FILES: Final = HERE / "files"
 RENAMES: Final = HERE / "renames.toml"
 
@@ -126,6 +130,7 @@ class Transcript:
         return [*first, f"<... of {len(lines)} lines, SHA-256 of the whole {digest}>"]
 
     def _marked(self, text: str) -> str:
+        text = text.replace(__version__, RECORDED_VERSION)
         text = text.replace(str(self.directory), "<dir>").replace(str(ROOT), "<project>")
         text = _UUID.sub("<uuid>", _MOMENT.sub(self._moment, text))
         for name, pattern in self.marks.items():

@@ -16,6 +16,7 @@ from tests.unit.apps.test_observations import CI
 from tests.unit.scan.app_builders import PINS, apk
 from tests.unit.scan.test_frameworks import CSHARP
 
+from watchword import __version__
 from watchword.apps.cli.main import cli
 from watchword.apps.observations.document import Observers, sign, verify
 from watchword.apps.scan.context import observations_of
@@ -112,7 +113,7 @@ def test_pins_in_the_build_take_pinning_off_the_list(file: Path) -> None:
     assert exposure(found) == {WIRE: ("open", "delayed")}
     assert (
         "PR-C03 Pinning that can be updated is off the list, since it counts as proven: "
-        f"at app:{APP} watchword scan 0.1.0 found it proven on DATE: ci saw it in the package"
+        f"at app:{APP} watchword scan {__version__} found it proven on DATE: ci saw it in the package"
     ) in words
     causes = {(each["id"], each["at"], each["after"]) for each in found["causes"]}
     assert ("PR-C03", f"app:{APP} scan:static.pinning", "proven") in causes
