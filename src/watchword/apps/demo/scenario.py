@@ -349,7 +349,7 @@ async def play(notify: Callable[[Act], None]) -> list[Act]:
     return acts
 
 
-def command(*, as_json: bool) -> None:
+def demo_command(*, as_json: bool) -> None:
     """Play the demo for ``watchword demo``, and leave the process."""
     mute_logs()
     started = time.monotonic()  # noqa: TID251 - how long a person waited.

@@ -349,7 +349,7 @@ def test_what_cannot_be_exact_is_refused_and_nothing_is_written(
 
 def test_a_route_whose_key_has_no_rule_is_refused() -> None:
     """A route whose key has no rule is refused."""
-    with pytest.raises(UnsupportedError, match="no rule says to what maps is injected"):
+    with pytest.raises(UnsupportedError, match="no rule says into which calls maps is injected"):
         generate(bundle_of([INJECTION]), OPTIONS, 0)
 
 
