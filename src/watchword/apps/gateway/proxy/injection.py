@@ -93,7 +93,7 @@ class Channels:
     async def pool(
         self, rule: EdgeRule, known: Collection[str]
     ) -> AsyncIterator[httpcore.AsyncConnectionPool]:
-        """Lend the pool of a rule for one exchange; where the rule changed, its connections are new.
+        """Yield the pool of a rule for one exchange; where the rule changed, its connections are new.
 
         Those of the rule before end with their last exchange: a call that runs isn't cut by a change of the policy.
 
@@ -843,7 +843,7 @@ class Injector:
         if now_known is not rule and now_known != rule:
             # Decided on before a body came that took its time: what is injected now isn't for the origin of then.
             raise UnavailableError(
-                Reason.SECRET_UNAVAILABLE, f"{rule.secret} is injected to another origin by now"
+                Reason.SECRET_UNAVAILABLE, f"{rule.secret} goes to another origin by now"
             )
         value = self._state.injected(rule.secret)
         if value is None:
