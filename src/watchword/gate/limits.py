@@ -669,7 +669,7 @@ class EnrolmentRates(NamedTuple):
 
 
 MAX_PREFIXES: Final = 100_000
-"""Most prefixes that are told apart, 20 MB; those beyond share limits (:class:`watchword.gate.rate.RateLimiter`)."""
+"""Most prefixes that are told apart, 20 MB; those beyond share limits (:class:`RateLimiter`)."""
 
 
 class EnrolmentLimits:

@@ -128,7 +128,7 @@ class Verdict:
 
         :param secret: the audience's of the token's epoch, None where the gate doesn't hold it.
         :param token: which this is the verdict on.
-        :raises RefusedError: as :func:`watchword.tokens.proofs.keys.proof_keys`.
+        :raises RefusedError: as :func:`watchword.tokens.proofs.session.proof_keys`.
         """
         if secret is not None:
             until = secret.verify_until
