@@ -1,4 +1,4 @@
-"""Mutation recorded evidence in at least 270,000 ways and print what became of it: ``make mutants``.
+"""Mutate recorded evidence in at least 270,000 ways and print what became of it: ``make mutants``.
 
 Exits 1 if anything was accepted that says something else than the evidence it was made of.  ``same`` counts
 what says the same, ``without`` what says the same but for a receipt that isn't believed.

@@ -1,4 +1,4 @@
-"""Remove what keeps keys with those they are injected or handed to, and limits with an instance."""
+"""Remove what keeps keys with the calls and instances that they are for, and limits with an instance."""
 
 from scripts.drill_mutations.mutation import Mutation, Place
 

@@ -1,4 +1,4 @@
-"""Keep planted canaries in one private file: what they look like and their keyed hashes, never the keys."""
+"""Keep honeytokens in one private file: what they look like and their keyed hashes, never the keys."""
 
 import re
 from collections.abc import Mapping, Sequence

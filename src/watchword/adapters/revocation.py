@@ -1,20 +1,13 @@
-"""Know which attestation certificates the vendors withdrew.
+"""Know which attestation certificates the vendors withdrew: Google's status list, from snapshots or off the network.
 
-Read Google's attestation status list, from snapshots or off the network.
+The list is served at https://android.googleapis.com/attestation/status as ``{"entries": {serial: {"status", "reason"}}}``.
+Its keys are serials in hex, also where all their digits look decimal: a third of them do, and reading those as decimal
+forgets a third of the list.
 
-The list is served at https://android.googleapis.com/attestation/status as
-``{"entries": {serial: {"status", "reason"}}}``.  Its keys are serials in hex, also where all their
-digits look decimal: a third of them do, and reading those as decimal forgets a third of the list.
-
-Keep Google's status list up to date in the background; verification never waits for it.
-
-A list is taken over whole or not at all: it is parsed off to the side and put in place of the old
-one in one assignment.  While its server fails, the old one answers and grows old; whoever asks
-learns by :meth:`LiveStatusList.is_known` when it is too old, and policy decides what follows.
-
-Keep the last good list on the disk, so that a start without network knows it.
-
-Say when a vendor's list is to be asked for again, from what its server says of caching.
+It is kept up to date in the background, as often as its server's caching headers say; verification never waits for it.  A
+list is taken over whole or not at all, in one assignment.  The last good one is kept on the disk, so that a start without
+network knows it.  While the server fails, the old list answers and ages; :meth:`LiveStatusList.is_known` tells when it is
+too old, and policy decides what follows.
 """
 
 import asyncio

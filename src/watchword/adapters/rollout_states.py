@@ -16,7 +16,7 @@ _MAX_BYTES: Final = 256 * 1024
 
 
 class RolloutStateFile:
-    """Read narrowings at the start and write each new one; a restart then widens nothing."""
+    """Read the states at the start and write each new one; a restart then widens nothing."""
 
     def __init__(self, path: Path) -> None:
         """Keep the path; the file is made when a canary is narrowed for the first time."""

@@ -1,24 +1,15 @@
-"""Keep instances, used challenges and the audit trail.
+"""Keep instances, used challenges and the audit trail in one SQLite file: write-ahead log, every commit flushed to the disk.
 
-Run work on one SQLite file: a thread of its own, transactions, and what the disk's state is.
+``synchronous=FULL`` makes a commit survive a loss of power, which ``NORMAL`` doesn't; an acknowledged enrolment must never
+be forgotten, and a used challenge never be usable again.  All statements run on one thread, so that the event loop never
+waits for a disk.  Several processes may share the file: ``BEGIN IMMEDIATE`` lets one write at a time.  ``PRAGMA
+user_version`` tells which tables a file has; one of a newer Watchword isn't touched.  What was done though the store
+couldn't record it is kept in memory until it can be written.
 
-All statements run on one thread, so that the event loop never waits for a disk.  Several
-processes may share the file: ``BEGIN IMMEDIATE`` lets one write at a time.
-
-``PRAGMA user_version`` tells which tables a file has; one of a newer Watchword isn't touched.
-
-Keep instances in one SQLite file: write-ahead log, every commit flushed to the disk.
-
-``synchronous=FULL`` makes a commit survive a loss of power, which ``NORMAL`` doesn't; an
-acknowledged enrolment must never be forgotten, and a used challenge never be usable again.
-
-What was done though the store couldn't record it is kept in memory until it can.
-
-Keep the store's mark in one private file: its last audit entry, and the epoch of challenges.
-
-Every use of a challenge adds an audit entry in the same transaction, and their numbers only grow.  So a
-database whose last number is below the one that was seen here is an older copy, and doesn't know which
-challenges were used since; a database in another file may be.  Either begins another epoch.
+**Rollback.**  A private file beside the database keeps its mark: its last audit entry, and the epoch of challenges.  Every
+use of a challenge adds an audit entry in the same transaction, and their numbers only grow.  A database whose last number
+is below the mark is an older copy and doesn't know which challenges were used since; a database in another file may be
+one, too.  Either begins another epoch.
 """
 
 import asyncio
@@ -805,7 +796,7 @@ def withdraw_code(connection: sqlite3.Connection, code_id: str, at: datetime) ->
 
 
 MAX_PENDING: Final = 10_000
-"""Most audit entries that are pending; then the oldest are lost, which the log has too."""
+"""The most audit entries that may be pending; beyond that the oldest are lost, which the log has too."""
 
 
 @dataclass(frozen=True, slots=True)

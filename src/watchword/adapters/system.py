@@ -8,7 +8,7 @@ from typing import Final
 
 
 class TimeLimit:
-    """Implement :class:`watchword.plan.interface.Patience` with the system's monotonic clock."""
+    """Implement :class:`watchword.plan.interface.Deadline` with the system's monotonic clock."""
 
     def __init__(self, seconds: float) -> None:
         """Start the time now."""

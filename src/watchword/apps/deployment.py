@@ -107,7 +107,7 @@ def gate_policies(settings: Settings) -> tuple[GatePolicy, ...]:
 
 
 def edge_rule(edge: EdgeSettings) -> EdgeRule:
-    """Return to what a secret is injected, with the authorities out of their file.
+    """Return into which calls a secret is injected, with the authorities out of their file.
 
     :raises EdgeAuthoritiesError: when that can't be read or holds anything else than certificates.
     """

@@ -1,13 +1,10 @@
-"""Read attestation objects and assertions as App Attest writes them (WebAuthn section 6.5).
+"""Read attestation objects, assertions and authenticator data as App Attest writes them (WebAuthn, sections 6.1 and 6.5).
 
-Read authenticator data as App Attest writes it (WebAuthn section 6.1, Apple's use of it).
-
-Read what an App Attest leaf says of the device: its system, and when its key may sign.
-
-Apple documents the access control list of a Mac's key alone ("Validating apps that connect to your server");
-the system's extension is documented nowhere and read as recorded leaves of 2020 to 2026 have it.  What is
-recorded and what is inferred: docs/formats/app_attest.md.  Whatever can't be read is ``unknown`` or ``other``,
-never an error: a change of Apple's must be a decision of policy, not the end of all attestations.
+The leaf's extensions say of the device which system it has, and when its key may sign.  Apple documents the access control
+list of a Mac's key alone ("Validating apps that connect to your server"); the system's extension is documented nowhere and
+read as recorded leaves of 2020 to 2026 have it.  What is recorded and what is inferred: docs/formats/app_attest.md.
+Whatever can't be read is ``unknown`` or ``other``, never an error: a change of Apple's must be a decision of policy, not
+the end of all attestations.
 """
 
 import base64

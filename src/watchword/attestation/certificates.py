@@ -1,19 +1,14 @@
-"""Read X.509 certificates leniently and check one signature strictly.
+"""Read X.509 certificates leniently, check signatures strictly, and find the anchor of a linear chain, leaf first.
 
-``cryptography`` refuses to parse the leaves of some genuine phones (an extra NULL in the algorithm
-identifier of Titan M, extensions of Huawei), so that the fields are found by our own DER walker;
-the signature itself is checked by ``cryptography`` over the signed bytes as they arrived.  Leniency in
-reading can't forge anything: what is read is what was signed.
+``cryptography`` refuses to parse the leaves of some genuine phones (an extra NULL in the algorithm identifier of Titan M,
+extensions of Huawei), so our own DER walker finds the fields; ``cryptography`` checks the signature, over the signed bytes
+as they arrived.  Leniency in reading can't forge anything: what is read is what was signed.
 
-Check a linear certificate chain, leaf first, and find the anchor at its end.
+This isn't PKIX: vendors' chains break its rules and need stricter ones.  Chains are short and linear, they end at one of a
+handful of keys, and a system's root store is never asked.
 
-Not PKIX: vendors' chains break its rules and need stricter ones.  Chains are short and linear, they
-end at one of a handful of keys, and a system's root store is never asked.
-
-Remember issuers that hold, so that a chain costs the signatures that nobody has verified yet.
-
-Vendors sign millions of phones with a few thousand issuers.  What is remembered is true of the bytes, whoever
-sends them; what changes with time or configuration (dates, anchors, revocation, policy) is never part of it.
+Vendors sign millions of phones with a few thousand issuers, so issuers that hold are remembered.  What is remembered is
+true of the bytes, whoever sends them; what changes with time or configuration (dates, anchors, revocation, policy) never is.
 """
 
 import hashlib

@@ -1,14 +1,9 @@
-"""Read Android's KeyDescription, versions 1 to 500, and keep what isn't known.
+"""Read Android's KeyDescription, versions 1 to 500, with its two authorization lists: what a key is for, and the phone's state.
 
-The certificate extension 1.3.6.1.4.1.11129.2.1.17 (source.android.com, "Key and ID attestation",
-schema of the attestation extension).  Devices in the field write unsorted lists, TRUE as 0x01 and
-tags that are younger than any verifier; all of that is signed, so that it is read and told, and
-policy decides.
-
-Read Android's authorization lists: what a key is for, and what the phone is in (KeyDescription's two lists).
-
-Source: source.android.com, "Key and ID attestation", schema of the attestation extension.  What policy hangs on
-is read strictly; everything else is kept as it is, under the vendor's name or under its number.
+The certificate extension 1.3.6.1.4.1.11129.2.1.17 (source.android.com, "Key and ID attestation", schema of the attestation
+extension).  Devices in the field write unsorted lists, TRUE as 0x01 and tags that are younger than any verifier; all of
+that is signed, so it is read and reported, and policy decides.  What policy hangs on is read strictly; everything else is
+kept as it is, under the vendor's name or under its number.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,15 +1,13 @@
-"""Open Play Integrity tokens: a JWE in compact form, and the JWS in compact form inside of it.
+"""Open Play Integrity tokens, a compact JWS inside a compact JWE, and read the payload of the verdict.
 
-Sources: developer.android.com, "Decrypt and verify the integrity verdict"; RFC 7516 (JWE), RFC 7515 (JWS),
-RFC 7518 (A256KW, A256GCM, ES256).  The algorithms are ours: a header can only agree with them or be
-refused.  Each freedom of JOSE that isn't here was an attack on some library: ``alg: none``, ``dir``,
-RSA1_5, a public key taken as an HMAC secret, ``zip``, ``crit``, duplicate members, embedded keys.
+Sources: developer.android.com, "Decrypt and verify the integrity verdict" and "Integrity verdicts"; RFC 7516 (JWE),
+RFC 7515 (JWS), RFC 7518 (A256KW, A256GCM, ES256).  The algorithms are ours: a header can only agree with them or be refused.
+Each freedom of JOSE that isn't here was an attack on some library: ``alg: none``, ``dir``, RSA1_5, a public key taken as
+an HMAC secret, ``zip``, ``crit``, duplicate members, embedded keys.
 
-Read the payload of a Play Integrity verdict, after its signature held or Google decoded it.
-
-Source: developer.android.com, "Integrity verdicts"; the types are those of Google's API
-(``TokenPayloadExternal``): 64-bit numbers are text there, and members without a value are absent.
-Members and labels that aren't known here are kept, never fatal: Google adds some every year.
+A payload is read after its signature held or Google decoded it.  The types are those of Google's API
+(``TokenPayloadExternal``): 64-bit numbers are text there, and members without a value are absent.  Members and labels that
+aren't known here are kept, never fatal: Google adds some every year.
 """
 
 from collections.abc import Mapping, Sequence

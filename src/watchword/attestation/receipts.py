@@ -1,15 +1,11 @@
 """Verify Apple's App Attest receipts: who signed them, what they say, and when to have them refreshed.
 
-A receipt comes with each attestation (type ATTEST) and is exchanged at Apple's server for newer ones (type
-RECEIPT), which state how many keys the device had attested in 30 days: Apple's risk metric.
-Source: Apple, "Assessing fraud risk".
+A receipt comes with each attestation (type ATTEST) and is exchanged at Apple's server for newer ones (type RECEIPT), which
+state how many keys the device had attested in 30 days: Apple's risk metric.  The one inside an attestation must be Apple's,
+and this attestation's.  Source: Apple, "Assessing fraud risk".
 
-Judge the receipt inside an App Attest attestation: Apple's, and this attestation's.
-
-Read and verify signed data (CMS, RFC 5652) as Apple writes it around App Attest receipts: in BER.
-
-Reading believes nothing.  :func:`signature_of` says what the signer's key signed; whose key that is must be
-settled by the chain of its certificate.
+Receipts are signed data (CMS, RFC 5652), written in BER.  Reading believes nothing: :func:`signature_of` says what the
+signer's key signed; the chain of its certificate must settle whose key that is.
 """
 
 import hashlib

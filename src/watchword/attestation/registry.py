@@ -1,6 +1,6 @@
-"""List the evidence formats: one line for each file under ``formats/``, and those that an operator adds.
+"""List the evidence formats, and verify evidence of any of them: by exception for the service, by value for reports.
 
-Verify evidence, whatever its format: by exception for the service, by value for reports.
+There is one line for each file under ``formats/``, and those that an operator adds.
 """
 
 from collections.abc import Iterable, Mapping

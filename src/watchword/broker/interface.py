@@ -177,7 +177,7 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class EdgeRule:
-    """Hold into which calls a secret is injected: to one https origin, and which calls to it.
+    """Say into which calls a secret is injected: those to one https origin, and which of them.
 
     :param host: lower-case A-label or an IP address's text; what is connected to and what the certificate must name.
     :param patterns: of upstream paths, as of routes; at least one.

@@ -1,6 +1,6 @@
 """Hold what the store said last, and change it: for the publisher, the deliveries and the operators.
 
-Remember revocations that the store couldn't keep: what they cover is neither injected nor delivered.
+Revocations that the store couldn't keep are remembered: what they cover is neither injected nor delivered.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Dress requests so that a gate and the API behind it may read them differently; tell whether it changed anything."""
+"""Add headers to requests so that a gate and the API behind it may read them differently; tell whether they changed anything."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

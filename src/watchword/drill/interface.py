@@ -221,7 +221,7 @@ class Operator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """Hold into which calls the gate injects a key, for a sample that the third party answers and not the API.
+    """Say into which calls the gate injects a key, for a sample that the third party answers and not the API.
 
     :param mount: segments that the gate drops from the path's beginning: what comes behind is the path there.
     """

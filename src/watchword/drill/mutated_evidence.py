@@ -1,4 +1,4 @@
-"""Mutation evidence, challenges and the moment of sending, as an attacker does who has phones and keys of his own."""
+"""Mutate evidence, challenges and the moment of sending, as an attacker does who has phones and keys of his own."""
 
 import hashlib
 import hmac

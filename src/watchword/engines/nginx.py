@@ -374,7 +374,7 @@ MAX_STATE_BYTES: Final = 32 * 1024 * 1024
 
 _VERSION: Final = 1
 _VISIBLE: Final = re.compile(r"[!-~]{1,256}")
-"""What a token's subject may be (:mod:`watchword.tokens.claims`)."""
+"""What a token's subject may be (:mod:`watchword.tokens.service`)."""
 
 
 def render(bundle: GateBundle) -> str:

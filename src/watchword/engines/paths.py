@@ -3,9 +3,7 @@ r"""Write the gate's reading of paths as regular expressions of RE2 or PCRE, to 
 They say about raw paths what :func:`watchword.gate.hygiene.read_path`,
 :class:`watchword.gate.hygiene.CompiledRoute` and :mod:`watchword.gate.spellings` say about decoded segments.
 
-Say for an engine what :func:`watchword.gate.spellings.judge_spelling` says, as cases to be looked at in turn.
-
-An engine has no tables of Unicode.  So of the signs that can stand for a letter of ASCII it knows those alone that matter
+What :func:`watchword.gate.spellings.judge_spelling` says becomes cases that an engine goes through in turn.  An engine has no tables of Unicode.  So of the signs that can stand for a letter of ASCII it knows those alone that matter
 to its table, worked out here.  Where it judges by expressions alone, a path that has one where it could matter is
 refused, though the gate may find the row that judges it.  The case of letters is looked at as the gate does.
 """

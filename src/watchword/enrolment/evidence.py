@@ -1,24 +1,17 @@
-"""Verify, then appraise: the registered formats and the policy behind enrolment's one port.
+"""Judge evidence at enrolment, and go on judging it: renewals, receipts, withdrawn certificates, operators' codes.
 
-Say what is known of an instance that renews, and judge instances again when a vendor withdraws certificates.
+At enrolment the registered formats verify and the policy appraises.  Whoever takes a leaked attestation key enrols as many
+instances as he likes before the vendor notices.  When its certificate is REVOKED at last, every instance that it vouched
+for goes; one that is merely SUSPENDED is for policy, which refuses renewals as long as that lasts.
 
-Whoever takes a leaked attestation key enrols as many instances as he likes before the vendor notices.
-When its certificate is REVOKED at last, every instance that it vouched for goes; one that is merely
-SUSPENDED is for policy, which refuses renewals as long as that lasts.
+App Attest receipts are refreshed when they are due: a newer one states how many keys the device had attested in 30 days.
+No request waits for that, and whatever fails is tried again later.
 
-Have App Attest receipts refreshed when they are due, and keep what they say of the device.
-
-A newer receipt states how many keys the device had attested in 30 days.  Nothing here is urgent: requests never
-wait for it, and whatever fails is tried again later: no failure is for good.
-
-Make an operator's codes for test instances, and let one stand in the place of evidence.
-
-An operator code is no evidence format of ``attestation/registry.py``.  A format reads bytes into claims
-of a device, purely, and a policy judges those; a code makes no claim of any device, is looked up in the store, and
-what it is worth was decided by the operator who made it.  As a format it would need a policy that
-accepts "no claims", which is the debug token that nobody wants, and each offline verifier would have to
-refuse it.  So it stands beside: evidence that names it never reaches formats or policy, all else never
-reaches this.
+An operator code is no evidence format of ``attestation/registry.py``.  A format reads bytes into claims of a device,
+purely, and a policy judges those.  A code makes no claim: it is looked up in the store, and the operator decided what it
+is worth.  As a format it would need a policy that accepts "no claims", which is the debug token that nobody wants, and
+every offline verifier would have to refuse it.  So evidence that names a code never reaches formats or policy, and no
+other evidence reaches the codes.
 """
 
 import hashlib

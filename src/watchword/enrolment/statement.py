@@ -1,16 +1,14 @@
-"""Read and validate a statement as far as that costs no signature: its form, issuer, app, audiences and challenge.
+"""Check a statement as far as that costs no signature: its form, issuer, app, audiences and challenge.
 
-Shared by every call of an instance: what one of them refuses here, none lets pass.
+Every call of an instance shares this: what one of them refuses here, none lets pass.
 
-Make and check challenges that need no row until they are used (protocol, section 2), over all that may make a service forget which were.
+A challenge needs no row until it is used (protocol, section 2).  Layout, 57 bytes: version (1), expiry in seconds since
+1970 (8, big endian), nonce (16), HMAC-SHA256 (32) over a label, those 25 bytes, and the issuer, app and purpose, each with
+its length in front, so that no two triples give the same input.
 
-Layout, 57 bytes: version (1), expiry in seconds since 1970 (8, big endian), nonce (16),
-HMAC-SHA256 (32) over a label, those 25 bytes, and the issuer, app and purpose, each with its
-length in front, so that no two triples give the same input.
-
-A used challenge is a row in the store.  A store that was put back from a backup doesn't know the uses since
-then, and a clock that ran ahead had uses forgotten that are needed once it is set right.  Whatever a use may
-have been forgotten of is refused: by the epoch that the code of a challenge covers, and by its expiry.
+A used challenge is a row in the store.  A store that was restored from a backup doesn't know the uses since then, and a
+clock that ran ahead had uses forgotten that are needed once it is set right.  Any challenge whose use may have been
+forgotten is refused: by the epoch that its code covers, and by its expiry.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Take a policy apart into what it asks of each request, and turn what was found into a decision, as the mode of the route says.
 
-Enforce a route for a share of the instances, and take it back when it turns too many of them away.
+A route in ``canary`` is enforced for a share of the instances, which narrows when it turns too many of them away.
 
 **Who is in.**  A digest of API, route and instance gives each instance its fixed place from 0 to 100; the
 share takes part from the bottom up.  So every gate agrees without asking, the same instances stay in when

@@ -1,25 +1,17 @@
-"""Refuse requests that two parsers could read in two ways, and clean what the API may see.
+"""Refuse requests that two parsers could read in two ways, clean what the API may see, and find the route.
 
-A gate is bypassed where it understands a request differently than the API behind it, so that
-whatever is ambiguous is refused instead of interpreted.  The HTTP servers in front do some of
-this, but none does all of it (duplicate Host, Content-Length beside Transfer-Encoding and
-headers of a megabyte all reach an application through one server or another).
+A gate is bypassed where it understands a request differently than the API behind it, so whatever is ambiguous is refused
+instead of interpreted.  The HTTP servers in front do some of this, but none does all of it: duplicate Host, Content-Length
+beside Transfer-Encoding and headers of a megabyte all reach an application through one server or another.
 
-Read a raw path in the one way that every server behind the gate shares, or refuse it.
+**Fields.**  Whoever chooses the fields by which gateways name a client chooses the address that the API limits, logs or
+trusts, and with some servers who is there and what is asked.  An engine removes a client's and writes ``X-Forwarded-For``
+from the connection.  This is the one list: what an engine can't remove, /authz refuses.
 
-Servers disagree on ``..``, on empty segments, on encoded slashes, on what comes after ``;`` and
-on how often percent-encoding is undone.  A gate that picked one reading would guard another
-resource than the one that is served.
-
-Name the fields by which gateways tell an API who a client is and where it comes from, and that no client may state.
-
-Whoever chooses them chooses the address that the API limits, logs or trusts, whether it takes the connection for one over
-TLS, and with some servers who is there and what is asked.  An engine removes a client's and writes ``X-Forwarded-For``
-from the connection.  This is the one list: what an engine can't remove, /authz refuses in its place.
-
-Find the route that a request belongs to: the first row of the table that matches.  Patterns and paths are compared segment
-by segment after percent-decoding, so that ``/%61dmin`` is ``/admin`` here as it is for the API.  Case counts, as in URLs;
-what a server that ignores it may take a path for is in :mod:`watchword.gate.spellings`.
+**Paths.**  Servers disagree on ``..``, empty segments, encoded slashes, what comes after ``;``, and how often
+percent-encoding is undone.  A path is read in the one way that all of them share, or refused.  The first matching row of
+the table is its route, compared by segment after decoding, so ``/%61dmin`` is ``/admin`` here as it is for the API.  Case
+counts; servers that ignore it are the matter of :mod:`watchword.gate.spellings`.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Lend a key to a request: find where it goes, and put the key into its one place.
+"""Inject a key into a request: find where the request goes, and put the key into its one place.
 
 What the client may choose is small on purpose.  The origin is the rule's, the path is what stands behind the route's
 own segments and must match the rule, and the key stands in one place, in which nothing of the client's is left.

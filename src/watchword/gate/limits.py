@@ -1,21 +1,12 @@
-"""Hold each instance to all limits of an API at once: a request has room in each that applies, or counts in none.
+"""Limit what instances may send: rates and quotas at the gate, and enrolments at the service, in bounded memory.
 
-Count what each instance used of a quota: exactly, in windows that are aligned to 1970, in bounded memory.
+An instance is held to all limits of an API at once: a request has room in each that applies, or counts in none.  A rate is
+a bucket that fills evenly and needs no sweep; a quota is counted exactly, in windows aligned to 1970.  Ask only after token
+and proof were verified: a stolen token without its proof must not spend what its owner may send.
 
-Ask only after token and proof were verified, as of :mod:`watchword.gate.limits`.
-
-Limit how many requests one instance may send, in bounded memory and without a sweep.
-
-Ask only after token and proof were verified: a stolen token without its proof must not spend what its
-owner may send.
-
-Hold back enrolments that come in bulk: by app and by address prefix, in bounded memory.
-
-One genuine phone makes any number of instances, and most evidence doesn't name the phone.  These limits bound how fast:
-they delay, and refuse nobody for good.
-
-An address proves nothing: many phones share one, and one attacker has many.  So nothing is refused for good by it, and
-where it isn't known it isn't counted.
+Enrolments are held back by app and by address prefix.  One genuine phone makes any number of instances, and most evidence
+doesn't name the phone.  An address proves nothing either: many phones share one, and one attacker has many.  So these
+limits bound how fast, they refuse nobody for good, and an address that isn't known isn't counted.
 """
 
 import ipaddress
@@ -678,7 +669,7 @@ class EnrolmentRates(NamedTuple):
 
 
 MAX_PREFIXES: Final = 100_000
-"""Most prefixes that are told apart, 20 MB; those beyond share limits (:class:`watchword.gate.rate.RateLimiter`)."""
+"""Most prefixes that are told apart, 20 MB; those beyond share limits (:class:`RateLimiter`)."""
 
 
 class EnrolmentLimits:

@@ -1,10 +1,8 @@
 """Decide whether a request may go to the API: the one decision function of every engine.
 
-Remember which tokens were verified, so that a request costs a look-up instead of a signature.
-
-A verdict never outlives what it rests on: it holds for one generation of the gate's state, and
-within the span of time that the verification stated.  Whether the instance was revoked since is
-for the caller, who asks on every request.
+Verified tokens are remembered, so that a request costs a look-up instead of a signature.  A verdict never outlives what it
+rests on: it holds for one generation of the gate's state, and within the span of time that the verification stated.
+Whether the instance was revoked since is asked on every request.
 """
 
 import hashlib
@@ -130,7 +128,7 @@ class Verdict:
 
         :param secret: the audience's of the token's epoch, None where the gate doesn't hold it.
         :param token: which this is the verdict on.
-        :raises RefusedError: as :func:`watchword.tokens.proofs.keys.proof_keys`.
+        :raises RefusedError: as :func:`watchword.tokens.proofs.session.proof_keys`.
         """
         if secret is not None:
             until = secret.verify_until

@@ -1,17 +1,13 @@
-"""Find the rows that a path belongs to where its server ignores case, or normalises Unicode.
+"""Find the rows that a path belongs to where its server ignores case, or normalises Unicode, and which of them is stricter.
 
 ``/SESS/x`` is no path of the row ``/sess/**``, but many a server takes it for one, and serves what that row guards.  So
-for each row that a path belongs to as it is written, its *rivals* are known beforehand: rows that the path may belong
-to by another spelling, and that ask for something that the row doesn't.  Of all that match, the strictest one judges.
+for each row that a path belongs to as it is written, its *rivals* are known beforehand: rows that the path may belong to
+by another spelling, and that ask for something that the row doesn't.  The strictest of all that match judges, and it must
+be the strictest in every respect.  That is a partial order: of two rows that each ask for something that the other
+doesn't, neither is the stricter one.
 
 Text is folded by NFKC (UAX 15), upper case and case folding, which is coarser than any of the three alone: the long s and
-the sharp s become what they are in upper case, and the sign of Kelvin a ``k``.  What servers merge that do less, is merged here.
-
-Compare what two rows of a route table ask of a request: the one place that says which is stricter.
-
-Rows are compared where a server may take a path for one row's or for the other's
-(:mod:`watchword.gate.spellings`).  Only the row that is strictest in every respect may judge then, so that this is
-a partial order: of two rows that each ask for something that the other doesn't, neither is the stricter one.
+the sharp s become what they are in upper case, and the Kelvin sign a ``k``.  What less thorough servers merge is merged here.
 """
 
 import unicodedata

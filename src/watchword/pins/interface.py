@@ -1,14 +1,11 @@
 """Define pin sets, root lists, and what an installed app holds and decides.
 
-A pin is the SHA-256 of a SubjectPublicKeyInfo (RFC 7469 section 2.4), never of a certificate: a certificate lives for weeks, its
+A pin is the SHA-256 of a SubjectPublicKeyInfo, byte for byte (RFC 7469 section 2.4), never of a certificate: a certificate lives for weeks, its
 key may be renewed under it.  A pin set is signed by a key that a root list names; root lists are signed offline and ship in the app.
 The rules for both are TUF's (The Update Framework 1.0.34, section 5): versions only grow, everything expires, a root list changes
 only by a threshold of the old and of the new keys.
 
-Read pins and take them of certificates and keys.
-
-A pin is the SHA-256 of a SubjectPublicKeyInfo as it stands in the certificate, byte for byte (RFC 7469 section 2.4).
-It is cut out and never encoded anew: a second encoder that differs in one optional byte would give
+The key is cut out of its certificate and never encoded anew: a second encoder that differs in one optional byte would give
 another pin than every other tool, and keys that the library can't load have a pin all the same.
 """
 

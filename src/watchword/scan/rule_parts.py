@@ -245,7 +245,7 @@ class AndroidRule(_AppRule):
     :param parts: of the package that it asks.
     :param reads: of the code of frameworks what it asks; nothing said, it sees none of it.
     :param optional: which of them it can do without: it sees the rest, and says itself what it didn't see.
-    :param check: what looks; called only if all of the parts are there.
+    :param check: yields the findings; called only if all of the parts are there.
     """
 
     optional: tuple[Part, ...] = ()
@@ -330,7 +330,7 @@ class PlatformRule(_AppRule):
 
     :param parts: of the package that it asks; a gap in one of them turns "absent" into "not seen".
     :param reads: of the code of frameworks what it asks; nothing said, it sees none of it.
-    :param check: what looks; of an app of iOS it's called only if ``Info.plist`` could be read.
+    :param check: yields the findings; for an app of iOS it's called only if ``Info.plist`` could be read.
     """
 
     platforms: tuple[Platform, ...] = (Platform.IOS,)

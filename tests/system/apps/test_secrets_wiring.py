@@ -187,7 +187,7 @@ def test_values_that_are_named_no_more_can_be_revoked(tmp_path: Path) -> None:
 
 
 def test_values_in_openbao(tmp_path: Path, bao: BaoServer) -> None:
-    """Nothing of them is on this disk but what the gate adds; a restart without the server injects it on."""
+    """Nothing of them is on this disk but what the gate adds; after a restart without the server it is still injected."""
     settings = configured(tmp_path, in_bao(bao, "store: openbao"))
     assert up(settings, add) == {"maps": InjectedValue(1, VALUE)}
     assert not settings.service.secrets.exists()

@@ -1,4 +1,4 @@
-"""Mutation forged evidence in every region and every way: none of it passes but where nothing is signed."""
+"""Mutate forged evidence in every region and every way: none of it passes but where nothing is signed."""
 
 from dataclasses import replace
 

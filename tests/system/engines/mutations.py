@@ -1,4 +1,4 @@
-"""Mutation the members of a JSON object, for tests that hold two readers of it to one verdict."""
+"""Mutate the members of a JSON object, for tests that hold two readers of it to one verdict."""
 
 from collections.abc import Iterable
 from typing import Any

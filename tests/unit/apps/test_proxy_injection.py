@@ -110,7 +110,7 @@ def test_a_script_gets_no_call(authority: Authority) -> None:
 
 
 def test_another_path_gets_no_call(authority: Authority) -> None:
-    """The key opens more at the third party than it is injected for."""
+    """The key opens more at the third party than the calls that it is injected into."""
     answer, api, refusals = asked(authority, ask(b"/maps/admin"))
     assert status_of(answer) == 403
     assert api.heads == []
@@ -176,7 +176,7 @@ def test_connections_are_kept(authority: Authority) -> None:
 
 
 def test_a_rotation_needs_no_restart(authority: Authority) -> None:
-    """The next request has the new value; a revoked one is injected no more."""
+    """The next request has the new value; a revoked one isn't injected any more."""
 
     async def main() -> list[bytes]:
         async with (
@@ -344,7 +344,7 @@ def test_changes_of_protocol(authority: Authority, fields: list[bytes]) -> None:
 
 
 def injected_decision() -> Decision:
-    """Return a decision of a gate that injects."""
+    """Return a decision of a gate that injects a key."""
     return Decision(
         True, Mode.ENFORCE, "maps", (), None, [], injection=Injection(rule(1), b"/geocode/x")
     )
@@ -356,7 +356,7 @@ def test_without_a_injector_nothing_reaches_the_api() -> None:
     assert call(ProxyApp("http://127.0.0.1:1"), scope).status == 503
 
 
-def test_nobody_unverified_is_injected_a_key() -> None:
+def test_no_key_is_injected_for_anybody_unverified() -> None:
     """Also where a decision would say so: without claims there is no instance to count for."""
     state = published()
     state.injections["maps"] = InjectedValue(1, SecretValue(KEY))

@@ -209,7 +209,7 @@ def settled(request: bytes, evil: int, plain: int) -> bytes:
 
 @pytest.mark.parametrize("place", ["header", "query"])
 def test_what_a_hostile_client_sends(authority: Authority, place: str) -> None:
-    """All of the corpus: nobody but the origin is spoken to, and there only injected paths arrive, with the key in its place."""
+    """All of the corpus: nobody but the origin is spoken to, and there only listed paths arrive, with the key in its place."""
     kind = Place(PlaceKind.HEADER, "x-key") if place == "header" else Place(PlaceKind.QUERY, "key")
 
     async def main() -> tuple[dict[str, bytes], RawApi, list[RawApi]]:

@@ -136,7 +136,7 @@ def test_what_the_engine_rejects_holds_no_revocation_back_either() -> None:
     assert follows.step()
 
 
-def test_a_key_goes_on_being_injected_only_to_whom_it_was() -> None:
+def test_a_key_goes_on_being_injected_only_for_its_origin() -> None:
     """Its rotation counts; with another origin in the new table, the new key isn't sent to the one before."""
     injects = bundle_of(
         [route("/maps/**", secret="maps")],

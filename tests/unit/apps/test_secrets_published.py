@@ -159,7 +159,7 @@ def test_version_that_ended_leaves_the_gates_in_time(
 
 
 def test_gate_of_the_bench_follows_its_bundle(tmp_path: Path, store: MemorySecretStore) -> None:
-    """A gate reads what is published: the value, and the rule that it is injected by."""
+    """A gate reads what is published: the value, and the rule by which it is injected."""
     bench = secret_bench(tmp_path, store)
     up(bench)
     gate = bench.gate()

@@ -127,7 +127,7 @@ async def listening(api: RawApi, tls: ssl.SSLContext | None) -> AsyncIterator[Ra
 
 
 def rule(port: int, authority: Authority | None = None, **changes: Any) -> EdgeRule:
-    """Return to what the key is injected: a server on loopback."""
+    """Return where calls with the key go: a server on loopback."""
     given: dict[str, Any] = {
         "secret": "maps",
         "host": NAME,
@@ -144,7 +144,7 @@ def rule(port: int, authority: Authority | None = None, **changes: Any) -> EdgeR
 
 @dataclass
 class Front:
-    """Hold a running proxy that injects.
+    """Hold a running proxy that injects keys.
 
     :ivar sent: of each message that went to the server, and so to the client's transport: its type, how many bytes of a
         body it has, and whether more are to come.

@@ -1,4 +1,4 @@
-"""Mutation Android chains."""
+"""Mutate Android chains."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

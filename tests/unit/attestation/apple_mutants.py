@@ -1,4 +1,4 @@
-"""Mutation App Attest attestations and assertions."""
+"""Mutate App Attest attestations and assertions."""
 
 import hashlib
 from collections.abc import Iterator, Sequence

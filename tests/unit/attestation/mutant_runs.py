@@ -129,7 +129,7 @@ def root_keys(trust: Trust) -> frozenset[bytes]:
 
 
 def run_android(cases: Sequence[Case], trust: Trust, run: Run) -> Tally:
-    """Mutation each chain."""
+    """Mutate each chain."""
     roots = root_keys(trust)
     tally = Tally()
     for at, case in enumerate(cases):
@@ -139,7 +139,7 @@ def run_android(cases: Sequence[Case], trust: Trust, run: Run) -> Tally:
 
 
 def run_leaked(run: Run, *, remembered: bool = False) -> Tally:
-    """Mutation what leaked attestation keys of forged vendors sign, and chains that a leniency lets pass."""
+    """Mutate what leaked attestation keys of forged vendors sign, and chains that a leniency lets pass."""
     vendors = (forge.google(), forge.google(attester={"path_length": 3}), forge.remote_google())
     cache = issuer_cache() if remembered else None
     trust = forge.trust(*(vendor.anchor for vendor in vendors), revoked={}, issuers=cache)
@@ -162,7 +162,7 @@ def apple_cases() -> list[Case]:
 
 
 def run_apple(cases: Sequence[Case], trust: Trust, run: Run) -> Tally:
-    """Mutation each attestation."""
+    """Mutate each attestation."""
     tally = Tally()
     for at, case in enumerate(cases):
         mutants = object_mutants(case, run.positions, neighbours(cases, at))
@@ -179,7 +179,7 @@ def assertion_cases() -> list[AssertionCase]:
 
 
 def run_assertions(cases: Sequence[AssertionCase], run: Run) -> Tally:
-    """Mutation each assertion; what it says is its counter and its version."""
+    """Mutate each assertion; what it says is its counter and its version."""
     tally = Tally()
     for at, case in enumerate(cases):
         genuine = _renewal(case)

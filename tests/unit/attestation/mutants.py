@@ -1,4 +1,4 @@
-"""Mutation accepted evidence in every region and every way, and count what becomes of it.
+"""Mutate accepted evidence in every region and every way, and count what becomes of it.
 
 A mutant is of one of three kinds of meaning, which says what may become of it.  What isn't signed by
 anybody whom we believe can be mutated by anybody, without saying anything else:

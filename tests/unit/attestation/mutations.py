@@ -1,4 +1,4 @@
-"""Mutation certificates, chains and what was expected of them; used for both platforms."""
+"""Mutate certificates, chains and what was expected of them; used for both platforms."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

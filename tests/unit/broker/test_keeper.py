@@ -32,7 +32,7 @@ async def ready(store: MemoryStore | None = None) -> tuple[SecretKeeper, MemoryS
 
 
 def injected(keeper: SecretKeeper, now: float = NOW) -> dict[str, InjectedValue]:
-    """Return what is injected of ``maps``."""
+    """Return what is injected for ``maps``."""
     return keeper.injected(["maps"], now)
 
 
@@ -51,7 +51,7 @@ def test_the_newest_version_is_injected() -> None:
 
 
 def test_a_store_that_is_away_takes_nothing_away() -> None:
-    """The last good reading is injected on, the trouble is told, and gone once the store is back."""
+    """The last good reading goes on being injected; the trouble is told, and gone once the store is back."""
 
     async def work() -> None:
         keeper, store = await ready()
@@ -128,7 +128,7 @@ def test_deliveries_wait_when_the_clock_was_set_back() -> None:
 
 
 def test_a_secret_of_which_nothing_counts_is_revoked() -> None:
-    """It isn't delivered, and not injected."""
+    """It is neither delivered nor injected."""
 
     async def work() -> None:
         keeper, _ = await ready()

@@ -66,7 +66,7 @@ def test_ids_are_unique_and_reasons_and_rows_exist() -> None:
 
 
 def test_every_recipe_can_be_built() -> None:
-    """No mutate changes nothing, and no recipe names what isn't there."""
+    """Every mutation changes something, and no recipe names what isn't there."""
     shop = workshop(make_deployment(SystemEntropy(), NOW, ReplayMode.LOCAL))
     for case in CORPUS.cases:
         earlier: list[Built] = []
@@ -76,13 +76,13 @@ def test_every_recipe_can_be_built() -> None:
 
 
 @pytest.mark.parametrize("bend", ["pad", "blank", "line-break", "cut", "flip", "empty", "unpad"])
-def test_mutates_change_the_text(bend: Mutation) -> None:
+def test_mutations_change_the_text(bend: Mutation) -> None:
     """Each gives another text than the honest one."""
     data = bytes(range(32))
     assert encode_mutated(data, url_safe=False, bend=bend) != encode_mutated(data, url_safe=False)
 
 
-def test_a_mutate_that_changes_nothing_is_an_error() -> None:
+def test_a_mutation_that_changes_nothing_is_an_error() -> None:
     """32 zero bytes have no sign of the other alphabet, and 30 bytes no padding."""
     with pytest.raises(ValueError, match="changes nothing"):
         encode_mutated(bytes(30), url_safe=False, bend="unpad")

@@ -24,7 +24,7 @@ MAPS = route("/maps/**", secret="maps")
 
 
 def rule(**changes: Any) -> EdgeRule:
-    """Return to what the key of the maps is injected."""
+    """Return into which calls the key of the maps is injected."""
     given: dict[str, Any] = {
         "secret": "maps",
         "host": "maps.example.net",
@@ -100,7 +100,7 @@ def test_head_is_injected_with_get() -> None:
     assert isinstance(decide("/maps/geocode/x", "HEAD", methods=frozenset({"HEAD"})), Injection)
 
 
-def test_nobody_without_a_token_is_injected_a_key() -> None:
+def test_no_key_is_injected_without_a_token() -> None:
     """A refusal says nothing of where the request would have gone."""
     gate = Gate(published(MAPS, edges={"maps": rule()}))
     decision = gate.decide(request("/maps/geocode/x"), NOW)
@@ -147,7 +147,7 @@ def test_other_routes_inject_nothing() -> None:
     ],
 )
 def test_rules_that_no_gate_takes(wrong: Any, changes: dict[str, Any]) -> None:
-    """A route that would inject to unverified ones, or a place that isn't one, is no policy at all."""
+    """A route that would inject a key for unverified ones, or in a place that isn't one, is no policy at all."""
     with pytest.raises(ValueError):
         compile_injection(wrong, rule(**changes))
     with pytest.raises(ValueError):

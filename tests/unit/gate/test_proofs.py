@@ -335,7 +335,7 @@ def test_of_many_threads_one_wins() -> None:
 
 
 def test_a_proof_of_another_token_of_the_same_session() -> None:
-    """The kept beginning of the MAC is one token's: no other token injects it a proof."""
+    """The kept beginning of the MAC is one token's: no other token has a proof by it."""
     clinic = gate()
     assert clinic.decide(proved("/v1/a"), NOW).allow
     other = token(token_id="token-2")

@@ -164,7 +164,7 @@ class HttpWire:
             return list(pool.map(one, calls, origins, streams))
 
     def send_weakly(self, call: Call, weakness: Weakness) -> Answer:
-        """See :meth:`watchword.drill.channel.Channel.send_weakly`; bounded, signed and refused as :meth:`send`."""
+        """See :meth:`watchword.drill.wire.Channel.send_weakly`; bounded, signed and refused as :meth:`send`."""
         origin = self._origin(call.part)
         if origin.scheme != "https":
             raise MissingError(Need.TLS)

@@ -49,7 +49,7 @@ def from_document(document: Mapping[str, Any], name: str) -> SecretRecord:
     """Return the record in a document.
 
     :param name: of the secret, as its place in the store says.  A document that was copied to another place would
-        otherwise inject one secret in another's stead.
+        otherwise inject one secret in place of another.
     :raises DocumentError: when it isn't as :func:`to_document` writes it.
     """
     if document.keys() != _DOCUMENT or document["v"] != FORMAT:

@@ -41,7 +41,7 @@ class SecretWork:
 
     :param keeper: knows the secrets, and changes them in their store; None where the file names no secret.
     :param store: is closed when the service stops.
-    :param edges: by name, what a secret that is injected at the edge is injected to; ``deliveries``, to whom one is sealed.
+    :param edges: by name, into which calls a secret is injected at the edge; ``deliveries``, to whom one is sealed.
     :param canaries: knows by what planted keys are recognised; ``alarms``, who used one.
     :param usage: where gates count what instances use of keys; closed when the service stops.
     :param signing: keeps the private keys that sign for the service; closed when it stops.

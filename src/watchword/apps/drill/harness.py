@@ -89,7 +89,7 @@ def samples_of(
     A route in mode ``off`` where an asset lives is asked for even where the file names no request to it, as far as
     that changes nothing: it is served to anybody.
 
-    :param edges: by secret, to what it is injected.
+    :param edges: by secret, into which calls it is injected.
     :param assets: of the plan.
     :raises RunPlanError: when the file with more headers can't be read, with its line.
     """
@@ -641,7 +641,7 @@ def _uses(settings: Settings, api: ApiSettings) -> int:
 
 
 def _edges(settings: Settings) -> Mapping[str, EdgeRule]:
-    """Return by secret to what it is injected."""
+    """Return by secret into which calls it is injected."""
     kept = settings.secrets
     return {} if kept is None else {name: each.rule for name, each in kept.edges.items()}
 

@@ -40,8 +40,8 @@ class BundleSource(Protocol):
 def by_routes_of(served: GateBundle, latest: GateBundle) -> GateBundle:
     """Return what is served, with the keys, secrets and revoked instances of a bundle whose routes can't be.
 
-    Whoever was revoked stays so, also when the audience changed and instances have other names.  What is injected
-    goes on only where it is injected to the same: a new origin's key must not reach the origin before.
+    Whoever was revoked stays so, also when the audience changed and instances have other names.  A key goes on
+    being injected only where its rule is the same: a new origin's key must not reach the origin before.
     """
     edges, before = latest.policy.edges, served.policy.edges
     injected = {

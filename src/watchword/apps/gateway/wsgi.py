@@ -1,9 +1,7 @@
 """Guard a WSGI application: refuse before it is called, or call it with a cleaned request (PEP 3333).
 
-The same gate decides on the same facts as in :mod:`watchword.apps.gateway.asgi`; what a server hides of a
-request behind variables of CGI is the business of :mod:`watchword.apps.gateway.wsgi`.
-
-Read the raw request out of a WSGI environ, and write the cleaned one back (PEP 3333).
+The same gate decides on the same facts as in :mod:`watchword.apps.gateway.asgi`.  The raw request is read out of the
+WSGI environ, and the cleaned one written back.
 
 A server has turned the request into variables of CGI before anybody sees it (RFC 3875 section 4.1): names in
 upper case with ``_`` for ``-``, the path decoded, fields of one name joined or dropped.  What can't be told

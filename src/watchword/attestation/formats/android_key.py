@@ -1,22 +1,13 @@
 """Verify Android key attestation: a chain under a Google root, and a KeyDescription in its leaf.
 
-Sources: developer.android.com, "Verify hardware-backed key pairs with key attestation" (steps 1 to 7);
-source.android.com, "Key and ID attestation" (the extension); the certificate rules of
-github.com/android/keyattestation.  What is proven and what isn't: docs/formats/android_key.md.
-
-Judge the certificates of an Android key attestation: who may issue, whose dates count, who vouches for whom.
-
-Each function is one step of docs/formats/android_key.md.  Sources: the certificate rules of
-github.com/android/keyattestation; source.android.com, "Key and ID attestation"; KeyMint's KeyPurpose.aidl and
-IKeyMintDevice.aidl for ATTEST_KEY.
-
-Read the claims out of an Android key attestation.
-
-Read the extension by which remote key provisioning tells how busy a phone is.
+Sources: developer.android.com, "Verify hardware-backed key pairs with key attestation" (steps 1 to 7); source.android.com,
+"Key and ID attestation" (the extension); the certificate rules of github.com/android/keyattestation; KeyMint's
+KeyPurpose.aidl and IKeyMintDevice.aidl for ATTEST_KEY.  Who may issue, whose dates count and who vouches for whom is one
+function for each step of docs/formats/android_key.md, which also says what is proven and what isn't.
 
 The certificate of a remotely provisioned attestation key has the extension 1.3.6.1.4.1.11129.2.1.30, a CBOR map
-(developer.android.com, "Verify hardware-backed key pairs with key attestation", provisioning information
-extension schema).  Key 1 counts the certificates that were issued to the phone within the last 30 days.
+(provisioning information extension schema of the first source).  Its key 1 counts the certificates that were issued to the
+phone within the last 30 days.
 """
 
 import hashlib

@@ -33,7 +33,7 @@ def _own_leaf(context: AttackContext) -> Mutation:
     )
 
 
-def _edited(context: AttackContext) -> Mutation:  # noqa: ARG001 - all mutates are made of an attack context.
+def _edited(context: AttackContext) -> Mutation:  # noqa: ARG001 - every mutation takes an attack context.
     """Write another app version into what Apple's nonce covers."""
 
     def mutate(evidence: dict[str, object]) -> dict[str, object]:
@@ -51,7 +51,7 @@ def _edited(context: AttackContext) -> Mutation:  # noqa: ARG001 - all mutates a
     return mutate
 
 
-def _counted(context: AttackContext) -> Mutation:  # noqa: ARG001 - all mutates are made of an attack context.
+def _counted(context: AttackContext) -> Mutation:  # noqa: ARG001 - every mutation takes an attack context.
     """Claim that the key has signed before."""
 
     def mutate(evidence: dict[str, object]) -> dict[str, object]:

@@ -37,7 +37,7 @@ def _own_issuer(context: AttackContext) -> Mutation:
     return lambda evidence: with_chain(evidence, reissued(context, chain_of(evidence), 2))
 
 
-def _flipped(context: AttackContext) -> Mutation:  # noqa: ARG001 - all mutates are made of an attack context.
+def _flipped(context: AttackContext) -> Mutation:  # noqa: ARG001 - every mutation takes an attack context.
     """Change one bit of the leaf's signature."""
 
     def mutate(evidence: dict[str, object]) -> dict[str, object]:
@@ -47,7 +47,7 @@ def _flipped(context: AttackContext) -> Mutation:  # noqa: ARG001 - all mutates 
     return mutate
 
 
-def _edited(context: AttackContext) -> Mutation:  # noqa: ARG001 - all mutates are made of an attack context.
+def _edited(context: AttackContext) -> Mutation:  # noqa: ARG001 - every mutation takes an attack context.
     """Write "locked" and "verified" over what an unlocked phone's hardware stated."""
 
     def mutate(evidence: dict[str, object]) -> dict[str, object]:

@@ -12,7 +12,7 @@ from watchword.drill.mutated_evidence import (
 from watchword.reasons import Reason
 
 
-def _forged(context: AttackContext) -> Mutation:  # noqa: ARG001 - all mutates are made of an attack context.
+def _forged(context: AttackContext) -> Mutation:  # noqa: ARG001 - every mutation takes an attack context.
     """Keep what the receipt says and break its signature."""
     return lambda evidence: with_attestation(
         evidence, receipt=last_bit_flipped(attestation_of(evidence)["attStmt"]["receipt"])

@@ -1,12 +1,10 @@
-"""Write the filters that judge a request; each is one file that Envoy takes in by itself (ECDS).
+"""Write the filters that judge and count requests; each is one file that Envoy takes in by itself (ECDS).
 
 Filters that came with the listener would change for new connections alone: an old one could be used
 with a revoked key until it is drained.  A filter that is discovered changes for the next request of
 every connection, and a new token check starts with an empty cache.
 
-Write what counts an instance's requests: limits of the API, and quotas of injected keys, each a filter of its own.
-
-Envoy's local rate limit knows one kind of bucket, which fills evenly.  That is a limit of kind ``rate``.  A quota is a
+Limits of the API and quotas of injected keys are each a filter of its own, which counts an instance's requests.  Envoy's local rate limit knows one kind of bucket, which fills evenly.  That is a limit of kind ``rate``.  A quota is a
 bucket that never fills: the control plane writes its filter anew when a window ends, and a filter that changed starts
 with full buckets.  One that didn't change goes on counting, whatever else is written.
 """

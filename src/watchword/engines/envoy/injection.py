@@ -1,11 +1,9 @@
-"""Write what injects a key to the calls of a route: its filter, its private file, and what else of a request goes along.
+"""Write what injects a key into the calls of a route: its filter, its private file, and the servers that it goes to.
 
 Envoy's credential injector overwrites one header with a text that it follows in a file (SDS).  The value stands in that
 file alone, mode 0600: the admin endpoint shows the text redacted, and of the filter its header and the file's path.
 
-Write the servers that keys are sent to: each a cluster of addresses that were checked, over TLS to one name.
-
-Envoy would connect to whatever a name resolves to.  So it is given no names, but addresses, by those who checked them.
+Each server is a cluster of addresses that were checked, over TLS to one name.  Envoy would connect to whatever a name resolves to.  So it is given no names, but addresses, by those who checked them.
 """
 
 from collections.abc import Collection, Mapping, Sequence

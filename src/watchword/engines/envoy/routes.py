@@ -405,7 +405,7 @@ def _injection_row(
 
 
 def _both(narrow: Mapping[str, object], whole: object) -> dict[str, object]:
-    """Return the match of what a key is injected for, with the conditions of one case of its row."""
+    """Return the match of the calls that a key is injected into, with the conditions of one case of its row."""
     assert isinstance(whole, dict)
     of_case = [each for each in whole.get("headers", ()) if each["name"] != ":method"]
     headers = narrow["headers"]

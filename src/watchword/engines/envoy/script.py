@@ -1,4 +1,4 @@
-"""Put together the Lua script with which a stock Envoy verifies proofs of possession.
+"""Write the Lua script with which a stock Envoy verifies proofs of possession, and the private file that it reads.
 
 The parts are in :mod:`watchword.engines.lua`; what differs from
 gate to gate, and what must be the same here and there (reasons and their public classes), is written between the
@@ -6,9 +6,7 @@ first part and the rest.
 The script holds no secret: an engine's admin endpoint shows it.  What is secret it reads from the private
 file (:func:`render_secrets`).
 
-Write the private file: what Envoy's script needs and no configuration dump may show.
-
-Lines, since stock Lua reads no JSON::
+The private file has what the script needs and no configuration dump may show.  Lines, since stock Lua reads no JSON::
 
     watchword-envoy-secrets 1
     generation 7
@@ -20,7 +18,7 @@ Lines, since stock Lua reads no JSON::
     revoked a pairwise subject
     end
 
-A key is one that tokens are signed with: the first segment of each of its tokens, and its point's x and y.
+A key is one that tokens are signed with: the first segment of each of its tokens, and its x and y.
 The number behind an epoch is the time (seconds since 1970) from which its tokens are refused, ``-`` while
 it isn't retired.  The last line tells a whole file from one that was cut off.
 """

@@ -1,14 +1,10 @@
-"""Write the page that lies beside the files: what each is for, and what is asked on which route.
+"""Write the rules that judge requests and count them, and the page beside the files: what each is for, and what a route asks.
 
-Write the rules by which most requests pass: all that is asked of them at once, and nothing on what is wrong.
-
-HAProxy has no jump over rules.  So a request of the plainest kind, with a token that was verified before, meets
+**By which most requests pass.**  HAProxy has no jump over rules.  So a request of the plainest kind, with a token that was verified before, meets
 these first, which let it go on to the API; whatever they don't let pass meets the rules behind them, which ask
 everything again, one by one, and find the reason.  These rules take nothing for granted that those would ask.
 
-Write the rules that hold an instance to its rate, as :class:`watchword.gate.limits.RateLimiter` does.
-
-A bucket is the instant from which on it is full again.  Threads can count in HAProxy's tables, and can't change
+**The rate of an instance**, as :class:`watchword.gate.limits.RateLimiter` counts it.  A bucket is the instant from which on it is full again.  Threads can count in HAProxy's tables, and can't change
 a number that they read; so the instant is made of two: an instant that is written only while the bucket is
 full, and how many requests passed since.  Of all who count, each sees another count: exactly as many pass as
 there is room for.  Milliseconds are counted modulo 2**32, and differences are far below half of that.

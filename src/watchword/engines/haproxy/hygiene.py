@@ -1,11 +1,9 @@
 r"""Write the rules that refuse requests which two servers could read in two ways, and that clean the rest.
 
-They say what :mod:`watchword.gate.hygiene` and :mod:`watchword.gate.hygiene` say, as far as HAProxy's parser lets
+They say what :mod:`watchword.gate.hygiene` says, as far as HAProxy's parser lets
 them see it.
 
-Write the gate's reading of paths as expressions of PCRE2, to be matched as a whole.
-
-They say what :func:`watchword.gate.hygiene.read_path` says.  The expression of :mod:`watchword.engines.paths` is
+Paths are read by expressions of PCRE2, matched as a whole, which say what :func:`watchword.gate.hygiene.read_path` says.  The expression of :mod:`watchword.engines.paths` is
 one of RE2, which never goes back; PCRE2 does, and a path of encoded percent signs would keep it busy.  Here
 each part is looked for once, by itself.
 """

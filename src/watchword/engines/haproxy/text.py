@@ -4,9 +4,7 @@ Manual of HAProxy 3.0, section 2.2 (quoting and escaping): in double quotes, a b
 dollar sign are escaped; arguments of converters are read a second time, where single quotes take all up to
 the next one as it is.
 
-Write the order of versions as regular expressions, since HAProxy compares no dotted numbers.
-
-They say what :func:`watchword.gate.interface.is_at_least` says.
+HAProxy compares no dotted numbers, so the order of versions is written as regular expressions, which say what :func:`watchword.gate.interface.is_at_least` says.
 """
 
 import base64

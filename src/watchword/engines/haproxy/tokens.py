@@ -3,9 +3,7 @@ r"""Write the rules that check a token: what :mod:`watchword.tokens.service` che
 The signature is verified once in :data:`VERDICT_SECONDS`; what is remembered is keyed by a digest of the whole
 token and of the generation, so that nothing outlives a push, and ends with the token and with its key.
 
-Write the part that keeps what was read of verified tokens, so that it isn't read again from each request.
-
-HAProxy's tables hold numbers alone.  A table of Lua, one in each thread, holds the claims that rules and API need
+**What is kept** of verified tokens isn't read again from each request.  HAProxy's tables hold numbers alone.  A table of Lua, one in each thread, holds the claims that rules and API need
 and the key of the session, filed as the verdict is: by the digest of the generation and the whole token.  It says
 nothing on whether a token is good: it is asked where the table of verdicts said so.  A thread that lacks a record
 reads the token once.  Only a verified token's is kept, so that nobody fills it with tokens that he made up.
@@ -13,13 +11,11 @@ reads the token once.  Only a verified token's is kept, so that nobody fills it 
 A record is the second in which the session's secret ends, ten digits, a colon, and its key, 44 characters; then
 level, app, subject, whom requests are counted by, and session with a quote between, which none of them can hold.
 
-Write the form of a verified token's claims as one regular expression of PCRE2.
-
-HAProxy reads a member of a JSON object by its path and takes the first that it finds; it checks neither that
+**The form of the claims** is one regular expression of PCRE2.  HAProxy reads a member of a JSON object by its path and takes the first that it finds; it checks neither that
 the text is JSON nor that a name is there once.  So the text is matched as a whole before any member is read:
 JSON by its grammar (RFC 8259) and within the bounds of :mod:`watchword.encoding.strict_json`, without escapes
 in names, each name of ours once, and each claim of the type and size that
-:func:`watchword.tokens.claims.claims_from_json` asks for.  What looks like a member inside of a
+:func:`watchword.tokens.service.claims_from_json` asks for.  What looks like a member inside of a
 string has a backslash in front of a quote, so that it isn't taken for one.
 """
 

@@ -109,7 +109,7 @@ class ApiRule:
     """Hold a rule over descriptions.
 
     :param aspects: that it asks.
-    :param check: what looks; called only for a description that could be read.
+    :param check: yields the findings; called only for a description that could be read.
     :param nothing: what it says of a description that was read whole, where nothing was exposed.
     """
 

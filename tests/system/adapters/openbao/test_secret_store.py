@@ -334,7 +334,7 @@ def test_deep_document_hides_no_secret(bao: BaoServer, levels: int) -> None:
     with_store(bao, use)
 
 
-def test_copied_document_is_not_injected_in_anothers_stead(bao: BaoServer) -> None:
+def test_copied_document_is_not_injected_in_place_of_another(bao: BaoServer) -> None:
     """A document that was copied to another name is refused: it says whose it is."""
 
     async def use(store: OpenBaoSecretStore) -> None:

@@ -584,7 +584,7 @@ def test_nothing_is_rewrapped_where_nothing_is(tmp_path: Path) -> None:
 
 
 def test_a_running_process_keeps_what_it_has_while_the_master_key_changes(tmp_path: Path) -> None:
-    """It can't read the file any more, says so, and goes on injection until it is started anew."""
+    """It can't read the file any more, says so, and goes on injecting until it is started anew."""
     filled(tmp_path / "state")
 
     async def work() -> None:

@@ -182,7 +182,7 @@ def test_python_counts_what_envoy_cannot(tmp_path: Path) -> None:
 
 
 def test_a_route_that_asks_python_injects_and_counts_alike(tmp_path: Path) -> None:
-    """A route that asks Python injects its key to whom Python lets through, and counts these calls."""
+    """A route that asks Python injects its key for whom Python lets through, and counts these calls."""
     party = ThirdParty(tmp_path)
     edges = {"maps": rule(party.port, allowances=quota(2))}
     newer = route("/maps/**", secret="maps", minimum_versions={"clinic-ios": "2.0"})

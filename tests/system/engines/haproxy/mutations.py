@@ -135,7 +135,7 @@ def spelled_claims(draft: Draft) -> None:
 
 
 def odd_token(draft: Draft) -> None:
-    """Mutation the token itself."""
+    """Mutate the token itself."""
     chance = draft.chance
     sent = draft.token or b""
     way = chance.randrange(9)
@@ -191,7 +191,7 @@ def odd_token(draft: Draft) -> None:
 
 
 def odd_proof(draft: Draft) -> None:  # noqa: C901 - one case a way.
-    """Mutation a proof: its structured field, its time, what it covers, its key and body."""
+    """Mutate a proof: its structured field, its time, what it covers, its key and body."""
     chance = draft.chance
     draft.target = b"/pay/now" + chance.choice((b"", b"?", b"?a=b"))
     draft.proves = True
@@ -344,7 +344,7 @@ def odd_query(draft: Draft) -> None:
 
 
 def odd_line(draft: Draft) -> None:
-    """Mutation method, version and host."""
+    """Mutate method, version and host."""
     chance = draft.chance
     way = chance.randrange(3)
     if way == 0:

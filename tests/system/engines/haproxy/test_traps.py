@@ -257,7 +257,7 @@ def test_watching_route_passes_and_says_why_in_the_log(rig: Rig) -> None:
     assert rig.log()[-1]["status"] == 200
 
 
-def test_refusal_looks_as_from_every_point(rig: Rig) -> None:
+def test_refusal_looks_as_from_every_enforcement_point(rig: Rig) -> None:
     """RFC 9457, with a reference to the log, and nothing to learn from."""
     answer = rig.send(b"/v1/x?secret=query")
     assert answer.status == 401

@@ -93,13 +93,13 @@ def test_steps_name_no_device(apple: forge.Apple) -> None:
     def text(step: Step) -> str:
         return f"{step.title} {step.wanted} {step.found} {step.refusals}"
 
-    mutates: list[dict[str, Any]] = [
+    mutations: list[dict[str, Any]] = [
         {},
         {"key_id": b"other"},
         {"credential_id": b"other"},
         {"binding": b"other"},
     ]
-    for mutated in mutates:
+    for mutated in mutations:
         shown = " ".join(text(step) for step in judged(apple, **mutated).steps)
         assert "dG9rZW4=" not in shown
         assert not re.search(r"[0-9a-f]{16}", shown)

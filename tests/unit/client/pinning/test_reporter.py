@@ -154,7 +154,7 @@ def test_the_postman_follows_nobody_and_keeps_nothing() -> None:
 
 
 def test_a_report_tells_by_which_set_it_was_judged() -> None:
-    """A set that is replaced in between doesn't inject its number or its address."""
+    """A set that is replaced in between doesn't pass on its number or its address."""
     box = Box()
     keeper, reporter, _ = reporting(box)
     keeper.judge(HOST, (spki("M"),))

@@ -118,7 +118,7 @@ class _Handler(socketserver.BaseRequestHandler):
 
 
 def rule(port: int, **changes: Any) -> EdgeRule:
-    """Return what a key is injected for: GET and POST below /geocode, at a host on loopback."""
+    """Return into which calls a key is injected: GET and POST below /geocode, at a host on loopback."""
     return EdgeRule(
         **{
             "secret": "maps",

@@ -143,7 +143,7 @@ def test_caddy_waits_for_nobody_who_says_nothing() -> None:
     assert waits == {"dial_timeout": "5s", "response_header_timeout": "10s"}
 
 
-def test_a_problem_is_the_one_of_every_point() -> None:
+def test_a_problem_is_the_one_of_every_enforcement_point() -> None:
     """Its members in their order."""
     assert json.loads(problem(PublicClass.UNAVAILABLE, "-")) == {
         "type": "urn:watchword:problem:unavailable",

@@ -93,7 +93,7 @@ def test_pinning_in_code() -> None:
     st.integers(0, 5528),
 )
 def test_mutated_apps_raise_nothing(changes: list[tuple[int, int]], cut: int) -> None:
-    """Bits mutated anywhere in a real file, and a cut, raise nothing and are told."""
+    """Bits flipped anywhere in a real file, and a cut, raise nothing and are told."""
     ((name, data),) = dexes("UnCrackable-Level1.apk")
     mutated = bytearray(data)
     for at, bits in dict(changes).items():

@@ -38,7 +38,7 @@ def test_session_key_is_one_block_of_hkdf() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_name_gives_another_key(name: str) -> None:
-    """Issuer, audience, session and thumbprint are all bound, and none can inject a letter to the next."""
+    """Issuer, audience, session and thumbprint are all bound, and none can lend a letter to the next."""
     good = derive_key(SECRET.secret, **NAMES)
     assert derive_key(SECRET.secret, **NAMES | {name: NAMES[name] + "x"}) != good
     shifted = {"audience": NAMES["audience"][:-1], "session_id": "e" + NAMES["session_id"]}

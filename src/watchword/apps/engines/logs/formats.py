@@ -1,29 +1,19 @@
 """Read the lines that engines write of what they refused: strictly, each member capped, and nothing quoted.
 
-Read Caddy's own access log (its documentation, "log" directive, format ``json``).
-
-Caddy asks Python about each request and passes its refusal on.  The reason is in the reference that the client
+**Caddy**, its own access log (its documentation, "log" directive, format ``json``).  Caddy asks Python about each request and passes its refusal on.  The reason is in the reference that the client
 was told, which is sealed and needs no log; the log shows which requests were refused, and what Caddy answered
 while Python or the API didn't.  A line with the common members (``time``, ``ref``, ``status``) is read as they are.
 
-Read Envoy's access log, and put its words for its own checks into reasons.
-
-The words are those of ``%RESPONSE_CODE_DETAILS%`` (Envoy's documentation, "Response code details") and of
+**Envoy**: its words for its own checks become reasons.  They are those of ``%RESPONSE_CODE_DETAILS%`` (Envoy's documentation, "Response code details") and of
 ``%RESPONSE_FLAGS%`` (the same, "Access logging").  What is refused by the script names its reason itself.
 
-Read the access log that HAProxy writes by a configuration of ``watchword gate config --engine haproxy``.
-
-The configuration names the reason of each refusal that is its own; what HAProxy refuses before it gets there
+**HAProxy**, by a configuration of ``watchword gate config --engine haproxy``.  The configuration names the reason of each refusal that is its own; what HAProxy refuses before it gets there
 (a request that can't be read, an API that doesn't answer) is known by its status alone.
 
-Read the access log that nginx writes by a configuration of ``watchword gate config --engine nginx``.
-
-The configuration names the reason of each refusal that is its own; what nginx refuses before it gets there
+**nginx**, by a configuration of ``watchword gate config --engine nginx``.  The configuration names the reason of each refusal that is its own; what nginx refuses before it gets there
 (a request that can't be read, an API that doesn't answer) is known by its status alone.
 
-Read the access log of Traefik in the format ``json``, with the members that its configuration here keeps.
-
-Traefik asks Python about each request and passes its refusal on.  The reason is in the reference that the client was
+**Traefik**, in the format ``json``, with the members that its configuration here keeps.  Traefik asks Python about each request and passes its refusal on.  The reason is in the reference that the client was
 told, which is sealed and needs no log; the log shows which requests were refused, and what Traefik answered while
 Python or the API didn't.
 """

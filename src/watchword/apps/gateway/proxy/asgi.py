@@ -140,7 +140,7 @@ class ProxyApp:
         return httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=target)
 
     async def _inject(self, decision: Decision, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have the lender forward; what it refuses is answered as everything else here."""
+        """Have the injector forward; what it refuses is answered as everything else here."""
         if self._injector is None:
             refusal = Refusal(Reason.SECRET_UNAVAILABLE, "nobody here adds keys")
             await self._refuse(refusal, send, decision.route)

@@ -4,14 +4,10 @@ The connection is this side's alone: HTTPS to the rule's origin, at an address t
 name, one pool for each secret.  No redirect is followed.  What comes back is capped, and searched for the key as a whole
 before any of it goes on.
 
-Hand a third party's answer to the client: capped, searched for the key, without what is the API's to say.
-
-An answer in which a client's own text may stand (``reflects: maybe``) is held until its end and searched whole, so that
+The answer goes to the client without what is the API's to say.  An answer in which a client's own text may stand (``reflects: maybe``) is held until its end and searched whole, so that
 nothing but the whole key makes a difference.  Only where the operator states that no such text is shown does it stream.
 
-Search what comes back from a third party for the key that was injected.
-
-A server that shows its request (an echo, a page of diagnostics, an error that quotes a header, a redirect that
+**The search.**  A server that shows its request (an echo, a page of diagnostics, an error that quotes a header, a redirect that
 repeats the query) would hand the key to the client, which it is kept from.
 
 The search must not answer guesses either.  A client whose own text is shown beside the key could try the key's first
@@ -93,7 +89,7 @@ class Channels:
     async def pool(
         self, rule: EdgeRule, known: Collection[str]
     ) -> AsyncIterator[httpcore.AsyncConnectionPool]:
-        """Lend the pool of a rule for one exchange; where the rule changed, its connections are new.
+        """Yield the pool of a rule for one exchange; where the rule changed, its connections are new.
 
         Those of the rule before end with their last exchange: a call that runs isn't cut by a change of the policy.
 
@@ -843,7 +839,7 @@ class Injector:
         if now_known is not rule and now_known != rule:
             # Decided on before a body came that took its time: what is injected now isn't for the origin of then.
             raise UnavailableError(
-                Reason.SECRET_UNAVAILABLE, f"{rule.secret} is injected to another origin by now"
+                Reason.SECRET_UNAVAILABLE, f"{rule.secret} goes to another origin by now"
             )
         value = self._state.injected(rule.secret)
         if value is None:
