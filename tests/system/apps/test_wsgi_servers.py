@@ -20,7 +20,7 @@ import pytest
 from tests.ports import free_port
 from tests.system.conformance.test_winners import PROOFS, copies, fresh, passed
 from tests.unit.conformance.enforcement_points import GUNICORN, deployed
-from tests.unit.conformance.processes import PATIENCE_SECONDS, ROOT, Mouth
+from tests.unit.conformance.processes import PATIENCE_SECONDS, ROOT, EnforcementPoint
 from tests.unit.conformance.wsgi_point import guarded
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.serving import WSGIRequestHandler as WerkzeugHandler
@@ -93,7 +93,7 @@ def test_other_servers_decide_alike(name: str, paths: tuple[str, ...], tmp_path:
 
 
 @contextlib.contextmanager
-def forking(directory: Path, upstream: str, store: Path) -> Iterator[Mouth]:
+def forking(directory: Path, upstream: str, store: Path) -> Iterator[EnforcementPoint]:
     """Run gunicorn with two workers that it forks after it has made the application."""
     port = free_port()
     named = f"tests.unit.conformance.wsgi_point:guarded({str(directory)!r}, {upstream!r}, {str(store)!r})"
@@ -117,7 +117,7 @@ def forking(directory: Path, upstream: str, store: Path) -> Iterator[Mouth]:
             assert process.poll() is None
             assert SystemClock().timestamp() < deadline
             time.sleep(0.02)
-        yield Mouth(port, process)
+        yield EnforcementPoint(port, process)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

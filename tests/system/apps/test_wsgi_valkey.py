@@ -14,7 +14,7 @@ from tests.ports import free_port
 from tests.system.adapters.replay.servers import Valkey, valkey
 from tests.system.conformance.test_winners import PROOFS, copies, passed
 from tests.unit.conformance.enforcement_points import GUNICORN, deployed
-from tests.unit.conformance.processes import PATIENCE_SECONDS, ROOT, Mouth
+from tests.unit.conformance.processes import PATIENCE_SECONDS, ROOT, EnforcementPoint
 from tests.unit.conformance.wsgi_point import WsgiEcho
 
 from watchword.adapters.gate_bundle import GateBundleFile
@@ -45,7 +45,7 @@ def guarded(directory: str, upstream: str, url: str) -> WatchwordWsgiMiddleware:
 
 
 @contextlib.contextmanager
-def gunicorn(directory: Path, upstream: str, url: str) -> Iterator[Mouth]:
+def gunicorn(directory: Path, upstream: str, url: str) -> Iterator[EnforcementPoint]:
     """Run two workers of four threads each, forked after the application was made."""
     port = free_port()
     made = f"tests.system.apps.test_wsgi_valkey:guarded({str(directory)!r}, {upstream!r}, {url!r})"
@@ -60,7 +60,7 @@ def gunicorn(directory: Path, upstream: str, url: str) -> Iterator[Mouth]:
                     break
             assert process.poll() is None
             assert SystemClock().timestamp() < deadline
-        yield Mouth(port, process)
+        yield EnforcementPoint(port, process)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -82,7 +82,7 @@ def proofs(directory: Path) -> list[Built]:
     return [shop.build(cases[name], 0, shop.instances(), [], now) for name in PROOFS]
 
 
-async def opened(point: Mouth, directory: Path) -> None:
+async def opened(point: EnforcementPoint, directory: Path) -> None:
     """Return when the store takes claims of both workers' proofs again."""
     async with asyncio.timeout(20):
         for _ in range(4):
@@ -90,7 +90,7 @@ async def opened(point: Mouth, directory: Path) -> None:
                 pass
 
 
-async def once(api: Upstream, point: Mouth, directory: Path, kind: int) -> Built:
+async def once(api: Upstream, point: EnforcementPoint, directory: Path, kind: int) -> Built:
     """Return a proof of which copies were sent at once, and one passed."""
     for _ in range(10):
         request = proofs(directory)[kind]
@@ -102,7 +102,7 @@ async def once(api: Upstream, point: Mouth, directory: Path, kind: int) -> Built
     raise AssertionError
 
 
-async def status(point: Mouth, request: Built) -> int:
+async def status(point: EnforcementPoint, request: Built) -> int:
     """Return what one request comes to."""
     answer = await send(Target("127.0.0.1", point.port), request.wire, request.method)
     return answer.status

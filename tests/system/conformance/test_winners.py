@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.conformance.enforcement_points import ENFORCEMENT_POINTS, deployed
-from tests.unit.conformance.processes import Mouth
+from tests.unit.conformance.processes import EnforcementPoint
 
 from watchword.adapters.system import SystemClock
 from watchword.vocabulary import ReplayMode
@@ -30,10 +30,10 @@ def fresh(directory: Path, names: Sequence[str]) -> list[Built]:
     return [shop.build(cases[name], 0, shop.instances(), [], now) for name in names]
 
 
-async def copies(points: Sequence[Mouth], request: Built) -> None:
+async def copies(points: Sequence[EnforcementPoint], request: Built) -> None:
     """Send all copies at once, in turns to every enforcement point; some of them may be killed meanwhile."""
 
-    async def one(point: Mouth) -> None:
+    async def one(point: EnforcementPoint) -> None:
         with contextlib.suppress(OSError):
             await send(Target("127.0.0.1", point.port), request.wire, request.method)
 
@@ -72,7 +72,7 @@ def test_exactly_one_copy_passes_also_across_kill_9(
         async with Upstream().listening() as api:
             url = f"http://127.0.0.1:{api.port}"
 
-            def start(stack: contextlib.ExitStack) -> Mouth:
+            def start(stack: contextlib.ExitStack) -> EnforcementPoint:
                 return stack.enter_context(ENFORCEMENT_POINTS[name](directory, url, store))
 
             with contextlib.ExitStack() as stack:

@@ -21,8 +21,8 @@ from tests.ports import free_port
 from tests.unit.conformance.processes import (
     PATIENCE_SECONDS,
     ROOT,
+    EnforcementPoint,
     Family,
-    Mouth,
     authz,
     given,
     listens,
@@ -64,20 +64,22 @@ def deployed(directory: Path, replay: ReplayMode = ReplayMode.LOCAL, *without: s
     return directory
 
 
-Start = Callable[[Path, str, Path | None], contextlib.AbstractContextManager[Mouth]]
+Start = Callable[[Path, str, Path | None], contextlib.AbstractContextManager[EnforcementPoint]]
 """Runs an enforcement point: the deployment's directory, the API's URL, the file of used proofs that gates share."""
 
 
 @contextlib.contextmanager
 def _python(
     kind: str, server: str, directory: Path, upstream: str, store: Path | None
-) -> Iterator[Mouth]:
+) -> Iterator[EnforcementPoint]:
     with own_process(kind, server, str(directory), upstream, *given(store)) as (process, port):
-        yield Mouth(port, process)
+        yield EnforcementPoint(port, process)
 
 
 @contextlib.contextmanager
-def _wsgi(server: str, directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth]:
+def _wsgi(
+    server: str, directory: Path, upstream: str, store: Path | None
+) -> Iterator[EnforcementPoint]:
     """Run a WSGI server with the middleware; its workers end with it."""
     port = free_port()
     words = (str(directory), upstream, *given(store))
@@ -98,7 +100,7 @@ def _wsgi(server: str, directory: Path, upstream: str, store: Path | None) -> It
         asked.request("GET", "/")
         asked.getresponse()
         asked.close()
-        yield Mouth(port, process)
+        yield EnforcementPoint(port, process)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -106,7 +108,7 @@ def _wsgi(server: str, directory: Path, upstream: str, store: Path | None) -> It
 
 
 @contextlib.contextmanager
-def _envoy(directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth]:
+def _envoy(directory: Path, upstream: str, store: Path | None) -> Iterator[EnforcementPoint]:
     """Run Envoy with four workers, and /authz beside it."""
     bundle = published(directory)
     host, _, port = upstream.removeprefix("http://").partition(":")
@@ -135,12 +137,12 @@ def _asking(
     directory: Path,
     upstream: str,
     store: Path | None,
-) -> Iterator[Mouth]:
+) -> Iterator[EnforcementPoint]:
     """Run an engine that asks /authz about every request, and /authz beside it; to kill is what decides."""
     options = generated(name, directory, upstream)
     with authz(ENGINES[name].asks, directory, store) as gate:
         for point in served(command(options), directory, options.listen.port):
-            yield Mouth(point.port, gate)
+            yield EnforcementPoint(point.port, gate)
 
 
 def generated(name: str, directory: Path, upstream: str) -> EngineOptions:
@@ -161,7 +163,7 @@ def generated(name: str, directory: Path, upstream: str) -> EngineOptions:
 
 
 @contextlib.contextmanager
-def _nginx(directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth]:
+def _nginx(directory: Path, upstream: str, store: Path | None) -> Iterator[EnforcementPoint]:
     """Run nginx with four workers that decide by themselves, on the rows that they can hold."""
     bundle = published(directory)
     routes = [route for route in bundle.policy.routes if route.mode is not Mode.CANARY]
@@ -184,7 +186,7 @@ def _nginx(directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth
 
 
 @contextlib.contextmanager
-def _haproxy(directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth]:
+def _haproxy(directory: Path, upstream: str, store: Path | None) -> Iterator[EnforcementPoint]:
     """Run HAProxy with four threads, on the rows that it can hold.
 
     The first process of a directory knows of all used proofs that there are none; a later one is what is left

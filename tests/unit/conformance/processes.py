@@ -23,7 +23,7 @@ PATIENCE_SECONDS: Final = patience(15.0)
 
 
 @dataclass
-class Mouth:
+class EnforcementPoint:
     """Hold a running enforcement point.
 
     :ivar gate: the process that decides, to be killed.
@@ -97,7 +97,7 @@ def served(
     directory: Path,
     port: int,
     kind: type[subprocess.Popen[bytes]] = subprocess.Popen,
-) -> Iterator[Mouth]:
+) -> Iterator[EnforcementPoint]:
     """Run a server until the caller is done; wait until it listens."""
     with (directory / "server.log").open("wb") as log:
         process = kind(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
@@ -108,7 +108,7 @@ def served(
             assert process.poll() is None, said
             assert SystemClock().timestamp() < deadline, said
             time.sleep(0.02)
-        yield Mouth(port, process)
+        yield EnforcementPoint(port, process)
     finally:
         # nginx's workers outlive a master that is killed.
         process.terminate() if command[0].endswith("nginx") else process.kill()

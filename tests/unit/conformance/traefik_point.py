@@ -13,7 +13,7 @@ from tests.ports import free_port
 from tests.unit.adapters.authority import Authority
 from tests.unit.conformance.processes import (
     PATIENCE_SECONDS,
-    Mouth,
+    EnforcementPoint,
     authz_over_tls,
     published,
     served,
@@ -39,7 +39,7 @@ def traefik_binary() -> str:
 
 
 @contextlib.contextmanager
-def traefik(directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth]:
+def traefik(directory: Path, upstream: str, store: Path | None) -> Iterator[EnforcementPoint]:
     """Run Traefik, on the rows that it can hold, and /authz beside it; to kill is what decides."""
     bundle = published(directory)
     routes = [
@@ -67,7 +67,7 @@ def traefik(directory: Path, upstream: str, store: Path | None) -> Iterator[Mout
         command = [traefik_binary(), f"--configFile={options.path(engine.START)}"]
         for point in served(command, directory, options.listen.port):
             wait_for_routes(point.port)
-            yield Mouth(point.port, gate)
+            yield EnforcementPoint(point.port, gate)
 
 
 def wait_for_routes(port: int) -> None:

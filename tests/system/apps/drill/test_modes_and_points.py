@@ -14,7 +14,7 @@ from watchword.vocabulary import Mode
 
 GENUINE = 1000
 
-Mouth = Callable[[rigs.Theatre], AbstractContextManager[str | None]]
+EnforcementPoint = Callable[[rigs.Theatre], AbstractContextManager[str | None]]
 """Opens a gate before the clinic and returns its URL, None for the stage's own proxy."""
 
 GOES_AROUND = "upstream-direct"
@@ -97,7 +97,9 @@ def proxy(_place: rigs.Theatre) -> AbstractContextManager[str | None]:
 @pytest.mark.parametrize(
     "point", [proxy, rigs.middleware, rigs.envoy], ids=["proxy", "middleware", "envoy"]
 )
-def test_enforced_nothing_is_served_but_the_genuine_app(place: rigs.Theatre, point: Mouth) -> None:
+def test_enforced_nothing_is_served_but_the_genuine_app(
+    place: rigs.Theatre, point: EnforcementPoint
+) -> None:
     """All is refused for its reason, while 1,000 requests of genuine phones are served, each of them."""
     place.deploy(Mode.ENFORCE)
     with point(place) as gate:
