@@ -10,8 +10,6 @@ from tests.system.recorded.groups import GROUPS, made
 from tests.system.recorded.transcript import FILES, ROOT, recorded
 
 _MOST_SHOWN = 200
-_TOO_BUSY = "the time was over"
-"""What a plan says that was shaken less than it would have been: how firm an item stands is then another answer."""
 
 
 def _made_elsewhere(name: str) -> str:
@@ -32,7 +30,8 @@ def test_as_recorded(name: str) -> None:
     # Click keeps the options of a command's help as they were when it was first asked, by another test without the roof perhaps.
     now = (_made_elsewhere if name == "help" else made)(name).splitlines()
     was = recorded(name).splitlines()
-    if any(_TOO_BUSY in line for line in now) and not any(_TOO_BUSY in line for line in was):
+    # Once in some hundred runs what is drawn at random looks like something else, or a plan was too busy: a difference comes again.
+    if now != was and name != "help":
         now = made(name).splitlines()
     shown = list(difflib.unified_diff(was, now, f"recorded {name}", "now", lineterm="", n=4))
     more = f"\n... and {len(shown) - _MOST_SHOWN} lines more" if len(shown) > _MOST_SHOWN else ""
