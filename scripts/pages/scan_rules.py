@@ -14,7 +14,7 @@ from watchword.scan.api.registry import RULES as API_RULES
 from watchword.scan.defaults import ANDROID_DEFAULTS, IOS_DEFAULTS, MOST_LEVEL, PlatformDefault
 from watchword.scan.interface import Telling
 from watchword.scan.registry import RULES
-from watchword.scan.rule_parts import AndroidRule
+from watchword.scan.rule_kinds import AndroidRule
 from watchword.vocabulary import Platform
 
 TARGET: Final = Path(__file__).parents[2] / "docs" / "scan-rules.md"

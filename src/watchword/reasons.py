@@ -12,7 +12,7 @@ The error tree::
     +-- UnavailableError        a store or a vendor can't answer now; carries a Reason
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import ClassVar, Self
@@ -318,6 +318,11 @@ class Refusal:
     def __str__(self) -> str:
         """Render as ``code: detail``."""
         return f"{self.reason.code}: {self.detail}" if self.detail else self.reason.code
+
+
+def codes(refusals: Iterable[Refusal]) -> list[str]:
+    """Return the codes of refusals, each once, in order."""
+    return list(dict.fromkeys(refusal.reason.code for refusal in refusals))
 
 
 class ExitCode(IntEnum):

@@ -13,7 +13,7 @@ from watchword.plan.drafts import RULES as WORD_RULES
 from watchword.plan.drafts.otm import RULES as THREAT_RULES
 from watchword.scan import defaults
 from watchword.scan.libraries import ASSEMBLIES, LIBRARIES, SDKS
-from watchword.scan.rule_parts import Marks
+from watchword.scan.rule_kinds import Marks
 
 
 def _keys(rows: list[Mapping[str, Any]]) -> set[str]:

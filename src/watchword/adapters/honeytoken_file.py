@@ -10,6 +10,7 @@ from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     locked_directory,
     read_private,
+    stamp_of,
     write_private,
 )
 from watchword.broker.honeytokens import KINDS, RANDOM_BYTES, Honeytoken, digest, make_honeytoken
@@ -147,7 +148,7 @@ class HoneytokenFile:
         return gone
 
     def _current(self) -> "_Honeytokens | None":
-        stamp = self._stamp()
+        stamp = stamp_of(self._path)
         if stamp is None and self._read is None:
             return None
         if self._read is None or self._read[0] != stamp:
@@ -179,13 +180,6 @@ class HoneytokenFile:
             "canaries": {each.name: _members(each) for each in canaries.planted},
         }
         write_private(self._path, strict_json.dumps(document))
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat(follow_symlinks=False)
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 @dataclass(frozen=True, slots=True)

@@ -301,19 +301,27 @@ MAX_DEPTH: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class AllOf:
-    """Hold where every rule does; each refusal of each rule is told."""
+class _OfRules:
+    """Hold what an expression is made of."""
 
     rules: tuple[Rule, ...]
 
     def __post_init__(self) -> None:
-        """Refuse to be made without any rule, since that would let everything pass, or too deep."""
-        _require_sense(self.rules)
+        """Refuse to be made without any rule, since ``AllOf`` would let everything pass then, or too deep."""
+        if not self.rules:
+            raise ValueError("appraisal needs at least one rule")
+        if max(depth(rule) for rule in self.rules) >= MAX_DEPTH:
+            raise ValueError(f"expected at most {MAX_DEPTH} expressions within each other")
 
     @property
     def accounts_for(self) -> frozenset[Claim]:
         """Return what any of the rules looks at."""
-        return _accounts_for(self.rules)
+        return frozenset().union(*(rule.accounts_for for rule in self.rules))
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf(_OfRules):
+    """Hold where every rule does; each refusal of each rule is told."""
 
     def judge(
         self, claims: UnverifiedClaims, app: AppRegistration | None, circumstances: Circumstances
@@ -343,19 +351,8 @@ class AllOf:
 
 
 @dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(_OfRules):
     """Hold where one of the rules does; otherwise the one that came nearest says why."""
-
-    rules: tuple[Rule, ...]
-
-    def __post_init__(self) -> None:
-        """Refuse to be made without any rule, since nothing could pass, or too deep."""
-        _require_sense(self.rules)
-
-    @property
-    def accounts_for(self) -> frozenset[Claim]:
-        """Return what any of the rules looks at."""
-        return _accounts_for(self.rules)
 
     def judge(
         self, claims: UnverifiedClaims, app: AppRegistration | None, circumstances: Circumstances
@@ -385,23 +382,12 @@ class AnyOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Signals:
+class Signals(_OfRules):
     """Tell what rules hold against evidence; refuse only where two or more of them do.
 
     For what is often harmless by itself, such as Apple's count of attestations: alone it is told, recorded
     and counted.  What evidence of a kind can't state is no sign of anything.
     """
-
-    rules: tuple[Rule, ...]
-
-    def __post_init__(self) -> None:
-        """Refuse to be made without any rule, or too deep."""
-        _require_sense(self.rules)
-
-    @property
-    def accounts_for(self) -> frozenset[Claim]:
-        """Return what any of the rules looks at."""
-        return _accounts_for(self.rules)
 
     def judge(
         self, claims: UnverifiedClaims, app: AppRegistration | None, circumstances: Circumstances
@@ -481,14 +467,3 @@ def _coinciding(signs: Sequence[tuple[Refusal, ...]]) -> tuple[tuple[Refusal, ..
 
 def _unchecked(findings: Sequence[Finding]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for finding in findings for name in finding.unchecked))
-
-
-def _require_sense(rules: tuple[Rule, ...]) -> None:
-    if not rules:
-        raise ValueError("appraisal needs at least one rule")
-    if max(depth(rule) for rule in rules) >= MAX_DEPTH:
-        raise ValueError(f"expected at most {MAX_DEPTH} expressions within each other")
-
-
-def _accounts_for(rules: tuple[Rule, ...]) -> frozenset[Claim]:
-    return frozenset().union(*(rule.accounts_for for rule in rules))

@@ -29,8 +29,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
+    Stamp,
     locked_directory,
     read_private,
+    stamp_of,
     write_private,
 )
 from watchword.encoding import base64url, length_prefixed, strict_json
@@ -855,7 +857,7 @@ class FileKeyRing:
         self._keeper = keeper
         self._form = FileRingForm() if keeper is None else HeldRingForm(keeper, grace)
         self._turn = threading.Lock()
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: Stamp | None = None
         with locked_directory(path.parent):
             data = read_private(path)
             if data is None:
@@ -881,7 +883,7 @@ class FileKeyRing:
         :raises PrivateFileError: when it can't be trusted any more; the last keys stay in use.
         :raises UnavailableError: ``secret.store_unavailable`` when its keeper can't unseal it now; likewise.
         """
-        if self._stamp == self._file_stamp():
+        if self._stamp == stamp_of(self._path):
             return False
         with self._turn:
             self._ring = self._load()
@@ -995,7 +997,7 @@ class FileKeyRing:
             write_private(self._path, form.to_bytes(ring))
 
     def _load(self) -> Ring:
-        stamp = self._file_stamp()
+        stamp = stamp_of(self._path)
         data = read_private(self._path)
         if data is None:
             raise PrivateFileError(f"{self._path}: the key ring is gone; restore it from a backup")
@@ -1010,10 +1012,3 @@ class FileKeyRing:
                 f"{self._path.parent}: got a state directory of a {ring.environment.value}, "
                 f"expected one of {self._environment.value}: name another service.state"
             )
-
-    def _file_stamp(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat(follow_symlinks=False)
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino, found.st_size

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from watchword.reasons import WatchwordError
 
@@ -52,6 +52,22 @@ def read_private(path: Path, limit: int = MAX_FILE_BYTES) -> bytes | None:
     if len(data) > limit:
         raise PrivateFileError(f"{path}: got more than {limit} bytes")
     return data
+
+
+Stamp: TypeAlias = tuple[int, int, int]
+"""What tells one state of a file from the next: when it was written, which one it is, and its size."""
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """Return the stamp of a file as it stands now, None where there is none; a link is looked at itself.
+
+    Whoever keeps what he read asks before he reads: of a file that is replaced in between, the next look reads the new one.
+    """
+    try:
+        found = path.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -4,14 +4,12 @@ import re
 from pathlib import Path
 from typing import Final
 
-from watchword.adapters.keyring.private_file import PrivateFileError, read_private
+from watchword.adapters.keyring.private_file import PrivateFileError, Stamp, read_private, stamp_of
 
 MAX_TOKEN_BYTES: Final = 4096
 """Most bytes of the file; a service token has about 100, a batch token below 1,000."""
 
 _TOKEN: Final = re.compile(rb"[!-~]+")
-
-_Stamp = tuple[int, int, int]
 
 
 class TokenFile:
@@ -23,7 +21,7 @@ class TokenFile:
         :param path: of a private file (ours, mode 0600) that holds the token and at most a line break.
         """
         self._path = path
-        self._known: tuple[_Stamp, str] | None = None
+        self._known: tuple[Stamp, str] | None = None
 
     def __repr__(self) -> str:
         """Name the file, never what is in it."""
@@ -35,7 +33,7 @@ class TokenFile:
         :raises PrivateFileError: when the file is missing, others can read it, or it holds no token.
         """
         # Asked before it is read: of a file that is replaced in between, the next call reads the new one.
-        stamp, known = self._stamp(), self._known
+        stamp, known = stamp_of(self._path), self._known
         if known is not None and known[0] == stamp:
             return known[1]
         data = read_private(self._path, MAX_TOKEN_BYTES)
@@ -48,10 +46,3 @@ class TokenFile:
         if stamp is not None:
             self._known = (stamp, token)
         return token
-
-    def _stamp(self) -> _Stamp | None:
-        try:
-            found = self._path.stat(follow_symlinks=False)
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino, found.st_size

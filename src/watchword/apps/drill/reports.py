@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from watchword import __version__
-from watchword.apps.reports import junit as junit_parts
-from watchword.apps.reports import sarif as sarif_parts
+from watchword.apps.reports import junit as junit_kit
+from watchword.apps.reports import sarif as sarif_kit
 from watchword.apps.reports.html import render
 from watchword.apps.reports.junit import Case, Suite
 from watchword.apps.reports.sarif import message
@@ -390,7 +390,7 @@ def junit(report: Report) -> str:
         why = "The run was interrupted: what didn't run isn't in this file."
         cases = [_bad_case("to-its-end", "error", "interrupted", why)]
         suites.append(Suite("run", api, cases, report.seconds, properties))
-    return junit_parts.junit("watchword.drill", JUNIT_MARK, suites, report.started)
+    return junit_kit.junit("watchword.drill", JUNIT_MARK, suites, report.started)
 
 
 def _bad_case(name: str, element: str, kind: str, said: str) -> Case:
@@ -455,7 +455,7 @@ def sarif(
     :param docs: absolute URL of the page of attacks, if it is published: a help URI must be absolute (3.49.12).
     """
     run = {
-        "tool": sarif_parts.driver(
+        "tool": sarif_kit.driver(
             "watchword drill", [_rule(each.attack, docs) for each in report.results]
         ),
         "automationDetails": {"id": f"watchword-drill/{attacked_api(report)}/"},
@@ -470,13 +470,13 @@ def sarif(
             "genuine": {"sent": report.genuine.sent, "served": report.genuine.served},
         },
     }
-    return sarif_parts.log([run])
+    return sarif_kit.log([run])
 
 
 def _rule(attack: Attack, docs: str | None) -> dict[str, Any]:
     parts = (("Sends", attack.sends), ("Must", attack.must), ("Can't tell", attack.blind))
     page = f"{PAGE if docs is None else docs}#{attack.id}"
-    rule = sarif_parts.rule(
+    rule = sarif_kit.rule(
         attack.id,
         (attack.title, attack.must),
         parts,
@@ -508,7 +508,7 @@ def _result(
     if file is not None:
         # The file as a whole is meant; viewers of code ask for a line all the same.
         location["physicalLocation"] = {
-            "artifactLocation": {"uri": sarif_parts.uri(file)},
+            "artifactLocation": {"uri": sarif_kit.uri(file)},
             "region": {"startLine": 1},
         }
     return {
@@ -517,7 +517,7 @@ def _result(
         "level": _LEVELS[variant.verdict],
         "message": {"text": message(f"{attack.title} ({variant.name}): {outcome_of(variant)}")},
         "locations": [location],
-        **sarif_parts.fingerprints(_FINGERPRINT, finger),
+        **sarif_kit.fingerprints(_FINGERPRINT, finger),
         "properties": {
             "verdict": variant.verdict.value,
             "variant": variant.name,

@@ -23,7 +23,7 @@ from watchword.attestation.registry import examine, find_format, require_verifie
 from watchword.policy.interface import Policy, Verdict
 from watchword.policy.service import appraise_unverified
 from watchword.ports import Anchor
-from watchword.reasons import MalformedError, Refusal, RefusedError
+from watchword.reasons import MalformedError, Refusal, RefusedError, codes
 from watchword.vocabulary import Level
 
 MAX_SHOWN: Final = 5
@@ -238,7 +238,7 @@ def _refusal_differences(
     what: str, recorded: Sequence[Refusal], now: Sequence[Refusal]
 ) -> Iterator[str]:
     """Compare reasons; the details are for people, and may be worded better tomorrow."""
-    before, after = _codes(recorded), _codes(now)
+    before, after = codes(recorded), codes(now)
     if before != after:
         yield (
             f"{what}: recorded {', '.join(before) or 'nothing wrong'}, "
@@ -246,13 +246,9 @@ def _refusal_differences(
         )
 
 
-def _codes(refusals: Sequence[Refusal]) -> list[str]:
-    return list(dict.fromkeys(refusal.reason.code for refusal in refusals))
-
-
 def _verdict_to_document(verdict: Verdict) -> dict[str, Any]:
     return {
         "level": verdict.level.value,
-        "reasons": _codes(verdict.refusals),
-        "short_of": {level.value: _codes(each) for level, each in verdict.short_of.items()},
+        "reasons": codes(verdict.refusals),
+        "short_of": {level.value: codes(each) for level, each in verdict.short_of.items()},
     }

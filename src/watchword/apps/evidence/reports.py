@@ -27,7 +27,7 @@ from watchword.attestation.registry import examine
 from watchword.policy.interface import Circumstances, Policy, Verdict
 from watchword.policy.registry import BALANCED
 from watchword.policy.service import appraise_unverified
-from watchword.reasons import MalformedError, Reason, Refusal
+from watchword.reasons import MalformedError, Reason, Refusal, codes
 from watchword.vocabulary import Level
 
 OK: Final = "ok"
@@ -153,7 +153,7 @@ class EvidenceReport:
     @property
     def reasons(self) -> list[str]:
         """Return the codes of everything that is wrong, each once, in order."""
-        return list(dict.fromkeys(refusal.reason.code for refusal in self.refusals))
+        return codes(self.refusals)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as it is printed with ``--json``."""

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import yaml
 
+from watchword.apps.settings.document import read_bytes, unusable
 from watchword.apps.settings.faults import ConfigurationError, Fault, join
 from watchword.apps.terminal.output import write_new_file
 from watchword.plan.catalogue import load_catalogue
@@ -57,25 +58,12 @@ def read_description(file: Path) -> Any:
 
     :raises ConfigurationError: when it can't be read, is too large, or is neither JSON nor YAML.
     """
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise _refused(file, "no such file", "an OpenAPI document or a threat model") from None
-    except (OSError, ValueError) as error:
-        got = getattr(error, "strerror", None) or "an unreadable file"
-        raise _refused(file, got, "a readable file") from None
-    if len(raw) > MAX_BYTES:
-        raise _refused(file, f"more than {MAX_BYTES} bytes", f"at most {MAX_BYTES} bytes")
+    raw = read_bytes(file, "an OpenAPI document or a threat model", MAX_BYTES)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise _refused(file, "bytes that aren't UTF-8", "UTF-8 text") from None
+        raise unusable(file, "bytes that aren't UTF-8", "UTF-8 text") from None
     return _parsed(file, text)
-
-
-def _refused(file: Path, got: str, expected: str, line: int | None = None) -> ConfigurationError:
-    return ConfigurationError(file, [Fault("", line, got, expected)])
 
 
 def _parsed(file: Path, text: str) -> Any:
@@ -88,17 +76,17 @@ def _parsed(file: Path, text: str) -> Any:
             # Its YAML may still begin with a brace.
             not_json = error
         except (RecursionError, ValueError):
-            raise _refused(file, "JSON that nests too deep", "a document") from None
+            raise unusable(file, "JSON that nests too deep", "a document") from None
     try:
         return _Builder().build(text)
     except _BoundsError as error:
-        raise _refused(file, error.got, error.expected, error.line) from None
+        raise unusable(file, error.got, error.expected, error.line) from None
     except yaml.MarkedYAMLError as error:
         if not_json is not None:
-            raise _refused(file, "invalid JSON", "valid JSON", not_json.lineno) from None
+            raise unusable(file, "invalid JSON", "valid JSON", not_json.lineno) from None
         raise _not_yaml(file, text, error) from None
     except (yaml.YAMLError, RecursionError, ValueError):
-        raise _refused(file, "neither JSON nor YAML", "valid JSON or YAML") from None
+        raise unusable(file, "neither JSON nor YAML", "valid JSON or YAML") from None
 
 
 def _not_yaml(file: Path, text: str, error: yaml.MarkedYAMLError) -> ConfigurationError:
@@ -108,7 +96,7 @@ def _not_yaml(file: Path, text: str, error: yaml.MarkedYAMLError) -> Configurati
     begun = error.context_mark.line + 1 if error.context_mark else line
     where = f" of what begins on line {begun}" if begun != line else ""
     got = f"neither JSON nor YAML: {one_line(error.problem or 'no reason')}{where}"
-    return _refused(file, got, "valid JSON or YAML", line)
+    return unusable(file, got, "valid JSON or YAML", line)
 
 
 class _BoundsError(Exception):

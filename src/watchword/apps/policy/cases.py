@@ -39,7 +39,7 @@ from watchword.attestation.claims import (
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
 from watchword.policy.interface import Circumstances, Policy, Verdict
 from watchword.policy.service import appraise_unverified
-from watchword.reasons import Reason, Refusal
+from watchword.reasons import Reason, codes
 from watchword.vocabulary import ApplePlatform, Distribution, Level, Platform
 
 _PACKAGE: Final = "com.example.app"
@@ -197,11 +197,6 @@ class Tried:
             "signals": codes(self.verdict.signals),
             "differences": list(self.differences),
         }
-
-
-def codes(refusals: Sequence[Refusal]) -> list[str]:
-    """Return the codes of refusals, each once, in order."""
-    return list(dict.fromkeys(refusal.reason.code for refusal in refusals))
 
 
 def try_case(case: Case, policy: Policy) -> Tried:

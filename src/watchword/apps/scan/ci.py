@@ -14,8 +14,8 @@ from pathlib import PurePath
 from typing import Any, Final
 from urllib.parse import quote
 
-from watchword.apps.reports import junit as junit_parts
-from watchword.apps.reports import sarif as sarif_parts
+from watchword.apps.reports import junit as junit_kit
+from watchword.apps.reports import sarif as sarif_kit
 from watchword.apps.reports.junit import Case, Suite
 from watchword.apps.reports.sarif import message
 from watchword.apps.reports.text import shown
@@ -74,7 +74,7 @@ MAX_LINES: Final = 50
 
 def sarif(scans: Sequence[Scanned]) -> dict[str, Any]:
     """Return the reports as a SARIF log; secrets are redacted."""
-    return sarif_parts.log([_run(each) for each in scans])
+    return sarif_kit.log([_run(each) for each in scans])
 
 
 def _run(each: Scanned) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _run(each: Scanned) -> dict[str, Any]:
     numbers = {one["id"]: number for number, one in enumerate(rules)}
     name = shown(package.id or package.name)
     return {
-        "tool": sarif_parts.driver(
+        "tool": sarif_kit.driver(
             "watchword scan", rules, supportedTaxonomies=[{"name": _TECHNIQUES, "index": 0}]
         ),
         "automationDetails": {"id": f"watchword-scan/{quote(name)}/"},
@@ -143,7 +143,7 @@ def _rules(
 def _rule(rule: RuleFacts, severity: Severity | None, techniques: Sequence[str]) -> dict[str, Any]:
     """Return what the log says of a rule; GitHub wants the severity here, so that it is that of its worst finding."""
     parts = (("Do", rule.todo), ("Can't tell", rule.blind))
-    found = sarif_parts.rule(
+    found = sarif_kit.rule(
         rule.id,
         (rule.title, rule.title),
         parts,
@@ -198,7 +198,7 @@ def _result(
             _location(file, one, one.line if described else 1)
             for one in finding.locations[:MOST_PLACES] or (Location(),)
         ],
-        **sarif_parts.fingerprints(_FINGERPRINT, fingerprint(finding)),
+        **sarif_kit.fingerprints(_FINGERPRINT, fingerprint(finding)),
         # An empty list says that it was looked for and isn't suppressed (3.27.23).
         "suppressions": [] if by is None else [_suppression(by)],
         "properties": {
@@ -280,7 +280,7 @@ def junit(scans: Sequence[Scanned], at: datetime) -> str:
 
     :param at: when it was scanned, aware.
     """
-    return junit_parts.junit("watchword.scan", JUNIT_MARK, map(_junit_suite, scans), at)
+    return junit_kit.junit("watchword.scan", JUNIT_MARK, map(_junit_suite, scans), at)
 
 
 def _junit_suite(each: Scanned) -> Suite:

@@ -94,20 +94,31 @@ def read_document(file: Path, missing: str = "a file; `watchword init` writes on
     :param missing: what is expected where there is no file: what to do then.
     :raises ConfigurationError: when it can't be read, or isn't YAML at all.
     """
+    return parse_document(file, read_bytes(file, missing, MAX_BYTES))
+
+
+def read_bytes(file: Path, missing: str, most: int) -> bytes:
+    """Return the bytes of a file that a person named, ``most`` of them at most.
+
+    :param missing: what is expected where there is no file.
+    :raises ConfigurationError: when it isn't there, can't be read, or is larger.
+    """
     try:
         with file.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
+            raw = stream.read(most + 1)
     except FileNotFoundError:
-        raise _unusable(file, "no such file", missing) from None
-    except OSError as error:
-        got = error.strerror or "an unreadable file"
-        raise _unusable(file, got, "a readable file") from None
-    if len(raw) > MAX_BYTES:
-        raise _unusable(file, f"more than {MAX_BYTES} bytes", f"at most {MAX_BYTES} bytes")
-    return parse_document(file, raw)
+        raise unusable(file, "no such file", missing) from None
+    except (OSError, ValueError) as error:
+        # Python calls a name that the system can't have a wrong value, without a text of the system's.
+        got = getattr(error, "strerror", None) or "an unreadable file"
+        raise unusable(file, got, "a readable file") from None
+    if len(raw) > most:
+        raise unusable(file, f"more than {most} bytes", f"at most {most} bytes")
+    return raw
 
 
-def _unusable(file: Path, got: str, expected: str, line: int | None = None) -> ConfigurationError:
+def unusable(file: Path, got: str, expected: str, line: int | None = None) -> ConfigurationError:
+    """Return the error of a file of which nothing can be read."""
     return ConfigurationError(file, [Fault("", line, got, expected)])
 
 
@@ -125,12 +136,12 @@ def _parsed(file: Path, raw: bytes) -> Document:
         loader = _Loader(raw.decode("utf-8"))
         node = loader.get_single_node()
     except UnicodeDecodeError:
-        raise _unusable(file, "bytes that aren't UTF-8", "UTF-8 text") from None
+        raise unusable(file, "bytes that aren't UTF-8", "UTF-8 text") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise _unusable(file, error.problem or "invalid YAML", _EXPECTED, line) from None
+        raise unusable(file, error.problem or "invalid YAML", _EXPECTED, line) from None
     except (yaml.YAMLError, RecursionError, ValueError):
-        raise _unusable(file, "invalid YAML", _EXPECTED) from None
+        raise unusable(file, "invalid YAML", _EXPECTED) from None
     reader = _Reader(loader, Document())
     if node is None:
         reader.fault((), None, "an empty file", "a mapping")

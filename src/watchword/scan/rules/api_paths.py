@@ -7,7 +7,7 @@ from watchword.scan.addresses import path_places
 from watchword.scan.app import App, Depth, Framework, Part
 from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding
-from watchword.scan.rule_parts import RuleContext
+from watchword.scan.rule_kinds import RuleContext
 
 
 @dataclass(frozen=True, slots=True)

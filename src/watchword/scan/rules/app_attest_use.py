@@ -6,7 +6,7 @@ from typing import Final
 from watchword.scan.app import Depth, Framework, Part
 from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import PlatformRule, RuleContext, places
+from watchword.scan.rule_kinds import PlatformRule, RuleContext, places
 from watchword.vocabulary import Platform
 
 _ENTITLEMENT: Final = "com.apple.developer.devicecheck.appattest-environment"

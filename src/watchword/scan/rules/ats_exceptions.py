@@ -9,7 +9,7 @@ from watchword.scan.defaults import ATS, ATS_NARROWER, Where, ios_levels
 from watchword.scan.frameworks import PLATFORM_NETWORK
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.ios.plists import is_set, mapping_of
-from watchword.scan.rule_parts import (
+from watchword.scan.rule_kinds import (
     MOST_NAMES,
     PlatformRule,
     RuleContext,

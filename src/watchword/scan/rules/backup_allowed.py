@@ -7,7 +7,7 @@ from watchword.scan.app import Part
 from watchword.scan.defaults import BACKUP_RULES, BACKUP_TRANSFER, Levels, Where, levels_of
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext
+from watchword.scan.rule_kinds import AndroidRule, RuleContext
 
 _AT: Final = (Location(file="AndroidManifest.xml"),)
 

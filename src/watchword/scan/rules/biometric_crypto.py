@@ -6,7 +6,7 @@ from typing import Final
 
 from watchword.scan.app import Method, Part
 from watchword.scan.interface import Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext, places
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, places
 
 _WRAPPER: Final = "androidx.biometric.BiometricPrompt"
 _PROMPT: Final = "android.hardware.biometrics.BiometricPrompt"

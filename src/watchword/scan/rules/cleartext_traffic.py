@@ -14,7 +14,7 @@ from watchword.scan.defaults import (
 )
 from watchword.scan.frameworks import PLATFORM_NETWORK
 from watchword.scan.interface import Confidence, Finding, Location, Severity, Verdict
-from watchword.scan.rule_parts import AndroidRule, RuleContext, hosts_of
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, hosts_of
 
 _MANIFEST: Final = Location(file="AndroidManifest.xml")
 

@@ -7,7 +7,7 @@ from watchword.scan.addresses import Address, Reach, addresses_of, in_native_cod
 from watchword.scan.app import App, Depth, Framework, Method, Part
 from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import RuleContext, places
+from watchword.scan.rule_kinds import RuleContext, places
 
 _QUESTIONS = frozenset(
     ("startsWith", "equals", "equalsIgnoreCase", "contains", "indexOf", "lastIndexOf", "matches")

@@ -7,7 +7,7 @@ from typing import Final
 from watchword.scan.app import Method, Part
 from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Confidence, Finding, Location
-from watchword.scan.rule_parts import AndroidRule, Marks, RuleContext, checked, places
+from watchword.scan.rule_kinds import AndroidRule, Marks, RuleContext, checked, places
 
 _DEBUG: Final = "android.os.Debug"
 _CONTEXTS: Final = (

@@ -8,7 +8,7 @@ from watchword.scan.app import Component, Part
 from watchword.scan.defaults import APP_LINKS, Where, levels_of
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext, short
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, short
 
 _BROWSABLE: Final = "android.intent.category.BROWSABLE"
 _MANIFEST: Final = "AndroidManifest.xml"

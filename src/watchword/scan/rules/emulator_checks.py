@@ -6,7 +6,7 @@ from typing import Final
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Finding
-from watchword.scan.rule_parts import AndroidRule, Marks, RuleContext, checked
+from watchword.scan.rule_kinds import AndroidRule, Marks, RuleContext, checked
 
 _MARKS: Final = Marks.packaged("emulator")
 

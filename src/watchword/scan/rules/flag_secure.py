@@ -5,7 +5,7 @@ from typing import Final
 
 from watchword.scan.app import Method, Part
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext, constants, last_constants, places
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, constants, last_constants, places
 
 _WINDOW: Final = "android.view.Window"
 _FLAG_SECURE: Final = 0x2000

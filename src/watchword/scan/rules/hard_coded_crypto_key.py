@@ -6,7 +6,7 @@ from typing import Final
 
 from watchword.scan.app import Part
 from watchword.scan.interface import Finding, Secret, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext
+from watchword.scan.rule_kinds import AndroidRule, RuleContext
 from watchword.scan.secrets.keys import KeyUse, Way, key_uses
 from watchword.scan.secrets.patterns import subject_of
 

@@ -7,7 +7,7 @@ from watchword.scan.addresses import Reach, addresses_of, reach_of
 from watchword.scan.app import App, Depth, Framework, Part
 from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import RuleContext
+from watchword.scan.rule_kinds import RuleContext
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from watchword.scan.defaults import (
 )
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext, short
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, short
 
 _TABLE = "resources.arsc"
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from watchword.scan.app import Method, Part
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext, constants, places, starting
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, constants, places, starting
 
 _PACKAGES: Final = "android.content.pm.PackageManager"
 _GET_SIGNATURES: Final = 0x40

@@ -6,7 +6,7 @@ from watchword.scan.app import Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.ios.plists import is_set
-from watchword.scan.rule_parts import PlatformRule, RuleContext, ios_of
+from watchword.scan.rule_kinds import PlatformRule, RuleContext, ios_of
 
 
 def _check(context: RuleContext) -> Iterator[Finding]:

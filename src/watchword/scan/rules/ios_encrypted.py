@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding
-from watchword.scan.rule_parts import PlatformRule, RuleContext
+from watchword.scan.rule_kinds import PlatformRule, RuleContext
 
 
 def _check(context: RuleContext) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from watchword.scan.defaults import PINNED_DOMAINS, Where, ios_levels
 from watchword.scan.frameworks import OFFLINE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.ios.plists import is_set, items_of, mapping_of
-from watchword.scan.rule_parts import (
+from watchword.scan.rule_kinds import (
     MOST_NAMES,
     PlatformRule,
     RuleContext,

@@ -5,7 +5,7 @@ from typing import Final
 
 from watchword.scan.app import Part
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext, places
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, places
 
 _STORE: Final = "AndroidKeyStore"
 _BUILDER: Final = "android.security.keystore.KeyGenParameterSpec$Builder"

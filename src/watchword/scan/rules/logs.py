@@ -6,7 +6,7 @@ from typing import Final
 from watchword.encoding.phrases import counted
 from watchword.scan.app import Part
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext, classes_of, places
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, classes_of, places
 
 _LOG: Final = "android.util.Log"
 

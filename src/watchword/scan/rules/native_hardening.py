@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from watchword.scan.app import Native, Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import PlatformRule, RuleContext
+from watchword.scan.rule_kinds import PlatformRule, RuleContext
 from watchword.vocabulary import Platform
 
 

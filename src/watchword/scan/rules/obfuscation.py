@@ -7,7 +7,7 @@ from watchword.scan.app import Part
 from watchword.scan.frameworks import NATIVE_HEADERS
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.libraries import SHORT
-from watchword.scan.rule_parts import AndroidRule, RuleContext
+from watchword.scan.rule_kinds import AndroidRule, RuleContext
 
 _PLAIN_BELOW: Final = 0.2
 _RENAMED_FROM: Final = 0.6

@@ -6,7 +6,7 @@ from typing import Final
 from watchword.scan.app import Method, Part
 from watchword.scan.defaults import PENDING_INTENTS, Where, levels_of
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext, constants, places
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, constants, places
 
 _PENDING: Final = "android.app.PendingIntent"
 _MAKERS: Final = (

@@ -9,7 +9,7 @@ from watchword.scan.app import Method, Part, Use
 from watchword.scan.defaults import NETWORK_CONFIG, USER_AUTHORITIES, Where, levels_of
 from watchword.scan.frameworks import OFFLINE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import (
+from watchword.scan.rule_kinds import (
     AndroidRule,
     RuleContext,
     constants,

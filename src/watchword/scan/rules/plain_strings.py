@@ -8,7 +8,7 @@ from watchword.encoding.phrases import counted
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NATIVE_HEADERS
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext
+from watchword.scan.rule_kinds import AndroidRule, RuleContext
 
 _ADDRESS: Final = re.compile(r"https?://\w.*|/[a-z][\w-]*(?:/[\w{}.-]+)+", re.DOTALL)
 _SCRAMBLED: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9+/_-]{12,}={0,2}", re.DOTALL)

@@ -8,7 +8,7 @@ from watchword.scan.app import Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location
 from watchword.scan.ios.plists import is_set, items_of, names_of
-from watchword.scan.rule_parts import PlatformRule, RuleContext, ios_of
+from watchword.scan.rule_kinds import PlatformRule, RuleContext, ios_of
 
 _NAME: Final = "PrivacyInfo.xcprivacy"
 _MOST: Final = 20

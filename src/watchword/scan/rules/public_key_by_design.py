@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from watchword.scan.app import App, Depth, Framework, Part
 from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Secret, Severity
-from watchword.scan.rule_parts import RuleContext
+from watchword.scan.rule_kinds import RuleContext
 from watchword.scan.secrets.detection import detect
 from watchword.scan.secrets.patterns import subject_of
 

@@ -6,7 +6,7 @@ from typing import Final
 from watchword.scan.app import Method, Part
 from watchword.scan.frameworks import OFFLINE
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext, places
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, places
 
 _SOCKET: Final = "java.net.Socket"
 _TLS: Final = (

@@ -6,7 +6,7 @@ from typing import Final
 
 from watchword.scan.app import Part
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext, places
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, places
 
 _STANDARD: Final = ("Signature-Input", "signature-input")
 """The header of RFC 9421; Watchword's clients send it too."""

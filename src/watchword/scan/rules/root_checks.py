@@ -6,7 +6,7 @@ from typing import Final
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Finding
-from watchword.scan.rule_parts import AndroidRule, Marks, RuleContext, checked, places
+from watchword.scan.rule_kinds import AndroidRule, Marks, RuleContext, checked, places
 
 _MARKS: Final = Marks.packaged("root")
 _NAMED: Final = ("com.scottyab.rootbeer.RootBeer", "com.scottyab.rootbeer.RootBeerNative")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from watchword.scan.app import App, Depth, Framework, Part
 from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Secret, Severity, Verdict
-from watchword.scan.rule_parts import RuleContext
+from watchword.scan.rule_kinds import RuleContext
 from watchword.scan.secrets.detection import MOST_HITS, Hit, detect
 from watchword.scan.secrets.patterns import BY_LOOKS, severity_of, subject_of
 from watchword.vocabulary import Platform

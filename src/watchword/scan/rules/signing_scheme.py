@@ -7,7 +7,7 @@ from watchword.scan.app import Certificate, Container, Part, Signing
 from watchword.scan.defaults import JANUS, SIGNATURE_V2, Where, levels_of
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext
+from watchword.scan.rule_kinds import AndroidRule, RuleContext
 
 _LEAST_BITS: Final = {"RSA": 2048, "DSA": 2048, "EC": 224}
 """Smallest keys that still count (NIST SP 800-57 part 1, 112 bits of strength)."""

@@ -6,7 +6,7 @@ from watchword.scan.app import Part
 from watchword.scan.defaults import TASKS, Where, levels_of
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext
+from watchword.scan.rule_kinds import AndroidRule, RuleContext
 
 
 def _check(context: RuleContext) -> Iterator[Finding]:

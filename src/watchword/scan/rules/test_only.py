@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext
+from watchword.scan.rule_kinds import AndroidRule, RuleContext
 
 
 def _check(context: RuleContext) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from watchword.scan.addresses import Address, addresses_of, in_native_code, serv
 from watchword.scan.app import App, Depth, Framework, Part
 from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import RuleContext, starting
+from watchword.scan.rule_kinds import RuleContext, starting
 
 _WRITTEN: Final = "string/firebase_database_url"
 _DATABASE: Final = "com.google.firebase.database."

@@ -6,7 +6,7 @@ from watchword.encoding.phrases import counted
 from watchword.scan.app import Part
 from watchword.scan.interface import Finding, Location
 from watchword.scan.libraries import SDKS
-from watchword.scan.rule_parts import AndroidRule, RuleContext, starting
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, starting
 
 
 def _check(context: RuleContext) -> Iterator[Finding]:

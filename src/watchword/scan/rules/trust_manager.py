@@ -7,7 +7,7 @@ from typing import Final
 from watchword.scan.app import ManagedMethod, Method, Op, Part
 from watchword.scan.frameworks import OFFLINE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext, places
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, places
 
 _MANAGERS: Final = ("javax.net.ssl.X509TrustManager", "javax.net.ssl.X509ExtendedTrustManager")
 _VERIFIER: Final = "javax.net.ssl.HostnameVerifier"

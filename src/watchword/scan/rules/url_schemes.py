@@ -8,7 +8,7 @@ from watchword.scan.app import Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.ios.plists import items_of, mapping_of, names_of
-from watchword.scan.rule_parts import (
+from watchword.scan.rule_kinds import (
     MOST_NAMES,
     PlatformRule,
     RuleContext,

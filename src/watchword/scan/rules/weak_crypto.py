@@ -6,7 +6,7 @@ from typing import Final
 
 from watchword.scan.app import ManagedMethod, Method, Op, Part
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext, constants, places, short
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, constants, places, short
 
 _CIPHER: Final = "javax.crypto.Cipher"
 _BLOCK: Final = frozenset({"AES", "AES_128", "AES_256", "CAMELLIA", "SEED", "ARIA"})

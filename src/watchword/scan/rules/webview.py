@@ -17,7 +17,7 @@ from watchword.scan.defaults import (
     levels_of,
 )
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, RuleContext, last_constants, places
+from watchword.scan.rule_kinds import AndroidRule, RuleContext, last_constants, places
 
 _SETTINGS: Final = "android.webkit.WebSettings"
 _VIEW: Final = "android.webkit.WebView"

@@ -14,7 +14,7 @@ from tests.unit.scan.simulated import PACKAGE, Body, Call, Class, simulated, wit
 from watchword.scan import rules
 from watchword.scan.app import App, Framework, FrameworkCode, Part, Signing, TextPart
 from watchword.scan.interface import Verdict
-from watchword.scan.rule_parts import MAX_LOCATIONS, AndroidRule
+from watchword.scan.rule_kinds import MAX_LOCATIONS, AndroidRule
 from watchword.vocabulary import Platform
 
 CATALOGUE = Path(__file__).parents[4] / "src" / "watchword" / "plan" / "catalogue"

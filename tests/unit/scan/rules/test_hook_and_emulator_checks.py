@@ -5,7 +5,7 @@ from tests.unit.scan.simulated import MAIN, running, simulated, verdicts
 
 from watchword.scan.app import Native
 from watchword.scan.interface import Verdict
-from watchword.scan.rule_parts import AndroidRule
+from watchword.scan.rule_kinds import AndroidRule
 from watchword.scan.rules.emulator_checks import RULE as EMULATOR
 from watchword.scan.rules.hook_checks import RULE as HOOK
 

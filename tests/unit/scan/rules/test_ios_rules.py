@@ -11,7 +11,7 @@ from tests.unit.scan.ios_builders import EXECUTABLE, FOLDER, PLIST, Image, ats, 
 
 from watchword.scan.app import App, Part
 from watchword.scan.interface import Confidence, Rule, Severity, Verdict
-from watchword.scan.rule_parts import MOST_NAMES
+from watchword.scan.rule_kinds import MOST_NAMES
 from watchword.scan.rules.ats_exceptions import RULE as ATS
 from watchword.scan.rules.ios_debuggable import RULE as DEBUGGABLE
 from watchword.scan.rules.ios_encrypted import RULE as ENCRYPTED

@@ -374,6 +374,9 @@ _AT_ONCE: Final = 4_096
 """How many strings of a library are searched at once."""
 
 
+_MARKS: Final = read_table("watchword.scan", "marks.toml")
+
+
 @dataclass(frozen=True, slots=True)
 class Marks:
     """Hold the strings by which a check is known.
@@ -392,7 +395,7 @@ class Marks:
     @classmethod
     def packaged(cls, name: str) -> Self:
         """Return the strings that ``marks.toml`` holds under a name."""
-        written = read_table("watchword.scan", "marks.toml")[name]
+        written = _MARKS[name]
         return cls(
             strong=frozenset(written["strong"]),
             weak=frozenset(written["weak"]),
