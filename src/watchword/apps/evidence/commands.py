@@ -273,7 +273,7 @@ def _digest(option: str, text: str) -> WrittenBytes:
 
 _COLOURS: Final = {OK: "green", GRANTED: "green", FAILED: "red", NOT_GRANTED: "yellow"}
 
-_VIEW_LABEL: Final = 23
+_CLAIM_COLUMN: Final = 23
 """Columns of the names in front of claims."""
 
 _STATE: Final = 13
@@ -371,7 +371,7 @@ def _show_findings(report: EvidenceReport, options: EvidenceOptions) -> None:
     if report.unchecked:
         rows.append(("not checked", ", ".join(report.unchecked)))
     for name, value in rows:
-        show(wrapped(value, first=f"  {name}", indent=_VIEW_LABEL))
+        show(wrapped(value, first=f"  {name}", indent=_CLAIM_COLUMN))
 
 
 def _claims(claims: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -430,7 +430,7 @@ def _apple(apple: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name.replace("_", " "), apple[name]
 
 
-_REPLAY_VIEW_LABEL = 11
+_RECORD_COLUMN = 11
 
 
 def replay_and_show(where: str, conditions: Conditions, *, as_json: bool) -> int:
@@ -458,7 +458,7 @@ def _show_unreadable(found: FoundRecord, *, as_json: bool) -> None:
         print_json({"file": found.file, "line": found.line, "unreadable": found.why})
     else:
         first = click.style("unreadable ", fg="yellow")
-        show(wrapped(f"{found.place}: {found.why}", first=first, indent=_REPLAY_VIEW_LABEL))
+        show(wrapped(f"{found.place}: {found.why}", first=first, indent=_RECORD_COLUMN))
 
 
 def _lines(found: FoundRecord, result: Replayed) -> Iterator[str]:
@@ -467,15 +467,15 @@ def _lines(found: FoundRecord, result: Replayed) -> Iterator[str]:
     level = record.verdict.level.value if verdict is None else verdict.level.value
     who = record.instance or "not enrolled"
     what = f"{record.at:%Y-%m-%d %H:%M:%S}  {level:<8}  {record.app.id}  {record.format}  {who}"
-    yield from wrapped(what, first=click.style(word, fg=colour), indent=_REPLAY_VIEW_LABEL)
+    yield from wrapped(what, first=click.style(word, fg=colour), indent=_RECORD_COLUMN)
     if not result.is_same:
-        yield from wrapped(found.place, indent=_REPLAY_VIEW_LABEL)
+        yield from wrapped(found.place, indent=_RECORD_COLUMN)
     for difference in result.differences:
         yield from wrapped(
-            difference, first=" " * (_REPLAY_VIEW_LABEL - 2) + "-", indent=_REPLAY_VIEW_LABEL
+            difference, first=" " * (_RECORD_COLUMN - 2) + "-", indent=_RECORD_COLUMN
         )
     for note in result.notes:
-        yield from wrapped(note, first=" " * (_REPLAY_VIEW_LABEL - 2), indent=_REPLAY_VIEW_LABEL)
+        yield from wrapped(note, first=" " * (_RECORD_COLUMN - 2), indent=_RECORD_COLUMN)
 
 
 def _show_replay_summary(counts: dict[str, int], *, err: bool) -> None:

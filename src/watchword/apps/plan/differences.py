@@ -302,10 +302,10 @@ class Differences:
             [
                 *_listed_as("new asset", self.assets_added),
                 *_listed_as("asset gone", self.assets_gone),
-                *_differences_standing(self.exposure, Subject.ASSET),
+                *_exposure_lines(self.exposure, Subject.ASSET),
                 *_listed_as("new path", self.paths_added),
                 *_listed_as("path gone", self.paths_gone),
-                *_differences_standing(self.exposure, Subject.PATH),
+                *_exposure_lines(self.exposure, Subject.PATH),
             ],
         )
 
@@ -433,7 +433,7 @@ def _listed_as(kind: str, names: Sequence[str]) -> Iterator[str]:
         yield f"{kind}: {len(names) - MAX_SHOWN:,} more"
 
 
-def _differences_standing(changes: Iterable[Change], subject: Subject) -> Iterator[str]:
+def _exposure_lines(changes: Iterable[Change], subject: Subject) -> Iterator[str]:
     found = [each for each in changes if each.subject is subject]
     for each in found[:MAX_SHOWN]:
         before, after = (words.EXPOSURES[Exposure(str(name))] for name in (each.before, each.after))
@@ -529,7 +529,7 @@ def setbacks(old: PlanDocument, new: PlanDocument) -> tuple[Setback, ...]:
     Assets that were open before hide all of it: that the last pin or the first leaked key changes nothing in them is no
     reason to say that nothing happened.
     """
-    before, now = _setbacks_standing(old), _setbacks_standing(new)
+    before, now = _deciding(old), _deciding(new)
     found = (
         _setback(place, before.get(place), now.get(place))
         for place in sorted(before.keys() | now.keys())
@@ -559,7 +559,7 @@ def _setback(
     return None
 
 
-def _setbacks_standing(plan: PlanDocument) -> dict[tuple[str, str], tuple[str, StandingMembers]]:
+def _deciding(plan: PlanDocument) -> dict[tuple[str, str], tuple[str, StandingMembers]]:
     """Return by protection and place which key decides there, and what it says; a plan holds one statement for each."""
     rows = sorted(plan.evidence.items(), key=lambda one: one[0])
     return {key[:2]: (key[2], each) for key, each in rows}

@@ -118,7 +118,7 @@ def curve(plan: Plan, *, width: int, name: str) -> Markup:
     bottom = _CURVE_TOP + len(rows) * (_STRIP + _GAP)
     parts = [
         element("title", "Exposure by effort", id=f"{name}-title"),
-        element("desc", _curve_told(plan), id=f"{name}-desc"),
+        element("desc", _curve_in_words(plan), id=f"{name}-desc"),
         _patterns(name),
     ]
     for number, (level, now, _) in enumerate(rows):
@@ -236,7 +236,7 @@ def _phase(phase: Phase, x: float, bottom: float, room: float) -> Iterator[Marku
         yield label(name, x + 5, 15, "axis strong")
 
 
-def _curve_told(plan: Plan) -> str:
+def _curve_in_words(plan: Plan) -> str:
     said = [f"Now: {words.tallies(plan.exposure)}."]
     last: Sequence[Tally] = plan.exposure
     for item in plan.items:
@@ -303,7 +303,7 @@ def lanes(plan: Plan, *, after: bool) -> Drawn:
     drawn = _gathered(_chosen(groups))
     shown = sum(len(each) for each in drawn)
     return Drawn(
-        tuple(_lanes_lane(each, assets[each[0].path.asset], plan, after=after) for each in drawn),
+        tuple(_lane_of(each, assets[each[0].path.asset], plan, after=after) for each in drawn),
         len(plan.paths) - shown,
     )
 
@@ -355,7 +355,7 @@ def _gathered(groups: Sequence[list[PathState]]) -> list[list[PathState]]:
     return [group for found in by_asset.values() for group in found]
 
 
-def _lanes_lane(paths: Sequence[PathState], asset: AssetState, plan: Plan, *, after: bool) -> Lane:
+def _lane_of(paths: Sequence[PathState], asset: AssetState, plan: Plan, *, after: bool) -> Lane:
     state = paths[0]
     cuts = state.cut_after if after else state.cut_now
     return Lane(
@@ -422,12 +422,12 @@ def picture(drawn: Drawn, *, name: str, title: str) -> Markup:
     height = tops[-1]
     parts = [
         element("title", title, id=f"{name}-title"),
-        element("desc", _picture_told(drawn.lanes), id=f"{name}-desc"),
+        element("desc", _picture_in_words(drawn.lanes), id=f"{name}-desc"),
         _markers(name),
         *_bands(height),
     ]
     for lane, top in zip(drawn.lanes, tops, strict=False):
-        parts.append(_picture_lane(lane, top, name))
+        parts.append(_drawn_lane(lane, top, name))
     parts.extend(_assets(drawn.lanes, tops))
     return element(
         "svg",
@@ -495,7 +495,7 @@ def _markers(name: str) -> Markup:
     return element("defs", *heads)
 
 
-def _picture_lane(lane: Lane, top: float, name: str) -> Markup:
+def _drawn_lane(lane: Lane, top: float, name: str) -> Markup:
     middle = top + _PADDING + _NODE_HEIGHT / 2
     spots = [
         _Spot(stop, _COLUMNS[stop.component][0], middle + row * _ROW)
@@ -659,7 +659,7 @@ def _assets(lanes: Sequence[Lane], tops: Sequence[float]) -> Iterator[Markup]:
             yield element("path", d=f"M0 {tops[first]} H{WIDTH}", class_="rule")
 
 
-def _picture_told(lanes: Sequence[Lane]) -> str:
+def _picture_in_words(lanes: Sequence[Lane]) -> str:
     """Return the picture in words, for who doesn't see it."""
     said = []
     for lane in lanes:

@@ -34,7 +34,7 @@ _KEYS: Final = {
     "1.2.840.10045.2.1": "EC",
 }
 
-_CERTIFICATES_HASHES: Final = {
+_CERTIFICATE_HASHES: Final = {
     "1.2.840.113549.1.1.2": "md2",
     "1.2.840.113549.1.1.4": "md5",
     "1.2.840.113549.1.1.5": "sha1",
@@ -69,7 +69,7 @@ def describe(data: bytes) -> Certificate:
     except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm):
         return Certificate(digest, "", UNKNOWN, None, None, None)
     return Certificate(
-        digest, subject, kind, bits, _CERTIFICATES_HASHES.get(named), _end(certificate)
+        digest, subject, kind, bits, _CERTIFICATE_HASHES.get(named), _end(certificate)
     )
 
 

@@ -26,7 +26,7 @@ _WORDS: Final = (
 _LONGEST_WORD: Final = 14
 _BEFORE: Final = 120
 _REACH: Final = 400
-_SCRIPT_KEYS_SINKS: Final = (
+_SCRIPT_SINKS: Final = (
     # CryptoJS, by the README of its package crypto-js; shrinkers leave the names of its members.
     (
         re.compile(
@@ -80,7 +80,7 @@ def _call(text: str, at: int) -> tuple[str, str, int] | None:
     """Return the constant key of a call whose name holds the word at a place, with the function's name and where the key begins."""
     opened = text.find("(", at, at + _LONGEST_WORD)
     before = text[max(0, opened - _BEFORE) : max(0, opened)]
-    for sink, index in _SCRIPT_KEYS_SINKS:
+    for sink, index in _SCRIPT_SINKS:
         named = sink.search(before)
         if named is not None:
             start, end = _argument(text, opened + 1, index)
@@ -116,7 +116,7 @@ def _argument(text: str, at: int, index: int) -> tuple[int, int]:
 MOST_CALLERS = 50
 """How many callers of one method are asked for constants: what more of them call is no place for a key."""
 
-_KEYS_SINKS = {
+_METHOD_SINKS = {
     "javax.crypto.spec.SecretKeySpec": "key",
     "javax.crypto.spec.PBEKeySpec": "password",
     "javax.crypto.spec.DESKeySpec": "key",
@@ -195,7 +195,7 @@ class _Search:
 
     def run(self) -> Iterator[KeyUse]:
         """Yield uses, the surest ways first."""
-        for sink, role in _KEYS_SINKS.items():
+        for sink, role in _METHOD_SINKS.items():
             yield from self._handed(sink, role)
         # What stays open here gets its key from elsewhere: from a field of its class, or from whoever calls it.
         for by, (sink, role) in self._open.items():
