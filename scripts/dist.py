@@ -237,10 +237,11 @@ def source() -> Source:
         raise NotBuiltError(f"this isn't a git checkout, and {clone}") from None
     if top.resolve() != ROOT.resolve():
         raise NotBuiltError(f"this isn't a git checkout of its own, and {clone}")
-    changed = _git("status", "--porcelain").splitlines()
+    changed = [line.split(maxsplit=1)[1] for line in _git("status", "--porcelain").splitlines()]
     if changed:
+        more = f" and {len(changed) - 1} more" if changed[1:] else ""
         raise NotBuiltError(
-            f"{len(changed)} files aren't as in the commit ({changed[0][3:]}): commit, stash or remove them"
+            f"{changed[0]}{more}: not as in the commit, so commit, stash or remove it before a release is built"
         )
     epoch = int(_git("show", "--no-patch", "--format=%ct", "HEAD"))
     return Source(commit, epoch, tuple(_git("tag", "--points-at", "HEAD").split()))
@@ -293,6 +294,7 @@ def build(builder: str) -> tuple[Source, list[Path]]:
     :raises NotBuiltError: where something stands in the way; dist/ is then as it was, but for what twine refuses.
     """
     found = source()
+    _tools()
     with tempfile.TemporaryDirectory() as directory:
         first, second = (_built(found, Path(directory), number) for number in range(2))
     differing = [name for name in first | second if first.get(name) != second.get(name)]
