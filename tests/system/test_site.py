@@ -36,7 +36,8 @@ from watchword.apps.settings.load import file_schema
 from watchword.apps.settings.schema import FileConfig
 from watchword.apps.settings.template import TEMPLATE
 
-GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
+TASKS = [ROOT / "docs" / f"{name}.md" for name in ("production", "troubleshooting")]
+GUIDES = [*sorted((ROOT / "docs" / "guides").glob("*.md")), *TASKS]
 OWN = [ROOT / "docs" / f"{name}.md" for name in ("index", "concepts", "five-minutes")] + GUIDES
 BIN = Path(sys.executable).parent
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -502,6 +503,21 @@ SEEN = {
         "watchword_service_answers_total",
         "policy.bootloader_unlocked",
         "retired",
+    ),
+    "production": (
+        "watchword.yaml is good.",
+        "drwx------",
+        "watchword_revocation_list_known 1.0",
+        "Policy balanced",
+        "STOPPED",
+        "prepared",
+    ),
+    "troubleshooting": (
+        "policy.bootloader_unlocked",
+        '{"status":"ok"}',
+        'route="POST /v1/attestations",status="201"',
+        "a token alone: refused",
+        "watchword_clock_jump_seconds",
     ),
 }
 """What a reader sees who runs a guide."""
