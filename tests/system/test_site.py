@@ -36,7 +36,10 @@ from watchword.apps.settings.load import file_schema
 from watchword.apps.settings.schema import FileConfig
 from watchword.apps.settings.template import TEMPLATE
 
-TASKS = [ROOT / "docs" / f"{name}.md" for name in ("production", "troubleshooting")]
+TASKS = [
+    ROOT / "docs" / f"{name}.md"
+    for name in ("production", "troubleshooting", "migrate-firebase-app-check", "migrate-approov")
+]
 GUIDES = [*sorted((ROOT / "docs" / "guides").glob("*.md")), *TASKS]
 OWN = [ROOT / "docs" / f"{name}.md" for name in ("index", "concepts", "five-minutes")] + GUIDES
 BIN = Path(sys.executable).parent
@@ -519,5 +522,7 @@ SEEN = {
         "a token alone: refused",
         "watchword_clock_jump_seconds",
     ),
+    "migrate-firebase-app-check": ("watchword.yaml is good.", '{"patients": 40}'),
+    "migrate-approov": ("watchword.yaml is good.", '{"patients": 40}'),
 }
 """What a reader sees who runs a guide."""
