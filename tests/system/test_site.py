@@ -1,5 +1,6 @@
 """Show that the site is whole and true: it builds without a warning, no link is dead, and what its pages show runs."""
 
+import json
 import re
 import shlex
 import shutil
@@ -41,7 +42,9 @@ TASKS = [
     for name in ("production", "troubleshooting", "migrate-firebase-app-check", "migrate-approov")
 ]
 GUIDES = [*sorted((ROOT / "docs" / "guides").glob("*.md")), *TASKS]
-OWN = [ROOT / "docs" / f"{name}.md" for name in ("index", "concepts", "five-minutes")] + GUIDES
+OWN = [
+    ROOT / "docs" / f"{name}.md" for name in ("index", "concepts", "five-minutes", "upgrade")
+] + GUIDES
 BIN = Path(sys.executable).parent
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -494,6 +497,52 @@ def test_guides_run_as_they_are_written(
         assert f"{said}\n" in done.stdout
     for wanted in SEEN[page.stem]:
         assert wanted in done.stdout + done.stderr
+
+
+def test_an_upgrade_is_taken_back_as_its_page_says(tmp_path: Path) -> None:
+    """Stopped, copied, started and put back by the page's commands, the service serves the same phone; what was revoked since stays so."""
+    page = ROOT / "docs" / "upgrade.md"
+    ports = {old: str(free_port()) for old in ("8440", "8080", "9000")}
+    folder = tmp_path / "deployment"
+    (folder / "site").mkdir(parents=True)
+    (folder / "site" / "patients.json").write_text('{"patients": 40}', encoding="utf-8")
+    (folder / "watchword.yaml").write_text(moved(TEMPLATE, ports), encoding="utf-8")
+    steps = [text for _, text in blocks(page, "sh")]
+    assert "mv .watchword watchword-after" in steps[-1]
+    revoke = """\
+watchword instances list --json > before
+victim=$(python -c 'import json; print(next(each["instance"] for each in map(json.loads, open("before")) if each["app"] == "clinic-android"))')
+watchword instances revoke "$victim" --because "after the update"
+"""
+    script = moved(
+        "\n".join(
+            (
+                "python -m http.server 9000 --bind 127.0.0.1 --directory site 2>/dev/null & api=$!",
+                "watchword up & up=$!",
+                "until curl -s -o /dev/null http://127.0.0.1:8080/health; do sleep 0.2; done",
+                "watchword lab request genuine-iphone /patients.json",
+                "watchword lab request genuine-android /patients.json",
+                *steps[:-1],
+                revoke,
+                steps[-1],
+                "watchword instances list --json",
+                "kill $up $api; wait",
+            )
+        ),
+        ports,
+    )
+    done = run(script, folder)
+    assert re.findall(r"^FAILED: (?!wait)(.*)", done.stdout, re.MULTILINE) == [], (
+        done.stdout + done.stderr
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stdout.count('{"patients": 40}') == 4
+    assert "drwx------" in done.stdout
+    listed = [
+        json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"instance"')
+    ]
+    revoked = {each["app"]: each["revoked_because"] for each in listed}
+    assert revoked == {"clinic-ios": None, "clinic-android": "after the update"}
 
 
 SEEN = {
