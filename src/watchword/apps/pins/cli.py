@@ -43,9 +43,7 @@ _PROBING = (
         metavar="HOST=ADDR[:PORT]",
         help="Look at a host there instead of at every address of its name; may be given several times.",
     ),
-    click.option(
-        "--cafile", type=FILE, help="Believe these authorities (PEM), not the platform's."
-    ),
+    click.option("--cafile", type=FILE, help="Trust these authorities (PEM), not the platform's."),
     click.option(
         "--timeout",
         type=click.FloatRange(0.1, 60),
@@ -107,8 +105,8 @@ def init_command() -> None:
 def root() -> None:
     """Make and change root lists: they say which keys may sign pin sets, and ship inside the app.
 
-    Their keys are made, kept and used offline, best by several people.  A list counts once as many keys as its threshold
-    says have signed it, of the list before it too.  Without a subcommand the workspace's newest list is shown.
+    Make, keep and use their keys offline, best by several people.  A list is valid once enough keys of it have
+    signed it, and enough of the list before it.  Without a subcommand the workspace's newest list is shown.
     """
 
 
@@ -150,7 +148,7 @@ def add_command() -> None:
 @click.argument("host")
 @click.argument("key")
 def remove_command() -> None:
-    """Pin KEY of HOST no more: a pin, the beginning of one, or a role that one key has.
+    """Unpin KEY of HOST: a pin, the beginning of one, or a role that one key has.
 
     Apps go on with the published set until the next `watchword pins publish`.
     """
@@ -180,7 +178,7 @@ def show_command() -> None:
 @click.option("--sign", type=FILE, help="Record what is found, signed by this observer's key.")
 @click.option("--api", metavar="NAME", help="Which API of watchword.yaml it is, with --sign.")
 def check_command() -> None:
-    """Shake hands with each pinned host, at every address of it, and hold its key against the published set and the draft.
+    """Shake hands with each pinned host, at every address of it, and compare its key with the published set and the draft.
 
     Nothing but the handshake is sent.  From other vantage points: run it there too, or name addresses with --resolve.
 
@@ -204,7 +202,7 @@ def check_command() -> None:
     "--fail-on",
     multiple=True,
     metavar="NAME",
-    help="Exit with 1 where this scenario locks an installed app out; several times.",
+    help="Exit with 1 if this scenario locks an installed app out; may be given several times.",
 )
 @click.option(
     "--offline", is_flag=True, help="Connect to nothing: each host shows its current key."
@@ -240,14 +238,10 @@ def rotate_command() -> None:
     'new backup comes tomorrow"',
 )
 @click.option("--app", "apps", multiple=True, metavar="NAME", help="Only this app; several times.")
-@click.option(
-    "--dry-run", is_flag=True, help="Say what would be published, and what is in the way."
-)
-@click.option(
-    "--force", is_flag=True, help="Publish although something that can be forced is in the way."
-)
-@click.option("--reason", metavar="TEXT", help="Why, with --force: it stands in the log for good.")
-@click.option("--actor", metavar="NAME", help="Who does it; left out: the user and the machine.")
+@click.option("--dry-run", is_flag=True, help="Show what would be published, and what prevents it.")
+@click.option("--force", is_flag=True, help="Publish in spite of an obstacle that can be forced.")
+@click.option("--reason", metavar="TEXT", help="Why, with --force; kept in the log for good.")
+@click.option("--actor", metavar="NAME", help="Who publishes; left out: the user and the machine.")
 @click.option(
     "--above",
     type=click.IntRange(0, 2**53 - 2),
@@ -258,8 +252,9 @@ def rotate_command() -> None:
 def publish_command() -> None:
     """Look at the servers, make the set of each app, and publish it: the service hands it out from then on.
 
-    Refused is what would lock out the live key or a supported app version, has no backup, or wasn't reported on first.  Forcing
-    needs a reason, which is kept with your name in a log that can't be edited unseen.  All apps are published, or none.
+    A set is refused if it would lock out the live key or a supported app version, has no backup, or wasn't
+    reported on first.  Forcing needs a reason, which is kept with your name in a log that can't be edited
+    unnoticed.  All apps are published, or none.
     """
 
 
@@ -289,7 +284,7 @@ def release_command() -> None:
 @click.argument(
     "platform", type=click.Choice(["android", "ios", "okhttp", "trustkit", "typescript"])
 )
-@click.option("--app", metavar="NAME", help="Of which app, where several pin hosts.")
+@click.option("--app", metavar="NAME", help="The app, if several pin hosts.")
 @click.option(
     "--draft", is_flag=True, help="The set that would be published, not the published one."
 )
@@ -332,13 +327,13 @@ def reports_command() -> None:
     default="30d",
     show_default=True,
     metavar="DURATION",
-    help="Tell of what expires within.",
+    help="Report what expires within.",
 )
 @click.option("--textfile", type=FILE, help="Write metrics here after each check.")
 @click.option("--listen", metavar="ADDR:PORT", help="Serve metrics there, on loopback: /metrics.")
 @_probing
 def watch_command() -> None:
-    """Check all pinned hosts again and again, and tell of each finding when it comes and when it's gone.
+    """Check all pinned hosts again and again, and report each finding when it appears and when it is gone.
 
     Metrics are for Prometheus: a file for its node exporter, or an address on loopback.  Ends by Ctrl-C or a signal.
     """
@@ -446,10 +441,15 @@ def root_sign() -> None:
     "--remove-key",
     multiple=True,
     metavar="KID|FILE",
-    help="Root key that counts no more: the beginning of its id, or its .jwk.",
+    help="Root key to remove: the beginning of its id, or its .jwk.",
 )
 @click.option("--add-pin-key", multiple=True, type=FILE, help="Public key that may sign pin sets.")
-@click.option("--remove-pin-key", multiple=True, metavar="KID|FILE", help="One that may no more.")
+@click.option(
+    "--remove-pin-key",
+    multiple=True,
+    metavar="KID|FILE",
+    help="Public key that may no longer sign pin sets.",
+)
 @click.option(
     "--only-pin-key",
     type=FILE,
@@ -500,9 +500,9 @@ def root_show() -> None:
     is_flag=True,
     help="Take a list that takes a pin key out and doesn't raise the floors for it, or names none of this workspace.",
 )
-@click.option("--reason", metavar="TEXT", help="Why, with --force: it stands in the log for good.")
+@click.option("--reason", metavar="TEXT", help="Why, with --force; kept in the log for good.")
 def root_accept() -> None:
-    """Bring a root list that is wholly signed into the workspace, from where the service hands it out.
+    """Put a completely signed root list into the workspace, from which the service delivers it.
 
     It is verified as an app would: enough keys of the list before it signed, and enough of its own.  There is no way back:
     from then on apps take it, one after the other.

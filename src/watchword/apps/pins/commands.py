@@ -848,7 +848,7 @@ def _when(at: str | None) -> str:
 
 
 def watch_command(config: Path, /, **options: Any) -> None:
-    """Check all pinned hosts again and again, and tell of each finding when it comes and when it's gone."""
+    """Check all pinned hosts again and again, and report each finding when it appears and when it is gone."""
     interval = seconds_of(options["interval"], "--interval")
     watcher = _Watcher(config, options, seconds_of(options["alert_within"], "--alert-within"))
     with checks.serving(_listen(options["listen"]), lambda: watcher.page):

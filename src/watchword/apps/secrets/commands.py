@@ -254,7 +254,7 @@ def list_command(config: Path, *, as_json: bool) -> None:
 
 
 def add_command(config: Path, *, name: str, file: Path | None, as_json: bool) -> None:
-    """Keep the first value of a secret that watchword.yaml names under secrets.keys."""
+    """Store the first value of a secret that watchword.yaml names under secrets.keys."""
     value = read_value(name, file)
     with operator_of(config) as service:
         added = service.post("/v1/secrets", {"name": name, "value": value})
