@@ -135,16 +135,31 @@ def _rewritten(text: str, page: PurePosixPath) -> str:
     return "\n".join(lines)
 
 
+def diagrams() -> dict[str, PurePosixPath]:
+    """Return the source of each diagram on the site's pages, with its page."""
+    pages, _ = _found()
+    return {
+        match["source"]: page for page, text in pages.items() for match in _DIAGRAM.finditer(text)
+    }
+
+
+def drawing_of(source: str) -> Path:
+    """Return where the drawing of a diagram stands, named by the SHA-256 of its source."""
+    return SITE / "drawings" / f"{hashlib.sha256(source.encode()).hexdigest()[:12]}.svg"
+
+
 def _drawn(page: PurePosixPath, match: re.Match[str]) -> str:
-    """Return the drawing of a diagram that a repository's view makes by itself, named by the SHA-256 of its source.
+    """Return the drawing of a diagram that a repository's view makes by itself.
 
     :raises SiteError: where there is none, or the source was changed since it was drawn.
     """
-    name = hashlib.sha256(match["source"].encode()).hexdigest()[:12]
-    file = SITE / "drawings" / f"{name}.svg"
+    file = drawing_of(match["source"])
     if not file.is_file():
-        raise SiteError(f"{page}: expected docs/site/drawings/{name}.svg, drawn from its diagram")
-    return f"```{{raw}} html\n{file.read_text(encoding='utf-8')}```"
+        raise SiteError(
+            f"{page}: expected docs/site/drawings/{file.name}, drawn from its diagram: run python -m scripts.drawings"
+        )
+    svg = file.read_text(encoding="utf-8")
+    return f'```{{raw}} html\n<div class="drawing">\n{svg}</div>\n```'
 
 
 def _is_highlighted(language: str) -> bool:
