@@ -9,7 +9,7 @@ import hashlib
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from os.path import normpath, relpath
@@ -26,6 +26,9 @@ SITE: Final = ROOT / "docs" / "site"
 MAX_LISTED: Final = 40
 """Most headings that are listed beside a page. All of them stand in the search."""
 
+KINDS: Final = ("tutorial", "how-to", "reference", "explanation")
+"""What a page can be; each has one job."""
+
 _LINK: Final = re.compile(r"(?<=\])\((?P<target>[^)\s]+)\)")
 _LABEL: Final = re.compile(r"^(?P<label>[^<>]+) <(?P<name>[^<>]+)>$")
 _DIAGRAM: Final = re.compile(r"^```mermaid\n(?P<source>.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -40,12 +43,14 @@ class SiteError(Exception):
 def stage(target: Path) -> list[str]:
     """Write everything that Sphinx reads into an empty directory, and return the names of the pages.
 
-    :raises SiteError: for a page without a place in the navigation, a place without a page, and a link that leads nowhere.
+    :raises SiteError: for a page without a place or a kind in the navigation, a place without a page, and a link that leads nowhere.
     """
     shutil.rmtree(target, ignore_errors=True)
     pages, copies = _found()
     names = {page: name_of(page) for page in pages}
-    places = _placed(tomllib.loads((SITE / "navigation.toml").read_text(encoding="utf-8")), names)
+    navigation = _navigation()
+    places = _placed(navigation, names)
+    _sorted_by_kind(navigation, names.values())
     for page, text in pages.items():
         file = target / f"{names[page]}.md"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +62,16 @@ def stage(target: Path) -> list[str]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes((ROOT / copied).read_bytes())
     return sorted(names.values())
+
+
+def kinds() -> dict[PurePosixPath, str]:
+    """Return the kind of each page, by its path in the repository; see :data:`KINDS`.
+
+    :raises SiteError: for a page without a kind, and a kind that isn't one.
+    """
+    names = {page: name_of(page) for page in _found()[0]}
+    by_name = _sorted_by_kind(_navigation(), names.values())
+    return {page: by_name[name] for page, name in names.items()}
 
 
 def name_of(page: PurePosixPath) -> str:
@@ -230,6 +245,31 @@ def _placed(
     if loose:
         raise SiteError(f"expected a place in docs/site/navigation.toml for each of {loose}")
     return places
+
+
+def _sorted_by_kind(navigation: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
+    """Return the kind of each page by its name. A pattern takes what no name has taken.
+
+    :raises SiteError: for a page without a kind, a kind that isn't one, and a name without a page.
+    """
+    by_kind: Mapping[str, Sequence[str]] = navigation["kinds"]
+    if unknown := sorted(by_kind.keys() - set(KINDS)):
+        raise SiteError(f"docs/site/navigation.toml has kinds {unknown}: expected some of {KINDS}")
+    given = [(each, kind) for kind, listed in by_kind.items() for each in listed]
+    found = {each: kind for each, kind in given if "*" not in each}
+    if missing := sorted(found.keys() - set(names)):
+        raise SiteError(f"docs/site/navigation.toml gives a kind to what isn't there: {missing}")
+    for pattern, kind in given:
+        if "*" in pattern:
+            taken = (name for name in names if fnmatchcase(name, pattern))
+            found |= {name: kind for name in taken if name not in found}
+    if loose := sorted(set(names) - found.keys()):
+        raise SiteError(f"expected a kind in docs/site/navigation.toml for each of {loose}")
+    return found
+
+
+def _navigation() -> Mapping[str, Any]:
+    return tomllib.loads((SITE / "navigation.toml").read_text(encoding="utf-8"))
 
 
 def _list(names: Sequence[str], caption: str = "") -> str:

@@ -15,7 +15,16 @@ import click
 import pytest
 from scripts.site_markdown import cell, prose
 from scripts.site_metrics import measured
-from scripts.site_pages import ROOT, SiteError, _drawn, _lines, _placed, _resolved, _rewritten
+from scripts.site_pages import (
+    ROOT,
+    SiteError,
+    _drawn,
+    _lines,
+    _placed,
+    _resolved,
+    _rewritten,
+    _sorted_by_kind,
+)
 from scripts.site_reference import FOLDER, PAGES
 from tests.ports import free_port
 from tests.unit.apps.scanned import dead_token
@@ -186,6 +195,27 @@ def test_lists_of_pages_have_labels_and_patterns() -> None:
     )
     assert "\nLetters </a>\n" in places["index"][0]
     assert "\n/adr/1\n/adr/2\n/z\n" in places["a"][0]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "told"),
+    [
+        ({"how-to": ["a"]}, r"expected a kind .*\['adr/1'\]"),
+        ({"how-to": ["a", "adr/*"], "reference": ["b"]}, r"isn't there: \['b'\]"),
+        ({"essay": ["a", "adr/*"]}, r"kinds \['essay'\]: expected some of"),
+    ],
+)
+def test_every_page_has_its_kind(kinds: Mapping[str, Any], told: str) -> None:
+    """A page without a kind, a kind of no page and one that nobody knows keep the site from being built."""
+    with pytest.raises(SiteError, match=told):
+        _sorted_by_kind({"kinds": kinds}, ["a", "adr/1"])
+
+
+def test_a_pattern_gives_its_kind_to_what_no_name_has() -> None:
+    """A name of its own goes before a pattern, wherever it stands."""
+    kinds = {"reference": ["adr/*"], "tutorial": ["adr/2"]}
+    found = _sorted_by_kind({"kinds": kinds}, ["adr/1", "adr/2"])
+    assert found == {"adr/1": "reference", "adr/2": "tutorial"}
 
 
 def test_a_diagram_without_its_drawing_is_told() -> None:
