@@ -13,10 +13,11 @@ import pytest
 from tests.conftest import Once
 from tests.machine import patience
 from tests.ports import free_port
-from tests.system.apps.played_demo import told_to_people
+from tests.system.apps.played_demo import acts_of, told_as_json
 
 from watchword import __version__
 from watchword.apps.cli.main import COMMANDS
+from watchword.apps.demo.scenario import line_of
 from watchword.drill.registry import ATTACKS
 
 ROOT = Path(__file__).parents[2]
@@ -136,18 +137,15 @@ def test_the_example_runs_as_its_page_says(tmp_path: Path) -> None:
 
 
 def test_demo_output_in_the_readme_is_real(once: Once) -> None:
-    """Each line of the demo that the README shows is one that the demo prints."""
-    block = re.search(r"```text\n(What to protect first.*?)```", README, re.DOTALL)
-    assert block is not None
-    shown = [line.strip() for line in block[1].splitlines() if line.strip() not in {"", "..."}]
-    told = told_to_people(once)
-
-    def timeless(line: str) -> str:
-        return re.sub(r"in [0-9.]+ s", "in N s", line.strip())
-
-    printed = {timeless(line) for line in told.splitlines()}
-    assert [line for line in shown if timeless(line) not in printed] == []
-    assert len(shown) > 12
+    """The README shows the decisive lines of the demo, all of them in their order, and counts acts as a run does."""
+    blocks = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
+    (block,) = [each for each in blocks if "acts as expected" in each]
+    *shown, count = [line for line in block.splitlines() if line.strip() not in {"", "..."}]
+    acts = acts_of(told_as_json(once)[0])
+    assert shown == [line_of(act, 80).plain for act in acts if act.decisive]
+    assert re.sub(r"in [0-9.]+ s", "in N s", count) == (
+        f"{len(acts)} of {len(acts)} acts as expected, in N s."
+    )
 
 
 def test_plan_on_its_page_is_real() -> None:

@@ -57,10 +57,11 @@ def up_command() -> None:
 
 
 @click.command(epilog="Example: watchword demo --json | jq '.[] | select(.ok | not)'")
+@click.option("--full", is_flag=True, help="Play every act, and run every attack: takes longer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list of acts as JSON.")
 @_demo_body
 def demo_command() -> None:
-    """Play the whole story on this machine: attack, monitor, enforce, genuine and bad phones.
+    """Play the story on this machine: attack, monitor, enforce, genuine and bad phones.
 
     Starts a sample clinic API, the service and the gate on free loopback ports, and sends
     real requests.  Exit code 0 only if every act went as expected; nothing stays running.
