@@ -15,6 +15,9 @@ help:  ## Show this list.
 .venv/.dev-ready: requirements/dev.txt requirements/mitmproxy.txt pyproject.toml packages/watchword-conformance/pyproject.toml
 	@scripts/setup dev
 
+.venv/.docs-ready: requirements/docs.txt
+	@scripts/setup docs
+
 .venv/.peers-scan-ready: requirements/peers-scan.txt .venv/.dev-ready
 	@python3 -m venv .venv/peers-scan
 	@.venv/peers-scan/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
@@ -90,8 +93,8 @@ mutants: .venv/.dev-ready  ## Mutate recorded evidence in 270,000 ways and more:
 fuzz: .venv/.dev-ready  ## Fuzz every parser, SECONDS each, one after another; finds go into fuzz-finds/.
 	$(PY)/python -m fuzz --seconds $(SECONDS)
 
-site: .venv/.dev-ready  ## Build the documentation's site into build/site; any warning fails it.
-	$(PY)/python -m scripts.site
+site: .venv/.docs-ready  ## Build the documentation's site into build/site, in an environment of its own; any warning fails it.
+	@PYTHONPATH=src .venv/docs/bin/python -m scripts.site
 
 lock: .venv/.dev-ready  ## Write requirements/*.txt anew.
 	scripts/lock

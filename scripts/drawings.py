@@ -40,7 +40,13 @@ _CONFIG: Final = {
     "fontFamily": "DejaVu Sans",
     "fontSize": 14,
     "themeVariables": {"fontSize": "14px"},
-    "flowchart": {"htmlLabels": False, "nodeSpacing": 32, "rankSpacing": 40, "padding": 10, "wrappingWidth": 420},
+    "flowchart": {
+        "htmlLabels": False,
+        "nodeSpacing": 32,
+        "rankSpacing": 28,
+        "padding": 10,
+        "wrappingWidth": 420,
+    },
     "sequence": {"mirrorActors": False, "actorFontSize": 14, "noteFontSize": 13, "width": 130},
 }
 _PAGE: Final = """<!doctype html><meta charset="utf-8"><body style="font: 14px 'DejaVu Sans'">

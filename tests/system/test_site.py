@@ -355,23 +355,11 @@ def test_search_finds_without_a_network(site: Path, tmp_path: Path) -> None:
 # What its pages show runs.
 
 
-def test_five_minutes_are_those_of_the_readme() -> None:
-    """The page has the README's commands, which are run from end to end in test_docs.py."""
-    section = (
-        (ROOT / "README.md")
-        .read_text(encoding="utf-8")
-        .split("## Protect your own API in five minutes")[1]
-    )
-    wanted = re.findall(r"```sh\n(.*?)```", section.split("\n## ")[0], re.DOTALL)
-    assert [text for _, text in blocks(ROOT / "docs" / "five-minutes.md", "sh")] == wanted
-    assert len(wanted) >= 5
-
-
 @pytest.mark.parametrize("page", OWN, ids=name)
 def test_blocks_are_of_kinds_that_are_tested(page: Path) -> None:
     """Shell and Python run, settings and lines of a console are checked; ``text`` is what something prints."""
     kinds = re.findall(r"^```(\w*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(kinds) <= {"", "sh", "python", "yaml", "console", "text"}
+    assert set(kinds) <= {"", "sh", "python", "yaml", "console", "text", "mermaid"}
     assert kinds.count("") * 2 == len(kinds)
 
 
