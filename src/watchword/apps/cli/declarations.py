@@ -4,6 +4,7 @@ import click
 
 from watchword.apps.terminal.lazy import body_in
 from watchword.apps.terminal.parameters import NAMES_LIKE_OPTIONS
+from watchword.extras import corpus_command
 
 _body = body_in("watchword.apps.cli.commands")
 _deployment_body = body_in("watchword.apps.cli.deployment")
@@ -169,4 +170,4 @@ def conformance_command() -> None:
 
     :raises click.UsageError: always.
     """
-    raise click.UsageError("conformance is a package of its own: pip install watchword-conformance")
+    raise click.UsageError(f"conformance is a package of its own: {corpus_command()}")
