@@ -22,6 +22,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -186,6 +187,11 @@ class Step:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+def moment(at: float) -> str:
+    """Return a time to the second, in UTC, of seconds since 1970."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 class StepLog:
     """Append steps to a file, and read it; whoever appends holds the workspace's lock."""
 
@@ -313,6 +319,19 @@ class PinWorkspace:
         with _of_the_workspace(), locked_directory(self.directory):
             yield
 
+    def note(
+        self,
+        now: float,
+        actor: str,
+        action: str,
+        subject: str,
+        *,
+        reason: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a step into the log, at seconds since 1970, before it is taken; members as :class:`Step` has them."""
+        self.log.append(Step(moment(now), actor, action, subject, reason, detail or {}))
+
     def root_versions(self) -> tuple[int, ...]:
         """Return the versions of the root lists, in order."""
         return self._numbers(self.directory / "roots", ".json")
@@ -333,6 +352,10 @@ class PinWorkspace:
     def set_versions(self, app: str) -> tuple[int, ...]:
         """Return the versions of an app's published sets, in order."""
         return self._numbers(self._of_app(app), ".jws")
+
+    def newest_sets(self) -> dict[str, int]:
+        """Return by app the highest version that was ever published."""
+        return {app: found[-1] for app in self.apps() if (found := self.set_versions(app))}
 
     def read_set(self, app: str, version: int) -> bytes:
         """Return a published set as it was signed."""

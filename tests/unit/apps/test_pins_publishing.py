@@ -12,14 +12,16 @@ from tests.unit.apps.pins_yard import APP, DAY, Yard, yard
 from watchword.adapters.live_chain import Place
 from watchword.adapters.pin_workspace import WorkspaceError, read_public_key, write_key
 from watchword.adapters.pin_workspace import new_key as new_signing_key
-from watchword.apps.pins.checks import ProbeOptions, check, probe
+from watchword.apps.pins.checks import check
 from watchword.apps.pins.publication import Order, Published, publish, release, withdraw_release
-from watchword.apps.pins.root_lists import Changes, accept, new_pin_key
+from watchword.apps.pins.root_lists import Changes, accept, another_pin_key
 from watchword.apps.pins.session import (
     NotNowError,
     PinsError,
+    ProbeOptions,
     edit,
     next_version,
+    probe,
     read_lists,
 )
 from watchword.apps.settings.template import TEMPLATE
@@ -243,7 +245,7 @@ def test_after_the_loss_of_the_pin_key(tmp_path: Path) -> None:
         release(made.config, APP, "4.1.0", made.now, "alice@test")
         old = read_public_key(made.workspace.public_key).kid
         first = version_of(made.publish())
-        new_pin_key(made.workspace, made.now, "alice@test")
+        another_pin_key(made.workspace, made.now, "alice@test")
         new = read_public_key(made.workspace.public_key)
         changes = Changes(add_pin_keys=[new], remove_pin_keys=[old], floors={APP: first + 1})
         made.accept(made.next_roots(changes), why="pin key stolen")
@@ -303,7 +305,7 @@ def test_a_new_pin_key_is_made_whatever_is_left_of_the_old_one(
         made.workspace.public_key.unlink()
         if content is not None:
             made.workspace.public_key.write_bytes(content)
-        kid = new_pin_key(made.workspace, made.now, "alice@test")
+        kid = another_pin_key(made.workspace, made.now, "alice@test")
         assert read_public_key(made.workspace.public_key).kid == kid
         assert old in [each.read_bytes() for each in made.workspace.directory.glob("pin-key-*.pem")]
 
@@ -352,6 +354,6 @@ def test_a_list_that_only_adds_a_key_or_renews_is_brought_in(tmp_path: Path) -> 
     """What is published goes on to count, whatever key is in the workspace by now."""
     with yard(tmp_path) as made:
         made.publish()
-        new_pin_key(made.workspace, made.now, "alice@test")
+        another_pin_key(made.workspace, made.now, "alice@test")
         made.accept(made.next_roots(Changes()))
         assert made.workspace.root_versions() == (1, 2)

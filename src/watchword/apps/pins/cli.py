@@ -2,28 +2,26 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from watchword.apps.terminal.lazy import LazyGroup, body_in
 
-_body = body_in("watchword.apps.pins.commands")
+_HERE: Final = "watchword.apps.pins"
 
 
-@click.group(
-    cls=LazyGroup,
+command = LazyGroup(
+    "pins",
     short_help="Pins that never brick an app.",
+    help="""Manage the keys that your apps accept of your servers, through their whole life.
+
+Keys are pinned in a workspace, checked against what is live, signed as a set, published by the service and taken by apps.
+A set that would lock an app out isn't published, unless you force it and say why.
+
+Exit code 0: done.  1: refused, or not as it should be.  2: wrong usage, or faults in a file.  3: not reachable.""",
     epilog="Example: watchword pins init, then docs/pins.md: how to start, to rotate, and what to do at 3 a.m.",
 )
-def command() -> None:
-    """Manage the keys that your apps accept of your servers, through their whole life.
-
-    Keys are pinned in a workspace, checked against what is live, signed as a set, published by the service and taken by apps.
-    A set that would lock an app out isn't published, unless you force it and say why.
-
-    Exit code 0: done.  1: refused, or not as it should be.  2: wrong usage, or faults in a file.  3: not reachable.
-    """
 
 
 # What may not be read is told when it is read: that is no wrong usage.
@@ -64,19 +62,33 @@ def _probing(function: Callable[[], None]) -> Callable[[], None]:
 
 
 def _command(
-    group: click.Group, name: str, short: str, example: str, json: str = "Print one JSON object."
+    group: click.Group,
+    name: str,
+    module: str,
+    short: str,
+    example: str,
+    json: str = "Print one JSON object.",
 ) -> Callable[[Callable[[], None]], None]:
-    """Return a decorator that declares a command whose last option is ``--json``; it is handed the path of watchword.yaml."""
+    """Return a decorator that declares a command whose last option is ``--json``.
+
+    It runs in a module beside this one, and is handed the path of watchword.yaml.
+    """
 
     def declare(function: Callable[[], None]) -> None:
-        body = click.pass_obj(_body(function))
+        body = click.pass_obj(body_in(f"{_HERE}.{module}")(function))
         made = group.command(name, short_help=short, epilog=f"Example: {example}")(body)
         made.params.append(click.Option(["--json", "as_json"], is_flag=True, help=json))
 
     return declare
 
 
-@_command(command, "init", "Make the workspace and the key that signs sets.", "watchword pins init")
+@_command(
+    command,
+    "init",
+    "root_lists",
+    "Make the workspace and the key that signs sets.",
+    "watchword pins init",
+)
 @click.option(
     "-d",
     "--directory",
@@ -103,7 +115,7 @@ def init_command() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the newest list as JSON.")
 @click.pass_obj
-@_body
+@body_in(f"{_HERE}.root_lists")
 def root() -> None:
     """Make and change root lists: they say which keys may sign pin sets, and ship inside the app.
 
@@ -115,6 +127,7 @@ def root() -> None:
 @_command(
     command,
     "add",
+    "session",
     "Pin a key of a host.",
     "watchword pins add api.example.com --from-live --role current, "
     "then: watchword pins add api.example.com --key backup.pub --role backup",
@@ -143,6 +156,7 @@ def add_command() -> None:
 @_command(
     command,
     "remove",
+    "session",
     "Pin a key no more.",
     "watchword pins remove api.example.com next",
     json="Print what is left as JSON.",
@@ -157,7 +171,11 @@ def remove_command() -> None:
 
 
 @_command(
-    command, "show", "Show keys, published sets and app versions.", "watchword pins show --json"
+    command,
+    "show",
+    "session",
+    "Show keys, published sets and app versions.",
+    "watchword pins show --json",
 )
 def show_command() -> None:
     """Show which keys are pinned, what is published for each app, and which app versions are out there."""
@@ -166,6 +184,7 @@ def show_command() -> None:
 @_command(
     command,
     "check",
+    "checks",
     "Hold what is live against what is pinned.",
     "watchword pins check --fail-within 30d --sign ci.pem --api clinic",
 )
@@ -191,6 +210,7 @@ def check_command() -> None:
 @_command(
     command,
     "rehearse",
+    "rotations",
     "Play a rotation: who survives it.",
     "watchword pins rehearse api.example.com --scenario lost-key, or in CI: watchword pins rehearse --fail-on renewal "
     "--fail-on swap-next --fail-on lost-key",
@@ -220,7 +240,11 @@ def rehearse_command() -> None:
 
 
 @_command(
-    command, "rotate", "Take the next step of a rotation.", "watchword pins rotate api.example.com"
+    command,
+    "rotate",
+    "rotations",
+    "Take the next step of a rotation.",
+    "watchword pins rotate api.example.com",
 )
 @click.argument("host")
 @_probing
@@ -235,6 +259,7 @@ def rotate_command() -> None:
 @_command(
     command,
     "publish",
+    "publication",
     "Sign and publish, unless it locks out.",
     'watchword pins publish, or at 3 a.m.: watchword pins publish --force --reason "key stolen, backup is live, '
     'new backup comes tomorrow"',
@@ -266,6 +291,7 @@ def publish_command() -> None:
 @_command(
     command,
     "release",
+    "publication",
     "Write what an app version ships with.",
     "watchword pins release clinic-android 4.2.0 -o app/src/main/res/raw/watchword_pins.json",
 )
@@ -283,6 +309,7 @@ def release_command() -> None:
 @_command(
     command,
     "render",
+    "publication",
     "Write the set in a platform's own format.",
     "watchword pins render android -o app/src/main/res/xml/network_security_config.xml",
 )
@@ -305,6 +332,7 @@ def render_command() -> None:
 @_command(
     command,
     "reports",
+    "publication",
     "Show what apps reported to the service.",
     "watchword pins reports --host api.example.com",
 )
@@ -321,6 +349,7 @@ def reports_command() -> None:
 @_command(
     command,
     "watch",
+    "checks",
     "Check again and again; metrics and alerts.",
     "watchword pins watch --interval 1h --textfile /var/lib/node_exporter/watchword_pins.prom",
     json="Print one JSON object a line for each finding.",
@@ -347,6 +376,7 @@ def watch_command() -> None:
 @_command(
     command,
     "log",
+    "session",
     "Show each step, forced ones with their reason.",
     "watchword pins log --forced",
     json="Print one JSON object a line.",
@@ -362,6 +392,7 @@ def log_command() -> None:
 @_command(
     root,
     "init",
+    "root_lists",
     "Make root keys and the first root list.",
     "watchword pins root init -d /media/stick/clinic-roots --keys 3 --threshold 2 --pin-key pin-key.jwk",
 )
@@ -404,6 +435,7 @@ def root_init() -> None:
 @_command(
     root,
     "key",
+    "root_lists",
     "Make the key of one more holder.",
     "watchword pins root key -o bob.pem --passphrase",
 )
@@ -417,6 +449,7 @@ def root_key() -> None:
 @_command(
     root,
     "sign",
+    "root_lists",
     "Add a holder's signature to a list.",
     "watchword pins root sign roots-2.json --key alice.pem --previous roots-1.json",
     json="Print what the list says as JSON.",
@@ -435,6 +468,7 @@ def root_sign() -> None:
 @_command(
     root,
     "rotate",
+    "root_lists",
     "Write the next list: keys, floors.",
     "watchword pins root rotate roots-1.json --add-pin-key new.jwk --remove-pin-key 1xYk --key root-1.pem "
     "--key root-2.pem",
@@ -477,6 +511,7 @@ def root_rotate() -> None:
 @_command(
     root,
     "show",
+    "root_lists",
     "Say what a list says, and who signed it.",
     "watchword pins root show roots-2.json --previous roots-1.json",
     json="Print it as JSON.",
@@ -490,6 +525,7 @@ def root_show() -> None:
 @_command(
     root,
     "accept",
+    "root_lists",
     "Bring a signed list into the workspace.",
     "watchword pins root accept roots-1.json",
     json="Print what the list says as JSON.",
