@@ -20,7 +20,7 @@ import re
 import socket
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -201,50 +201,29 @@ class StepLog:
 
     def read(self) -> tuple[Step, ...]:
         """Return all steps, the oldest first; raises WorkspaceError when it can't be read, or a line was changed, added or taken out."""
-        return self._chain(self._data() or b"")[0]
+        return self._chain(self._data())[0]
 
     def append(self, step: Step) -> None:
         """Add a step; it is durable on return.
 
-        What a process wrote that was killed in the middle of it is taken away: its step was never carried out.
+        What was left of a step that was never carried out is taken away.
 
         :raises WorkspaceError: when the log is damaged or full, or the disk refuses; it is then as it was.
         """
         data = self._data()
-        _, previous, kept = self._chain(data or b"")
+        _, previous, kept = self._chain(data)
         members = {name: getattr(step, name) for name in Step.__slots__}
         line = strict_json.dumps({**members, "previous": previous}) + b"\n"
         if len(line) > _MAX_LINE or kept + len(line) > MAX_LOG_BYTES:
             raise WorkspaceError(
                 f"{self.path}: is full ({kept} bytes); keep it elsewhere and start anew"
             )
-        self._write(line, kept, new=data is None)
-
-    def _write(self, line: bytes, kept: int, *, new: bool) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            handle = os.open(self.path, flags, 0o600)
-        except OSError as error:
-            raise WorkspaceError(f"{self.path}: can't be written: {error.strerror}") from error
-        try:
-            os.ftruncate(handle, kept)
-            rest, place = memoryview(line), kept
-            while rest:
-                written = os.pwrite(handle, rest, place)
-                rest, place = rest[written:], place + written
-            os.fsync(handle)
-            if new:
-                sync_directory(self.path.parent)
-        except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(handle, kept)
-            raise WorkspaceError(f"{self.path}: can't be written: {error.strerror}") from error
-        finally:
-            os.close(handle)
-
-    def _data(self) -> bytes | None:
         with _of_the_workspace():
-            return read_private(self.path, MAX_LOG_BYTES)
+            write_private(self.path, data[:kept] + line)
+
+    def _data(self) -> bytes:
+        with _of_the_workspace():
+            return read_private(self.path, MAX_LOG_BYTES) or b""
 
     def _chain(self, data: bytes) -> tuple[tuple[Step, ...], str, int]:
         """Return the steps of the lines that end, the hash of the last one, and their length; what stands behind was never finished.

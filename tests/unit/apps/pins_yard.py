@@ -14,7 +14,7 @@ from watchword.adapters.pin_workspace import PinWorkspace, read_public_key
 from watchword.adapters.pin_workspace import new_key as new_signing_key
 from watchword.adapters.system import SystemClock
 from watchword.apps.pins.checks import Check, check
-from watchword.apps.pins.publication import Order, Published, publish
+from watchword.apps.pins.publication import Judged, publish
 from watchword.apps.pins.root_lists import Changes, accept, begin, first_list, next_list, read_list
 from watchword.apps.pins.session import (
     PinSession,
@@ -112,10 +112,13 @@ class Yard:
         data = next_list(read_list(file)[1], changes, int(self.now + expires), published)
         return sign_roots(data, self.root_keys[:2])
 
-    def publish(self, *, why: str | None = None, above: int = 0, after: float = 0) -> Published:
+    def publish(
+        self, *, why: str | None = None, above: int = 0, after: float = 0
+    ) -> tuple[Judged, ...]:
         """Publish, some seconds after now."""
-        order = Order((APP,), why, above)
-        return publish(self.config, order, self.probe_options, self.now + after, "alice@test")
+        at = self.now + after
+        options = self.probe_options
+        return publish(self.config, options, at, "alice@test", apps=(APP,), why=why, above=above)
 
     def session(self) -> PinSession:
         """Return what is there."""

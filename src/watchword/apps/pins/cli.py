@@ -9,8 +9,6 @@ import click
 from watchword.apps.terminal.lazy import LazyGroup, body_in
 
 _HERE: Final = "watchword.apps.pins"
-
-
 command = LazyGroup(
     "pins",
     short_help="Pins that never brick an app.",
@@ -22,7 +20,6 @@ A set that would lock an app out isn't published, unless you force it and say wh
 Exit code 0: done.  1: refused, or not as it should be.  2: wrong usage, or faults in a file.  3: not reachable.""",
     epilog="Example: watchword pins init, then docs/pins.md: how to start, to rotate, and what to do at 3 a.m.",
 )
-
 
 # What may not be read is told when it is read: that is no wrong usage.
 FILE: Any = click.Path(dir_okay=False, readable=False, path_type=Path)
@@ -61,18 +58,20 @@ def _probing(function: Callable[[], None]) -> Callable[[], None]:
     return function
 
 
-def _command(
-    group: click.Group,
-    name: str,
-    module: str,
-    short: str,
-    example: str,
-    json: str = "Print one JSON object.",
-) -> Callable[[Callable[[], None]], None]:
-    """Return a decorator that declares a command whose last option is ``--json``.
+_Place = tuple[click.Group, str]
+"""A group, and the module beside this one that its commands run in."""
 
-    It runs in a module beside this one, and is handed the path of watchword.yaml.
-    """
+_KEYS: Final[_Place] = (command, "session")
+_CHECKS: Final[_Place] = (command, "checks")
+_ROTATIONS: Final[_Place] = (command, "rotations")
+_SETS: Final[_Place] = (command, "publication")
+
+
+def _command(
+    place: _Place, name: str, short: str, example: str, json: str = "Print one JSON object."
+) -> Callable[[Callable[[], None]], None]:
+    """Return a decorator that declares a command whose last option is ``--json``; it is handed the path of watchword.yaml."""
+    group, module = place
 
     def declare(function: Callable[[], None]) -> None:
         body = click.pass_obj(body_in(f"{_HERE}.{module}")(function))
@@ -83,9 +82,8 @@ def _command(
 
 
 @_command(
-    command,
+    (command, "root_lists"),
     "init",
-    "root_lists",
     "Make the workspace and the key that signs sets.",
     "watchword pins init",
 )
@@ -125,9 +123,8 @@ def root() -> None:
 
 
 @_command(
-    command,
+    _KEYS,
     "add",
-    "session",
     "Pin a key of a host.",
     "watchword pins add api.example.com --from-live --role current, "
     "then: watchword pins add api.example.com --key backup.pub --role backup",
@@ -154,9 +151,8 @@ def add_command() -> None:
 
 
 @_command(
-    command,
+    _KEYS,
     "remove",
-    "session",
     "Pin a key no more.",
     "watchword pins remove api.example.com next",
     json="Print what is left as JSON.",
@@ -171,9 +167,8 @@ def remove_command() -> None:
 
 
 @_command(
-    command,
+    _KEYS,
     "show",
-    "session",
     "Show keys, published sets and app versions.",
     "watchword pins show --json",
 )
@@ -182,9 +177,8 @@ def show_command() -> None:
 
 
 @_command(
-    command,
+    _CHECKS,
     "check",
-    "checks",
     "Hold what is live against what is pinned.",
     "watchword pins check --fail-within 30d --sign ci.pem --api clinic",
 )
@@ -208,9 +202,8 @@ def check_command() -> None:
 
 
 @_command(
-    command,
+    _ROTATIONS,
     "rehearse",
-    "rotations",
     "Play a rotation: who survives it.",
     "watchword pins rehearse api.example.com --scenario lost-key, or in CI: watchword pins rehearse --fail-on renewal "
     "--fail-on swap-next --fail-on lost-key",
@@ -240,9 +233,8 @@ def rehearse_command() -> None:
 
 
 @_command(
-    command,
+    _ROTATIONS,
     "rotate",
-    "rotations",
     "Take the next step of a rotation.",
     "watchword pins rotate api.example.com",
 )
@@ -257,9 +249,8 @@ def rotate_command() -> None:
 
 
 @_command(
-    command,
+    _SETS,
     "publish",
-    "publication",
     "Sign and publish, unless it locks out.",
     'watchword pins publish, or at 3 a.m.: watchword pins publish --force --reason "key stolen, backup is live, '
     'new backup comes tomorrow"',
@@ -289,9 +280,8 @@ def publish_command() -> None:
 
 
 @_command(
-    command,
+    _SETS,
     "release",
-    "publication",
     "Write what an app version ships with.",
     "watchword pins release clinic-android 4.2.0 -o app/src/main/res/raw/watchword_pins.json",
 )
@@ -307,9 +297,8 @@ def release_command() -> None:
 
 
 @_command(
-    command,
+    _SETS,
     "render",
-    "publication",
     "Write the set in a platform's own format.",
     "watchword pins render android -o app/src/main/res/xml/network_security_config.xml",
 )
@@ -330,9 +319,8 @@ def render_command() -> None:
 
 
 @_command(
-    command,
+    _SETS,
     "reports",
-    "publication",
     "Show what apps reported to the service.",
     "watchword pins reports --host api.example.com",
 )
@@ -347,9 +335,8 @@ def reports_command() -> None:
 
 
 @_command(
-    command,
+    _CHECKS,
     "watch",
-    "checks",
     "Check again and again; metrics and alerts.",
     "watchword pins watch --interval 1h --textfile /var/lib/node_exporter/watchword_pins.prom",
     json="Print one JSON object a line for each finding.",
@@ -374,9 +361,8 @@ def watch_command() -> None:
 
 
 @_command(
-    command,
+    _KEYS,
     "log",
-    "session",
     "Show each step, forced ones with their reason.",
     "watchword pins log --forced",
     json="Print one JSON object a line.",
@@ -389,10 +375,12 @@ def log_command() -> None:
     """
 
 
+_ROOTS: Final[_Place] = (root, "root_lists")
+
+
 @_command(
-    root,
+    _ROOTS,
     "init",
-    "root_lists",
     "Make root keys and the first root list.",
     "watchword pins root init -d /media/stick/clinic-roots --keys 3 --threshold 2 --pin-key pin-key.jwk",
 )
@@ -433,9 +421,8 @@ def root_init() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "key",
-    "root_lists",
     "Make the key of one more holder.",
     "watchword pins root key -o bob.pem --passphrase",
 )
@@ -447,9 +434,8 @@ def root_key() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "sign",
-    "root_lists",
     "Add a holder's signature to a list.",
     "watchword pins root sign roots-2.json --key alice.pem --previous roots-1.json",
     json="Print what the list says as JSON.",
@@ -466,9 +452,8 @@ def root_sign() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "rotate",
-    "root_lists",
     "Write the next list: keys, floors.",
     "watchword pins root rotate roots-1.json --add-pin-key new.jwk --remove-pin-key 1xYk --key root-1.pem "
     "--key root-2.pem",
@@ -509,9 +494,8 @@ def root_rotate() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "show",
-    "root_lists",
     "Say what a list says, and who signed it.",
     "watchword pins root show roots-2.json --previous roots-1.json",
     json="Print it as JSON.",
@@ -523,9 +507,8 @@ def root_show() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "accept",
-    "root_lists",
     "Bring a signed list into the workspace.",
     "watchword pins root accept roots-1.json",
     json="Print what the list says as JSON.",

@@ -49,10 +49,8 @@ from watchword.tokens.jose import SigningKey
 _MARK: Final = '{"payload":'
 """What tells a root list from another file."""
 
-
 _KEY_RING: Final = "keyring.json"
 """In the service's state directory, and nowhere else."""
-
 
 _LEAST: Final = 12
 """Fewest characters of a passphrase: who finds the file tries all shorter ones."""

@@ -1,6 +1,6 @@
 """Take the next step of a rotation: what is live decides, never what somebody meant to do."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +28,7 @@ from watchword.apps.pins.session import (
 )
 from watchword.apps.terminal.console import EXIT_REFUSED
 from watchword.apps.terminal.paragraphs import wrapped
-from watchword.pins.interface import PinMode, PinRole, PinSet
+from watchword.pins.interface import HostPins, PinMode, PinRole, PinSet
 from watchword.pins.publication import swap_objections
 from watchword.pins.rehearsal import SCENARIOS, Rehearsal, Scenario, Situation, rehearse
 
@@ -192,63 +192,43 @@ def scenarios_named(names: Sequence[str]) -> tuple[Scenario, ...]:
     return tuple(known[name] for name in names) or SCENARIOS
 
 
-def rehearse_all(
+def rehearse_at(
     session: PinSession,
-    app: str,
-    hosts: Sequence[str],
-    probes: Mapping[str, Probe],
+    draft: PinSet,
+    host: str,
+    seen: Probe | None,
     scenarios: Sequence[Scenario],
     now: float,
-) -> tuple[Rehearsed, ...]:
-    """Return how the scenarios go for each host of an app.
+) -> Rehearsed:
+    """Return how the scenarios go for a host, with the draft as if it were published and enforced there.
 
-    :param probes: what hosts show now; one that isn't in it, or showed nothing, is taken to show its current key.
-    :raises PinsError: when a host has no key.
+    :param seen: what the host shows now; where it showed nothing, it is taken to show its current key.
+    :raises PinsError: when the host has no key.
     """
-    draft = session.draft(app, now)
-    found = []
-    for host in hosts:
-        entry = next((each for each in draft.hosts if each.host == host), None)
-        if entry is None:
-            raise PinsError(
-                f"{host}: got no pinned key of {app}, expected one: watchword pins add {host}"
-            )
-        probe = probes.get(host)
-        seen = probe.results[0].chain if probe is not None and probe.results else None
-        situation = Situation(
-            host=host,
-            published=_enforced(draft, host),
-            roots=session.roots,
-            chain=seen or _assumed(draft, host),
-            now=now,
-            fleet=session.fleet(app),
+    entry = next((each for each in draft.hosts if each.host == host), None)
+    if entry is None:
+        raise PinsError(
+            f"{host}: got no pinned key of {draft.app}, expected one: watchword pins add {host}"
         )
-        found.append(
-            Rehearsed(
-                app,
-                host,
-                tuple(rehearse(each, situation) for each in scenarios),
-                assumed=seen is None,
-                as_enforced=entry.mode is PinMode.REPORT,
-            )
-        )
-    return tuple(found)
-
-
-def _enforced(draft: PinSet, host: str) -> PinSet:
-    hosts = (
-        replace(each, mode=PinMode.ENFORCE) if each.host == host else each for each in draft.hosts
+    chain = seen.results[0].chain if seen is not None and seen.results else None
+    enforced = replace(entry, mode=PinMode.ENFORCE)
+    hosts = tuple(enforced if each is entry else each for each in draft.hosts)
+    situation = Situation(
+        host=host,
+        published=replace(draft, hosts=hosts),
+        roots=session.roots,
+        chain=chain or _assumed(entry),
+        now=now,
+        fleet=session.fleet(draft.app),
     )
-    return replace(draft, hosts=tuple(hosts))
+    played = tuple(rehearse(each, situation) for each in scenarios)
+    return Rehearsed(draft.app, host, played, chain is None, entry.mode is PinMode.REPORT)
 
 
-def _assumed(draft: PinSet, host: str) -> tuple[bytes, ...]:
+def _assumed(entry: HostPins) -> tuple[bytes, ...]:
     """Return the chain of a server that shows its current key, or one of a CDN under a pinned authority."""
-    entry = next(each for each in draft.hosts if each.host == host)
-    own = [pin.spki for pin in entry.of(PinRole.CURRENT)]
-    authorities = [pin.spki for pin in entry.of(PinRole.CA)]
-    unknown = bytes(32)
-    return (own[0] if own else unknown, unknown, *authorities[:1])
+    own, authorities, unknown = entry.of(PinRole.CURRENT), entry.of(PinRole.CA), bytes(32)
+    return (own[0].spki if own else unknown, unknown, *(pin.spki for pin in authorities[:1]))
 
 
 def rehearse_command(
@@ -273,11 +253,11 @@ def rehearse_command(
     wanted = dict.fromkeys(each for found in hosts.values() for each in found)
     probes = {} if offline else probe(wanted, options_of(options))
     now = present()
+    drafts = [opened.draft(app, now) for app in apps if hosts[app]]
     found = [
-        each
-        for app in apps
-        if hosts[app]
-        for each in rehearse_all(opened, app, hosts[app], probes, scenarios, now)
+        rehearse_at(opened, draft, each, probes.get(each), scenarios, now)
+        for draft in drafts
+        for each in hosts[draft.app]
     ]
     if not found:
         raise PinsError("got no host with a pinned key, expected one: watchword pins add HOST")

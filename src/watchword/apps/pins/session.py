@@ -57,22 +57,13 @@ from watchword.ports import Signer
 from watchword.reasons import ExitCode, RefusedError, WatchwordError
 
 DAY: Final = 86_400
-
-
 MAX_NOTE: Final = 200
-
-
 _MAX_SHOWN: Final = 100
-
-
 _AT_ONCE: Final = 16
-
-
 _HEAD: Final = """\
 # Pinned keys by host. `watchword pins add`, `remove` and `rotate` edit this file; comments of your own don't outlive them.
 # role  current: the server shows it now; next: a planned swap brings it; backup: lies offline; ca: an authority's
 """
-
 
 Source = tuple[bytes, str]
 """A pin, and a note for people on where it came from."""
