@@ -50,7 +50,7 @@ from watchword.adapters.keyring.private_file import (
     write_private,
 )
 from watchword.encoding import base64url, strict_json
-from watchword.pins.builtins import MAX_BUILTIN_BYTES
+from watchword.pins.installed import MAX_BUILTIN_BYTES
 from watchword.pins.interface import MAX_ROOTS_BYTES, MAX_SET_BYTES
 from watchword.ports import VerificationKey
 from watchword.reasons import ExitCode, MalformedError

@@ -30,8 +30,8 @@ from watchword.apps.service.client import operator_of
 from watchword.apps.terminal.console import EXIT_REFUSED, print_json
 from watchword.apps.terminal.output import replace_file, write_new_file
 from watchword.apps.terminal.paragraphs import printable, wrapped
-from watchword.pins.builtins import builtin_document
 from watchword.pins.formats import RenderError, render
+from watchword.pins.installed import builtin_document
 from watchword.pins.interface import PinSet
 from watchword.pins.publication import (
     Objection,

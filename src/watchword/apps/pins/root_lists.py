@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,7 +83,14 @@ def first_list(
 
     :raises PinsError: when it can't be one.
     """
-    return _unsigned(1, expires, keys, threshold or len(keys) // 2 + 1, pin_keys, {})
+    with _refusing():
+        return unsigned(
+            version=1,
+            expires=expires,
+            keys=[each.key for each in keys],
+            threshold=threshold or len(keys) // 2 + 1,
+            pin_keys=[each.key for each in pin_keys],
+        )
 
 
 def next_list(
@@ -113,33 +121,28 @@ def next_list(
             raise PinsError(
                 f"--floor {app}: got {floor}, expected {least} or more: a floor only rises"
             )
-    threshold = changes.threshold or last.threshold
-    data = _unsigned(last.version + 1, expires, keys, threshold, pin_keys, {**last.floors, **asked})
+    with _refusing():
+        data = unsigned(
+            version=last.version + 1,
+            expires=expires,
+            keys=[each.key for each in keys],
+            threshold=changes.threshold or last.threshold,
+            pin_keys=[each.key for each in pin_keys],
+            floors={**last.floors, **asked},
+        )
     against = list_objections(read_unverified(data), last, published or {})
     if against:
         raise PinsError("; ".join(f"--floor {each.text}" for each in against))
     return data
 
 
-def _unsigned(
-    version: int,
-    expires: int,
-    keys: Sequence[VerificationKey],
-    threshold: int,
-    pin_keys: Sequence[VerificationKey],
-    floors: Mapping[str, int],
-) -> bytes:
+@contextmanager
+def _refusing(where: str = "") -> Iterator[None]:
+    """Say what is wrong with a list, and where, as what was asked for wrongly."""
     try:
-        return unsigned(
-            version=version,
-            expires=expires,
-            keys=[each.key for each in keys],
-            threshold=threshold,
-            pin_keys=[each.key for each in pin_keys],
-            floors=floors,
-        )
+        yield
     except RefusedError as error:
-        raise PinsError(_why(error)) from None
+        raise PinsError(f"{where}{error.refusals[0].detail or error}") from None
 
 
 def read_list(file: Path) -> tuple[bytes, RootList]:
@@ -147,10 +150,8 @@ def read_list(file: Path) -> tuple[bytes, RootList]:
     with file.open("rb") as stream:
         data = stream.read(MAX_ROOTS_BYTES + 2)
     data = data.removesuffix(b"\n")
-    try:
+    with _refusing(f"{file}: "):
         return data, read_unverified(data)
-    except RefusedError as error:
-        raise PinsError(f"{file}: {_why(error)}") from None
 
 
 def described(
@@ -186,17 +187,6 @@ def _only_in(one: RootList, other: RootList) -> list[str]:
     ]
 
 
-def missing_signatures(
-    data: bytes, roots: RootList, previous: RootList | None
-) -> tuple[tuple[str, int], ...]:
-    """Return whose signatures are still missing, and how many; none for a list that is done."""
-    asked = [(f"this list's {len(roots.keys)} keys", roots)]
-    if previous is not None:
-        asked.append((f"the {len(previous.keys)} keys of list {previous.version}", previous))
-    found = ((whose, by.threshold - len(signers_of(data, by.keys))) for whose, by in asked)
-    return tuple((whose, count) for whose, count in found if count > 0)
-
-
 def _changed(
     what: str,
     present: Mapping[str, VerificationKey],
@@ -217,10 +207,6 @@ def _changed(
     if not kept:
         raise PinsError(f"{what}: got none that is left, expected one at least")
     return list(kept.values())
-
-
-def _why(error: RefusedError) -> str:
-    return error.refusals[0].detail or str(error)
 
 
 def accept(
@@ -488,10 +474,14 @@ def _list_lines(said: dict[str, Any]) -> Iterator[str]:
 
 def _missing(data: bytes, roots: RootList, previous: RootList | None, file: Path) -> Iterator[str]:
     """Yield who has to sign yet, or where to take the list."""
-    missing = missing_signatures(data, roots, previous)
-    for whose, count in missing:
-        yield f"Missing: {count} more of {whose}: watchword pins root sign {file} --key KEY.pem"
-    if not missing:
+    asked = [(f"this list's {len(roots.keys)} keys", roots)]
+    if previous is not None:
+        asked.append((f"the {len(previous.keys)} keys of list {previous.version}", previous))
+    short = [(whose, by.threshold - len(signers_of(data, by.keys))) for whose, by in asked]
+    for whose, count in short:
+        if count > 0:
+            yield f"Missing: {count} more of {whose}: watchword pins root sign {file} --key KEY.pem"
+    if all(count <= 0 for _, count in short):
         yield f"Signed. Take it to the workspace: watchword pins root accept {file}"
 
 

@@ -32,7 +32,7 @@ from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.paragraphs import printable
 from watchword.encoding.phrases import counted
 from watchword.pins import interface, sets
-from watchword.pins.builtins import BuiltinError, read_builtin
+from watchword.pins.installed import BuiltinError, read_builtin
 from watchword.pins.interface import (
     MAX_CHAIN,
     MAX_FILE_BYTES,
