@@ -8,7 +8,7 @@ import click
 from watchword.apps.terminal.lazy import LazyGroup, body_in
 from watchword.apps.terminal.parameters import encodable, reason
 from watchword.broker.honeytokens import KINDS
-from watchword.vocabulary import seconds
+from watchword.encoding.phrases import seconds
 
 _body = body_in("watchword.apps.secrets.commands")
 

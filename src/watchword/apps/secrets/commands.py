@@ -24,9 +24,9 @@ from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.environment import taken
 from watchword.apps.terminal.paragraphs import hanging, show, table
 from watchword.broker.interface import MAX_VALUE_BYTES
+from watchword.encoding.phrases import duration
 from watchword.ports import AuditEntry
 from watchword.reasons import MalformedError, Reason
-from watchword.vocabulary import duration
 
 
 def path_of(name: str, *further: str) -> str:
