@@ -15,6 +15,9 @@ help:  ## Show this list.
 .venv/.dev-ready: requirements/dev.txt requirements/mitmproxy.txt pyproject.toml packages/watchword-conformance/pyproject.toml
 	@scripts/setup dev
 
+.venv/.docs-ready: requirements/docs.txt
+	@scripts/setup docs
+
 .venv/.peers-scan-ready: requirements/peers-scan.txt .venv/.dev-ready
 	@python3 -m venv .venv/peers-scan
 	@.venv/peers-scan/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
@@ -93,8 +96,8 @@ fuzz: .venv/.dev-ready  ## Fuzz every parser, SECONDS each, one after another; f
 dist: .venv/.dev-ready  ## Build sdists and wheels from this commit into dist/, twice with the same bytes; with SBOM and provenance.
 	@$(PY)/python -m scripts.dist $(if $(BUILDER),--builder $(BUILDER))
 
-site: .venv/.dev-ready  ## Build the documentation's site into build/site; any warning fails it.
-	$(PY)/python -m scripts.site
+site: .venv/.docs-ready  ## Build the documentation's site into build/site, in an environment of its own; any warning fails it.
+	@PYTHONPATH=src .venv/docs/bin/python -m scripts.site
 
 lock: .venv/.dev-ready  ## Write requirements/*.txt anew.
 	scripts/lock

@@ -2,14 +2,14 @@
 
 The pages stay as they are in the repository. Here they are copied: ``docs/gate.md`` becomes ``gate``, a page from elsewhere such as
 ``CONTRIBUTING.md`` becomes ``repository/CONTRIBUTING``. A link to a file that is no page leads to a copy of it, as text, and one to a
-folder to the page in it.
+folder to the page in it. A picture is shown.
 """
 
 import hashlib
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from os.path import normpath, relpath
@@ -26,6 +26,12 @@ SITE: Final = ROOT / "docs" / "site"
 MAX_LISTED: Final = 40
 """Most headings that are listed beside a page. All of them stand in the search."""
 
+PICTURES: Final = frozenset({".png", ".svg"})
+"""Files that a page shows."""
+
+KINDS: Final = ("tutorial", "how-to", "reference", "explanation")
+"""What a page can be; each has one job."""
+
 _LINK: Final = re.compile(r"(?<=\])\((?P<target>[^)\s]+)\)")
 _LABEL: Final = re.compile(r"^(?P<label>[^<>]+) <(?P<name>[^<>]+)>$")
 _DIAGRAM: Final = re.compile(r"^```mermaid\n(?P<source>.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -40,12 +46,14 @@ class SiteError(Exception):
 def stage(target: Path) -> list[str]:
     """Write everything that Sphinx reads into an empty directory, and return the names of the pages.
 
-    :raises SiteError: for a page without a place in the navigation, a place without a page, and a link that leads nowhere.
+    :raises SiteError: for a page without a place or a kind in the navigation, a place without a page, and a link that leads nowhere.
     """
     shutil.rmtree(target, ignore_errors=True)
     pages, copies = _found()
     names = {page: name_of(page) for page in pages}
-    places = _placed(tomllib.loads((SITE / "navigation.toml").read_text(encoding="utf-8")), names)
+    navigation = _navigation()
+    places = _placed(navigation, names)
+    _sorted_by_kind(navigation, names.values())
     for page, text in pages.items():
         file = target / f"{names[page]}.md"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -53,10 +61,23 @@ def stage(target: Path) -> list[str]:
         body = "\n".join((*_front(text), body, *places.get(names[page], ())))
         file.write_text(body + "\n", encoding="utf-8")
     for copied in copies:
-        file = target / "_copies" / "repository" / f"{copied}.txt"
+        # Sphinx takes the pictures that a page shows from beside the pages.
+        shown = copied.suffix in PICTURES
+        named = name_of(copied) + copied.suffix
+        file = target / (named if shown else f"_copies/repository/{copied}.txt")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes((ROOT / copied).read_bytes())
     return sorted(names.values())
+
+
+def kinds() -> dict[PurePosixPath, str]:
+    """Return the kind of each page, by its path in the repository; see :data:`KINDS`.
+
+    :raises SiteError: for a page without a kind, and a kind that isn't one.
+    """
+    names = {page: name_of(page) for page in _found()[0]}
+    by_name = _sorted_by_kind(_navigation(), names.values())
+    return {page: by_name[name] for page, name in names.items()}
 
 
 def name_of(page: PurePosixPath) -> str:
@@ -117,9 +138,9 @@ def _rewritten(text: str, page: PurePosixPath) -> str:
         if linked is None:
             return match[0]
         file, anchor = linked
-        if file.suffix != ".md":
+        if file.suffix not in {".md", *PICTURES}:
             return f"(repository:{file}{anchor})"
-        target = relpath(f"{name_of(file)}.md", here)
+        target = relpath(f"{name_of(file)}{file.suffix}", here)
         return f"({target}{anchor})"
 
     lines = []
@@ -135,16 +156,31 @@ def _rewritten(text: str, page: PurePosixPath) -> str:
     return "\n".join(lines)
 
 
+def diagrams() -> dict[str, PurePosixPath]:
+    """Return the source of each diagram on the site's pages, with its page."""
+    pages, _ = _found()
+    return {
+        match["source"]: page for page, text in pages.items() for match in _DIAGRAM.finditer(text)
+    }
+
+
+def drawing_of(source: str) -> Path:
+    """Return where the drawing of a diagram stands, named by the SHA-256 of its source."""
+    return SITE / "drawings" / f"{hashlib.sha256(source.encode()).hexdigest()[:12]}.svg"
+
+
 def _drawn(page: PurePosixPath, match: re.Match[str]) -> str:
-    """Return the drawing of a diagram that a repository's view makes by itself, named by the SHA-256 of its source.
+    """Return the drawing of a diagram that a repository's view makes by itself.
 
     :raises SiteError: where there is none, or the source was changed since it was drawn.
     """
-    name = hashlib.sha256(match["source"].encode()).hexdigest()[:12]
-    file = SITE / "drawings" / f"{name}.svg"
+    file = drawing_of(match["source"])
     if not file.is_file():
-        raise SiteError(f"{page}: expected docs/site/drawings/{name}.svg, drawn from its diagram")
-    return f"```{{raw}} html\n{file.read_text(encoding='utf-8')}```"
+        raise SiteError(
+            f"{page}: expected docs/site/drawings/{file.name}, drawn from its diagram: run python -m scripts.drawings"
+        )
+    svg = file.read_text(encoding="utf-8")
+    return f'```{{raw}} html\n<div class="drawing">\n{svg}</div>\n```'
 
 
 def _is_highlighted(language: str) -> bool:
@@ -215,6 +251,31 @@ def _placed(
     if loose:
         raise SiteError(f"expected a place in docs/site/navigation.toml for each of {loose}")
     return places
+
+
+def _sorted_by_kind(navigation: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
+    """Return the kind of each page by its name. A pattern takes what no name has taken.
+
+    :raises SiteError: for a page without a kind, a kind that isn't one, and a name without a page.
+    """
+    by_kind: Mapping[str, Sequence[str]] = navigation["kinds"]
+    if unknown := sorted(by_kind.keys() - set(KINDS)):
+        raise SiteError(f"docs/site/navigation.toml has kinds {unknown}: expected some of {KINDS}")
+    given = [(each, kind) for kind, listed in by_kind.items() for each in listed]
+    found = {each: kind for each, kind in given if "*" not in each}
+    if missing := sorted(found.keys() - set(names)):
+        raise SiteError(f"docs/site/navigation.toml gives a kind to what isn't there: {missing}")
+    for pattern, kind in given:
+        if "*" in pattern:
+            taken = (name for name in names if fnmatchcase(name, pattern))
+            found |= {name: kind for name in taken if name not in found}
+    if loose := sorted(set(names) - found.keys()):
+        raise SiteError(f"expected a kind in docs/site/navigation.toml for each of {loose}")
+    return found
+
+
+def _navigation() -> Mapping[str, Any]:
+    return tomllib.loads((SITE / "navigation.toml").read_text(encoding="utf-8"))
 
 
 def _list(names: Sequence[str], caption: str = "") -> str:

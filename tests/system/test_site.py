@@ -1,5 +1,6 @@
 """Show that the site is whole and true: it builds without a warning, no link is dead, and what its pages show runs."""
 
+import json
 import re
 import shlex
 import shutil
@@ -15,7 +16,16 @@ import click
 import pytest
 from scripts.site_markdown import cell, prose
 from scripts.site_metrics import measured
-from scripts.site_pages import ROOT, SiteError, _drawn, _lines, _placed, _resolved, _rewritten
+from scripts.site_pages import (
+    ROOT,
+    SiteError,
+    _drawn,
+    _lines,
+    _placed,
+    _resolved,
+    _rewritten,
+    _sorted_by_kind,
+)
 from scripts.site_reference import FOLDER, PAGES
 from tests.ports import free_port
 from tests.unit.apps.scanned import dead_token
@@ -27,8 +37,14 @@ from watchword.apps.settings.load import file_schema
 from watchword.apps.settings.schema import FileConfig
 from watchword.apps.settings.template import TEMPLATE
 
-GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
-OWN = [ROOT / "docs" / f"{name}.md" for name in ("index", "concepts", "five-minutes")] + GUIDES
+TASKS = [
+    ROOT / "docs" / f"{name}.md"
+    for name in ("production", "troubleshooting", "migrate-firebase-app-check", "migrate-approov")
+]
+GUIDES = [*sorted((ROOT / "docs" / "guides").glob("*.md")), *TASKS]
+OWN = [
+    ROOT / "docs" / f"{name}.md" for name in ("index", "concepts", "five-minutes", "upgrade")
+] + GUIDES
 BIN = Path(sys.executable).parent
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -188,6 +204,27 @@ def test_lists_of_pages_have_labels_and_patterns() -> None:
     assert "\n/adr/1\n/adr/2\n/z\n" in places["a"][0]
 
 
+@pytest.mark.parametrize(
+    ("kinds", "told"),
+    [
+        ({"how-to": ["a"]}, r"expected a kind .*\['adr/1'\]"),
+        ({"how-to": ["a", "adr/*"], "reference": ["b"]}, r"isn't there: \['b'\]"),
+        ({"essay": ["a", "adr/*"]}, r"kinds \['essay'\]: expected some of"),
+    ],
+)
+def test_every_page_has_its_kind(kinds: Mapping[str, Any], told: str) -> None:
+    """A page without a kind, a kind of no page and one that nobody knows keep the site from being built."""
+    with pytest.raises(SiteError, match=told):
+        _sorted_by_kind({"kinds": kinds}, ["a", "adr/1"])
+
+
+def test_a_pattern_gives_its_kind_to_what_no_name_has() -> None:
+    """A name of its own goes before a pattern, wherever it stands."""
+    kinds = {"reference": ["adr/*"], "tutorial": ["adr/2"]}
+    found = _sorted_by_kind({"kinds": kinds}, ["adr/1", "adr/2"])
+    assert found == {"adr/1": "reference", "adr/2": "tutorial"}
+
+
 def test_a_diagram_without_its_drawing_is_told() -> None:
     """A change of the source asks for a new drawing."""
     match = re.fullmatch(r"(?P<source>.*)", "flowchart LR")
@@ -318,23 +355,11 @@ def test_search_finds_without_a_network(site: Path, tmp_path: Path) -> None:
 # What its pages show runs.
 
 
-def test_five_minutes_are_those_of_the_readme() -> None:
-    """The page has the README's commands, which are run from end to end in test_docs.py."""
-    section = (
-        (ROOT / "README.md")
-        .read_text(encoding="utf-8")
-        .split("## Protect your own API in five minutes")[1]
-    )
-    wanted = re.findall(r"```sh\n(.*?)```", section.split("\n## ")[0], re.DOTALL)
-    assert [text for _, text in blocks(ROOT / "docs" / "five-minutes.md", "sh")] == wanted
-    assert len(wanted) >= 5
-
-
 @pytest.mark.parametrize("page", OWN, ids=name)
 def test_blocks_are_of_kinds_that_are_tested(page: Path) -> None:
     """Shell and Python run, settings and lines of a console are checked; ``text`` is what something prints."""
     kinds = re.findall(r"^```(\w*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(kinds) <= {"", "sh", "python", "yaml", "console", "text"}
+    assert set(kinds) <= {"", "sh", "python", "yaml", "console", "text", "mermaid"}
     assert kinds.count("") * 2 == len(kinds)
 
 
@@ -462,6 +487,52 @@ def test_guides_run_as_they_are_written(
         assert wanted in done.stdout + done.stderr
 
 
+def test_an_upgrade_is_taken_back_as_its_page_says(tmp_path: Path) -> None:
+    """Stopped, copied, started and put back by the page's commands, the service serves the same phone; what was revoked since stays so."""
+    page = ROOT / "docs" / "upgrade.md"
+    ports = {old: str(free_port()) for old in ("8440", "8080", "9000")}
+    folder = tmp_path / "deployment"
+    (folder / "site").mkdir(parents=True)
+    (folder / "site" / "patients.json").write_text('{"patients": 40}', encoding="utf-8")
+    (folder / "watchword.yaml").write_text(moved(TEMPLATE, ports), encoding="utf-8")
+    steps = [text for _, text in blocks(page, "sh")]
+    assert "mv .watchword watchword-after" in steps[-1]
+    revoke = """\
+watchword instances list --json > before
+victim=$(python -c 'import json; print(next(each["instance"] for each in map(json.loads, open("before")) if each["app"] == "clinic-android"))')
+watchword instances revoke "$victim" --because "after the update"
+"""
+    script = moved(
+        "\n".join(
+            (
+                "python -m http.server 9000 --bind 127.0.0.1 --directory site 2>/dev/null & api=$!",
+                "watchword up & up=$!",
+                "until curl -s -o /dev/null http://127.0.0.1:8080/health; do sleep 0.2; done",
+                "watchword lab request genuine-iphone /patients.json",
+                "watchword lab request genuine-android /patients.json",
+                *steps[:-1],
+                revoke,
+                steps[-1],
+                "watchword instances list --json",
+                "kill $up $api; wait",
+            )
+        ),
+        ports,
+    )
+    done = run(script, folder)
+    assert re.findall(r"^FAILED: (?!wait)(.*)", done.stdout, re.MULTILINE) == [], (
+        done.stdout + done.stderr
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stdout.count('{"patients": 40}') == 4
+    assert "drwx------" in done.stdout
+    listed = [
+        json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"instance"')
+    ]
+    revoked = {each["app"]: each["revoked_because"] for each in listed}
+    assert revoked == {"clinic-ios": None, "clinic-android": "after the update"}
+
+
 SEEN = {
     "backend": ("watchword.yaml is good.", '{"patients": 40}', "upstream-direct", "proof.missing"),
     "mobile": ("{'patients': 40}", "genuine-iphone", "proof.algorithm", "not checked"),
@@ -473,5 +544,22 @@ SEEN = {
         "policy.bootloader_unlocked",
         "retired",
     ),
+    "production": (
+        "watchword.yaml is good.",
+        "drwx------",
+        "watchword_revocation_list_known 1.0",
+        "Policy balanced",
+        "STOPPED",
+        "prepared",
+    ),
+    "troubleshooting": (
+        "policy.bootloader_unlocked",
+        '{"status":"ok"}',
+        'route="POST /v1/attestations",status="201"',
+        "a token alone: refused",
+        "watchword_clock_jump_seconds",
+    ),
+    "migrate-firebase-app-check": ("watchword.yaml is good.", '{"patients": 40}'),
+    "migrate-approov": ("watchword.yaml is good.", '{"patients": 40}'),
 }
 """What a reader sees who runs a guide."""

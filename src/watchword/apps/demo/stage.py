@@ -168,12 +168,14 @@ class MapService:
     :ivar billed: how many calls it answered.
     :ivar refused: how many it refused for want of a key.
     :ivar headers: names of the headers of the last call.
+    :ivar shown: the key of the last call.
     """
 
     keys: set[str] = field(default_factory=set, repr=False)
     billed: int = 0
     refused: int = 0
     headers: frozenset[str] = frozenset()
+    shown: str = field(default="", repr=False)
 
     def give_out(self, entropy: Entropy) -> str:
         """Return a new key, as the provider's console does; the older ones stay good."""
@@ -185,7 +187,7 @@ class MapService:
         """Answer one request."""
         headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
         shown = headers.get("authorization", b"").removeprefix(b"Bearer ")
-        self.headers = frozenset(headers)
+        self.headers, self.shown = frozenset(headers), shown.decode("latin-1")
         path, body = scope["path"], {"place": "Bad Homburg", "at": [50.2268, 8.6182]}
         if not any(hmac.compare_digest(shown, each.encode()) for each in self.keys):
             self.refused += 1
