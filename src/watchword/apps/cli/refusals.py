@@ -12,7 +12,7 @@ import click
 from watchword.adapters.engine_refusals import EngineRefusals, KeptRefusal
 from watchword.apps.problems import text_of
 from watchword.apps.service.client import OperatorClient
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.schema import ServiceConfig
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.paragraphs import hanging, printable, show

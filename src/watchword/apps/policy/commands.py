@@ -10,7 +10,7 @@ import click
 
 from watchword.adapters.system import SystemClock
 from watchword.apps.policy.cases import Tally, Tried, compare, read_cases, try_case
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.policy import load_policy, summary, write_policy
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.apps.terminal.paragraphs import hanging, printable

@@ -19,7 +19,8 @@ from watchword.adapters.store import SqliteStore
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.compose.secrets import master_key, openbao_of
 from watchword.apps.service.client import claimed_name, operator_of
-from watchword.apps.settings import Settings, load_settings
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Settings
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.environment import taken
 from watchword.apps.terminal.paragraphs import hanging, show, table
