@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlencode
 
 from watchword.adapters.unix_socket import SocketPath
-from watchword.apps.settings.document import operator_socket_of
+from watchword.apps.settings.document import OPERATOR_SOCKET, running_state
 from watchword.apps.terminal.environment import operator_name
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 
@@ -127,18 +127,23 @@ class OperatorClient:
 
 
 def operator_of(config: Path) -> OperatorClient:
-    """Return who speaks to the running service of a configuration.
+    """Return who speaks to the running service of a configuration; raises as :func:`state_of` does."""
+    return OperatorClient(state_of(config) / OPERATOR_SOCKET)
+
+
+def state_of(config: Path) -> Path:
+    """Return the state directory of a configuration's service.
 
     :raises ConfigurationError: when the file can't be read; with every fault of it where no service runs.
     """
-    return OperatorClient(operator_socket_of(config) or _socket_of_a_whole_file(config))
+    return running_state(config) or _state_of_a_whole_file(config)
 
 
-def _socket_of_a_whole_file(config: Path) -> Path:
+def _state_of_a_whole_file(config: Path) -> Path:
     # Where nobody listens, what is wrong with the file is what to say; the models that know it take longer than a command.
     from watchword.apps.settings.load import load_settings  # noqa: PLC0415
 
-    return load_settings(config).service.operator_socket
+    return load_settings(config).service.state_dir
 
 
 def _object(answer: _Answer) -> dict[str, Any]:

@@ -34,6 +34,9 @@ STATE: Final = ".watchword"
 OPERATOR_SOCKET: Final = "operator.sock"
 """The operator's socket, in that directory."""
 
+ENGINE_REFUSALS: Final = "engine-refusals.db"
+"""What engines refused, in that directory."""
+
 _EXPECTED: Final = (
     "valid YAML; keys of one section begin in one column, indented by spaces and never by tabs, "
     "and text with ': ' or ' #' in it stands in quotes"
@@ -104,8 +107,8 @@ def read_document(file: Path, missing: str = "a file; `watchword init` writes on
     return parse_document(file, read_bytes(file, missing, MAX_BYTES))
 
 
-def operator_socket_of(file: Path) -> Path | None:
-    """Return the socket of the running service of a ``watchword.yaml``; None where there is none, or the section isn't plain.
+def running_state(file: Path) -> Path | None:
+    """Return the state directory of a ``watchword.yaml`` whose service runs; None where none does, or the section isn't plain.
 
     Of the file nothing else is looked at: a service that runs has read it, and an operator in a hurry isn't kept from it
     by what somebody wrote there since.
@@ -116,9 +119,8 @@ def operator_socket_of(file: Path) -> Path | None:
     state = mapping_at(found.data, "service").get("state", STATE)
     if found.faults or not isinstance(state, str) or not state:
         return None
-    directory = os.path.realpath(Path(os.path.realpath(file)).parent / state)
-    socket = Path(directory) / OPERATOR_SOCKET
-    return socket if socket.is_socket() else None
+    directory = Path(os.path.realpath(Path(os.path.realpath(file)).parent / state))
+    return directory if (directory / OPERATOR_SOCKET).is_socket() else None
 
 
 def read_bytes(file: Path, missing: str, most: int) -> bytes:

@@ -27,7 +27,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from watchword import vocabulary
-from watchword.apps.settings.document import OPERATOR_SOCKET, STATE
+from watchword.apps.settings.document import ENGINE_REFUSALS, OPERATOR_SOCKET, STATE
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
 from watchword.broker.interface import (
     MAX_SECRETS,
@@ -579,7 +579,7 @@ class ServiceConfig(Config):
     reserve = _Kept("reserve")
     """The space that is set aside."""
 
-    engine_refusals = _Kept("engine-refusals.db")
+    engine_refusals = _Kept(ENGINE_REFUSALS)
     """What engines refused, as their logs told it."""
 
     operator_socket = _Kept(OPERATOR_SOCKET)
