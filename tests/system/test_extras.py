@@ -151,7 +151,7 @@ for text in token(), None:
     # The file is read: `off` stays a word.
     "config": """
 from pathlib import Path
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 settings = load_settings(Path(sys.argv[1]))
 print(settings.environment, settings.apis["clinic"].routes[0].mode)
 """,

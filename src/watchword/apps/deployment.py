@@ -54,8 +54,15 @@ from watchword.apps.gateway.proxy import Injector, ProxyApp
 from watchword.apps.service.app import PEER_STATE, AsgiApplication, ConsentServed
 from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.apps.service.service import Service, build_service
-from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings
-from watchword.apps.settings.schema import AuthzConfig, EdgeSettings, ServiceConfig, TlsFiles
+from watchword.apps.settings.faults import ConfigurationError, Fault
+from watchword.apps.settings.schema import (
+    ApiSettings,
+    AuthzConfig,
+    EdgeSettings,
+    ServiceConfig,
+    Settings,
+    TlsFiles,
+)
 from watchword.broker.interface import EdgeRule
 from watchword.enrolment.evidence import FormatEvidenceVerifier
 from watchword.enrolment.interface import EnrolmentPolicy

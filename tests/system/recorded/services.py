@@ -42,7 +42,7 @@ from watchword.apps.deployment import service_of
 from watchword.apps.gateway import WatchwordMiddleware, WatchwordWsgiMiddleware
 from watchword.apps.gateway.authz import AuthzApp, Credential
 from watchword.apps.problems import text_of
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.encoding import base64url
 from watchword.gate.interface import GateState, Rate, Rollout

@@ -33,7 +33,7 @@ from watchword.adapters.openbao.documents import to_document
 from watchword.adapters.pin_workspace import PinWorkspace
 from watchword.adapters.rollout_states import RolloutStateFile
 from watchword.apps.lab.phones import kept_client
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.broker.interface import SecretRecord, SecretValue, SecretVersion
 from watchword.client import DeliveredSecrets
 from watchword.client.pinning.installation import FilePinStore, Kept

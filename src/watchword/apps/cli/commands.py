@@ -9,7 +9,6 @@ from urllib.parse import quote
 import click
 
 from watchword.apps.service.client import NOT_RECORDED, operator_of
-from watchword.apps.settings.load import file_schema
 from watchword.apps.settings.template import TEMPLATE
 from watchword.apps.terminal.console import EXIT_REFUSED, print_json
 
@@ -72,6 +71,9 @@ def _show(keys: list[dict[str, Any]], *, as_json: bool) -> None:
 
 def schema_command(*, as_json: bool) -> None:
     """See ``watchword schema``."""
+    # The other commands of this module ask a running service, which needs none of the file's models.
+    from watchword.apps.settings.load import file_schema  # noqa: PLC0415
+
     schema = file_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "watchword.yaml"

@@ -10,9 +10,10 @@ from watchword.adapters.system import steady_seconds
 from watchword.apps.compose.gates import system_ports
 from watchword.apps.compose.vendors import formats_of
 from watchword.apps.deployment import Deployment, require_key_files
-from watchword.apps.settings import ApiSettings, ConfigurationError, Settings, load_settings
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.plan import Checked, PlanSettings, check_file
-from watchword.apps.settings.schema import PinsConfig
+from watchword.apps.settings.schema import ApiSettings, PinsConfig, Settings
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.apps.terminal.paragraphs import show, wrapped
 from watchword.apps.terminal.process import serve, until_signal

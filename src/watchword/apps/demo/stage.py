@@ -19,7 +19,8 @@ from watchword.adapters.http_server.mutual_tls import MutualTlsServer
 from watchword.adapters.observations import write_observer_key
 from watchword.apps.compose.gates import system_ports
 from watchword.apps.deployment import Deployment
-from watchword.apps.settings import Settings, load_settings
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Settings
 from watchword.encoding import strict_json
 from watchword.lab.channel_authorities import ChannelAuthorities
 from watchword.ports import Clock, Entropy

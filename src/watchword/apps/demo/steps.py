@@ -35,8 +35,9 @@ from watchword.apps.observations.document import sign as sign_observation
 from watchword.apps.observations.document import unsigned
 from watchword.apps.plan.commands import plan_of
 from watchword.apps.service.client import OperatorClient
-from watchword.apps.settings import ConfigurationError, Settings
+from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.settings.plan import load_plan
+from watchword.apps.settings.schema import Settings
 from watchword.client import (
     TOKEN_HEADER,
     Proofs,

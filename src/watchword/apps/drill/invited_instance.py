@@ -14,7 +14,7 @@ from watchword.adapters.drill_wire import parse_target
 from watchword.adapters.drill_wire.stream import tls_context
 from watchword.adapters.keyring.private_file import read_private, write_private
 from watchword.apps.drill.run_plan import RunPlanError
-from watchword.apps.settings import Settings
+from watchword.apps.settings.schema import Settings
 from watchword.client import TestInstanceDevice, WatchwordClient
 from watchword.client.session import HeldToken
 from watchword.drill.interface import Held, MissingError, Need, Phone

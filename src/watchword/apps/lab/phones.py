@@ -15,7 +15,8 @@ from watchword.adapters.lab_store import (
     occupied_slot,
 )
 from watchword.adapters.system import SystemClock, SystemEntropy
-from watchword.apps.settings import ApiSettings, Settings, load_settings
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import ApiSettings, Settings
 from watchword.attestation.interface import AppleApp, AppRegistration
 from watchword.client import WatchwordAuth, WatchwordClient
 from watchword.gate.hygiene import compile_routes, find_route, read_path

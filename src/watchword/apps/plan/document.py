@@ -122,7 +122,11 @@ Moment: TypeAlias = Annotated[
 
 class _Members(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", frozen=True, from_attributes=True, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        from_attributes=True,
+        use_attribute_docstrings=True,
+        defer_build=True,
     )
 
 

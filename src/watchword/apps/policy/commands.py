@@ -4,13 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from watchword.adapters.system import SystemClock
-from watchword.apps.policy.cases import Tally, Tried, compare, read_cases, try_case
-from watchword.apps.settings import load_settings
 from watchword.apps.settings.policy import load_policy, summary, write_policy
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.apps.terminal.paragraphs import hanging, printable
@@ -19,6 +17,9 @@ from watchword.attestation.interface import AppRegistration
 from watchword.policy.interface import AnyOf, Expression, Policy, Rule, Signals, parameters_of
 from watchword.policy.registry import RECORDED, name_of
 from watchword.vocabulary import Level
+
+if TYPE_CHECKING:
+    from watchword.apps.policy.cases import Tally, Tried
 
 MAX_SHOWN: Final = 10
 """How many reasons, models and apps are shown for people; --json has them all."""
@@ -39,6 +40,10 @@ def show_command(config: Path, *, policy: str | None, as_json: bool) -> None:
 
 def check_cases(ctx: click.Context, *, file: Path, policy: str | None, as_json: bool) -> None:
     """Try a policy on the cases in a YAML file, each with the verdict that is expected."""
+    # To show a policy takes neither records nor the rest of watchword.yaml.
+    from watchword.apps.policy.cases import read_cases, try_case  # noqa: PLC0415
+    from watchword.apps.settings.load import load_settings  # noqa: PLC0415
+
     config: Path = ctx.obj
     found = find_policy(policy, config)
 
@@ -68,6 +73,8 @@ def diff_command(
     as_json: bool,
 ) -> None:
     """Say who would be judged differently by NEW than by OLD, on recorded verifications."""
+    from watchword.apps.policy.cases import Tally, compare  # noqa: PLC0415
+
     policies = find_policy(old, ctx.obj), find_policy(new, ctx.obj)
     tally = Tally()
     for difference in compare(records, *policies, tally):
@@ -89,7 +96,7 @@ def diff_command(
     ctx.exit(EXIT_REFUSED if tally.differing and not exit_zero else 0)
 
 
-def _table(tried: Sequence[Tried]) -> Iterator[str]:
+def _table(tried: "Sequence[Tried]") -> Iterator[str]:
     """Yield one line a case, and one for each difference below it."""
     width = max(len(each.case.name) for each in tried)
     for each in tried:
@@ -101,7 +108,7 @@ def _table(tried: Sequence[Tried]) -> Iterator[str]:
             yield f"{'':<10}{printable(difference)}"
 
 
-def _sums(tally: Tally, old: str, new: str) -> Iterator[str]:
+def _sums(tally: "Tally", old: str, new: str) -> Iterator[str]:
     """Yield the sums for people."""
     yield f"{tally.judged} verifications, {tally.differing} judged differently by {new} than by {old}"
     if tally.unverified:

@@ -10,8 +10,11 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from watchword.extras import needs
+
+with needs("config"):
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 from watchword.apps.settings.checks import (
     Fields,
@@ -23,7 +26,6 @@ from watchword.apps.settings.checks import (
 )
 from watchword.apps.settings.document import Document, Path_, mapping_at, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
-from watchword.apps.settings.policy import add_policy_schema, read_policy
 from watchword.apps.settings.schema import (
     IN_WORDS,
     ApiConfig,
@@ -64,6 +66,8 @@ def load_pins(file: Path) -> "PinsFile":
 
 def file_schema() -> dict[str, Any]:
     """Return the JSON Schema of the file."""
+    from watchword.apps.settings.policy import add_policy_schema  # noqa: PLC0415
+
     schema = FileConfig.model_json_schema()
     add_policy_schema(schema)
     # What was written against the schema may refer to its parts, which have had these names from the start.
@@ -160,6 +164,9 @@ class Configuration:
         faults += document.located(likelihoods(self.data.get("plan"), ("plan",)))
         written, errors = self.whole
         faults += self._untold(errors, {fault.path for fault in faults})
+        # A plan and pins are read without a policy, whose rules are thirty modules.
+        from watchword.apps.settings.policy import read_policy  # noqa: PLC0415
+
         policy, in_policy = read_policy(self.data.get("policy"))
         faults += document.located(inconsistencies(_readable(self.data, errors)))
         faults += document.located(in_policy)

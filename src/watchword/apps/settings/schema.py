@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
+from watchword.apps.settings.document import ENGINE_REFUSALS, OPERATOR_SOCKET, STATE
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
 from watchword.broker.interface import (
     MAX_SECRETS,
@@ -364,7 +365,7 @@ _Password: TypeAlias = Annotated[FilePath | None, Field(description="file with i
 class Config(BaseModel):
     """Refuse unknown keys and silent conversions (``port: "80"`` isn't a number)."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class TlsFiles(NamedTuple):
@@ -529,7 +530,7 @@ class ServiceConfig(Config):
     listen: ListenAddress = _default("127.0.0.1:8440")
     token_lifetime: Duration = _default("5m")
     store: Literal["sqlite"] = _default("sqlite", "SQLite in the state directory")
-    state: FilePath = _default(".watchword", "directory of keys and store, from this file")
+    state: FilePath = _default(STATE, "directory of keys and store, from this file")
     trusted_proxies: list[Annotated[Network, _Text(_proxy_network)]] = _default(
         [], "addresses of the proxies in front, whose X-Forwarded-For is believed", max_length=64
     )
@@ -578,10 +579,10 @@ class ServiceConfig(Config):
     reserve = _Kept("reserve")
     """The space that is set aside."""
 
-    engine_refusals = _Kept("engine-refusals.db")
+    engine_refusals = _Kept(ENGINE_REFUSALS)
     """What engines refused, as their logs told it."""
 
-    operator_socket = _Kept("operator.sock")
+    operator_socket = _Kept(OPERATOR_SOCKET)
     """The operator's socket."""
 
     def authz_socket(self, api: str) -> Path:
