@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-start bench-up mutants fuzz site lock clean
+.PHONY: help demo dist test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-start bench-up mutants fuzz site lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -92,6 +92,9 @@ mutants: .venv/.dev-ready  ## Mutate recorded evidence in 270,000 ways and more:
 
 fuzz: .venv/.dev-ready  ## Fuzz every parser, SECONDS each, one after another; finds go into fuzz-finds/.
 	$(PY)/python -m fuzz --seconds $(SECONDS)
+
+dist: .venv/.dev-ready  ## Build sdists and wheels from this commit into dist/, twice with the same bytes; with SBOM and provenance.
+	@$(PY)/python -m scripts.dist $(if $(BUILDER),--builder $(BUILDER))
 
 site: .venv/.docs-ready  ## Build the documentation's site into build/site, in an environment of its own; any warning fails it.
 	@PYTHONPATH=src .venv/docs/bin/python -m scripts.site

@@ -138,9 +138,8 @@ class History:
         against = objections(
             draft, previous, live, self.builds, self.roots, self.now, tried=_UNTRIED
         )
-        try:
-            given = permit(against, "it must be" if self.may_force() else None)
-        except RefusedError:
+        given = permit(against, "it must be" if self.may_force() else None)
+        if given is None:
             return
         self.forced += bool(given.forced)
         self.published.append(draft)

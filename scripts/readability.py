@@ -26,7 +26,7 @@ from typing import Final
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from scripts.site_pages import kinds
+from scripts.site_pages import SiteError, kinds
 
 ROOT: Final = Path(__file__).parents[1]
 MAX_MEAN: Final = 18.0
@@ -263,7 +263,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not file.resolve().is_relative_to(ROOT):
             parser.error(f"{file}: not in the repository")
         wanted.append(PurePosixPath(file.resolve().relative_to(ROOT).as_posix()))
-    by_kind = kinds()
+    try:
+        by_kind = kinds()
+    except SiteError as error:
+        parser.error(str(error))
     found = [measured(page, by_kind.get(page, "")) for page in wanted or pages()]
     if given.json:
         print(json.dumps(_document(found), indent=2, ensure_ascii=False))

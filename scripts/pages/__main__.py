@@ -18,6 +18,7 @@ from scripts.pages import (
     promises,
     reasons,
     scan_rules,
+    sizing,
 )
 from tests.system.conformance.results import FILE, recorded
 
@@ -50,6 +51,7 @@ PAGES: Final[Mapping[str, Page]] = {
     "promises": Page(promises.TARGET, lambda: promises.page(promises.load())),
     "reasons": Page(reasons.TARGET, reasons.page),
     "scan-rules": Page(scan_rules.TARGET, scan_rules.page),
+    "sizing": Page(sizing.TARGET, sizing.page),
 }
 """Each page by its name."""
 

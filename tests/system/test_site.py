@@ -44,8 +44,14 @@ from watchword.apps.settings.load import file_schema
 from watchword.apps.settings.schema import FileConfig
 from watchword.apps.settings.template import TEMPLATE
 
-GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
-OWN = [ROOT / "docs" / f"{name}.md" for name in ("index", "concepts", "five-minutes")] + GUIDES
+TASKS = [
+    ROOT / "docs" / f"{name}.md"
+    for name in ("production", "troubleshooting", "migrate-firebase-app-check", "migrate-approov")
+]
+GUIDES = [*sorted((ROOT / "docs" / "guides").glob("*.md")), *TASKS]
+OWN = [
+    ROOT / "docs" / f"{name}.md" for name in ("index", "concepts", "five-minutes", "upgrade")
+] + GUIDES
 BIN = Path(sys.executable).parent
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -608,6 +614,52 @@ def test_guides_run_as_they_are_written(
         assert wanted in done.stdout + done.stderr
 
 
+def test_an_upgrade_is_taken_back_as_its_page_says(tmp_path: Path) -> None:
+    """Stopped, copied, started and put back by the page's commands, the service serves the same phone; what was revoked since stays so."""
+    page = ROOT / "docs" / "upgrade.md"
+    ports = {old: str(free_port()) for old in ("8440", "8080", "9000")}
+    folder = tmp_path / "deployment"
+    (folder / "site").mkdir(parents=True)
+    (folder / "site" / "patients.json").write_text('{"patients": 40}', encoding="utf-8")
+    (folder / "watchword.yaml").write_text(moved(TEMPLATE, ports), encoding="utf-8")
+    steps = [text for _, text in blocks(page, "sh")]
+    assert "mv .watchword watchword-after" in steps[-1]
+    revoke = """\
+watchword instances list --json > before
+victim=$(python -c 'import json; print(next(each["instance"] for each in map(json.loads, open("before")) if each["app"] == "clinic-android"))')
+watchword instances revoke "$victim" --because "after the update"
+"""
+    script = moved(
+        "\n".join(
+            (
+                "python -m http.server 9000 --bind 127.0.0.1 --directory site 2>/dev/null & api=$!",
+                "watchword up & up=$!",
+                "until curl -s -o /dev/null http://127.0.0.1:8080/health; do sleep 0.2; done",
+                "watchword lab request genuine-iphone /patients.json",
+                "watchword lab request genuine-android /patients.json",
+                *steps[:-1],
+                revoke,
+                steps[-1],
+                "watchword instances list --json",
+                "kill $up $api; wait",
+            )
+        ),
+        ports,
+    )
+    done = run(script, folder)
+    assert re.findall(r"^FAILED: (?!wait)(.*)", done.stdout, re.MULTILINE) == [], (
+        done.stdout + done.stderr
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stdout.count('{"patients": 40}') == 4
+    assert "drwx------" in done.stdout
+    listed = [
+        json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"instance"')
+    ]
+    revoked = {each["app"]: each["revoked_because"] for each in listed}
+    assert revoked == {"clinic-ios": None, "clinic-android": "after the update"}
+
+
 SEEN = {
     "backend": ("watchword.yaml is good.", '{"patients": 40}', "upstream-direct", "proof.missing"),
     "mobile": ("{'patients': 40}", "genuine-iphone", "proof.algorithm", "not checked"),
@@ -619,5 +671,22 @@ SEEN = {
         "policy.bootloader_unlocked",
         "retired",
     ),
+    "production": (
+        "watchword.yaml is good.",
+        "drwx------",
+        "watchword_revocation_list_known 1.0",
+        "Policy balanced",
+        "STOPPED",
+        "prepared",
+    ),
+    "troubleshooting": (
+        "policy.bootloader_unlocked",
+        '{"status":"ok"}',
+        'route="POST /v1/attestations",status="201"',
+        "a token alone: refused",
+        "watchword_clock_jump_seconds",
+    ),
+    "migrate-firebase-app-check": ("watchword.yaml is good.", '{"patients": 40}'),
+    "migrate-approov": ("watchword.yaml is good.", '{"patients": 40}'),
 }
 """What a reader sees who runs a guide."""

@@ -25,6 +25,7 @@ from watchword.pins.interface import (
     MAX_SET_BYTES,
     Builtin,
     Installed,
+    PublishedPins,
     PublishedSet,
     RootList,
 )
@@ -118,8 +119,8 @@ class _State:
     apps: frozenset[str] = frozenset()
 
 
-class PinPublication:
-    """Implement :class:`watchword.pins.interface.PublishedPins` over a workspace's files.
+class PinPublication(PublishedPins):
+    """Say what is published by a workspace's files.
 
     Whatever is wrong with them changes nothing that was handed out, stands in :attr:`faults` until it is mended, and is logged when it changes.
     """

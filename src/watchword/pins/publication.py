@@ -35,7 +35,7 @@ from watchword.pins.interface import (
     RootList,
 )
 from watchword.pins.sets import payload_of, reports_to_itself
-from watchword.reasons import MalformedError, Reason, Refusal, RefusedError
+from watchword.reasons import MalformedError, Reason
 
 MAX_WHY: Final = 500
 """Most characters of the sentence that says why something was forced."""
@@ -142,24 +142,18 @@ def objections(
     return tuple(sorted(found, key=lambda each: (each.forceable, not each.blocks)))
 
 
-def permit(against: Sequence[Objection], why: str | None) -> Permit:
-    """Return that a draft may be published.
+def permit(against: Sequence[Objection], why: str | None) -> Permit | None:
+    """Return that a draft may be published; None where something is in the way that isn't forced.
 
     :param against: what :func:`objections` found.
-    :param why: the operator's sentence for forcing, None for not forcing.
-    :raises RefusedError: with each objection that is in the way; also for a sentence that is none.
+    :param why: the operator's sentence for forcing, printable and of at most :data:`MAX_WHY` characters; None for not forcing.
     """
-    blocking = [each for each in against if each.blocks]
-    final = [each for each in blocking if not each.forceable]
-    said = (why or "").strip()
-    if final or (blocking and not said):
-        raise RefusedError([_refusal(each) for each in final or blocking])
+    blocking = tuple(each for each in against if each.blocks)
     if not blocking:
         return Permit()
-    if len(said) > MAX_WHY or not said.isprintable():
-        detail = f"expected a printable sentence of at most {MAX_WHY} characters as reason"
-        raise RefusedError([*map(_refusal, blocking), Refusal(blocking[0].reason, detail)])
-    return Permit(tuple(blocking), said)
+    said = (why or "").strip()
+    sound = said.isprintable() and 0 < len(said) <= MAX_WHY
+    return Permit(blocking, said) if sound and all(each.forceable for each in blocking) else None
 
 
 def refuses(installed: Installed, host: str, chain: Sequence[bytes], now: float) -> bool:
@@ -181,11 +175,6 @@ def shipped_refuses(builtin: Builtin, host: str, chain: Sequence[bytes], now: fl
     if authorities and not authorities & set(chain[1:]):
         return "refuses the authority that it shows once its set has expired"
     return None
-
-
-def _refusal(objection: Objection) -> Refusal:
-    detail = f"{objection.host}: {objection.text}" if objection.host else objection.text
-    return Refusal(objection.reason, detail)
 
 
 def _about_the_set(

@@ -20,7 +20,7 @@ from watchword.apps.compose.gates import system_ports
 from watchword.apps.deployment import Deployment
 from watchword.apps.settings import ConfigurationError, load_settings
 from watchword.apps.terminal.console import EXIT_USAGE
-from watchword.vocabulary import duration
+from watchword.encoding.phrases import duration
 
 FILE = """\
 version: 1

@@ -4,6 +4,7 @@ import click
 
 from watchword.apps.terminal.lazy import body_in
 from watchword.apps.terminal.parameters import NAMES_LIKE_OPTIONS
+from watchword.extras import corpus_command
 
 _body = body_in("watchword.apps.cli.commands")
 _deployment_body = body_in("watchword.apps.cli.deployment")
@@ -30,7 +31,7 @@ def init_command() -> None:
     "--fail-on",
     multiple=True,
     type=click.Choice(["weak-route"]),
-    help="Exit with 1 where a route lets pass what would harm an asset of the plan.",
+    help="Exit with 1 if a route lets pass what would harm an asset of the plan.",
 )
 @click.pass_context
 @_deployment_body
@@ -39,7 +40,7 @@ def check_command() -> None:
 
     Key files are read as `watchword up` reads them: run it as the service's user.
 
-    Exit code 0: the file is good, and be it for `watchword plan` alone.  1: --fail-on holds.  2: it has faults; nothing
+    Exit code 0: the file is good, if only for `watchword plan`.  1: --fail-on holds.  2: it has faults; nothing
     was started.
     """
 
@@ -78,10 +79,10 @@ def demo_command() -> None:
 def explain_command() -> None:
     """Open the reference (`ref`) of a refusal: when, where, for which reasons, and what to do.
 
-    The reference holds all of it, encrypted for this deployment; nothing was stored.  That of an
-    engine (Envoy, nginx, HAProxy) is the id of the request, which is known once `watchword audit
-    ingest` read the engine's log.  Of a reason (`gate.rate`), say what it means.  Without either, show
-    the latest refusals, as `watchword metrics` does.
+    The reference holds all of it, encrypted for this deployment; nothing was stored.  An engine's reference
+    (Envoy, nginx, HAProxy) is the id of the request, which is known once `watchword audit ingest` read the
+    engine's log.  For a reason (`gate.rate`), it says what that means.  Without either, it shows the latest
+    refusals, as `watchword metrics` does.
     """
 
 
@@ -97,8 +98,8 @@ def keys() -> None:
 def keys_list() -> None:
     """List the keys with their purposes and states: prepared, active, retired.
 
-    Purpose tokens: sign tokens.  gates: epochs of the secrets that session proofs rest on.
-    bundles: signs what gates are told; gates know it by signer.jwk.
+    Purpose tokens: signs tokens.  gates: epochs of the secrets that session proofs are made with. bundles:
+    signs the gates' bundles; gates know it by signer.jwk.
     """
 
 
@@ -169,4 +170,4 @@ def conformance_command() -> None:
 
     :raises click.UsageError: always.
     """
-    raise click.UsageError("conformance is a package of its own: pip install watchword-conformance")
+    raise click.UsageError(f"conformance is a package of its own: {corpus_command()}")

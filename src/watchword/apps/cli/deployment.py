@@ -17,11 +17,12 @@ from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.apps.terminal.paragraphs import show, wrapped
 from watchword.apps.terminal.process import serve, until_signal
 from watchword.attestation.interface import AndroidApp, AppRegistration
+from watchword.encoding.phrases import duration
 from watchword.gate.interface import Route
 from watchword.gate.spellings import Outcome, meetings
 from watchword.pins.interface import PinMode
 from watchword.plan.evidence import shut_routes, weak_routes
-from watchword.vocabulary import Distribution, Environment, Level, Mode, duration
+from watchword.vocabulary import Distribution, Environment, Level, Mode
 
 _HTTPS: Final = 443
 _TEXT_AT: Final = 15

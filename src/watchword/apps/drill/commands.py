@@ -267,7 +267,7 @@ def _code(report: Report, conditions: tuple[str, ...]) -> int:
 
 
 def attacks_command(*, attack: str | None, as_json: bool) -> None:
-    """List the attacks of the drill, or show one: what is sent, what must happen, what it can't tell."""
+    """List the attacks of the drill, or show one: what is sent, what must happen, what it can't detect."""
     chosen = attacks_of([attack] if attack else [], [])
     if as_json:
         print_json([_members(each) for each in chosen])

@@ -33,8 +33,8 @@ def command() -> None:
 def list_command() -> None:
     """List the newest instances; times are UTC.
 
-    State `test`: a good one that no vendor vouched for, a lab's or one that was invited, with its end beside it; `ended`
-    after that. `subjects` in the JSON are the names under which the APIs know an instance.
+    State `test`: a good one that no vendor vouched for, a lab's or an invited one, with its expiry beside it;
+    `ended` after that. `subjects` in the JSON are the names under which the APIs know an instance.
     """
 
 

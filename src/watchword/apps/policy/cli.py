@@ -12,7 +12,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _TEST_EXAMPLE: Final = """\b
 Example: watchword policy test policy-cases.yaml --policy strict
 \b
-The file, whose members docs/policy.md tells:
+The file, whose members docs/policy.md explains:
   cases:
     - name: an unlocked phone gets nothing
       like: android-key

@@ -24,9 +24,9 @@ from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.environment import taken
 from watchword.apps.terminal.paragraphs import hanging, show, table
 from watchword.broker.interface import MAX_VALUE_BYTES
+from watchword.encoding.phrases import duration
 from watchword.ports import AuditEntry
 from watchword.reasons import MalformedError, Reason
-from watchword.vocabulary import duration
 
 
 def path_of(name: str, *further: str) -> str:
@@ -254,7 +254,7 @@ def list_command(config: Path, *, as_json: bool) -> None:
 
 
 def add_command(config: Path, *, name: str, file: Path | None, as_json: bool) -> None:
-    """Keep the first value of a secret that watchword.yaml names under secrets.keys."""
+    """Store the first value of a secret that watchword.yaml names under secrets.keys."""
     value = read_value(name, file)
     with operator_of(config) as service:
         added = service.post("/v1/secrets", {"name": name, "value": value})

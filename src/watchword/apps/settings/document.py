@@ -18,8 +18,8 @@ try:
 except ImportError:
     from yaml import SafeLoader as _BaseLoader  # type: ignore[assignment]
 
-from watchword.apps.collector import collector_at_rest
 from watchword.apps.settings.faults import ConfigurationError, Fault, join
+from watchword.encoding.collector import collector_at_rest
 
 MAX_BYTES = 4 * 1024 * 1024
 """Most bytes of a configuration file; most have a few kB, a plan for 10,000 assets two MB."""

@@ -26,7 +26,6 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from watchword import vocabulary
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
 from watchword.broker.interface import (
     MAX_SECRETS,
@@ -36,6 +35,7 @@ from watchword.broker.interface import (
     Place,
     PlaceKind,
 )
+from watchword.encoding import phrases
 from watchword.gate.interface import Limit, LimitKind, Rate, Rollout, Route
 from watchword.gate.limits import EnrolmentRates, Network
 from watchword.pins.interface import MAX_HOSTS, AfterExpiry, PinError, PinMode, read_host
@@ -138,7 +138,7 @@ def _expected(text: str) -> PydanticCustomError:
 def seconds(text: str) -> int:
     """Return the seconds of a duration such as ``90s``, ``5m``, ``1h`` or ``30d``."""
     try:
-        return vocabulary.seconds(text)
+        return phrases.seconds(text)
     except ValueError as error:
         raise _expected(str(error)) from None
 

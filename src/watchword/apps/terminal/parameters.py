@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from watchword.vocabulary import seconds
+from watchword.encoding.phrases import seconds
 
 MAX_BECAUSE: Final = 500
 """Most characters of a reason; the service has the same limit."""

@@ -141,9 +141,7 @@ class Reporter:
 def url_of(seen: Seen) -> str | None:
     """Return where a connection is reported: nowhere, if that were a pinned host."""
     pin_set = seen.installed.set
-    if pin_set is None or pin_set.reports is None or reports_to_itself(pin_set):
-        return None
-    return pin_set.reports
+    return None if pin_set is None or reports_to_itself(pin_set) else pin_set.reports
 
 
 def written(seen: Seen) -> bytes:
