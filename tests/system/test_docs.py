@@ -109,33 +109,6 @@ def test_five_minutes_go_as_the_page_says(tmp_path: Path) -> None:
     assert proved.index("200 OK") < proved.index('"reasons":["proof.missing"]')
 
 
-def test_the_example_runs_as_its_page_says(tmp_path: Path) -> None:
-    """The script gets 401 and the phone 200, from the application itself."""
-    folder = ROOT / "examples" / "fastapi_clinic"
-    moved = dict(zip(("8440", "9000"), [free_port() for _ in range(2)], strict=True))
-    for name_ in ("app.py", "watchword.yaml"):
-        text = (folder / name_).read_text(encoding="utf-8")
-        (tmp_path / name_).write_text(text.replace("8440", str(moved["8440"])))
-    page = (folder / "README.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
-    for old, new in moved.items():
-        script = script.replace(old, str(new))
-    script = re.sub(r"(export PATH=|cd ).*\n", "", script)
-    done = subprocess.run(
-        ["bash", "-mc", PREAMBLE.format(bin=Path(sys.executable).parent) + script + "\nwait\n"],
-        capture_output=True,
-        text=True,
-        timeout=patience(60),
-        check=False,
-        cwd=tmp_path,
-    )
-    assert "401" in done.stdout
-    assert '"patient":17' in done.stdout.replace(" ", "")
-    assert re.findall(r"FAILED: .*(--.*)", done.stdout) == ["--proof bearer"]
-    assert done.stdout.count("FAILED") == 1
-    assert '"reasons":["proof.missing"]' in done.stdout
-
-
 def test_demo_output_in_the_readme_is_real(once: Once) -> None:
     """The README shows the decisive lines of the demo, all of them in their order, and counts acts as a run does."""
     blocks = re.findall(r"```text\n(.*?)```", README, re.DOTALL)

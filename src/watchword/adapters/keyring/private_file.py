@@ -144,7 +144,9 @@ def private_directory(directory: Path) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.stat()
     except OSError as error:
-        raise PrivateFileError(f"{directory}: can't be used: {error.strerror}") from None
+        raise PrivateFileError(
+            f"{directory}: can't be used: {error.strerror}; let this user write there, or name another directory"
+        ) from None
     if found.st_uid != os.geteuid():
         raise PrivateFileError(
             f"{directory}: belongs to user {found.st_uid}, expected {os.geteuid()}"
