@@ -90,9 +90,7 @@ def metadata_of(wheel: Path) -> importlib.metadata.Distribution:
     """Return what a wheel says of itself."""
     with zipfile.ZipFile(wheel) as archive:
         (found,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-    return importlib.metadata.PathDistribution(
-        zipfile.Path(wheel, f"{found.partition('/')[0]}/")  # type: ignore[arg-type]
-    )
+    return importlib.metadata.PathDistribution(zipfile.Path(wheel, f"{found.partition('/')[0]}/"))
 
 
 def bill(wheel: Path) -> dict[str, Any]:

@@ -96,8 +96,8 @@ def installed(
     def made() -> str:
         place = tmp_path_factory.mktemp("installed") / "venv"
         for command in (
-            [UV, "venv", "--quiet", "--no-config", "--python", sys.executable, place],
-            [UV, "pip", "install", "--quiet", "--no-config", f"{wheel}[server]"],
+            [str(UV), "venv", "--quiet", "--no-config", "--python", sys.executable, str(place)],
+            [str(UV), "pip", "install", "--quiet", "--no-config", f"{wheel}[server]"],
         ):
             subprocess.run(
                 command,
@@ -178,7 +178,7 @@ def test_state_of_a_newer_release_is_left_alone(installed: Path, tmp_path: Path)
     file = tmp_path / "watchword.yaml"
     ports = {old: str(free_port()) for old in ("8440", "8080", "9000")}
     file.write_text(re.sub("8440|8080|9000", lambda old: ports[old[0]], file.read_text("utf-8")))
-    up = [installed / "watchword", "up"]
+    up = [str(installed / "watchword"), "up"]
     with subprocess.Popen(
         up, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as it:

@@ -1,6 +1,7 @@
 """Show what a missing package makes Watchword say: a line to type that fits how it was installed."""
 
 import shlex
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -19,7 +20,7 @@ EDITABLE = {"url": "file:///home/me/clone", "dir_info": {"editable": True}}
 CLONE = {"url": "file:///home/me/clone", "dir_info": {}}
 GIT = {"url": "https://git.example/w.git", "vcs_info": {"vcs": "git", "commit_id": "ab12"}}
 REMOTE = {"url": "https://files.example/watchword-0.3.0-py3-none-any.whl", "archive_info": {}}
-COMMANDS = (
+COMMANDS: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({}, "watchword[scan]", "watchword-conformance"),
     (
         WHEEL,
@@ -59,7 +60,8 @@ def test_line_to_type_fits_where_the_installation_came_from() -> None:
 
 def test_record_that_says_nothing_is_as_from_an_index() -> None:
     """A file that an installer left crooked ends in no error of its own."""
-    for origin in ({"url": 7}, {"archive_info": {}}):
+    crooked: tuple[dict[str, Any], ...] = ({"url": 7}, {"archive_info": {}})
+    for origin in crooked:
         assert install_command("plan", origin) == "pip install 'watchword[plan]'"
 
 
