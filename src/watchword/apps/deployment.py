@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from watchword.adapters import honeytoken_file, secret_store
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.http_server.mutual_tls import MutualTlsServer
@@ -21,6 +22,7 @@ from watchword.adapters.keyring.file import FileKeyRing, KeyKeeper
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     private_directory,
+    require_known_format,
 )
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.records import RecordDirectory
@@ -260,10 +262,14 @@ def safeguards_of(
 
 
 def _require_whole(paths: ServiceConfig) -> None:
-    """Refuse a state directory whose store has lost its keys; tell of one that has lost its store.
+    """Refuse a state directory whose store has lost its keys, or that a newer Watchword used; tell of one that lost its store.
 
-    :raises PrivateFileError: when the key ring is gone.
+    A running service goes on without its secrets.  One that starts on those of a newer version is in the wrong place.
+
+    :raises PrivateFileError: when the key ring is gone, or a newer Watchword wrote the secrets or the canaries.
     """
+    require_known_format(paths.secrets, secret_store.FORMAT, secret_store.MAX_DOCUMENT_BYTES)
+    require_known_format(paths.canaries, honeytoken_file.FORMAT)
     if paths.database.exists() and not paths.keyring.exists():
         # New keys would make strangers of all instances, without a word.
         raise PrivateFileError(

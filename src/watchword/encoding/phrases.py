@@ -1,4 +1,6 @@
-"""Write counts as people read them."""
+"""Write counts, and formats that aren't ours, as people read them."""
+
+from typing import Final
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -7,3 +9,24 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     :param many: the plural; ``one`` with an s if None.
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+NEWER: Final = "a newer Watchword wrote it, read it with that version"
+"""What to do with a document of a format that isn't known yet."""
+
+
+def other_format(got: object, expected: int) -> str:
+    """Say that something kept is of another format than this version's, and what to do.
+
+    :param got: what stands for the format's number, of any type: it was read.
+    """
+    if type(got) is int and got > expected:
+        return (
+            f"got format {got}, expected {expected}: a newer Watchword wrote it; use that version again, or "
+            "restore the copy from before the update"
+        )
+    number = got if type(got) is int else "without a number"
+    return (
+        f"got format {number}, expected {expected}: no released Watchword wrote it; "
+        "restore it from a backup"
+    )

@@ -9,7 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from watchword.reasons import WatchwordError
+from watchword.encoding import strict_json
+from watchword.encoding.phrases import other_format
+from watchword.reasons import MalformedError, WatchwordError
 
 MAX_FILE_BYTES: Final = 256 * 1024
 """Most bytes that are read; a key ring has about 2 kB."""
@@ -19,6 +21,20 @@ _LOCK_PAUSE: Final = 0.01
 
 class PrivateFileError(WatchwordError):
     """Report a file of secrets that can't be trusted or used, and what to do about it."""
+
+
+class OtherFormatError(PrivateFileError):
+    """Report a file of another format than this version's, most likely a newer one's: it stays as it is."""
+
+
+def require_format(path: Path, got: object, expected: int) -> None:
+    """See to it that a file is of this version's format.
+
+    :param got: the number that the file states.
+    :raises OtherFormatError: when it is another one.
+    """
+    if type(got) is not int or got != expected:
+        raise OtherFormatError(f"{path}: {other_format(got, expected)}")
 
 
 def read_private(path: Path, limit: int = MAX_FILE_BYTES) -> bytes | None:
@@ -52,6 +68,19 @@ def read_private(path: Path, limit: int = MAX_FILE_BYTES) -> bytes | None:
     if len(data) > limit:
         raise PrivateFileError(f"{path}: got more than {limit} bytes")
     return data
+
+
+def require_known_format(path: Path, expected: int, limit: int = MAX_FILE_BYTES) -> None:
+    """See to it that no newer Watchword wrote a private file of JSON; what else may be wrong with it, its reader tells.
+
+    :raises OtherFormatError: when one did.
+    :raises PrivateFileError: as :func:`read_private` does.
+    """
+    data = read_private(path, limit)
+    with suppress(MalformedError):
+        got = None if data is None else strict_json.loads(data, limit).get("v")
+        if type(got) is int and got > expected:
+            require_format(path, got, expected)
 
 
 Stamp: TypeAlias = tuple[int, int, int]

@@ -37,6 +37,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
 from watchword.encoding import strict_json
+from watchword.encoding.phrases import NEWER
 from watchword.gate.hygiene import compile_route
 from watchword.gate.interface import Route
 from watchword.observations import State
@@ -787,6 +788,9 @@ class _Schema(GenerateJsonSchema):
         return False
 
 
+_LATER: Final = re.compile(r"watchword-plan/([2-9]|[1-9][0-9]{1,5})")
+
+
 def _told(members: Any, error: ErrorDetails) -> PlanDocumentError:
     """Say where a document is wrong, what was got and what was expected there."""
     kind: Any = PlanDocument
@@ -808,6 +812,8 @@ def _told(members: Any, error: ErrorDetails) -> PlanDocumentError:
         "too_short": "at least one",
         "string_pattern_mismatch": "64 lower-case hex digits",
     }
+    if where == "schema" and isinstance(got, str) and _LATER.fullmatch(got):
+        special = {error["type"]: f"{SCHEMA!r}: {NEWER}"}
     return _refusal(where, got, special.get(error["type"]) or _expected(kind))
 
 
