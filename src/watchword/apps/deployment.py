@@ -23,6 +23,8 @@ from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     private_directory,
     require_known_format,
+    require_parents,
+    require_private,
 )
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.records import RecordDirectory
@@ -293,6 +295,41 @@ def require_key_files(settings: Settings) -> None:
     faults = list(_faults(settings))
     if faults:
         raise ConfigurationError(settings.path, faults)
+
+
+def require_private_state(settings: Settings) -> None:
+    """See to it that what is kept is this user's alone, as a start does; nothing is made or changed.
+
+    :raises ConfigurationError: with each directory and file that stops a start.
+    """
+    paths = settings.service
+    found: list[Fault] = []
+
+    def look(check: Callable[[Path], None], path: Path, expected: str) -> None:
+        try:
+            check(path)
+        except PrivateFileError as error:
+            found.append(Fault("service.state", None, str(error), expected))
+
+    look(require_parents, paths.state_dir, "a place that nobody else can change")
+    for directory in (paths.state_dir, paths.gates) if not found else ():
+        if directory.exists():
+            look(private_directory, directory, "a directory for this user alone")
+    if not found:
+        for path in _kept_files(settings):
+            look(require_private, path, "a file for this user alone")
+    if found:
+        raise ConfigurationError(settings.path, found)
+
+
+def _kept_files(settings: Settings) -> Iterator[Path]:
+    """Yield each private file that a start reads, as far as its place is known."""
+    paths = settings.service
+    yield from (paths.keyring, paths.secrets, paths.canaries)
+    yield from (paths.rollback_detector, paths.revocations)
+    for api in settings.apis:
+        for ending in ("canary", "quotas", "replay"):
+            yield paths.gates / f"{api}.{ending}"
 
 
 def _faults(settings: Settings) -> Iterator[Fault]:

@@ -1,5 +1,7 @@
-"""Write counts, and formats that aren't ours, as people read them."""
+"""Write counts, names that were meant, and formats that aren't ours, as people read them."""
 
+import difflib
+from collections.abc import Iterable
 from typing import Final
 
 
@@ -9,6 +11,13 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     :param many: the plural; ``one`` with an s if None.
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def nearest(got: str, known: Iterable[str]) -> str | None:
+    """Return the name that a typo most likely means, whatever its case; None where none is near."""
+    names = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(got.lower(), names, n=1)
+    return names[found[0]] if found else None
 
 
 NEWER: Final = "a newer Watchword wrote it, read it with that version"

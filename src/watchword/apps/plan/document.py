@@ -36,6 +36,7 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
+from watchword.apps.reports.text import time as utc
 from watchword.encoding import strict_json
 from watchword.encoding.phrases import NEWER
 from watchword.gate.hygiene import compile_route
@@ -116,8 +117,8 @@ Pattern: TypeAlias = Annotated[StrictStr, AfterValidator(_pattern)]
 Moment: TypeAlias = Annotated[
     datetime,
     BeforeValidator(_moment),
-    PlainSerializer(datetime.isoformat),
-    WithJsonSchema({"type": "string", "description": "ISO 8601, with its offset."}),
+    PlainSerializer(utc),
+    WithJsonSchema({"type": "string", "description": "RFC 3339, in UTC: it ends with Z."}),
 ]
 
 
