@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import UnionType
@@ -147,8 +147,16 @@ class Configuration:
     def _untold(
         self, errors: Sequence[ErrorDetails], told: set[str], prefix: Path_ = ()
     ) -> list[Fault]:
-        found = (_fault(self.document, each, (*prefix, *each["loc"])) for each in errors)
-        return [fault for fault in found if fault.path not in told]
+        found: dict[str, Fault] = {}
+        for each in errors:
+            fault = _fault(self.document, each, (*prefix, *each["loc"]))
+            before = found.setdefault(fault.path, fault)
+            if before.expected != fault.expected:
+                # A value that may be of several types fits none of them.
+                found[fault.path] = replace(
+                    before, expected=f"{before.expected}, or {fault.expected}"
+                )
+        return [fault for fault in found.values() if fault.path not in told]
 
     def settings(self) -> Settings:
         """Return the settings.
@@ -302,6 +310,9 @@ def _plain_path(data: Any, location: Path_) -> tuple[str | int, ...]:
             continue
         if part in _UNION_TAGS and isinstance(data, dict) and part not in data:
             continue
+        if path and (not isinstance(data, dict | list) or str(part).startswith("constrained-")):
+            # What follows names which of several types was tried.
+            break
         path.append(part)
         if isinstance(data, dict):
             data = data.get(part) if isinstance(part, str) else None
