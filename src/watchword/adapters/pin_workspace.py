@@ -350,14 +350,9 @@ class PinWorkspace:
 
     def builtins(self) -> tuple[str, ...]:
         """Return the names of the app versions that are out there, each ``APP-VERSION``."""
-        found = (path.name for path in self._entries(self.directory / "builtins"))
-        return tuple(
-            sorted(
-                name.removesuffix(".json")
-                for name in found
-                if name.endswith(".json") and name[0] != "."
-            )
-        )
+        names = (path.name for path in self._entries(self.directory / "builtins"))
+        found = (name for name in names if name.endswith(".json") and name[0] != ".")
+        return tuple(sorted(name.removesuffix(".json") for name in found))
 
     def read_builtin(self, name: str) -> bytes:
         """Return what an app version ships with."""
