@@ -297,9 +297,6 @@ def _moved(host: str, old: HostPins, new: HostPins) -> Iterator[str]:
             yield f"{host}: {pin} is gone ({pin.role})"
 
 
-PROTECTION: Final = "PR-C03"
-KEY: Final = "live:pins.expiry_days"
-
 NEAR: Final = 14 * DAY
 """Seconds before an expiry from which on it is near, where nobody says otherwise."""
 
@@ -328,14 +325,15 @@ def observation_of(
     places = [result.place for seen in found.probes.values() for result in seen.results]
     days = min((each.hard_expiry - at.timestamp() for each in published), default=0.0) // DAY
     return Observation(
-        protection=PROTECTION,
-        key=KEY,
+        protection="PR-C03",
+        key="live:pins.expiry_days",
         state=state,
         at=at,
         target=f"api:{api}",
         source=f"watchword pins check {__version__}",
         environment=environment,
-        loopback=bool(places) and all(map(_is_loopback, places)),
+        loopback=bool(places)
+        and all(ip_address(each.rpartition(":")[0].strip("[]")).is_loopback for each in places),
         generation=generation,
         detail=f"{days:.0f} days until the first set expires; {detail}" if published else detail,
     )
@@ -364,10 +362,6 @@ def _judged(found: Check, now: float, near: int) -> tuple[State | None, str]:
         State.PROVEN,
         f"{len(found.probes)} hosts at {places} places show a pinned key, backups are pinned",
     )
-
-
-def _is_loopback(place: str) -> bool:
-    return ip_address(place.rpartition(":")[0].strip("[]")).is_loopback
 
 
 METRICS_MARK: Final = "# HELP watchword_pins_"
