@@ -255,9 +255,14 @@ def accept(
             )
         against += withdrawn
         detail: dict[str, Any] = {"pin_keys": list(roots.pin_keys), "floors": dict(roots.floors)}
+        reason = None
         if against:
             detail["forced"] = against
-        reason = _sentence(why) if against else None
+            reason = (why or "").strip()
+            if not reason or len(reason) > MAX_WHY or not reason.isprintable():
+                raise PinsError(
+                    f"--reason: expected a printable sentence of at most {MAX_WHY} characters"
+                )
         subject = f"list {roots.version}"
         session.workspace.note(now, actor, "root", subject, reason=reason, detail=detail)
         session.workspace.add_roots(roots.version, data)
@@ -285,13 +290,6 @@ def _withdrawn(roots: RootList, session: PinSession) -> tuple[list[str], str]:
         name = workspace.public_key.name
         todo = f"It doesn't name the key of this workspace either: make it anew, with --add-pin-key {name}."
     return found, todo
-
-
-def _sentence(why: str | None) -> str:
-    said = (why or "").strip()
-    if not said or len(said) > MAX_WHY or not said.isprintable():
-        raise PinsError(f"--reason: expected a printable sentence of at most {MAX_WHY} characters")
-    return said
 
 
 def begin(workspace: PinWorkspace, now: float, actor: str) -> None:
