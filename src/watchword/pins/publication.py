@@ -12,7 +12,7 @@ its hard expiry, however many newer ones there are.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from watchword.pins.installed import (
@@ -84,18 +84,6 @@ class Objection:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """Say how long hosts are only reported before they may be enforced, and since when each is.
-
-    :param report_first: seconds.
-    :param since: by host, since when its pins have been published in any mode; seconds since 1970.
-    """
-
-    report_first: float
-    since: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Permit:
     """Hold that a set may be published, and what was overridden for it: the step that is written down.
 
@@ -115,7 +103,8 @@ def objections(
     roots: RootList,
     now: float,
     *,
-    tried: Tried,
+    report_first: float,
+    since: Mapping[str, float],
 ) -> tuple[Objection, ...]:
     """Return everything that speaks against publishing a draft; those that can't be forced come first.
 
@@ -125,6 +114,8 @@ def objections(
         host that includes them may stand in it too.
     :param fleet: what the app versions that are still supported were built with.
     :param roots: the newest root list.
+    :param report_first: seconds for which a host is only reported before it may be enforced.
+    :param since: by host, since when its pins have been published in any mode; seconds since 1970.
     """
     try:
         payload_of(draft)
@@ -135,7 +126,7 @@ def objections(
         *_about_servers(draft, live, now),
         *_about_backups(draft, live),
         *_about_the_fleet(draft, live, fleet, roots, now),
-        *_untried(draft, previous, tried, now),
+        *_untried(draft, previous, report_first, since, now),
         *_weaker(draft, previous),
     ]
     return tuple(sorted(found, key=lambda each: (each.forceable, not each.blocks)))
@@ -317,7 +308,11 @@ def _no_common_key(builtin: Builtin, draft: PinSet, now: float) -> Iterator[Obje
 
 
 def _untried(
-    draft: PinSet, previous: PinSet | None, tried: Tried, now: float
+    draft: PinSet,
+    previous: PinSet | None,
+    report_first: float,
+    since: Mapping[str, float],
+    now: float,
 ) -> Iterator[Objection]:
     """Find hosts that would be enforced before apps had the time to report on them."""
     for entry in draft.hosts:
@@ -330,12 +325,12 @@ def _untried(
                     Reason.PINS_PUBLISH_UNTRIED, entry.host, "names below it weren't reported on"
                 )
             continue
-        waited = now - tried.since.get(entry.host, now) if before is not None else 0
-        if waited < tried.report_first:
+        waited = now - since.get(entry.host, now) if before is not None else 0
+        if waited < report_first:
             yield Objection(
                 Reason.PINS_PUBLISH_UNTRIED,
                 entry.host,
-                f"was reported on for {waited / DAY:.1f} days, expected {tried.report_first / DAY:.1f}",
+                f"was reported on for {waited / DAY:.1f} days, expected {report_first / DAY:.1f}",
             )
 
 

@@ -36,7 +36,6 @@ from watchword.pins.interface import PinSet
 from watchword.pins.publication import (
     Objection,
     Permit,
-    Tried,
     objections,
     permit,
 )
@@ -168,7 +167,8 @@ def _judged(
         session.fleet(app),
         session.roots,
         now,
-        tried=Tried(session.file.pins.report_first, tried_since(session, app)),
+        report_first=session.file.pins.report_first,
+        since=tried_since(session, app),
     )
     changes = difference(previous, draft) if previous is not None else ("the first set",)
     return Judged(draft, against, permit(against, why), changes)
