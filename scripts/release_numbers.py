@@ -34,7 +34,7 @@ ROTATION_SECONDS, ROTATION_INTERVAL = 60.0, 2.0
 HEAD: Final = """\
 # Numbers of a release
 
-Made by `python -m scripts.release_numbers` from results that were measured; nothing here is written by hand. The first table must be 0
+`python -m scripts.release_numbers` makes this page from measured results; nothing is written by hand. In the first table, *found* must be 0
 throughout.
 
 """
@@ -180,7 +180,7 @@ def page(
 
 
 def _half_open_note() -> Iterator[str]:
-    yield "Each listener may open 300 descriptors there, fewer than the connections that are held."
+    yield "Each listener may open 300 descriptors there, fewer than there are connections."
     yield "Uvicorn drops no half-open connection and isn't in the table: put a proxy in front of it, or serve on granian."
     yield ""
 
@@ -189,7 +189,7 @@ def _overload(rows: list[Mapping[str, Any]]) -> Iterator[str]:
     if not rows:
         yield "Not measured: `python -m benchmarks.bench_overload`."
         return
-    yield "An open loop for 30 s, the server on one core, the generator on the other (`python -m benchmarks.bench_overload`)."
+    yield "An open loop for 30 s, with the server on one core and the generator on the other (`python -m benchmarks.bench_overload`)."
     yield ""
     yield "| measure | found | beside | goal | holds |"
     yield "| --- | ---: | ---: | ---: | --- |"
@@ -207,7 +207,7 @@ def _where(runs: Mapping[str, Any]) -> Iterator[str]:
         yield "Kills, rotation and half-open connections were not run: `python -m scripts.release_numbers --run`."
     else:
         yield f"Kills, rotation and half-open connections: {runs['made']['date']}, {runs['made']['machine']}."
-    yield "The other numbers are of the runs that their own pages and files are made by."
+    yield "The other numbers come from the runs that make their own pages and files."
 
 
 def _read(file: Path, otherwise: Any) -> Any:

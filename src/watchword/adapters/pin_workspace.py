@@ -95,8 +95,9 @@ def new_key() -> SigningKey:
 
 
 def write_key(path: Path, key: SigningKey, passphrase: str | None = None) -> None:
-    """Write a private key to a file that isn't there yet (mode 0600).
+    """Write a private key (mode 0600), and its public half as JWK beside it, to files that aren't there yet.
 
+    :param path: of the private key; the public one has the ending ``.jwk``.
     :param passphrase: encrypts it; None leaves it as it is.
     :raises WorkspaceError: when something is there already, or the disk refuses.
     """
@@ -105,12 +106,8 @@ def write_key(path: Path, key: SigningKey, passphrase: str | None = None) -> Non
     )
     pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
     write_new(path, pem, fault=WorkspaceError)
-
-
-def write_public_key(path: Path, key: SigningKey) -> None:
-    """Write a public key as JWK to a file that isn't there yet; raises as :func:`write_key` does."""
-    data = strict_json.dumps(jwk_from_public_key(key.public)) + b"\n"
-    write_new(path, data, 0o644, WorkspaceError)
+    jwk = strict_json.dumps(jwk_from_public_key(key.public)) + b"\n"
+    write_new(path.with_suffix(".jwk"), jwk, 0o644, WorkspaceError)
 
 
 def read_key(path: Path, passphrase: str | None = None) -> SigningKey | None:
@@ -350,14 +347,9 @@ class PinWorkspace:
 
     def builtins(self) -> tuple[str, ...]:
         """Return the names of the app versions that are out there, each ``APP-VERSION``."""
-        found = (path.name for path in self._entries(self.directory / "builtins"))
-        return tuple(
-            sorted(
-                name.removesuffix(".json")
-                for name in found
-                if name.endswith(".json") and name[0] != "."
-            )
-        )
+        names = (path.name for path in self._entries(self.directory / "builtins"))
+        found = (name for name in names if name.endswith(".json") and name[0] != ".")
+        return tuple(sorted(name.removesuffix(".json") for name in found))
 
     def read_builtin(self, name: str) -> bytes:
         """Return what an app version ships with."""

@@ -1,6 +1,8 @@
-"""Write counts and durations as people read them, and text that others chose so that a terminal obeys nothing of it."""
+"""Write for people: counts, durations, names that were meant, foreign formats, and text that a terminal mustn't obey."""
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import Final
 
 
@@ -46,3 +48,31 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Return text of several lines without what a terminal obeys, but the ends of the lines."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def nearest(got: str, known: Iterable[str]) -> str | None:
+    """Return the name that a typo most likely means, whatever its case; None where none is near."""
+    names = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(got.lower(), names, n=1)
+    return names[found[0]] if found else None
+
+
+NEWER: Final = "a newer Watchword wrote it, read it with that version"
+"""What to do with a document of a format that isn't known yet."""
+
+
+def other_format(got: object, expected: int) -> str:
+    """Say that something kept is of another format than this version's, and what to do.
+
+    :param got: what stands for the format's number, of any type: it was read.
+    """
+    if type(got) is int and got > expected:
+        return (
+            f"got format {got}, expected {expected}: a newer Watchword wrote it; use that version again, or "
+            "restore the copy from before the update"
+        )
+    number = got if type(got) is int else "without a number"
+    return (
+        f"got format {number}, expected {expected}: no released Watchword wrote it; "
+        "restore it from a backup"
+    )

@@ -198,6 +198,13 @@ def is_fresh(installed: Installed, now: float) -> bool:
     return kept is not None and not is_withdrawn(kept, installed.roots) and now < kept.soft_expiry
 
 
+def reason_of(judgement: Judgement) -> Reason | None:
+    """Return why a connection isn't used, None if it is."""
+    if judgement.passes:
+        return None
+    return Reason.PINS_MISMATCH if judgement.mismatch else Reason.PINS_CLOSED
+
+
 def matches(entry: HostPins, chain: Sequence[bytes]) -> bool:
     """Tell whether a chain holds a pinned key where its role has it."""
     for pin in entry.pins:

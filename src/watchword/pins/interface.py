@@ -383,7 +383,10 @@ def certificates_of(data: bytes, most: int = MAX_CHAIN) -> tuple[x509.Certificat
     :param most: certificates that are taken; a file with more is refused before any is read.
     :raises PinError: with ``pins.pin_malformed``; also for a file without a certificate.
     """
-    return tuple(_certificate(each) for each in _certificates_der(data, most))
+    try:
+        return tuple(map(x509.load_der_x509_certificate, _certificates_der(data, most)))
+    except (ValueError, x509.InvalidVersion):
+        _refuse("got a certificate that can't be read")
 
 
 def pins_of_chain(data: bytes, most: int = MAX_CHAIN) -> tuple[bytes, ...]:
@@ -421,13 +424,6 @@ def _of_base64(text: str) -> bytes:
         return base64url.decode(standard)
     except MalformedError:
         _refuse(f"got text that isn't base64 of {PIN_BYTES} bytes")
-
-
-def _certificate(data: bytes) -> x509.Certificate:
-    try:
-        return x509.load_der_x509_certificate(data)
-    except (ValueError, x509.InvalidVersion):
-        _refuse("got a certificate that can't be read")
 
 
 def _certificates_der(data: bytes, most: int) -> Sequence[bytes]:

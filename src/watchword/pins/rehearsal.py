@@ -6,7 +6,7 @@ each app version: one that fetches at every step, and one that never did since i
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -159,14 +159,6 @@ class Rehearsal:
         return tuple(dict.fromkeys(found))
 
 
-@dataclass(slots=True)
-class _World:
-    now: float
-    chain: tuple[bytes, ...]
-    offered: PinSet
-    lists: list[_Lists] = field(default_factory=list)
-
-
 OFFLINE = ", never fetched"
 """Behind the version of an app, names the phone that never fetched anything."""
 
@@ -175,54 +167,43 @@ def rehearse(scenario: Scenario, situation: Situation) -> Rehearsal:
     """Play a scenario: before its first step, each phone that fetches has taken the set."""
     if situation.entry is None or not situation.chain or not scenario.possible(situation):
         return Rehearsal(scenario, None)
-    world = _World(situation.now, situation.chain, situation.published)
+    now, chain, offered = situation.now, situation.chain, situation.published
+    lists: list[_Lists] = []
+    shipping = Builtin(offered.app, "any", situation.roots, 1, offered)
     phones = {
         f"{builtin.app_version}{kind}": fresh(builtin)
-        for builtin in situation.fleet or (_shipping(situation),)
+        for builtin in situation.fleet or (shipping,)
         for kind in ("", OFFLINE)
     }
     # A phone learns the root lists between its build's and the newest one without our playing each.
     for name, phone in phones.items():
         if not name.endswith(OFFLINE):
             known = Installed(phone.builtin, situation.roots, phone.set, phone.seen)
-            phones[name], _ = _fetched(known, world, world.offered, world.now)
-    return Rehearsal(
-        scenario,
-        tuple(_play(step, world, phones, situation.host) for step in scenario.steps(situation)),
-    )
-
-
-def _shipping(situation: Situation) -> Builtin:
-    published = situation.published
-    return Builtin(published.app, "any", situation.roots, 1, published)
-
-
-def _play(step: Step, world: _World, phones: dict[str, Installed], host: str) -> Played:
-    world.now += step.waits
-    world.chain = step.shows or world.chain
-    world.offered = step.publishes or world.offered
-    if step.lists is not None:
-        world.lists.append(step.lists)
-    now = world.now + step.clock
-    endings = {}
-    for name, phone in phones.items():
-        reason = None
-        if step.fetches and not name.endswith(OFFLINE):
-            phones[name], reason = _fetched(phone, world, step.offered or world.offered, now)
-        found = judge(phones[name], host, step.intercepts or world.chain, now)
-        outcome = Outcome.SERVED if found.basis is Basis.PINS else Outcome.UNPINNED
-        endings[name] = Ending(
-            outcome if found.passes else Outcome.REFUSED, found.passes and found.withhold, reason
-        )
-    return Played(step, endings)
+            phones[name], _ = _fetched(known, lists, offered, now)
+    played = []
+    for step in scenario.steps(situation):
+        now += step.waits
+        chain, offered = step.shows or chain, step.publishes or offered
+        lists += [step.lists] if step.lists is not None else []
+        clock, endings = now + step.clock, {}
+        for name, phone in phones.items():
+            reason = None
+            if step.fetches and not name.endswith(OFFLINE):
+                phones[name], reason = _fetched(phone, lists, step.offered or offered, clock)
+            found = judge(phones[name], situation.host, step.intercepts or chain, clock)
+            outcome = Outcome.SERVED if found.basis is Basis.PINS else Outcome.UNPINNED
+            outcome = outcome if found.passes else Outcome.REFUSED
+            endings[name] = Ending(outcome, found.passes and found.withhold, reason)
+        played.append(Played(step, endings))
+    return Rehearsal(scenario, tuple(played))
 
 
 def _fetched(
-    phone: Installed, world: _World, offered: PinSet, now: float
+    phone: Installed, lists: Sequence[_Lists], offered: PinSet, now: float
 ) -> tuple[Installed, Reason | None]:
     """Return the phone once it asked for root lists and a set, and why it took no set."""
     try:
-        for roots, signers in world.lists:
+        for roots, signers in lists:
             if roots.version > phone.roots.version:
                 phone = take_roots(phone, roots, signers)
         return take_set(phone, offered, now), None

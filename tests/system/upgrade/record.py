@@ -14,7 +14,6 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -32,13 +31,13 @@ from watchword import __version__
 from watchword.adapters.openbao.documents import to_document
 from watchword.adapters.pin_workspace import PinWorkspace
 from watchword.adapters.rollout_states import RolloutStateFile
+from watchword.adapters.system import SystemClock
 from watchword.apps.lab.phones import kept_client
 from watchword.apps.settings.load import load_settings
 from watchword.broker.interface import SecretRecord, SecretValue, SecretVersion
 from watchword.client import DeliveredSecrets
 from watchword.client.pinning.installation import FilePinStore, Kept
 from watchword.gate.decisions import RolloutState
-from watchword.gate.interface import Rollout
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[2]
@@ -243,11 +242,13 @@ def _secrets(deployment: Deployment, facts: dict[str, Any]) -> None:
     api = settings.apis["clinic"]
     headers = {"Authorization": f"Bearer {made['key']}"}
     httpx.get(f"http://{api.listen}/patients.json", headers=headers)
-    with kept_client(
-        settings, "genuine-iphone", settings.apps["clinic-ios"], api, new=False
-    ) as client:
-        with DeliveredSecrets(client) as secrets:
-            facts["delivered"] = secrets.value("push")
+    with (
+        kept_client(
+            settings, "genuine-iphone", settings.apps["clinic-ios"], api, new=False
+        ) as client,
+        DeliveredSecrets(client) as secrets,
+    ):
+        facts["delivered"] = secrets.value("push")
     deployment.run("lab", "request", "ios-26-iphone", "/patients.json")
 
 
@@ -379,7 +380,10 @@ def unpacked(version: str, directory: Path) -> dict[str, Any]:
     """Put back what a version left behind, modes included, and return what is written down of it."""
     with tarfile.open(HERE / version / "state.tar.xz") as archive:
         archive.extractall(directory, filter="data")
-    # The filter takes write permission for a group away and leaves the rest, which a private file has none of.
+    # The filter leaves directories to the umask; those with keys in them are private.
+    for path in (directory, *directory.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o700)
     found: dict[str, Any] = json.loads((HERE / version / "recorded.json").read_text("utf-8"))
     return found
 
@@ -410,9 +414,13 @@ def main() -> int:
     """Record this version, unless it was recorded before."""
     place = HERE / __version__
     if place.exists():
-        print(f"{place.relative_to(ROOT)} is there: a version is recorded once.")
+        sys.stderr.write(f"{place.relative_to(ROOT)} is there: a version is recorded once.\n")
         return 1
-    known = {"version": __version__, "commit": commit(), "at": datetime.now(UTC).isoformat()}
+    known = {
+        "version": __version__,
+        "commit": commit(),
+        "at": f"{SystemClock().now():%Y-%m-%dT%H:%M:%SZ}",
+    }
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch).resolve() / "deployment"
         directory.mkdir()
@@ -427,7 +435,7 @@ def main() -> int:
     (place / "state.tar.xz").write_bytes(data)
     text = json.dumps({**known, "files": files, "facts": facts}, indent=1, sort_keys=True)
     (place / "recorded.json").write_text(text + "\n", encoding="utf-8")
-    print(f"{place.relative_to(ROOT)}: {len(files)} files in {len(data):,} bytes.")
+    sys.stdout.write(f"{place.relative_to(ROOT)}: {len(files)} files in {len(data):,} bytes.\n")
     return 0
 
 

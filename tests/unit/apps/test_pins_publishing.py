@@ -158,6 +158,7 @@ def test_a_key_that_no_list_names_signs_nothing(tmp_path: Path) -> None:
     """The key in the workspace is another than the list's."""
     with yard(tmp_path) as made:
         made.workspace.key.unlink()
+        made.workspace.public_key.unlink()
         write_key(made.workspace.key, new_signing_key())
         with pytest.raises(PinsError, match="expected one that root list 1 names"):
             made.publish()

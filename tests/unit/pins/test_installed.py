@@ -28,6 +28,7 @@ from watchword.pins.installed import (
     fresh,
     is_fresh,
     judge,
+    reason_of,
     restored,
 )
 from watchword.pins.interface import (
@@ -212,7 +213,7 @@ def test_own_keys_are_matched_at_the_leaf(chain: Sequence[bytes], passes: bool) 
         mismatch=not passes,
         version=5,
     )
-    assert found.mismatch is not passes
+    assert reason_of(found) is (None if passes else Reason.PINS_MISMATCH)
 
 
 @pytest.mark.parametrize(
@@ -269,8 +270,7 @@ def test_closed_host_has_no_connection_after_expiry() -> None:
     app = having(entry(after_expiry=AfterExpiry.CLOSED))
     found = judge(app, HOST, GENUINE, LATE)
     assert (found.passes, found.report, found.withhold) == (False, True, True)
-    assert not found.passes
-    assert not found.mismatch
+    assert reason_of(found) is Reason.PINS_CLOSED
 
 
 def test_authorities_of_the_build_stand_in_after_expiry() -> None:

@@ -1,9 +1,11 @@
 """Declare the small commands of the roof: what each is told, and what its help says; their bodies stand beside it."""
 
+from pathlib import Path
+
 import click
 
 from watchword.apps.terminal.lazy import body_in
-from watchword.apps.terminal.parameters import NAMES_LIKE_OPTIONS
+from watchword.apps.terminal.parameters import NamesLikeOptions
 from watchword.extras import corpus_command
 
 _body = body_in("watchword.apps.cli.commands")
@@ -21,7 +23,7 @@ def init_command() -> None:
     """Write a commented watchword.yaml to start from.
 
     It describes a lab deployment with two example apps and one API, and passes
-    `watchword check` as it is.  -c FILE says where to write it.
+    `watchword check` as it is.  -c FILE says where to write it.  Its JSON Schema is written beside it, for editors.
     """
 
 
@@ -47,6 +49,11 @@ def check_command() -> None:
 
 @click.command(epilog="Example: watchword -c staging.yaml up")
 @click.option("--json", "as_json", is_flag=True, help="Print where everything listens as JSON.")
+@click.option(
+    "--log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Append the logs to this file instead; errors that end it stay on stderr.",
+)
 @click.pass_obj
 @_deployment_body
 def up_command() -> None:
@@ -69,9 +76,7 @@ def demo_command() -> None:
     """
 
 
-@click.command(
-    context_settings=NAMES_LIKE_OPTIONS, epilog="Example: watchword explain ZJWfnnbyIDdQ..."
-)
+@click.command(cls=NamesLikeOptions, epilog="Example: watchword explain ZJWfnnbyIDdQ...")
 @click.argument("ref", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
 @click.pass_obj
@@ -121,9 +126,7 @@ def keys_rotate() -> None:
     """
 
 
-@keys.command(
-    "retire", context_settings=NAMES_LIKE_OPTIONS, epilog="Example: watchword keys retire 1xYk..."
-)
+@keys.command("retire", cls=NamesLikeOptions, epilog="Example: watchword keys retire 1xYk...")
 @click.argument("kid")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_obj

@@ -11,6 +11,7 @@ import click
 
 from watchword.adapters.engine_refusals import EngineRefusals, KeptRefusal
 from watchword.apps.problems import text_of
+from watchword.apps.reports.text import time as utc
 from watchword.apps.service.client import OperatorClient, state_of
 from watchword.apps.settings.document import ENGINE_REFUSALS, OPERATOR_SOCKET
 from watchword.apps.terminal.console import print_json
@@ -20,7 +21,10 @@ from watchword.reasons import Reason, RefusedError, UnavailableError
 _MAX_ID: Final = 64
 """Most characters of a request's id; what is sealed has twice as many."""
 
-_OF_AN_ENGINE: Final = "this ref has the length of an engine's: `watchword audit ingest --engine NAME LOG` reads why from its log"
+_OF_AN_ENGINE: Final = (
+    "A ref as short as this is an engine's, or was cut. An engine's is known once its\n"
+    "log was read: watchword audit ingest --engine NAME LOG"
+)
 LATEST: Final = 8
 """Refusals of each reason that are shown, as many as of the service's own."""
 
@@ -132,7 +136,7 @@ def shown_refusal(kept: "KeptRefusal") -> dict[str, Any]:
     refusal, reason = kept.refusal, kept.refusal.reason
     reasons = [] if reason is None else [reason]
     return {
-        "at": refusal.at.isoformat(),
+        "at": utc(refusal.at),
         "where": refusal.route,
         "reasons": [
             {"reason": each.code, "category": each.category.value, "status": each.public.status}

@@ -19,6 +19,7 @@ from watchword.client import TestInstanceDevice, WatchwordClient
 from watchword.client.session import HeldToken
 from watchword.drill.interface import Held, MissingError, Need, Phone
 from watchword.encoding import strict_json
+from watchword.encoding.phrases import other_format
 from watchword.ports import Clock
 from watchword.reasons import ExitCode, MalformedError, WatchwordError
 from watchword.vocabulary import Platform
@@ -136,8 +137,10 @@ def read_instance(path: Path) -> InvitedInstance:
         _refuse(path, "there is no such file")
     try:
         members = strict_json.loads(data, _MAX_BYTES)
-        if set(members) != _MEMBERS or members["v"] != _VERSION:
-            _refuse(path, "it isn't one of this version")
+        if members.get("v") != _VERSION:
+            raise InstanceFileError(f"{path}: {other_format(members.get('v'), _VERSION)}")
+        if set(members) != _MEMBERS:
+            _refuse(path, "it has other members than expected")
         found = InvitedInstance(
             str(members["app"]),
             Platform(members["platform"]),

@@ -297,9 +297,6 @@ def _moved(host: str, old: HostPins, new: HostPins) -> Iterator[str]:
             yield f"{host}: {pin} is gone ({pin.role})"
 
 
-PROTECTION: Final = "PR-C03"
-KEY: Final = "live:pins.expiry_days"
-
 NEAR: Final = 14 * DAY
 """Seconds before an expiry from which on it is near, where nobody says otherwise."""
 
@@ -328,14 +325,15 @@ def observation_of(
     places = [result.place for seen in found.probes.values() for result in seen.results]
     days = min((each.hard_expiry - at.timestamp() for each in published), default=0.0) // DAY
     return Observation(
-        protection=PROTECTION,
-        key=KEY,
+        protection="PR-C03",
+        key="live:pins.expiry_days",
         state=state,
         at=at,
         target=f"api:{api}",
         source=f"watchword pins check {__version__}",
         environment=environment,
-        loopback=bool(places) and all(map(_is_loopback, places)),
+        loopback=bool(places)
+        and all(ip_address(each.rpartition(":")[0].strip("[]")).is_loopback for each in places),
         generation=generation,
         detail=f"{days:.0f} days until the first set expires; {detail}" if published else detail,
     )
@@ -366,76 +364,69 @@ def _judged(found: Check, now: float, near: int) -> tuple[State | None, str]:
     )
 
 
-def _is_loopback(place: str) -> bool:
-    return ip_address(place.rpartition(":")[0].strip("[]")).is_loopback
-
-
 METRICS_MARK: Final = "# HELP watchword_pins_"
 """What tells a file of these metrics from another."""
 
 
-_Values = list[tuple[dict[str, str], float]]
-"""Labels, and the value that goes with them."""
-
-
 def metrics_of(session: PinSession, found: Check, now: float) -> list[Metric]:
     """Return the gauges of a check; times in seconds since 1970, as Prometheus compares them with ``time()``."""
-    seen = [(host, result) for host, each in found.probes.items() for result in each.results]
-    sets = {app: each for app, each in found.published.items() if each is not None}
-    pinned: _Values = [
-        ({"app": app, "host": host, "place": result.place}, matches(entry, result.chain))
-        for app, each in sets.items()
-        for host, result in seen
-        if (entry := each.entry(host)) is not None
-    ]
-    backups: _Values = [
-        ({"app": app, "host": entry.host}, has_backup(entry))
-        for app, each in sets.items()
-        for entry in each.hosts
-    ]
-    ends = [({"host": host, "place": result.place}, result.not_after) for host, result in seen]
-    troubles: _Values = [
-        ({"host": host}, len(each.troubles)) for host, each in found.probes.items()
-    ]
-    gauges: list[tuple[str, str, _Values]] = [
-        ("last_check_timestamp_seconds", "When this was checked.", [({}, now)]),
+    results = [(host, result) for host, seen in found.probes.items() for result in seen.results]
+    published = {app: each for app, each in found.published.items() if each is not None}
+    pinned: dict[tuple[tuple[str, str], ...], float] = {}
+    for app, each in published.items():
+        for host, result in results:
+            entry = each.entry(host)
+            if entry is not None:
+                labels = (("app", app), ("host", host), ("place", result.place))
+                pinned[labels] = float(matches(entry, result.chain))
+    gauges: list[tuple[str, str, dict[tuple[tuple[str, str], ...], float]]] = [
+        ("last_check_timestamp_seconds", "When this was checked.", {(): now}),
         (
             "findings",
             "Findings of the check, by weight; bad ones act on apps now, or soon.",
-            [({"weight": each.value}, len(found.of(each))) for each in Weight],
+            {(("weight", each.value),): float(len(found.of(each))) for each in Weight},
         ),
         (
             "set_expiry_timestamp_seconds",
             "Hard expiry of an app's published set.",
-            [({"app": app}, each.hard_expiry) for app, each in sets.items()],
+            {(("app", app),): float(each.hard_expiry) for app, each in published.items()},
         ),
         (
             "set_version",
             "Version of an app's published set.",
-            [({"app": app}, each.version) for app, each in sets.items()],
+            {(("app", app),): float(each.version) for app, each in published.items()},
         ),
-        ("backup", "1 where a host has a published backup.", backups),
+        (
+            "backup",
+            "1 where a host has a published backup.",
+            {
+                (("app", app), ("host", entry.host)): float(has_backup(entry))
+                for app, each in published.items()
+                for entry in each.hosts
+            },
+        ),
         ("live_pinned", "1 where the key that a place shows is in the published set.", pinned),
         (
             "certificate_expiry_timestamp_seconds",
             "When the certificate that a place shows ends.",
-            ends,
+            {
+                (("host", host), ("place", result.place)): float(result.not_after)
+                for host, result in results
+            },
         ),
-        ("unreachable", "Places of a host that showed no certificate.", troubles),
+        (
+            "unreachable",
+            "Places of a host that showed no certificate.",
+            {(("host", host),): float(len(seen.troubles)) for host, seen in found.probes.items()},
+        ),
         (
             "roots_expiry_timestamp_seconds",
             "When the newest root list expires.",
-            [({}, float(roots.expires)) for roots in session.lists[-1:]],
+            {(): float(session.lists[-1].expires)} if session.lists else {},
         ),
     ]
     return [
-        Metric(
-            f"watchword_pins_{name}",
-            "gauge",
-            text,
-            {tuple(labels.items()): float(value) for labels, value in values},
-        )
-        for name, text, values in gauges
+        Metric(f"watchword_pins_{name}", "gauge", text, values) for name, text, values in gauges
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 from click.exceptions import Exit
 
-from watchword.adapters.pin_workspace import PinWorkspace, who_runs
+from watchword.adapters.pin_workspace import who_runs
 from watchword.apps.pins.checks import difference
 from watchword.apps.pins.session import (
     NotNowError,
@@ -36,7 +36,6 @@ from watchword.pins.interface import PinSet
 from watchword.pins.publication import (
     Objection,
     Permit,
-    Tried,
     objections,
     permit,
 )
@@ -106,10 +105,16 @@ def publish(
             )
         judged = tuple(_judged(session, each, probes, signer, now, why, above) for each in chosen)
         if all(each.permit for each in judged):
-            circumstances = _circumstances(session, options)
-            signed = [_signed(session, each.draft, signer) for each in judged]
+            signed = [sign_set(each.draft, signer) for each in judged]
+            # What an app would read is what was judged.
+            if [read_set(data, session.roots) for data in signed] != [
+                each.draft for each in judged
+            ]:
+                raise NotNowError(
+                    "got another set back than was signed, expected the same; nothing is published"
+                )
             for each, data in zip(judged, signed, strict=True):
-                _write(session.workspace, each, data, circumstances, now, actor)
+                _publish(session, each, data, options, now, actor)
     return judged
 
 
@@ -162,53 +167,44 @@ def _judged(
         session.fleet(app),
         session.roots,
         now,
-        tried=Tried(session.file.pins.report_first, tried_since(session, app)),
+        report_first=session.file.pins.report_first,
+        since=tried_since(session, app),
     )
     changes = difference(previous, draft) if previous is not None else ("the first set",)
     return Judged(draft, against, permit(against, why), changes)
 
 
-def _signed(session: PinSession, draft: PinSet, signer: Signer) -> bytes:
-    data = sign_set(draft, signer)
-    # What an app would read is what was judged.
-    if read_set(data, session.roots) != draft:
-        raise NotNowError(
-            "got another set back than was signed, expected the same; nothing is published"
-        )
-    return data
-
-
-def _circumstances(session: PinSession, options: ProbeOptions) -> dict[str, Any]:
-    """Return what an operator chose that decides what is objected to: a server that is named in the place of the real one objects to nothing."""
-    places = [f"{host}={each}" for host, found in options.named.items() for each in found]
-    return {
-        "report_first": session.file.pins.report_first,
-        **({"resolve": places[:_MAX_LOGGED]} if places else {}),
-        **({"cafile": str(options.ca)[:_MAX_PATH]} if options.ca is not None else {}),
-    }
-
-
-def _write(
-    workspace: PinWorkspace,
+def _publish(
+    session: PinSession,
     judged: Judged,
     data: bytes,
-    circumstances: Mapping[str, Any],
+    options: ProbeOptions,
     now: float,
     actor: str,
 ) -> None:
+    """Write down what was judged and what an operator chose for it, and hand the set out.
+
+    Choices stand in the log since they decide what is objected to: a server that is named in the place of the real one objects to nothing.
+    """
     draft, permitted = judged.draft, judged.permit
     assert permitted is not None
+    places = [f"{host}={each}" for host, found in options.named.items() for each in found]
     detail: dict[str, Any] = {
         "version": draft.version,
         "sha256": hashlib.sha256(data).hexdigest(),
         "key": draft.key,
         "roots": draft.root_version,
         "hard_expiry": draft.hard_expiry,
-        **circumstances,
+        "report_first": session.file.pins.report_first,
     }
+    if places:
+        detail["resolve"] = places[:_MAX_LOGGED]
+    if options.ca is not None:
+        detail["cafile"] = str(options.ca)[:_MAX_PATH]
     if permitted.forced:
         detail["forced"] = [str(each) for each in permitted.forced[:_MAX_LOGGED]]
         detail["forced_count"] = len(permitted.forced)
+    workspace = session.workspace
     workspace.note(now, actor, "publish", draft.app, reason=permitted.why, detail=detail)
     workspace.add_set(draft.app, draft.version, data)
 
@@ -230,7 +226,14 @@ def release(
         published = session.published(app)
         if published is not None and published.key not in session.roots.pin_keys:
             published = None
-        _require_fresh(session, app, published, now)
+        if now >= session.roots.expires:
+            raise NotNowError(
+                f"root list {session.roots.version} has expired, and {app} would take no set under it: have the next list signed, and publish"
+            )
+        if published is not None and now >= published.soft_expiry:
+            raise NotNowError(
+                f"{app}: version {published.version} is past its soft expiry, {day(published.soft_expiry)}; first: watchword pins publish"
+            )
         first = None if published is None else workspace.read_set(app, published.version)
         data = builtin_document(
             app, version, workspace.read_roots(session.roots.version), first, published
@@ -242,17 +245,6 @@ def release(
             workspace.note(now, actor, "release", app, detail=detail)
         workspace.add_builtin(app, version, data)
     return data, path, None if published is None else published.version
-
-
-def _require_fresh(session: PinSession, app: str, published: PinSet | None, now: float) -> None:
-    if now >= session.roots.expires:
-        raise NotNowError(
-            f"root list {session.roots.version} has expired, and {app} would take no set under it: have the next list signed, and publish"
-        )
-    if published is not None and now >= published.soft_expiry:
-        raise NotNowError(
-            f"{app}: version {published.version} is past its soft expiry, {day(published.soft_expiry)}; first: watchword pins publish"
-        )
 
 
 def withdraw_release(config: Path, app: str, version: str, now: float, actor: str) -> None:
@@ -425,8 +417,11 @@ def _reports_lines(found: dict[str, Any]) -> Iterator[str]:
         leaf = each["leaf"] or ("other keys" if each["basis"] is None else "no key")
         known = f" (pinned as {each['pinned_as']})" if each["pinned_as"] else ""
         yield f"{each['host']}  {each['app']}  {leaf}{known}"
+        first, last = (
+            "-" if at is None else at[:16].replace("T", " ") for at in (each["first"], each["last"])
+        )
         what = "no pin matched" if each["mismatch"] else f"without pins ({each['basis']})"
-        yield f"  {each['count']} reports, {each['refused']} refused: {what}; {_when(each['first'])} to {_when(each['last'])}"
+        yield f"  {each['count']} reports, {each['refused']} refused: {what}; {first} to {last}"
         versions = ", ".join(each["app_versions"])
         sets = ", ".join(str(version) for version in each["set_versions"])
         yield f"  app {versions or '-'}; set {sets or '-'}"
@@ -434,7 +429,3 @@ def _reports_lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"{found['unknown']} of apps or hosts that nothing is published for."
     if found["dropped"]:
         yield f"{found['dropped']} not taken: too many at once."
-
-
-def _when(at: str | None) -> str:
-    return "-" if at is None else at[:16].replace("T", " ")

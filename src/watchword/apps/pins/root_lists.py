@@ -19,7 +19,6 @@ from watchword.adapters.pin_workspace import (
     read_public_key,
     who_runs,
     write_key,
-    write_public_key,
 )
 from watchword.apps.pins.session import (
     NotNowError,
@@ -255,9 +254,14 @@ def accept(
             )
         against += withdrawn
         detail: dict[str, Any] = {"pin_keys": list(roots.pin_keys), "floors": dict(roots.floors)}
+        reason = None
         if against:
             detail["forced"] = against
-        reason = _sentence(why) if against else None
+            reason = (why or "").strip()
+            if not reason or len(reason) > MAX_WHY or not reason.isprintable():
+                raise PinsError(
+                    f"--reason: expected a printable sentence of at most {MAX_WHY} characters"
+                )
         subject = f"list {roots.version}"
         session.workspace.note(now, actor, "root", subject, reason=reason, detail=detail)
         session.workspace.add_roots(roots.version, data)
@@ -285,13 +289,6 @@ def _withdrawn(roots: RootList, session: PinSession) -> tuple[list[str], str]:
         name = workspace.public_key.name
         todo = f"It doesn't name the key of this workspace either: make it anew, with --add-pin-key {name}."
     return found, todo
-
-
-def _sentence(why: str | None) -> str:
-    said = (why or "").strip()
-    if not said or len(said) > MAX_WHY or not said.isprintable():
-        raise PinsError(f"--reason: expected a printable sentence of at most {MAX_WHY} characters")
-    return said
 
 
 def begin(workspace: PinWorkspace, now: float, actor: str) -> None:
@@ -326,7 +323,7 @@ def begin(workspace: PinWorkspace, now: float, actor: str) -> None:
         if not workspace.public_key.exists():
             # A private key without its public half was never named in any list.
             workspace.key.unlink(missing_ok=True)
-            _write_pin_key(workspace)
+            write_key(workspace.key, new_key())
         workspace.write_pinned(pinned_document(PinnedKeys()))
         workspace.note(now, actor, "init", directory.name)
 
@@ -348,15 +345,9 @@ def another_pin_key(workspace: PinWorkspace, now: float, actor: str) -> str:
         for path in (workspace.key, workspace.public_key):
             if path.exists():
                 path.rename(path.with_name(f"pin-key-{old}{path.suffix}"))
-        kid = _write_pin_key(workspace)
-        workspace.note(now, actor, "pin-key", kid)
-    return kid
-
-
-def _write_pin_key(workspace: PinWorkspace) -> str:
-    key = new_key()
-    write_key(workspace.key, key)
-    write_public_key(workspace.public_key, key)
+        key = new_key()
+        write_key(workspace.key, key)
+        workspace.note(now, actor, "pin-key", key.kid)
     return key.kid
 
 
@@ -568,7 +559,6 @@ def root_init(config: Path, /, *, directory: Path, as_json: bool, **options: Any
         raise click.UsageError(f"{there} is there already; root keys are never overwritten")
     for place, key in zip(places, made, strict=True):
         write_key(place, key, phrase)
-        write_public_key(place.with_suffix(".jwk"), key)
     write_new_file(file, data.decode("ascii") + "\n")
     _, roots = read_list(file)
     if as_json:
@@ -597,7 +587,6 @@ def root_key(
         raise click.UsageError(f"{public}: expected a name that is free, for the public key")
     key = new_key()
     write_key(output, key, _new_passphrase(passphrase_file, ask=passphrase))
-    write_public_key(public, key)
     lines = [
         f"{output}: the private key, for its holder alone (mode 0600)",
         f"{public}: the public key {key.kid}; whoever makes the next list names it:",

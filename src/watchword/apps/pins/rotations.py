@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,14 +117,15 @@ def _waiting(
     chain = (coming.pin.spki, *seen.results[0].chain[1:])
     for app in session.file.pins.hosts[host].apps:
         published = session.published(app)
-        entry = published.entry(host) if published is not None else None
-        if entry is None or coming.pin.spki not in {pin.spki for pin in entry.pins}:
+        if published is None or not _has(published, host, coming.pin.spki):
             unaware.append(app)
-        elif published is not None:
+        else:
             held = [each for each in session.history(app) if now < each.hard_expiry]
             found = swap_objections(host, chain, held[::-1], session.fleet(app), now)
             early += [f"{app}: {each.text}" for each in found if each.blocks]
-            until = max(published.issued_at, *_expiries(session, app, coming.pin.spki, host))
+            # By the soft expiry of the newest set without the key every app that is in use has looked for a newer one.
+            without = (e for e in session.history(app) if not _has(e, host, coming.pin.spki))
+            until = max(published.issued_at, *(each.soft_expiry for each in islice(without, 1)))
             said.append(
                 f"{app} is published with the next key; every app that is in use has it by {day(until)}."
             )
@@ -141,13 +143,9 @@ def _waiting(
     return RotationStep(keys, moved=False, said=tuple(said), then=tuple(then))
 
 
-def _expiries(session: PinSession, app: str, spki: bytes, host: str) -> Iterator[int]:
-    """Yield the soft expiry of the newest set without the key: from then on every app that is in use has looked for a newer one."""
-    for each in session.history(app):
-        entry = each.entry(host)
-        if entry is None or spki not in {pin.spki for pin in entry.pins}:
-            yield each.soft_expiry
-            return
+def _has(pin_set: PinSet, host: str, spki: bytes) -> bool:
+    entry = pin_set.entry(host)
+    return entry is not None and spki in {pin.spki for pin in entry.pins}
 
 
 def _taking_over(host: str, keys: tuple[PinnedKey, ...], found: PinnedKey) -> RotationStep:

@@ -732,6 +732,7 @@ def show_command(config: Path, /, *, as_json: bool) -> None:
         return
     pins = opened.file.pins
     published = {app: opened.published(app) for app in pins.apps}
+    times = ("version", "issued_at", "soft_expiry", "hard_expiry")
     value = {
         "roots": opened.lists[-1].version if opened.lists else None,
         "hosts": {
@@ -742,7 +743,17 @@ def show_command(config: Path, /, *, as_json: bool) -> None:
             }
             for host, each in pins.hosts.items()
         },
-        "published": {app: each and _set(each) for app, each in published.items()},
+        "published": {
+            app: each
+            and {
+                **{name: getattr(each, name) for name in times},
+                "hosts": {
+                    entry.host: {"mode": entry.mode.value, "pins": list(map(str, entry.pins))}
+                    for entry in each.hosts
+                },
+            }
+            for app, each in published.items()
+        },
         "releases": [
             {
                 "app": each.app,
@@ -754,19 +765,6 @@ def show_command(config: Path, /, *, as_json: bool) -> None:
         ],
     }
     print_json(value)
-
-
-_TIMES: Final = ("version", "issued_at", "soft_expiry", "hard_expiry")
-
-
-def _set(published: PinSet) -> dict[str, Any]:
-    return {
-        **{name: getattr(published, name) for name in _TIMES},
-        "hosts": {
-            each.host: {"mode": each.mode.value, "pins": [str(pin) for pin in each.pins]}
-            for each in published.hosts
-        },
-    }
 
 
 def _show_lines(opened: PinSession) -> Iterator[str]:

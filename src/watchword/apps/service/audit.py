@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import structlog
 
+from watchword.apps.reports.text import time as utc
 from watchword.apps.service.app import Request, Response, json_response
 from watchword.apps.service.client import OPERATOR_HEADER
 from watchword.apps.service.context import ServiceContext
@@ -89,7 +90,7 @@ async def list_audit(context: ServiceContext, request: Request) -> Response:
         {
             "entries": [
                 {
-                    "at": entry.at.isoformat(),
+                    "at": utc(entry.at),
                     "actor": entry.actor,
                     "action": entry.action,
                     "subject": entry.subject,
