@@ -11,6 +11,7 @@ OPERATOR = (
     "watchword.apps.cli.commands",
     "watchword.apps.cli.refusals",
     "watchword.apps.secrets.commands",
+    "watchword.apps.pins.reports",
     "watchword.apps.service.client",
 )
 HEAVY = ("pydantic", "httpx", "structlog", "rich", "granian", "sqlalchemy", "numpy", "highspy")

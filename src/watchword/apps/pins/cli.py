@@ -64,12 +64,17 @@ def _probing(function: Callable[[], None]) -> Callable[[], None]:
 
 
 def _command(
-    group: click.Group, name: str, short: str, example: str, json: str = "Print one JSON object."
+    group: click.Group,
+    name: str,
+    short: str,
+    example: str,
+    json: str = "Print one JSON object.",
+    body_of: Callable[[Callable[[], None]], Callable[..., Any]] = _body,
 ) -> Callable[[Callable[[], None]], None]:
     """Return a decorator that declares a command whose last option is ``--json``; it is handed the path of watchword.yaml."""
 
     def declare(function: Callable[[], None]) -> None:
-        body = click.pass_obj(_body(function))
+        body = click.pass_obj(body_of(function))
         made = group.command(name, short_help=short, epilog=f"Example: {example}")(body)
         made.params.append(click.Option(["--json", "as_json"], is_flag=True, help=json))
 
@@ -307,6 +312,7 @@ def render_command() -> None:
     "reports",
     "Show what apps reported to the service.",
     "watchword pins reports --host api.example.com",
+    body_of=body_in("watchword.apps.pins.reports"),
 )
 @click.option("--app", help="Only of this app.")
 @click.option("--host", help="Only of this host.")
