@@ -26,7 +26,7 @@ from typing import Final
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from scripts.site_pages import kinds
+from scripts.site_pages import SiteError, kinds
 
 ROOT: Final = Path(__file__).parents[1]
 MAX_MEAN: Final = 18.0
@@ -246,24 +246,27 @@ def _lines(found: Sequence[Page]) -> Iterator[str]:
     yield f"{len(found)} pages, {mean:.1f} words a sentence, {above} sentences above {MAX_SENTENCE}"
 
 
+def _named(file: Path) -> PurePosixPath:
+    """Return the path that a page is told by: in the repository, or the whole one of a file from elsewhere."""
+    return PurePosixPath(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the pages and return 1 where one is above a limit."""
     parser = argparse.ArgumentParser(
         prog="python -m scripts.readability", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument(
-        "pages", metavar="PAGE", nargs="*", type=Path, help="a Markdown file of the repository"
-    )
+    parser.add_argument("pages", metavar="PAGE", nargs="*", type=Path, help="a Markdown file")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     given = parser.parse_args(arguments)
-    wanted: list[PurePosixPath] = []
     for file in given.pages:
         if not file.is_file():
             parser.error(f"{file}: there is no such file")
-        if not file.resolve().is_relative_to(ROOT):
-            parser.error(f"{file}: not in the repository")
-        wanted.append(PurePosixPath(file.resolve().relative_to(ROOT).as_posix()))
-    by_kind = kinds()
+    wanted = [_named(file.resolve()) for file in given.pages]
+    try:
+        by_kind = kinds()
+    except SiteError as error:
+        parser.error(str(error))
     found = [measured(page, by_kind.get(page, "")) for page in wanted or pages()]
     if given.json:
         print(json.dumps(_document(found), indent=2, ensure_ascii=False))

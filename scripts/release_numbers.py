@@ -11,8 +11,6 @@ that must be 0 isn't.
 import argparse
 import asyncio
 import json
-import os
-import platform
 import re
 import sys
 import tempfile
@@ -21,10 +19,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.report import write_result
 from scripts.rotation_under_load import measure
 
 from watchword.adapters.store import SqliteStore
-from watchword.adapters.system import SystemClock
 
 ROOT: Final = Path(__file__).parents[1]
 TARGET: Final = ROOT / "docs" / "release-numbers.md"
@@ -125,13 +123,10 @@ def run() -> None:
     with tempfile.TemporaryDirectory() as directory:
         recoveries = list(half_open(Path(directory)))
     document = {
-        "date": SystemClock().now().date().isoformat(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}, "
-        f"Python {platform.python_version()}",
         "numbers": [asdict(each) for each in numbers],
         "recoveries": [asdict(each) for each in recoveries],
     }
-    RUNS.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    write_result(RUNS.stem, document)
 
 
 def suites(page: str) -> list[Number]:
@@ -211,7 +206,7 @@ def _where(runs: Mapping[str, Any]) -> Iterator[str]:
     if not runs:
         yield "Kills, rotation and half-open connections were not run: `python -m scripts.release_numbers --run`."
     else:
-        yield f"Kills, rotation and half-open connections: {runs['date']}, {runs['machine']}."
+        yield f"Kills, rotation and half-open connections: {runs['made']['date']}, {runs['made']['machine']}."
     yield "The other numbers come from the runs that make their own pages and files."
 
 
@@ -225,7 +220,7 @@ def from_results() -> tuple[str, bool]:
         (ROOT / "docs" / "hostile-suites.md").read_text(encoding="utf-8"),
         _read(ROOT / "docs" / "engines.json", {}),
         _read(RUNS, {}),
-        _read(RESULTS / "overload.json", []),
+        _read(RESULTS / "overload.json", {"rows": []})["rows"],
     )
 
 

@@ -1,6 +1,6 @@
 """Write a page of all settings of watchword.yaml from its JSON Schema, which ``watchword schema`` prints."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from scripts.site_markdown import cell, prose
@@ -12,11 +12,13 @@ _Schema: TypeAlias = Mapping[str, Any]
 INTRODUCTION: Final = """\
 # Settings
 
-Every key of `watchword.yaml`. `watchword init` writes a commented file, `watchword check` names every fault in yours with its line, and
-`watchword schema` prints the JSON Schema that this page is made from, for your editor. A key that isn't here is refused. Words in capitals stand for names that
-you choose: small letters, digits and hyphens.
+Every key of `watchword.yaml`; any other key is refused. Words in capitals stand for names that you choose: small letters, digits and hyphens.
 
-Sizes, times and texts have bounds beyond those told here, which `watchword check` explains where they are broken. Durations are written as
+- `watchword init` writes a commented file.
+- `watchword check` names every fault in yours with its line.
+- `watchword schema` prints the JSON Schema that this page is made from, for your editor.
+
+Some sizes, times and texts have further bounds, which `watchword check` explains if a value is outside of them. Write durations as
 `30s`, `5m`, `24h` or `7d`. Paths of files are relative to `watchword.yaml`.
 
 """
@@ -102,7 +104,7 @@ def _table(schema: _Schema, root: _Schema) -> Iterator[str]:
     yield "| key | value | if left out | meaning |"
     yield "| --- | --- | --- | --- |"
     for key, each in schema["properties"].items():
-        value = cell(" or ".join(dict.fromkeys(_values(each, root))) or "any")
+        value = cell(_either(_values(each, root)) or "any")
         meaning = cell(prose(each.get("description", ""))) or "-"
         yield f"| `{key}` | {value} | {cell(_left_out(key, each, schema))} | {meaning} |"
     yield ""
@@ -140,14 +142,23 @@ def _values(schema: _Schema, root: _Schema) -> Iterator[str]:
         yield _kind(schema, root)
 
 
+def _either(choices: Iterable[str]) -> str:
+    """Return the choices in words, each once."""
+    *before, last = dict.fromkeys(choices) or [""]
+    return f"{', '.join(before)} or {last}" if before else last
+
+
 def _kind(schema: _Schema, root: _Schema) -> str:
     kind = schema["type"]
     if kind == "array":
-        return f"list of {' or '.join(dict.fromkeys(_values(schema['items'], root))) or 'texts'}"
+        return f"list of {_either(_values(schema['items'], root)) or 'texts'}"
     if kind == "object":
-        named = [_values(each, root) for each in _by_name(schema)]
-        words = dict.fromkeys(word for values in named for word in values)
-        return f"by name: {' or '.join(words)}" if named else "keys"
+        named = _by_name(schema)
+        return (
+            f"by name: {_either(word for each in named for word in _values(each, root))}"
+            if named
+            else "keys"
+        )
     if kind == "boolean":
         return "`true` or `false`"
     if kind == "string":

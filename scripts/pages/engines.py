@@ -18,12 +18,12 @@ TARGET = FILE.with_suffix(".md")
 INTRODUCTION = """\
 # Engines
 
-One decision at several enforcement points. Each was started for real and held to all {cases} cases of the
-[conformance corpus](conformance.md): requests that must pass, must be refused, or must at least hide nothing.
-Written by `python -m scripts.pages engines`; a test holds the numbers to a new run of every enforcement point.
+All enforcement points make the same decision, apart from the differences that this page lists. Each was started for real, and all {cases} cases of the
+[conformance corpus](conformance.md) were sent to it: requests that must pass, must be refused, or must at least hide nothing.
+`python -m scripts.pages engines` writes the page; a test compares the numbers with a new run of every enforcement point.
 
 - **agreed**: decided, answered and cleaned as the corpus says.
-- **declared**: differed in a way that the engine declares, and that is listed below.
+- **declared**: differed in a way that the engine declares, listed below.
 - **differed**: anything else. It is 0, or the test fails.
 """
 KINDS = """\
@@ -32,10 +32,10 @@ KINDS = """\
 | kind | what it means |
 | --- | --- |
 | stricter | refuses what others let pass |
-| cleaned | passes the request with what is ambiguous taken out, where others refuse it |
-| harmless | takes what only the service itself could have made |
+| cleaned | removes what is ambiguous and passes the request, which others refuse |
+| harmless | accepts what only the service itself could have made |
 | answer | the same decision, with another status or reason |
-| looser | lets pass what others stop for another cause than token, level or proof, such as a quota that is spent |
+| looser | lets pass what others refuse for another cause than token, level or proof, such as a used-up quota |
 """
 
 

@@ -12,15 +12,18 @@ TARGET: Final = ROOT / "docs" / "promises.md"
 INTRODUCTION: Final = """\
 # Promises
 
-What Watchword does when something fails: {count} promises, each with the tests that show it. What isn't here isn't promised;
-[the end of the page](#not-promised-yet) names what you might expect and nothing shows yet. Written by `python -m scripts.pages promises` from
-`scripts/promises/promises.toml`; a test holds each named test to be there.
+What Watchword does when something fails: {count} promises, each with the tests that show it. Nothing else is promised;
+[the end of the page](#not-promised-yet) names what you might expect and no test shows yet. `python -m scripts.pages promises` writes this page from
+`scripts/promises/promises.toml`, and a test checks that each named test exists.
 
-Three things hold throughout. **In doubt it is closed**: what can't be decided is refused, and no setting opens everything. **Nothing that was
-acknowledged is lost.** **Whoever is refused learns a class**; the operator learns the [reason](reasons.md) (here in `code`).
+Three things hold throughout:
 
-Servers are real in these tests (Valkey, OpenBao, Envoy, nginx, SQLite on a full disk); processes are killed, stopped and raced; the way to the shared store
-goes through a proxy that delays, cuts and garbles answers. To run all of them: `make test-all` and `make test-long`.
+- **It fails closed.** What can't be decided is refused, and no setting opens everything.
+- **Acknowledged writes survive.**
+- **A refused client learns a class**; the operator learns the [reason](reasons.md) (here in `code`).
+
+The servers in these tests are real: Valkey, OpenBao, Envoy, nginx, and SQLite on a full disk. Processes are killed, stopped and raced. Connections to the shared store
+go through a proxy that delays, cuts and garbles answers. `make test-all` and `make test-long` run all of them.
 """
 
 

@@ -12,11 +12,10 @@ TARGET = Path(__file__).parents[2] / "docs" / "reasons.md"
 INTRODUCTION = """\
 # Reasons
 
-Every refusal carries a reason: a dotted code that is never reused. Logs, metrics, `watchword explain REF`
-and the tests name it. A client in production is told only the public class (in brackets the HTTP status),
-so that an attacker who probes learns little; in the `lab` environment the reasons stand in the open.
+Every refusal carries a reason: a dotted code that is never reused. Logs, metrics, `watchword explain REF` and the tests name it. In production a client learns
+only the public class (with its HTTP status in brackets), so probing reveals little to an attacker. In the `lab` environment the reasons are in plain text.
 
-Each entry: what it means, and what to do about it. `watchword explain REF` prints it too, and `watchword explain gate.rate` that of one reason.
+Each entry says what the reason means and what to do. `watchword explain REF` prints it for a refusal, and `watchword explain gate.rate` for a reason.
 """
 
 

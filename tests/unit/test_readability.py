@@ -1,6 +1,7 @@
 """Hold what measures the pages to what a sentence is."""
 
 import json
+from pathlib import Path
 
 import pytest
 from scripts import readability
@@ -109,10 +110,19 @@ def test_a_sentence_begins_in_its_own_line() -> None:
 
 def test_the_mean_is_of_running_text() -> None:
     """Headings, cells and labels would only make it look better."""
-    page = Page(
-        "a.md", "", tuple(sentences("# A heading of five words\n\nHere are four words.\n\n- label"))
-    )
-    assert (page.mean, page.words, page.longest) == (4.0, 10, 5)
+    markdown = """\
+# A heading of five words
+
+Here are four words.
+
+- Three words here
+
+| A head of five words | - |
+| --- | --- |
+| a cell that has six words | - |
+"""
+    page = Page("a.md", "", tuple(sentences(markdown)))
+    assert (page.mean, page.words, page.longest) == (4.0, 23, 6)
 
 
 def _page(words: int, times: int = 1, kind: str = "") -> Page:
@@ -136,15 +146,19 @@ def test_limits() -> None:
     ]
 
 
-def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """It prints a line a page, and JSON; a file that isn't there is told."""
-    page = str(readability.ROOT / "docs" / "five-minutes.md")
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints a line a page, and JSON; it ends with 1 where a page is above a limit; a file that isn't there is told."""
+    page = str(readability.ROOT / "docs" / "rollout.md")
     assert main([page]) == 0
     assert "1 pages" in capsys.readouterr().out
     assert main([page, "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)
-    assert told["page"] == "docs/five-minutes.md"
+    assert (told["page"], told["kind"]) == ("docs/rollout.md", "how-to")
     assert told["above"] == told["faults"] == []
+    long = tmp_path / "long.md"
+    long.write_text("Word " * 41, encoding="utf-8")
+    assert main([page, str(long)]) == 1
+    assert f"{long}:1: a sentence of 41 words" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["docs/none.md"])
     assert "docs/none.md: there is no such file" in capsys.readouterr().err

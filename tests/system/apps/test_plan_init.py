@@ -26,9 +26,9 @@ from watchword.apps.plan.drafts import (
     read_description,
     render,
 )
-from watchword.apps.settings import load_settings
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.plan import PlanSettings, load_plan
 from watchword.apps.settings.schema import ApiConfig
 from watchword.apps.settings.template import TEMPLATE

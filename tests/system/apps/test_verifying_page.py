@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.machine import patience
 
 from watchword.apps.evidence.records import REFUSED_PER_MINUTE
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.template import TEMPLATE
 
 DOCS = Path(__file__).parents[3] / "docs"

@@ -19,7 +19,7 @@ from watchword_conformance.corpus import load_corpus
 
 WATCHWORD = str(Path(sys.executable).with_name("watchword"))
 COMMANDS = re.findall(
-    r"^watchword (conformance .*)$",
+    r"^ *watchword (conformance .*)$",
     (ROOT / "docs" / "conformance.md").read_text("utf-8"),
     re.MULTILINE,
 )

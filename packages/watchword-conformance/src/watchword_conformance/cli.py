@@ -15,10 +15,10 @@ _body = body_in("watchword_conformance.commands")
     "--upstream http://127.0.0.1:9900 --deployment conformance/"
 )
 def command() -> None:
-    """Hold a gate to the corpus: hundreds of good and bad requests, and what must become of each.
+    """Test a gate with the corpus: hundreds of good and bad requests, and the expected outcome of each.
 
-    `setup` writes a deployment, whose bundle the gate under test loads; `upstream` is the API to put
-    behind it; `gate` sends the requests, and compares what became of them with what must.
+    `setup` writes a deployment, whose bundle the gate under test loads. `upstream` is the API to put behind it.
+    `gate` sends the requests, and compares the outcomes with the expected ones.
 
     `suites` needs no gate: it runs published hostile suites through Watchword's own parsers.
     """
@@ -33,7 +33,7 @@ def command() -> None:
     show_default=True,
     help="How the gate keeps a proof from passing twice.",
 )
-@click.option("--without", multiple=True, help="A row that the gate's table shall not have.")
+@click.option("--without", multiple=True, help="Leave this row out of the gate's table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the files' names as JSON.")
 @_body
 def setup() -> None:

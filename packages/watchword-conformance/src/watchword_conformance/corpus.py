@@ -285,7 +285,9 @@ class Capabilities(Described):
             own = known.get(each.name)
             if own is not None and own.divergence is not each.kind:
                 raise ValueError(f"{self.engine}: {each.name} is {own.divergence}, not {each.kind}")
-            why = each.why or ("" if own is None else f"{own.engine}; {own.because}")
+            why = each.why
+            if own is not None and not why:
+                why = f"the gate {own.gate}. This engine {own.engine}. Why: {own.because}"
             if not why:
                 raise ValueError(f"{self.engine}: {each.name} doesn't say why")
             filled.append(each.model_copy(update={"why": why}))

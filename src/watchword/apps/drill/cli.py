@@ -80,9 +80,10 @@ class _Drill(LazyGroup):
     "--fail-on",
     multiple=True,
     type=click.Choice(["open", "absent", "unsure", "not-run", "genuine", "nothing", "weak-route"]),
-    help="Exit with 1 where an attack was served; where what would have to stop one isn't there; where one is unsure; "
-    "where one didn't run; where the genuine app wasn't always served; where no attack ran; where a route lets pass what "
-    "would harm an asset of the plan. May be given several times.",
+    help="Exit with 1. With open: if an attack was served. With absent: if the protection that would stop one is missing. "
+    "With unsure: if one is unsure. With not-run: if one didn't run. With genuine: if the genuine app wasn't always served. "
+    "With nothing: if no attack ran. With weak-route: if a route lets pass what would harm an asset of the plan. "
+    "May be given several times.",
 )
 @click.pass_context
 @_body
@@ -109,7 +110,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @_body
 def attacks_command() -> None:
-    """List the attacks of the drill, or show one: what is sent, what must happen, what it can't tell.
+    """List the attacks of the drill, or show one: what is sent, what must happen, what it can't detect.
 
     ATTACK is an attack's id.  The id of a technique or of a protection lists the attacks of it, or on it.
     """
@@ -131,7 +132,7 @@ def attacks_command() -> None:
 def keygen_command() -> None:
     """Make a key pair: a private key that the drill signs with, a public one for the owner of the target.
 
-    Whoever has the private key can drill where this key was agreed to. No file is overwritten.
+    Whoever has the private key can drill targets whose owners agreed to this key. No file is overwritten.
     """
 
 
@@ -184,8 +185,8 @@ def keygen_command() -> None:
 def consent_command() -> None:
     """Print the consent that a target's owner serves at /.well-known/watchword-drill of that target.
 
-    With it you agree that whoever holds the private key attacks this origin, in this way, until then. Take the file away
-    and it ends.
+    With it you agree that the holder of the private key attacks this origin, in this way, until that day.
+    Remove the file to end it.
     """
 
 
@@ -216,6 +217,6 @@ def consent_command() -> None:
 def enrol_command() -> None:
     """Enrol a test instance by the code of `watchword instances invite`, read from standard input.
 
-    It is the genuine side of a drill against a real deployment.  A code is good for one instance; an argument would
-    stand in the list of processes, so that it is read from standard input.
+    It is the genuine side of a drill against a real deployment.  A code enrols one instance.  It is read from
+    standard input, since an argument would be in the list of processes.
     """

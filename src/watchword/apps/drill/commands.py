@@ -38,8 +38,9 @@ from watchword.apps.drill.terminal import Announcement, LiveView
 from watchword.apps.observations.commands import digest_of_build
 from watchword.apps.observations.document import ObservationError, Observers, sign, verify
 from watchword.apps.reports.text import json_text
-from watchword.apps.settings import ApiSettings, Settings, load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.plan import PlanSettings, check_file, load_plan
+from watchword.apps.settings.schema import ApiSettings, Settings
 from watchword.apps.terminal.console import (
     EXIT_REFUSED,
     EXIT_UNAVAILABLE,
@@ -267,7 +268,7 @@ def _code(report: Report, conditions: tuple[str, ...]) -> int:
 
 
 def attacks_command(*, attack: str | None, as_json: bool) -> None:
-    """List the attacks of the drill, or show one: what is sent, what must happen, what it can't tell."""
+    """List the attacks of the drill, or show one: what is sent, what must happen, what it can't detect."""
     chosen = attacks_of([attack] if attack else [], [])
     if as_json:
         print_json([_members(each) for each in chosen])

@@ -40,7 +40,7 @@ _OPTIONS = (
     click.option(
         "--listen",
         metavar="HOST:PORT",
-        help="Where clients come in; left out, at the API's `listen`, which `watchword up` takes where it runs.",
+        help="Where the engine listens; left out: the API's `listen`, which `watchword up` uses if it runs.",
     ),
     click.option(
         "--authz",
@@ -95,24 +95,26 @@ def config_command() -> None:
     epilog="Example: watchword gate envoy -o envoy/ --listen 127.0.0.1:8081 --run",
 )
 @engine_options
-@click.option("--run", "runs", is_flag=True, help="Start Envoy too, and end it at the end.")
+@click.option("--run", "runs", is_flag=True, help="Start Envoy too, and stop it at the end.")
 @click.option(
     "--envoy", type=click.Path(path_type=Path, dir_okay=False), help="Its binary, if not found."
 )
-@click.option("--workers", type=click.IntRange(0, 256), default=0, help="Of Envoy; 0: one a core.")
+@click.option(
+    "--workers", type=click.IntRange(0, 256), default=0, help="Workers of Envoy; 0: one a core."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each event as one JSON object.")
 @click.pass_context
 @_body
 def envoy_command() -> None:
     """Follow the gate bundle and rewrite Envoy's files on each new generation.
 
-    A revoked key or instance is refused within a second.  A broken bundle, or one that Envoy
-    rejects, changes nothing; of one with routes that it can't have, all else counts; what is wrong goes to
-    stderr.  Envoy goes on enforcing when this ends, unless it was started here with --run; one that dies is
-    started again.
+    A revoked key or instance is refused within a second.  A broken bundle, or one that Envoy rejects, changes
+    nothing.  If Envoy can't express its routes, it keeps the old ones but still receives revocations.  Faults
+    go to stderr.  Envoy goes on enforcing when this ends, unless it was started here with --run; one that dies
+    is restarted.
 
-    The service writes the bundle, so that `watchword up` (or `watchword gate pull`) runs beside this.  Routes of
-    the file count once `up` was started again; where clients come in and where the API is, once this was.
+    The service writes the bundle, so run `watchword up` (or `watchword gate pull`) beside this.  Changed routes
+    apply once `up` was restarted, and changed addresses once this command was.
 
     Exit code 0: stopped.  1: something was rejected meanwhile, or Envoy can't run.  2: wrong usage.
     """
@@ -125,9 +127,11 @@ def envoy_command() -> None:
 )
 @click.option("--engine", type=click.Choice(FOLLOWED), required=True)
 @engine_options
-@click.option("--run", "runs", is_flag=True, help="Start the engine too, and end it at the end.")
+@click.option("--run", "runs", is_flag=True, help="Start the engine too, and stop it at the end.")
 @click.option(
-    "--binary", type=click.Path(path_type=Path, dir_okay=False), help="Of the engine, if not found."
+    "--binary",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The engine's binary, if not found.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each event as one JSON object.")
 @click.pass_context
@@ -135,13 +139,13 @@ def envoy_command() -> None:
 def follow_command() -> None:
     """Follow the gate bundle and bring each new generation to the engine.
 
-    A revoked key or instance is refused within a second.  A broken bundle changes nothing; of one with routes that
-    the engine can't have, all else counts; what is wrong goes to stderr.  The engine goes on enforcing when this
-    ends, unless it was started here with --run; one that dies is started again.  Envoy has a
-    command of its own: `watchword gate envoy`.
+    A revoked key or instance is refused within a second.  A broken bundle changes nothing.  If the engine can't
+    express its routes, it keeps the old ones but still receives revocations.  Faults go to stderr.  The engine
+    goes on enforcing when this ends, unless it was started here with --run; one that dies is restarted.  Envoy
+    has a command of its own: `watchword gate envoy`.
 
-    The service writes the bundle, so that `watchword up` (or `watchword gate pull`) runs beside this.  Routes of
-    the file count once `up` was started again; where clients come in and where the API is, once this was.
+    The service writes the bundle, so run `watchword up` (or `watchword gate pull`) beside this.  Changed routes
+    apply once `up` was restarted, and changed addresses once this command was.
 
     Exit code 0: stopped.  1: something was rejected meanwhile, or the engine can't run.  2: wrong usage.
     """
@@ -160,7 +164,12 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--api", required=True, help="Name of the API under `apis:`.")
 @click.option("--certificate", required=True, type=_FILE, help="PEM of this gate's certificate.")
 @click.option("--key", required=True, type=_FILE, help="PEM of its key.")
-@click.option("--ca", required=True, type=_FILE, help="PEM of who signed the service's.")
+@click.option(
+    "--ca",
+    required=True,
+    type=_FILE,
+    help="PEM of the authority that signed the service's certificate.",
+)
 @click.option("-o", "--output", required=True, type=_FILE, help="The file to keep up to date.")
 @click.option(
     "--signer",
@@ -174,10 +183,10 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 def pull_command() -> None:
     """Fetch the bundle of an API's gate over mutual TLS, verify it, and replace the file.
 
-    Goes on until it is stopped: what the service changes is in the file within a second.  While
-    the service can't be reached or the file can't be written, and when what it sends isn't signed by
-    it or is older, the file stays as it is.  Ends with an error when one of the two certificates isn't believed, or this
-    gate may not fetch this API.
+    Runs until it is stopped; a change at the service is in the file within a second.  The file stays as it is
+    while the service can't be reached or the file can't be written, and if a bundle is older or signed by
+    another key.  Ends with an error if one of the two certificates isn't trusted, or this gate may not fetch
+    this API.
     """
 
 

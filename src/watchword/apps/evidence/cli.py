@@ -53,7 +53,7 @@ Examples:
 @click.option("--verification-key", type=_FILE, help="Play: Google's key for your app, base64.")
 @click.option("--at", metavar="TIME", help="Verify as of this ISO 8601 time instead of now.")
 @click.option(
-    "--anchors", type=_FILE, multiple=True, help="Believe these roots too: PEM, or lab JSON."
+    "--anchors", type=_FILE, multiple=True, help="Trust these roots too: PEM, or lab JSON."
 )
 @click.option("--status", type=_FILE, multiple=True, help="Google status list, as downloaded.")
 @click.option("--policy", metavar="NAME|FILE", help=_POLICY_HELP)
@@ -84,7 +84,7 @@ Examples:
 @click.option("--policy", metavar="NAME|FILE", help=_POLICY_HELP)
 @click.option("--at", metavar="TIME", help="Judge as of this ISO 8601 time instead of then.")
 @click.option(
-    "--anchors", type=_FILE, multiple=True, help="Know these roots too: PEM, or lab JSON."
+    "--anchors", type=_FILE, multiple=True, help="Trust these roots too: PEM, or lab JSON."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_context

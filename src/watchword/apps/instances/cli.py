@@ -3,7 +3,7 @@
 import click
 
 from watchword.apps.terminal.lazy import LazyGroup, body_in
-from watchword.apps.terminal.parameters import NAMES_LIKE_OPTIONS, life, reason
+from watchword.apps.terminal.parameters import NamesLikeOptions, life, reason
 
 _body = body_in("watchword.apps.instances.commands")
 
@@ -33,15 +33,15 @@ def command() -> None:
 def list_command() -> None:
     """List the newest instances; times are UTC.
 
-    State `test`: a good one that no vendor vouched for, a lab's or one that was invited, with its end beside it; `ended`
-    after that. `subjects` in the JSON are the names under which the APIs know an instance.
+    State `test`: a good one that no vendor vouched for, a lab's or an invited one, with its expiry beside it;
+    `ended` after that. `subjects` in the JSON are the names under which the APIs know an instance.
     """
 
 
 @command.command(
     "revoke",
     short_help="Revoke an instance within a second.",
-    context_settings=NAMES_LIKE_OPTIONS,
+    cls=NamesLikeOptions,
     epilog="Example: watchword instances revoke Zn0x2k... --because 'phone stolen'",
 )
 @click.argument("instance")
@@ -120,7 +120,7 @@ def invitations_command() -> None:
 @command.command(
     "cancel",
     short_help="Cancel a code that wasn't used.",
-    context_settings=NAMES_LIKE_OPTIONS,
+    cls=NamesLikeOptions,
     epilog="Example: watchword instances cancel q2mB1xZr0aLk",
 )
 @click.argument("code_id", metavar="ID")

@@ -2,29 +2,24 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from watchword.apps.terminal.lazy import LazyGroup, body_in
 
-_body = body_in("watchword.apps.pins.commands")
-
-
-@click.group(
-    cls=LazyGroup,
+_HERE: Final = "watchword.apps.pins"
+command = LazyGroup(
+    "pins",
     short_help="Pins that never brick an app.",
+    help="""Manage the keys that your apps accept of your servers, through their whole life.
+
+Keys are pinned in a workspace, checked against what is live, signed as a set, published by the service and taken by apps.
+A set that would lock an app out isn't published, unless you force it and say why.
+
+Exit code 0: done.  1: refused, or not as it should be.  2: wrong usage, or faults in a file.  3: not reachable.""",
     epilog="Example: watchword pins init, then docs/pins.md: how to start, to rotate, and what to do at 3 a.m.",
 )
-def command() -> None:
-    """Manage the keys that your apps accept of your servers, through their whole life.
-
-    Keys are pinned in a workspace, checked against what is live, signed as a set, published by the service and taken by apps.
-    A set that would lock an app out isn't published, unless you force it and say why.
-
-    Exit code 0: done.  1: refused, or not as it should be.  2: wrong usage, or faults in a file.  3: not reachable.
-    """
-
 
 # What may not be read is told when it is read: that is no wrong usage.
 FILE: Any = click.Path(dir_okay=False, readable=False, path_type=Path)
@@ -43,9 +38,7 @@ _PROBING = (
         metavar="HOST=ADDR[:PORT]",
         help="Look at a host there instead of at every address of its name; may be given several times.",
     ),
-    click.option(
-        "--cafile", type=FILE, help="Believe these authorities (PEM), not the platform's."
-    ),
+    click.option("--cafile", type=FILE, help="Trust these authorities (PEM), not the platform's."),
     click.option(
         "--timeout",
         type=click.FloatRange(0.1, 60),
@@ -63,20 +56,35 @@ def _probing(function: Callable[[], None]) -> Callable[[], None]:
     return function
 
 
+_Place = tuple[click.Group, str]
+"""A group, and the module beside this one that its commands run in."""
+
+_KEYS: Final[_Place] = (command, "session")
+_CHECKS: Final[_Place] = (command, "checks")
+_ROTATIONS: Final[_Place] = (command, "rotations")
+_SETS: Final[_Place] = (command, "publication")
+
+
 def _command(
-    group: click.Group, name: str, short: str, example: str, json: str = "Print one JSON object."
+    place: _Place, name: str, short: str, example: str, json: str = "Print one JSON object."
 ) -> Callable[[Callable[[], None]], None]:
     """Return a decorator that declares a command whose last option is ``--json``; it is handed the path of watchword.yaml."""
+    group, module = place
 
     def declare(function: Callable[[], None]) -> None:
-        body = click.pass_obj(_body(function))
+        body = click.pass_obj(body_in(f"{_HERE}.{module}")(function))
         made = group.command(name, short_help=short, epilog=f"Example: {example}")(body)
         made.params.append(click.Option(["--json", "as_json"], is_flag=True, help=json))
 
     return declare
 
 
-@_command(command, "init", "Make the workspace and the key that signs sets.", "watchword pins init")
+@_command(
+    (command, "root_lists"),
+    "init",
+    "Make the workspace and the key that signs sets.",
+    "watchword pins init",
+)
 @click.option(
     "-d",
     "--directory",
@@ -103,17 +111,17 @@ def init_command() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the newest list as JSON.")
 @click.pass_obj
-@_body
+@body_in(f"{_HERE}.root_lists")
 def root() -> None:
     """Make and change root lists: they say which keys may sign pin sets, and ship inside the app.
 
-    Their keys are made, kept and used offline, best by several people.  A list counts once as many keys as its threshold
-    says have signed it, of the list before it too.  Without a subcommand the workspace's newest list is shown.
+    Make, keep and use their keys offline, best by several people.  A list is valid once enough keys of it have
+    signed it, and enough of the list before it.  Without a subcommand the workspace's newest list is shown.
     """
 
 
 @_command(
-    command,
+    _KEYS,
     "add",
     "Pin a key of a host.",
     "watchword pins add api.example.com --from-live --role current, "
@@ -141,7 +149,7 @@ def add_command() -> None:
 
 
 @_command(
-    command,
+    _KEYS,
     "remove",
     "Pin a key no more.",
     "watchword pins remove api.example.com next",
@@ -150,21 +158,24 @@ def add_command() -> None:
 @click.argument("host")
 @click.argument("key")
 def remove_command() -> None:
-    """Pin KEY of HOST no more: a pin, the beginning of one, or a role that one key has.
+    """Unpin KEY of HOST: a pin, the beginning of one, or a role that one key has.
 
     Apps go on with the published set until the next `watchword pins publish`.
     """
 
 
 @_command(
-    command, "show", "Show keys, published sets and app versions.", "watchword pins show --json"
+    _KEYS,
+    "show",
+    "Show keys, published sets and app versions.",
+    "watchword pins show --json",
 )
 def show_command() -> None:
     """Show which keys are pinned, what is published for each app, and which app versions are out there."""
 
 
 @_command(
-    command,
+    _CHECKS,
     "check",
     "Hold what is live against what is pinned.",
     "watchword pins check --fail-within 30d --sign ci.pem --api clinic",
@@ -180,7 +191,7 @@ def show_command() -> None:
 @click.option("--sign", type=FILE, help="Record what is found, signed by this observer's key.")
 @click.option("--api", metavar="NAME", help="Which API of watchword.yaml it is, with --sign.")
 def check_command() -> None:
-    """Shake hands with each pinned host, at every address of it, and hold its key against the published set and the draft.
+    """Shake hands with each pinned host, at every address of it, and compare its key with the published set and the draft.
 
     Nothing but the handshake is sent.  From other vantage points: run it there too, or name addresses with --resolve.
 
@@ -189,7 +200,7 @@ def check_command() -> None:
 
 
 @_command(
-    command,
+    _ROTATIONS,
     "rehearse",
     "Play a rotation: who survives it.",
     "watchword pins rehearse api.example.com --scenario lost-key, or in CI: watchword pins rehearse --fail-on renewal "
@@ -204,7 +215,7 @@ def check_command() -> None:
     "--fail-on",
     multiple=True,
     metavar="NAME",
-    help="Exit with 1 where this scenario locks an installed app out; several times.",
+    help="Exit with 1 if this scenario locks an installed app out; may be given several times.",
 )
 @click.option(
     "--offline", is_flag=True, help="Connect to nothing: each host shows its current key."
@@ -220,7 +231,10 @@ def rehearse_command() -> None:
 
 
 @_command(
-    command, "rotate", "Take the next step of a rotation.", "watchword pins rotate api.example.com"
+    _ROTATIONS,
+    "rotate",
+    "Take the next step of a rotation.",
+    "watchword pins rotate api.example.com",
 )
 @click.argument("host")
 @_probing
@@ -233,21 +247,17 @@ def rotate_command() -> None:
 
 
 @_command(
-    command,
+    _SETS,
     "publish",
     "Sign and publish, unless it locks out.",
     'watchword pins publish, or at 3 a.m.: watchword pins publish --force --reason "key stolen, backup is live, '
     'new backup comes tomorrow"',
 )
 @click.option("--app", "apps", multiple=True, metavar="NAME", help="Only this app; several times.")
-@click.option(
-    "--dry-run", is_flag=True, help="Say what would be published, and what is in the way."
-)
-@click.option(
-    "--force", is_flag=True, help="Publish although something that can be forced is in the way."
-)
-@click.option("--reason", metavar="TEXT", help="Why, with --force: it stands in the log for good.")
-@click.option("--actor", metavar="NAME", help="Who does it; left out: the user and the machine.")
+@click.option("--dry-run", is_flag=True, help="Show what would be published, and what prevents it.")
+@click.option("--force", is_flag=True, help="Publish in spite of an obstacle that can be forced.")
+@click.option("--reason", metavar="TEXT", help="Why, with --force; kept in the log for good.")
+@click.option("--actor", metavar="NAME", help="Who publishes; left out: the user and the machine.")
 @click.option(
     "--above",
     type=click.IntRange(0, 2**53 - 2),
@@ -258,13 +268,14 @@ def rotate_command() -> None:
 def publish_command() -> None:
     """Look at the servers, make the set of each app, and publish it: the service hands it out from then on.
 
-    Refused is what would lock out the live key or a supported app version, has no backup, or wasn't reported on first.  Forcing
-    needs a reason, which is kept with your name in a log that can't be edited unseen.  All apps are published, or none.
+    A set is refused if it would lock out the live key or a supported app version, has no backup, or wasn't
+    reported on first.  Forcing needs a reason, which is kept with your name in a log that can't be edited
+    unnoticed.  All apps are published, or none.
     """
 
 
 @_command(
-    command,
+    _SETS,
     "release",
     "Write what an app version ships with.",
     "watchword pins release clinic-android 4.2.0 -o app/src/main/res/raw/watchword_pins.json",
@@ -281,7 +292,7 @@ def release_command() -> None:
 
 
 @_command(
-    command,
+    _SETS,
     "render",
     "Write the set in a platform's own format.",
     "watchword pins render android -o app/src/main/res/xml/network_security_config.xml",
@@ -289,7 +300,7 @@ def release_command() -> None:
 @click.argument(
     "platform", type=click.Choice(["android", "ios", "okhttp", "trustkit", "typescript"])
 )
-@click.option("--app", metavar="NAME", help="Of which app, where several pin hosts.")
+@click.option("--app", metavar="NAME", help="The app, if several pin hosts.")
 @click.option(
     "--draft", is_flag=True, help="The set that would be published, not the published one."
 )
@@ -303,7 +314,7 @@ def render_command() -> None:
 
 
 @_command(
-    command,
+    (command, "reports"),
     "reports",
     "Show what apps reported to the service.",
     "watchword pins reports --host api.example.com",
@@ -319,7 +330,7 @@ def reports_command() -> None:
 
 
 @_command(
-    command,
+    _CHECKS,
     "watch",
     "Check again and again; metrics and alerts.",
     "watchword pins watch --interval 1h --textfile /var/lib/node_exporter/watchword_pins.prom",
@@ -332,20 +343,20 @@ def reports_command() -> None:
     default="30d",
     show_default=True,
     metavar="DURATION",
-    help="Tell of what expires within.",
+    help="Report what expires within.",
 )
 @click.option("--textfile", type=FILE, help="Write metrics here after each check.")
 @click.option("--listen", metavar="ADDR:PORT", help="Serve metrics there, on loopback: /metrics.")
 @_probing
 def watch_command() -> None:
-    """Check all pinned hosts again and again, and tell of each finding when it comes and when it's gone.
+    """Check all pinned hosts again and again, and report each finding when it appears and when it is gone.
 
     Metrics are for Prometheus: a file for its node exporter, or an address on loopback.  Ends by Ctrl-C or a signal.
     """
 
 
 @_command(
-    command,
+    _KEYS,
     "log",
     "Show each step, forced ones with their reason.",
     "watchword pins log --forced",
@@ -359,8 +370,11 @@ def log_command() -> None:
     """
 
 
+_ROOTS: Final[_Place] = (root, "root_lists")
+
+
 @_command(
-    root,
+    _ROOTS,
     "init",
     "Make root keys and the first root list.",
     "watchword pins root init -d /media/stick/clinic-roots --keys 3 --threshold 2 --pin-key pin-key.jwk",
@@ -402,7 +416,7 @@ def root_init() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "key",
     "Make the key of one more holder.",
     "watchword pins root key -o bob.pem --passphrase",
@@ -415,7 +429,7 @@ def root_key() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "sign",
     "Add a holder's signature to a list.",
     "watchword pins root sign roots-2.json --key alice.pem --previous roots-1.json",
@@ -433,7 +447,7 @@ def root_sign() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "rotate",
     "Write the next list: keys, floors.",
     "watchword pins root rotate roots-1.json --add-pin-key new.jwk --remove-pin-key 1xYk --key root-1.pem "
@@ -446,10 +460,15 @@ def root_sign() -> None:
     "--remove-key",
     multiple=True,
     metavar="KID|FILE",
-    help="Root key that counts no more: the beginning of its id, or its .jwk.",
+    help="Root key to remove: the beginning of its id, or its .jwk.",
 )
 @click.option("--add-pin-key", multiple=True, type=FILE, help="Public key that may sign pin sets.")
-@click.option("--remove-pin-key", multiple=True, metavar="KID|FILE", help="One that may no more.")
+@click.option(
+    "--remove-pin-key",
+    multiple=True,
+    metavar="KID|FILE",
+    help="Public key that may no longer sign pin sets.",
+)
 @click.option(
     "--only-pin-key",
     type=FILE,
@@ -475,7 +494,7 @@ def root_rotate() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "show",
     "Say what a list says, and who signed it.",
     "watchword pins root show roots-2.json --previous roots-1.json",
@@ -488,7 +507,7 @@ def root_show() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "accept",
     "Bring a signed list into the workspace.",
     "watchword pins root accept roots-1.json",
@@ -500,9 +519,9 @@ def root_show() -> None:
     is_flag=True,
     help="Take a list that takes a pin key out and doesn't raise the floors for it, or names none of this workspace.",
 )
-@click.option("--reason", metavar="TEXT", help="Why, with --force: it stands in the log for good.")
+@click.option("--reason", metavar="TEXT", help="Why, with --force; kept in the log for good.")
 def root_accept() -> None:
-    """Bring a root list that is wholly signed into the workspace, from where the service hands it out.
+    """Put a completely signed root list into the workspace, from which the service delivers it.
 
     It is verified as an app would: enough keys of the list before it signed, and enough of its own.  There is no way back:
     from then on apps take it, one after the other.

@@ -25,6 +25,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _ANY = click.Path(path_type=Path)
 _THERE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _body = body_in("watchword.apps.plan.commands")
+_drafts_body = body_in("watchword.apps.plan.drafts")
+_earlier_body = body_in("watchword.apps.plan.earlier")
 
 
 def budget(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
@@ -55,7 +57,7 @@ def _once(_ctx: click.Context, parameter: click.Parameter, value: tuple[Path, ..
     return value[0] if value else None
 
 
-@_body
+@_earlier_body
 def read_earlier() -> None:
     """Return the plan in the file of ``--since``."""
 
@@ -74,7 +76,9 @@ def _earlier(_ctx: click.Context, _parameter: click.Parameter, value: Path | Non
 @click.option("--markdown", is_flag=True, help="Print it as Markdown, for a wiki or a review.")
 @click.option("--cyclonedx", is_flag=True, help="Print it as a CycloneDX document.")
 @click.option("--html", type=_FILE, metavar="FILE", help="Write a report that needs no network.")
-@click.option("--details", is_flag=True, help="Say of each item why, what else, and how firmly.")
+@click.option(
+    "--details", is_flag=True, help="Show for each item why, what else, and how robust that is."
+)
 @click.option("--item", metavar="ID", help="Show one item in full.")
 @click.option("--all", "everything", is_flag=True, help="Show the long lists whole.")
 @click.option(
@@ -85,16 +89,15 @@ def _earlier(_ctx: click.Context, _parameter: click.Parameter, value: Path | Non
     "what_if",
     multiple=True,
     metavar="+ID/-ID",
-    help="Take a protection for proven (+) or for out of reach (-); may be given several times.",
+    help="Assume that a protection is proven (+) or out of reach (-); may be given several times.",
 )
 @click.option(
     "--fail-on",
     multiple=True,
     type=click.Choice(["open", "delayed", "unreadable", "worse", "weak-route"]),
-    help="Exit with 1 while an asset is open; with delayed, while one isn't closed, be it that all its paths are struck; "
-    "with unreadable, while a line of the observations can't be read; with worse, where an asset or a protection "
-    "stands worse than in the plan of --since; with weak-route, where a route lets pass what would harm an asset that "
-    "lives there. May be given several times.",
+    help="Exit with 1. With open: if an asset is open. With delayed: if one isn't closed, or all its paths are struck. With "
+    "unreadable: if a line of the observations can't be read. With worse: if an asset or a protection is worse than in the "
+    "plan of --since. With weak-route: if a route lets pass what would harm an asset behind it. May be given several times.",
 )
 @click.option(
     "--since",
@@ -156,7 +159,7 @@ command = show_plan
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was drafted as JSON too.")
 @click.pass_context
-@_body
+@_drafts_body
 def init_command() -> None:
     """Draft a plan: assets, where they live, and what an attacker may be after.
 
@@ -179,9 +182,9 @@ def init_command() -> None:
     "--own",
     type=_ANY,
     metavar="FILE",
-    help="Add the techniques: and protections: of this YAML file; left out, of the one that plan: catalogue: names.",
+    help="Add the techniques: and protections: of this YAML file; left out: those of the file under plan: catalogue:.",
 )
-@click.option("--check", is_flag=True, help="Hold the ids against the files named.")
+@click.option("--check", is_flag=True, help="Compare the ids with the named files.")
 @click.option(
     "--stix",
     type=_THERE,
@@ -201,8 +204,8 @@ def init_command() -> None:
 def catalogue_command() -> None:
     """Show what attackers do and what protects against it: all of it, or ID in words.
 
-    With --check: say which ids of ATT&CK and MASWE that it names are unknown or retired in the files that are
-    named; without a file, which aliases MASWE 1.0.0 doesn't have.
+    With --check: show which of its ATT&CK and MASWE ids are unknown or retired in the named files; without a
+    file, which aliases MASWE 1.0.0 lacks.
 
     Exit code 0: shown, or every id checked is known.  1: some aren't.  2: wrong usage, or a file has
     faults.
@@ -218,12 +221,12 @@ def catalogue_command() -> None:
 @click.argument("new", type=_THERE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-@_body
+@_earlier_body
 def diff_command() -> None:
     """Say how the plan NEW differs from the plan OLD: files that `watchword plan --json` wrote.
 
-    Items that came, went or moved, and how assets and paths stand; with what changed beneath them:
-    evidence, impacts, efforts, the budget.  When a plan was made doesn't count.
+    Shows new, gone and moved items, the state of assets and paths, and what changed beneath them: evidence,
+    impacts, efforts, the budget.  The time of a plan makes no difference.
 
     Exit code 0: they are the same.  1: they differ.  2: a file can't be read, or is no plan.
     """

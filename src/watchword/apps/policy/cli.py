@@ -12,7 +12,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _TEST_EXAMPLE: Final = """\b
 Example: watchword policy test policy-cases.yaml --policy strict
 \b
-The file, whose members docs/policy.md tells:
+The file, whose members docs/policy.md explains:
   cases:
     - name: an unlocked phone gets nothing
       like: android-key
@@ -66,9 +66,8 @@ def check_cases() -> None:
 @click.option(
     "--records",
     multiple=True,
-    required=True,
     metavar="FILE",
-    help="Recorded verifications: a file, the directory that `records:` fills, or - for a pipe.",
+    help="Recorded verifications: a file, the directory that `records:` fills, or - for a pipe. Left out: what differs in the policies themselves.",
 )
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 also where something differs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a difference.")

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from watchword.apps.collector import collector_at_rest
 from watchword.apps.terminal.lazy import LazyGroup, body_in
+from watchword.encoding.collector import collector_at_rest
 
 _body = body_in("watchword.apps.scan.commands")
 
@@ -53,8 +53,8 @@ class _Scan(LazyGroup):
     "--fail-on",
     multiple=True,
     type=click.Choice(CONDITIONS),
-    help="Exit with 1 where a finding counts of this severity or a worse one; where not all was seen; where a finding "
-    "counts that the baseline doesn't know. May be given several times.",
+    help="Exit with 1. With a severity: if a finding of it or of a worse one counts. With not-seen: if not everything was "
+    "seen. With new: if a finding counts that the baseline doesn't have. May be given several times.",
 )
 @click.option(
     "--baseline",
@@ -84,8 +84,8 @@ class _Scan(LazyGroup):
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Read built apps (APK, AAB, split sets, IPA) as an attacker would, and say what he sees.
 
-    Nothing of an app is run or unpacked to disk, and nothing is sent anywhere.  What wasn't seen is told, always: a report that says
-    "not seen" is no clean bill, and --fail-on not-seen catches it.
+    Nothing of an app is run or unpacked to disk, and nothing is sent anywhere.  Unseen parts are always
+    reported: "not seen" is no clean bill of health, and --fail-on not-seen catches it.
 
     No watchword.yaml is needed.  With --sign and --app, what the build proves is recorded, and the next plan counts it.
 
@@ -123,8 +123,8 @@ def scan() -> None:
 def diff() -> None:
     """Say how the build NEW differs from the build OLD: each a built app, or a file that `watchword scan --json` wrote of one.
 
-    Findings that came, went or changed, and protections that were lost or gained.  What is gone where the new build wasn't seen counts
-    as not seen.
+    Shows new, gone and changed findings, and protections that were lost or gained.  A finding that is gone from
+    an unseen part counts as not seen.
 
     Exit code 0: the new build is no worse.  1: it is worse.  2: a file is neither.  3: a file can't be read.
     """
@@ -139,7 +139,7 @@ def diff() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @_body
 def rules() -> None:
-    """List the rules of the scan, or show one: what it looks for, what it is evidence of, what it can't tell.
+    """List the rules of the scan, or show one: what it looks for, what it is evidence of, what it can't detect.
 
     RULE is a rule's id.  Those over apps come first, then those over descriptions of APIs (--api).
     """

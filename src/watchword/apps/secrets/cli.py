@@ -8,9 +8,10 @@ import click
 from watchword.apps.terminal.lazy import LazyGroup, body_in
 from watchword.apps.terminal.parameters import encodable, reason
 from watchword.broker.honeytokens import KINDS
-from watchword.vocabulary import seconds
+from watchword.encoding.phrases import seconds
 
 _body = body_in("watchword.apps.secrets.commands")
+_rewrap_body = body_in("watchword.apps.secrets.rewrap")
 
 
 def overlap(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
@@ -56,8 +57,8 @@ FROM_FILE = click.option(
 def command() -> None:
     """Keep third parties' keys out of the app: injected at the edge, or sealed to an instance.
 
-    What there may be, and who may use it, stands under `secrets` in watchword.yaml. A value goes in
-    through standard input, a file or a prompt, and no command shows one again.
+    Name secrets and their users under `secrets` in watchword.yaml. Give a value by standard input, a file or a
+    prompt; no command shows it again.
     """
 
 
@@ -79,7 +80,7 @@ def list_command() -> None:
 
 @command.command(
     "add",
-    short_help="Keep the first value of a secret.",
+    short_help="Store the first value of a secret.",
     context_settings=TAKES_NO_VALUE,
     epilog="Example: watchword secrets add maps < maps.key",
 )
@@ -90,10 +91,10 @@ def list_command() -> None:
 @click.pass_obj
 @_body
 def add_command() -> None:
-    """Keep the first value of a secret that watchword.yaml names under secrets.keys.
+    """Store the first value of a secret that watchword.yaml names under secrets.keys.
 
-    At a terminal you are asked for it, and it isn't shown. The end of its line isn't part of it. Gates
-    add it to calls within a second.
+    At a terminal the command asks for it, without showing it. The end of its line isn't part of it. Gates add
+    it to calls within a second.
     """
 
 
@@ -145,8 +146,8 @@ def rotate_command() -> None:
 def revoke_command() -> None:
     """Erase a version's value: gates add it to nothing within a second, and no instance gets it any more.
 
-    What instances were handed before stays on their phones until its lease ends (see `who-uses`), and who
-    stole the key has it still: withdraw it at the provider too. A second revocation changes nothing.
+    Values that instances got before stay on their phones until the lease ends (see `who-uses`). A thief still
+    has the key: withdraw it at the provider too. A second revocation changes nothing.
     """
 
 
@@ -198,7 +199,7 @@ def who_uses_command() -> None:
 @click.option("--old-env", metavar="NAME", help="Environment variable with the master key so far.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @click.pass_obj
-@_body
+@_rewrap_body
 def rewrap_command() -> None:
     """Put the encrypted file under the master key that watchword.yaml names now.
 
@@ -299,6 +300,6 @@ def canary_remove() -> None:
 def canary_alarms() -> None:
     """Show who used canaries at the gates of this machine, newest first.
 
-    Whoever sends one has read the app, or the place where it lies. What he says of himself (the headers) is a
-    claim; `forwarded` too, unless a proxy of yours writes it.
+    Whoever sends one has read the app, or the place where it is planted. The headers are the sender's claim,
+    and so is `forwarded`, unless a proxy of yours writes it.
     """

@@ -32,7 +32,7 @@ def command() -> None:
 @click.option(
     "--engine",
     type=click.Choice(["envoy", "nginx", "nginx-authz", "haproxy", "caddy", "traefik"]),
-    help="Whose log it is; found out where the lines of Envoy, Caddy or Traefik show it.",
+    help="Whose log it is; recognised by the lines of Envoy, Caddy and Traefik.",
 )
 @click.option("--follow", is_flag=True, help="Go on as the logs grow, until a signal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each log.")
@@ -41,10 +41,10 @@ def command() -> None:
 def ingest_command() -> None:
     """Read the refusals in an engine's access log; - is the standard input.
 
-    Afterwards `watchword explain REF` knows the ref that a client was told, and `watchword metrics`
-    counts them.  All are counted; the latest 5000 of each reason are kept.  A log that was read before
-    adds what is new, also after its rotation, compressed (gzip) or not; the order is older logs first.
-    What comes over a pipe is known by its lines, as long as they are kept.
+    Afterwards `watchword explain REF` knows the client's ref, and `watchword metrics` counts the refusals.  All
+    are counted; the latest 5000 of each reason are kept.  A log that was read before adds only what is new,
+    also after its rotation, compressed (gzip) or not; name older logs first.  Lines from a pipe are recognised
+    as long as they are kept.
 
     Exit code 0: all lines were understood.  1: some weren't, they are told and left out.
     2: wrong usage.  3: a log can't be read, or nothing can be kept.
