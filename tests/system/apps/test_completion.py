@@ -30,6 +30,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 def lines_of(shell: str) -> str:
     """Return what the page says to do in a shell."""
+    block: str
     (block,) = re.findall(rf"```{shell}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     return block
 

@@ -17,8 +17,9 @@ from tests.unit.enrolment.simulators import SimulatedPhone
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.cli.main import COMMANDS, cli
 from watchword.apps.deployment import Deployment
-from watchword.apps.settings import ConfigurationError, load_settings
 from watchword.apps.settings.document import read_document
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.gate.references import LEAST_CHARACTERS, open_reference, seal
 from watchword.lab import PHONES
