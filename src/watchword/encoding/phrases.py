@@ -1,7 +1,8 @@
-"""Write counts, names that were meant, and formats that aren't ours, as people read them."""
+"""Write counts, times, names that were meant, and formats that aren't ours, as people read them."""
 
 import difflib
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Final
 
 
@@ -11,6 +12,14 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     :param many: the plural; ``one`` with an s if None.
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def moment(at: datetime) -> str:
+    """Return a time in UTC as RFC 3339 writes it, with Z.
+
+    :param at: aware.
+    """
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def nearest(got: str, known: Iterable[str]) -> str | None:
