@@ -30,9 +30,9 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 def lines_of(shell: str) -> str:
     """Return what the page says to do in a shell."""
-    block: str
-    (block,) = re.findall(rf"```{shell}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    return block
+    found = re.search(rf"```{shell}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 def ran(home: Path, *words: str, **more: str) -> str:
