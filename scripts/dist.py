@@ -289,15 +289,16 @@ def _checked(files: Sequence[Path]) -> None:
 def build(builder: str) -> tuple[Source, list[Path]]:
     """Build everything and return what it was made from, and the files.
 
-    :raises NotBuiltError: where something stands in the way; dist/ is then as it was, but for what twine refuses.
+    :raises NotBuiltError: where something stands in the way; dist/ is then as it was.
     """
     found = source()
     _tools()
     with tempfile.TemporaryDirectory() as directory:
         first, second = (_built(found, Path(directory), number) for number in range(2))
-    differing = [name for name in first | second if first.get(name) != second.get(name)]
-    if differing:
-        raise NotBuiltError(f"two builds of one commit differ: {', '.join(differing)}")
+        differing = [name for name in first | second if first.get(name) != second.get(name)]
+        if differing:
+            raise NotBuiltError(f"two builds of one commit differ: {', '.join(differing)}")
+        _checked([Path(directory) / "out-0" / name for name in first])
     OUT.mkdir(exist_ok=True)
     for stale in OUT.glob(f"{_PRODUCT}*"):
         stale.unlink()
@@ -305,7 +306,6 @@ def build(builder: str) -> tuple[Source, list[Path]]:
     for name, data in first.items():
         packages.append(OUT / name)
         packages[-1].write_bytes(data)
-    _checked(packages)
     (wheel,) = OUT.glob(f"{_PRODUCT}-*.whl")
     version = metadata_of(wheel).version
     materials = _written(OUT / f"{_PRODUCT}-{version}.cdx.json", bill(wheel))

