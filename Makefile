@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-start bench-up mutants fuzz site lock clean
+.PHONY: help demo dist test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-start bench-up mutants fuzz site lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -14,6 +14,9 @@ help:  ## Show this list.
 
 .venv/.dev-ready: requirements/dev.txt requirements/mitmproxy.txt pyproject.toml packages/watchword-conformance/pyproject.toml
 	@scripts/setup dev
+
+.venv/.docs-ready: requirements/docs.txt
+	@scripts/setup docs
 
 .venv/.peers-scan-ready: requirements/peers-scan.txt .venv/.dev-ready
 	@python3 -m venv .venv/peers-scan
@@ -90,8 +93,11 @@ mutants: .venv/.dev-ready  ## Mutate recorded evidence in 270,000 ways and more:
 fuzz: .venv/.dev-ready  ## Fuzz every parser, SECONDS each, one after another; finds go into fuzz-finds/.
 	$(PY)/python -m fuzz --seconds $(SECONDS)
 
-site: .venv/.dev-ready  ## Build the documentation's site into build/site; any warning fails it.
-	$(PY)/python -m scripts.site
+dist: .venv/.dev-ready  ## Build sdists and wheels from this commit into dist/, twice with the same bytes; with SBOM and provenance.
+	@$(PY)/python -m scripts.dist $(if $(BUILDER),--builder $(BUILDER))
+
+site: .venv/.docs-ready  ## Build the documentation's site into build/site, in an environment of its own; any warning fails it.
+	@PYTHONPATH=src .venv/docs/bin/python -m scripts.site
 
 lock: .venv/.dev-ready  ## Write requirements/*.txt anew.
 	scripts/lock

@@ -27,7 +27,7 @@ from watchword.apps.drill.harness import Harness, open_harness
 from watchword.apps.drill.preparation import RunOptions, prepared
 from watchword.apps.drill.run import run_drill
 from watchword.apps.drill.run_plan import RunPlan
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.terminal.process import mute_logs
 from watchword.drill.judgements import Verdict
 from watchword.drill.wire import Call, Part

@@ -39,7 +39,7 @@ from benchmarks.gate_instances import (
     Fleet,
     Instance,
 )
-from benchmarks.report import RESULTS
+from benchmarks.report import write_result
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
     EllipticCurvePrivateKey,
@@ -504,7 +504,7 @@ def document(found: Mapping[str, Found]) -> list[dict[str, Any]]:
 
 def read_document(data: bytes) -> dict[str, Found]:
     """Read such a document."""
-    rows = json.loads(data)
+    rows = json.loads(data)["rows"]
     return {
         row["measure"].removesuffix(", instructions"): Found(
             row["sha2"], row["libcrypto"], row["python"]
@@ -568,9 +568,10 @@ def main() -> None:
     before = None if asked.against is None else read_document(asked.against.read_bytes())
     chosen = [name for name in ROWS if asked.only in name]
     found = dict(measure(chosen))
-    written = json.dumps(document(found), indent=2) + "\n"
+    rows = document(found)
+    written = json.dumps({"rows": rows}, indent=2) + "\n"
     if len(chosen) == len(ROWS):
-        (RESULTS / "gate_instructions.json").write_text(written)
+        write_result("gate_instructions", {"rows": rows})
     print(written if asked.json else table(found))
     if before is not None:
         # The last that fits counts.

@@ -1,11 +1,69 @@
-"""Report measurements in one form: a table for people, a JSON file for comparison."""
+"""Report measurements in one form: a table for people, a JSON file for comparison, which says of what commit it is, when and where."""
 
 import json
-from collections.abc import Sequence
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+NOT_RECORDED = "not recorded"
+
+
+def made_here() -> dict[str, str]:
+    """Return of what commit a result is that is measured now, the date in UTC, and the machine."""
+    return {
+        "commit": _commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": _machine(),
+    }
+
+
+def _commit() -> str:
+    """Return the short hash, with ``+`` behind it where files differ from it."""
+    told = [
+        subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+        for arguments in (
+            ("rev-parse", "--short=8", "HEAD"),
+            ("status", "--porcelain", "--untracked-files=no", ":!benchmarks/results"),
+        )
+    ]
+    if any(each.returncode for each in told):
+        return NOT_RECORDED
+    return told[0].stdout.strip() + ("+" if told[1].stdout.strip() else "")
+
+
+def _machine() -> str:
+    """Return processor, cores, system and interpreter; no name of a host."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    processor = models[0] if models else platform.machine()
+    return (
+        f"{processor}, {os.cpu_count()} cores, {platform.system()} {platform.release().split('-')[0]}, "
+        f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def write_result(
+    name: str, result: Mapping[str, Any], made: Mapping[str, str] | None = None
+) -> None:
+    """Write ``benchmarks/results/NAME.json``: what was found, under a head that says of what it is.
+
+    :param made: as :func:`made_here` gives it, which is asked where it is left out.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    document = {"made": dict(made_here() if made is None else made), **result}
+    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """Return the rows of a result."""
+    rows: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    return rows
 
 
 @dataclass(frozen=True)
@@ -64,9 +122,8 @@ class Row:
 
 def write_report(name: str, rows: Sequence[Row]) -> bool:
     """Print the rows, write them to ``benchmarks/results/NAME.json``; tell whether all goals hold."""
-    RESULTS.mkdir(exist_ok=True)
     documents = [asdict(row) | {"ratio": row.ratio, "holds": row.holds} for row in rows]
-    (RESULTS / f"{name}.json").write_text(json.dumps(documents, indent=2) + "\n")
+    write_result(name, {"rows": documents})
     width = max(len(row.measure) for row in rows)
     print(f"{name:{width}}  {'ours':>10}  {'peer':>10}  {'ratio':>6}  {'goal':>8}  holds")
     for row in rows:

@@ -15,7 +15,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.system import SystemClock, SystemEntropy
-from watchword.apps.settings import Settings, load_settings
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Settings
 from watchword.client import WatchwordClient
 from watchword.lab import PHONES, InstalledAndroidApp, PhoneSetup
 

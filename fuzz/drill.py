@@ -27,8 +27,8 @@ from watchword.apps.drill.invited_instance import (
     write_instance,
 )
 from watchword.apps.drill.run_plan import RunPlanError
-from watchword.apps.settings import ApiSettings, load_settings
-from watchword.apps.settings.schema import DrillSettings
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import ApiSettings, DrillSettings
 from watchword.drill.consent import (
     RUN_TYPE,
     Consent,

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from fuzz import seeds
 from watchword.adapters.honeytoken_file import read_honeytokens
+from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.secret_store import (
     Document,
     DocumentError,
@@ -36,8 +38,8 @@ def read_secrets(data: bytes) -> None:
 
 def read_planted(data: bytes) -> None:
     """Read the file of canaries; what isn't one raises what its reader turns into a fault."""
-    with suppress(RefusedError, ValueError, KeyError, TypeError, AttributeError):
-        read_honeytokens(data)
+    with suppress(RefusedError, PrivateFileError, ValueError, KeyError, TypeError, AttributeError):
+        read_honeytokens(data, Path("canaries.json"))
 
 
 def look_at(data: bytes) -> None:

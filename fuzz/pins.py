@@ -29,8 +29,14 @@ from tests.unit.pins.builders import (
 
 from watchword.apps.pins.session import parse_pinned, pinned_document
 from watchword.encoding import base64url, strict_json
-from watchword.pins.builtins import BuiltinError, builtin_document, read_builtin
-from watchword.pins.installed import accept_set, fresh, judge
+from watchword.pins.installed import (
+    BuiltinError,
+    accept_set,
+    builtin_document,
+    fresh,
+    judge,
+    read_builtin,
+)
 from watchword.pins.interface import (
     PIN_BYTES,
     AfterExpiry,

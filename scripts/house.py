@@ -31,7 +31,7 @@ from tests.unit.apps.pins_servers import HOST, new_key, public_pem
 
 from watchword.apps.cli.main import run
 from watchword.apps.gateway import WatchwordMiddleware, gate_from
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.client import WatchwordAuth
 

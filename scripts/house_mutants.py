@@ -32,6 +32,7 @@ from types import CodeType, FunctionType
 from typing import Any, Final
 
 import pytest
+from benchmarks.report import made_here
 
 ROOT: Final = Path(__file__).parents[1]
 SOURCE: Final = ROOT / "src" / "watchword"
@@ -463,7 +464,7 @@ def _store(mutant: Mutant, column: str = "before") -> None:
         rows = [each for each in document[column] if Mutant(**each).key != mutant.key]
         rows.append(asdict(mutant))
         rows.sort(key=lambda each: AREAS.index(each["area"]))
-        document[column] = rows
+        document["made"], document[column] = made_here(), rows
         TABLE.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

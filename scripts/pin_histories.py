@@ -38,7 +38,6 @@ from watchword.pins.publication import (
     Live,
     Objection,
     ProbeResult,
-    Tried,
     objections,
     permit,
     swap_objections,
@@ -53,7 +52,6 @@ START: Final = 1_795_000_000
 STEPS: Final = 30
 _SAMPLE: Final = derive_private_key(7, SECP256R1()).public_key()
 _THIEF: Final = b"thief".ljust(32, b"!")
-_UNTRIED: Final = Tried(0)
 _FOREVER: Final = START + 10_000 * DAY
 
 
@@ -136,11 +134,10 @@ class History:
         }
         previous = self.published[-1] if self.published else None
         against = objections(
-            draft, previous, live, self.builds, self.roots, self.now, tried=_UNTRIED
+            draft, previous, live, self.builds, self.roots, self.now, report_first=0, since={}
         )
-        try:
-            given = permit(against, "it must be" if self.may_force() else None)
-        except RefusedError:
+        given = permit(against, "it must be" if self.may_force() else None)
+        if given is None:
             return
         self.forced += bool(given.forced)
         self.published.append(draft)

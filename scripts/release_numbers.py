@@ -11,8 +11,6 @@ that must be 0 isn't.
 import argparse
 import asyncio
 import json
-import os
-import platform
 import re
 import sys
 import tempfile
@@ -21,10 +19,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.report import write_result
 from scripts.rotation_under_load import measure
 
 from watchword.adapters.store import SqliteStore
-from watchword.adapters.system import SystemClock
 
 ROOT: Final = Path(__file__).parents[1]
 TARGET: Final = ROOT / "docs" / "release-numbers.md"
@@ -36,7 +34,7 @@ ROTATION_SECONDS, ROTATION_INTERVAL = 60.0, 2.0
 HEAD: Final = """\
 # Numbers of a release
 
-Made by `python -m scripts.release_numbers` from results that were measured; nothing here is written by hand. The first table must be 0
+`python -m scripts.release_numbers` makes this page from measured results; nothing is written by hand. In the first table, *found* must be 0
 throughout.
 
 """
@@ -125,13 +123,10 @@ def run() -> None:
     with tempfile.TemporaryDirectory() as directory:
         recoveries = list(half_open(Path(directory)))
     document = {
-        "date": SystemClock().now().date().isoformat(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}, "
-        f"Python {platform.python_version()}",
         "numbers": [asdict(each) for each in numbers],
         "recoveries": [asdict(each) for each in recoveries],
     }
-    RUNS.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    write_result(RUNS.stem, document)
 
 
 def suites(page: str) -> list[Number]:
@@ -185,7 +180,7 @@ def page(
 
 
 def _half_open_note() -> Iterator[str]:
-    yield "Each listener may open 300 descriptors there, fewer than the connections that are held."
+    yield "Each listener may open 300 descriptors there, fewer than there are connections."
     yield "Uvicorn drops no half-open connection and isn't in the table: put a proxy in front of it, or serve on granian."
     yield ""
 
@@ -194,7 +189,7 @@ def _overload(rows: list[Mapping[str, Any]]) -> Iterator[str]:
     if not rows:
         yield "Not measured: `python -m benchmarks.bench_overload`."
         return
-    yield "An open loop for 30 s, the server on one core, the generator on the other (`python -m benchmarks.bench_overload`)."
+    yield "An open loop for 30 s, with the server on one core and the generator on the other (`python -m benchmarks.bench_overload`)."
     yield ""
     yield "| measure | found | beside | goal | holds |"
     yield "| --- | ---: | ---: | ---: | --- |"
@@ -211,8 +206,8 @@ def _where(runs: Mapping[str, Any]) -> Iterator[str]:
     if not runs:
         yield "Kills, rotation and half-open connections were not run: `python -m scripts.release_numbers --run`."
     else:
-        yield f"Kills, rotation and half-open connections: {runs['date']}, {runs['machine']}."
-    yield "The other numbers are of the runs that their own pages and files are made by."
+        yield f"Kills, rotation and half-open connections: {runs['made']['date']}, {runs['made']['machine']}."
+    yield "The other numbers come from the runs that make their own pages and files."
 
 
 def _read(file: Path, otherwise: Any) -> Any:
@@ -225,7 +220,7 @@ def from_results() -> tuple[str, bool]:
         (ROOT / "docs" / "hostile-suites.md").read_text(encoding="utf-8"),
         _read(ROOT / "docs" / "engines.json", {}),
         _read(RUNS, {}),
-        _read(RESULTS / "overload.json", []),
+        _read(RESULTS / "overload.json", {"rows": []})["rows"],
     )
 
 

@@ -30,7 +30,8 @@ import httpx
 from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.service.client import OperatorClient
-from watchword.apps.settings import Settings, load_settings
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Settings
 from watchword.client import ClientError, WatchwordAuth, WatchwordClient
 from watchword.lab import PHONES, InstalledAndroidApp, PhoneSetup
 from watchword.vocabulary import Proof

@@ -32,7 +32,20 @@ def page() -> str:
     """Return the page, made by ``python -m scripts.site_reference``."""
     found = list(_walked(cli, ()))
     head = INTRODUCTION.format(count=len(found))
-    return head + "\n".join(line for words, each in found for line in _section(words, each))
+    lines = [*_overview(found), *(line for words, each in found for line in _section(words, each))]
+    return head + "\n".join(lines)
+
+
+def _overview(found: Sequence[tuple[tuple[str, ...], click.Command]]) -> Iterator[str]:
+    """Yield a row for each command of the first level: what it does, and what stands below it."""
+    yield "| command | does | below it |"
+    yield "| --- | --- | --- |"
+    for words, command in found:
+        if len(words) == 1:
+            below = [f"`{each[1]}`" for each, _ in found if each[:1] == words and len(each) == 2]
+            does = cell(prose((command.help or "").strip().partition("\n\n")[0]))
+            yield f"| [`{words[0]}`](#watchword-{words[0]}) | {does} | {', '.join(below)} |"
+    yield ""
 
 
 def _walked(

@@ -114,8 +114,11 @@ def _measured(
 
 
 def _labels(values: ast.AST, function: ast.AST, seen: set[str]) -> Iterator[str]:
-    """Yield the labels: the first of each pair in the mapping's keys, also where a name stands for it."""
+    """Yield the labels: the first of each pair in the mapping's keys, or the keys themselves; also where a name stands for it."""
     for key in _keys(values):
+        if _is_text(key):
+            assert isinstance(key, ast.Constant)
+            yield str(key.value)
         for each in ast.walk(key):
             if isinstance(each, ast.Tuple) and len(each.elts) == 2 and _is_text(each.elts[0]):
                 assert isinstance(each.elts[0], ast.Constant)

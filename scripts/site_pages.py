@@ -2,7 +2,7 @@
 
 The pages stay as they are in the repository. Here they are copied: ``docs/gate.md`` becomes ``gate``, a page from elsewhere such as
 ``CONTRIBUTING.md`` becomes ``repository/CONTRIBUTING``. A link to a file that is no page leads to a copy of it, as text, and one to a
-folder to the page in it.
+folder to the page in it. A picture is shown.
 """
 
 import hashlib
@@ -25,6 +25,9 @@ SITE: Final = ROOT / "docs" / "site"
 
 MAX_LISTED: Final = 40
 """Most headings that are listed beside a page. All of them stand in the search."""
+
+PICTURES: Final = frozenset({".png", ".svg"})
+"""Files that a page shows."""
 
 KINDS: Final = ("tutorial", "how-to", "reference", "explanation")
 """What a page can be; each has one job."""
@@ -58,7 +61,10 @@ def stage(target: Path) -> list[str]:
         body = "\n".join((*_front(text), body, *places.get(names[page], ())))
         file.write_text(body + "\n", encoding="utf-8")
     for copied in copies:
-        file = target / "_copies" / "repository" / f"{copied}.txt"
+        # Sphinx takes the pictures that a page shows from beside the pages.
+        shown = copied.suffix in PICTURES
+        named = name_of(copied) + copied.suffix
+        file = target / (named if shown else f"_copies/repository/{copied}.txt")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes((ROOT / copied).read_bytes())
     return sorted(names.values())
@@ -132,9 +138,9 @@ def _rewritten(text: str, page: PurePosixPath) -> str:
         if linked is None:
             return match[0]
         file, anchor = linked
-        if file.suffix != ".md":
+        if file.suffix not in {".md", *PICTURES}:
             return f"(repository:{file}{anchor})"
-        target = relpath(f"{name_of(file)}.md", here)
+        target = relpath(f"{name_of(file)}{file.suffix}", here)
         return f"({target}{anchor})"
 
     lines = []
@@ -150,16 +156,31 @@ def _rewritten(text: str, page: PurePosixPath) -> str:
     return "\n".join(lines)
 
 
+def diagrams() -> dict[str, PurePosixPath]:
+    """Return the source of each diagram on the site's pages, with its page."""
+    pages, _ = _found()
+    return {
+        match["source"]: page for page, text in pages.items() for match in _DIAGRAM.finditer(text)
+    }
+
+
+def drawing_of(source: str) -> Path:
+    """Return where the drawing of a diagram stands, named by the SHA-256 of its source."""
+    return SITE / "drawings" / f"{hashlib.sha256(source.encode()).hexdigest()[:12]}.svg"
+
+
 def _drawn(page: PurePosixPath, match: re.Match[str]) -> str:
-    """Return the drawing of a diagram that a repository's view makes by itself, named by the SHA-256 of its source.
+    """Return the drawing of a diagram that a repository's view makes by itself.
 
     :raises SiteError: where there is none, or the source was changed since it was drawn.
     """
-    name = hashlib.sha256(match["source"].encode()).hexdigest()[:12]
-    file = SITE / "drawings" / f"{name}.svg"
+    file = drawing_of(match["source"])
     if not file.is_file():
-        raise SiteError(f"{page}: expected docs/site/drawings/{name}.svg, drawn from its diagram")
-    return f"```{{raw}} html\n{file.read_text(encoding='utf-8')}```"
+        raise SiteError(
+            f"{page}: expected docs/site/drawings/{file.name}, drawn from its diagram: run python -m scripts.drawings"
+        )
+    svg = file.read_text(encoding="utf-8")
+    return f'```{{raw}} html\n<div class="drawing">\n{svg}</div>\n```'
 
 
 def _is_highlighted(language: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from examples.django_clinic.app import CONFIGURATION, clinic
 from examples.rehearsal import app_on, running, served
 
-from watchword.apps.settings import Settings
+from watchword.apps.settings.schema import Settings
 from watchword.client import EvidenceRefusedError, WatchwordAuth
 
 AUDIENCE = "https://api.clinic.example"

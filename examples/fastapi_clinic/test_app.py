@@ -11,7 +11,7 @@ from examples.rehearsal import app_on, running
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient, Request, Response
 
-from watchword.apps.settings import Settings
+from watchword.apps.settings.schema import Settings
 from watchword.client import EvidenceRefusedError, WatchwordAuth
 
 AUDIENCE = "https://api.clinic.example"

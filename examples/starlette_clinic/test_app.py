@@ -12,7 +12,7 @@ from examples.starlette_clinic.app import CONFIGURATION, clinic
 from httpx import ASGITransport, AsyncClient, Request, Response
 from starlette.applications import Starlette
 
-from watchword.apps.settings import Settings
+from watchword.apps.settings.schema import Settings
 from watchword.client import WatchwordAuth, WatchwordClient
 
 AUDIENCE = "https://api.clinic.example"

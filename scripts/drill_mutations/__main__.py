@@ -37,9 +37,16 @@ _MODULES = {
 INTRODUCTION = """\
 # What the drill notices
 
-Each line is a run of all attacks against the demo's deployment with one check taken out of a copy of the source; for those of pins, of the
-attacks on pins against a deployment that publishes some; for those of keys, of the attacks on keys against one that injects and delivers some; for that of trailers, behind HAProxy and before an API that takes them for fields. An attack is red when the API served it. This page is made by `python -m scripts.drill_mutations`, which fails where a missing check turns no
-attack red; a bounded part of it runs in the test suite.
+Each check matters: without it, an attack turns red. Each row is a run with one check taken out of a copy of the source. An attack is red
+if the API served it. The run depends on the check:
+
+- of most checks: all attacks, against the demo's deployment;
+- of pins: the attacks on pins, against a deployment that publishes some;
+- of keys: the attacks on keys, against a deployment that injects and delivers some;
+- of trailers: behind HAProxy, in front of an API that takes them for fields.
+
+This page is made by `python -m scripts.drill_mutations`, which fails if a missing check turns no attack red. The test suite runs a bounded
+part of it.
 
 With every check in place, nothing is red: {attacks} attacks, and the genuine app was served {served} of {sent} times.
 

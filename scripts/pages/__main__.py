@@ -12,12 +12,14 @@ from scripts.pages import (
     attacks,
     catalogue,
     engines,
+    figures,
     hostile_suites,
     inventory,
     pins_rotation,
     promises,
     reasons,
     scan_rules,
+    sizing,
 )
 from tests.system.conformance.results import FILE, recorded
 
@@ -40,6 +42,7 @@ PAGES: Final[Mapping[str, Page]] = {
     "attacks": Page(attacks.TARGET, attacks.page),
     "catalogue": Page(catalogue.TARGET, catalogue.page),
     "engines": Page(engines.TARGET, lambda: engines.page(recorded())),
+    "figures": Page(figures.TARGET, figures.page),
     "hostile-suites": Page(
         hostile_suites.TARGET,
         lambda: hostile_suites.page(hostile_suites.run_suites()),
@@ -50,6 +53,7 @@ PAGES: Final[Mapping[str, Page]] = {
     "promises": Page(promises.TARGET, lambda: promises.page(promises.load())),
     "reasons": Page(reasons.TARGET, reasons.page),
     "scan-rules": Page(scan_rules.TARGET, scan_rules.page),
+    "sizing": Page(sizing.TARGET, sizing.page),
 }
 """Each page by its name."""
 

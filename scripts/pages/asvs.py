@@ -33,15 +33,15 @@ INTRODUCTION: Final = """\
 # ASVS 5.0
 
 The {count} requirements of the [OWASP Application Security Verification Standard 5.0](https://owasp.org/www-project-application-security-verification-standard/)
-that concern Watchword, answered one by one by its authors: no outside body has looked at it. What a requirement asks for is put
-in a few words of ours; its text is at OWASP. Written by `python -m scripts.pages asvs` from `scripts/asvs/answers.toml`; a test holds
-each named file and test to be there.
+that concern Watchword, answered one by one by its authors; no outside body has reviewed the answers. We put each requirement in a few
+words of ours; its text is at OWASP. `python -m scripts.pages asvs` writes this page from `scripts/asvs/answers.toml`, and a test checks
+that each named file and test exists.
 
 | answer | level 1 | level 2 | level 3 | what it means |
 | --- | ---: | ---: | ---: | --- |
 {rows}
 
-It is about Watchword alone. The API behind the gate has its own answers.
+The answers cover only Watchword. The API behind the gate needs its own.
 
 ## What is left
 
@@ -50,10 +50,10 @@ It is about Watchword alone. The API behind the gate has its own answers.
 {left}
 """
 MEANINGS: Final = {
-    "met": "holds, and the tests that are named show it",
+    "met": "holds, and the named tests show it",
     "partly": "holds in part; what is missing is named",
-    "not": "doesn't hold, and whose it is is named",
-    "without": "there is nothing here that it is about",
+    "not": "doesn't hold; the answer says whose task it is",
+    "without": "Watchword has nothing that it is about",
 }
 
 

@@ -20,18 +20,20 @@ TARGET = Path(__file__).parents[2] / "docs" / "attacks.md"
 INTRODUCTION = """\
 # Attacks of the drill
 
-What `watchword drill` sends: {attacks} attacks in {variants} variants. `watchword drill attacks ID` prints one. This page is made by
+`watchword drill` sends {attacks} attacks in {variants} variants. `watchword drill attacks ID` prints one. This page is made by
 `python -m scripts.pages attacks` from the files under `src/watchword/drill/attacks/`.
 
-Every variant ends in a request to the API that the genuine app could make and the attacker must not. It is **stopped** when that request was
-refused for the reason that it was made for, while the genuine app is served the same one; **open** when it was served; **unsure** when it was
-refused for another reason, which proves nothing of this check.
+Every variant ends in a request to the API that the genuine app could make and the attacker must not. A variant is
+
+- **stopped** if that request was refused for the expected reason, while the genuine app is served the same one;
+- **open** if it was served;
+- **unsure** if it was refused for another reason, which proves nothing of this check.
 """
 COVERAGE = """\
 ## Which technique has an attack
 
-All {techniques} techniques of the [catalogue](catalogue.md). {executed} of them are executed from here, in whole or by what they send to the API; the others
-say what they would need.
+The [catalogue](catalogue.md) has {techniques} techniques. The drill executes {executed} of them, in whole or by what they send to the API. For the others,
+the table says what they would need.
 
 | technique | | attacks, or what it needs |
 | --- | --- | --- |
@@ -59,7 +61,7 @@ def _coverage() -> Iterator[str]:
 
 
 def _lacking(technique: str) -> str:
-    return f"Can't be run from here, needs {NEEDS[technique]}."
+    return f"Not run by the drill. It would need {NEEDS[technique]}."
 
 
 def _attack(attack: Attack) -> Iterator[str]:

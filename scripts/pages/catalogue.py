@@ -44,20 +44,19 @@ TITLES = {
 INTRODUCTION = """\
 # Catalogue of techniques and protections
 
-What attackers do to a mobile app, its channel and its backend, and what protects against it: {techniques} techniques
-and {protections} protections. `watchword plan` builds its paths and its order from them; `watchword plan catalogue ID`
-prints an entry. This page is made by `python -m scripts.pages catalogue` from the files under
+{techniques} techniques say what attackers do to a mobile app, its channel and its backend; {protections} protections say what stops
+them. `watchword plan` builds its paths and its order from them, and `watchword plan catalogue ID` prints an entry. Strengths,
+efforts and stages are our estimates. This page is made by `python -m scripts.pages catalogue` from the files under
 `src/watchword/plan/catalogue/`.
 
 - **Stage**: `recon` gathers intelligence, `exploit` does the damage. A technique *needs* intelligence that others *give*.
-- **Harms**: which assets an exploiting technique can be the last step against, where it acts in a part that the asset
-  lives in.
+- **Harms**: which assets an exploiting technique can harm as the last step, if it acts in a part where the asset lives.
 - **Strength** of a cut: 1 slows, 2 stops common tools, 3 blocks. A step counts as cut from {threshold} on. What runs
-  only on a device that the attacker may own counts as {client} at most ([ADR 0016](adr/0016-client-side-strength.md)); such
-  a strength is marked with `*`.
+  only on a device that the attacker may own counts as {client} at most ([ADR 0016](adr/0016-client-side-strength.md)), and is
+  marked with `*`.
 - **Effort**: S = {S}, M = {M}, L = {L}; a unit is about a week of one person's work.
-- **Proven by**: keys of the observations that can show it works. *Review* stands where a person's review counts too.
-- Strengths, efforts and stages are estimates; nothing here says how often anything happens.
+- **Proven by**: keys of the observations that can show that it works. *Review* means that a person's review counts too.
+- Nothing here says how often anything happens.
 
 ## An entry of your own
 
@@ -95,10 +94,13 @@ protections:
 ```
 
 The file has two keys, `techniques` and `protections`, each with entries by id: `MT-` or `PR-`, a capital letter and two or three
-digits, such as `MT-X01`. Under a new id all members marked with • are needed. Under one of ours only what you write
-changes: a list takes the place of ours, while `cuts` changes the techniques that it names, and strength 0 takes a cut away.
-There are at most {entries} techniques and {entries} protections, ours included. A `likelihood` is a fault: the plan ranks by
-impact alone.
+digits, such as `MT-X01`.
+
+- Under a new id, all members marked with • are needed.
+- Under one of ours, only what you write changes. A list replaces ours. `cuts` changes the techniques that it names, and strength 0
+  removes a cut.
+- There are at most {entries} techniques and {entries} protections, ours included.
+- A `likelihood` is a fault: the plan ranks by impact alone.
 
 | member of a technique | | what it takes |
 | --- | --- | --- |
@@ -106,10 +108,10 @@ impact alone.
 | `about` | • | text of at most {text} characters: how it is done |
 | `component` | • | {component} |
 | `stage` | • | {stage} |
-| `needs` | | list of intelligence, all of which he must have: {intelligence} |
+| `needs` | | list of intelligence, all of which the attacker must have: {intelligence} |
 | `gives` | | list of intelligence, of the same words |
-| `harms` | | list of traits, at least one where the stage is `exploit`, none where it is `recon`: {trait} |
-| `actors` | | list, in whose place it is done: {actor}; left out, `user`. Only assets that one of them calls are reached |
+| `harms` | | list of traits, at least one if the stage is `exploit`, none if it is `recon`: {trait} |
+| `actors` | | list, in whose place it is done: {actor}; left out, `user`. It reaches only assets that one of them calls |
 | `accepted` | | text: why nothing cuts it, so that the risk has to be accepted by name |
 | `names` | | ids elsewhere, a list by catalogue: {technique_names} |
 
@@ -125,17 +127,17 @@ impact alone.
 | `cuts` | • | strength, 0 to {strength}, by id of a technique |
 | `does_not` | • | list of texts, at least one: what it doesn't stop |
 | `evidence` | • | list of keys, at least one, of the observations that can prove it, such as `scan:static.watch_lock` |
-| `reviewable` | | `true` where a person's review counts too; left out, `false` |
+| `reviewable` | | `true` if a person's review counts too; left out, `false` |
 | `names` | | ids elsewhere, a list by catalogue: {protection_names} |
 
 A list has at most {items} entries.
 
 ## Ids of other catalogues
 
-Entries name what stands elsewhere about the same thing. MASWE is named by alias; its numbers, which are stable since
-[version 1.0.0](https://github.com/OWASP/maswe/releases/tag/v1.0.0), stand beside it. The wording here is ours. `watchword plan catalogue --check` holds the aliases
-against that version, and `watchword plan catalogue --check --stix FILE --maswe DIR` all ids against files
-that lie on your disk.
+Entries name the ids of other catalogues for the same thing; the wording here is ours. MASWE is named by alias, with its number
+beside it, which is stable since [version 1.0.0](https://github.com/OWASP/maswe/releases/tag/v1.0.0).
+`watchword plan catalogue --check` compares the aliases with that version. With `--stix FILE --maswe DIR` it compares all ids with
+files on your disk.
 
 ATT&CK ids: © 2025 The MITRE Corporation. This work is reproduced and distributed with the permission of The MITRE
 Corporation. The MITRE Corporation (MITRE) hereby grants you a non-exclusive, royalty-free license to use ATT&CK® for
@@ -201,7 +203,7 @@ def _technique(catalogue: Catalogue, technique: Technique) -> Iterator[str]:
         for protection in catalogue.protections.values()
         if technique.id in protection.cuts
     ]
-    yield f"- **Cut by**: {_strengths(cuts)}"
+    yield from _strengths("Cut by", cuts)
     if all(strength < CUT_THRESHOLD for strength, _, _ in cuts):
         yield f"- **Nothing in this catalogue cuts it**: {technique.accepted}"
     yield from _elsewhere(technique.names)
@@ -221,7 +223,7 @@ def _protection(catalogue: Catalogue, protection: Protection) -> Iterator[str]:
         (strength, _link(catalogue.techniques[key]), key in protection.clamped)
         for key, strength in protection.cuts.items()
     ]
-    yield f"- **Cuts**: {_strengths(cuts)}"
+    yield from _strengths("Cuts", cuts)
     yield "- **Doesn't stop**:"
     for text in protection.does_not:
         yield f"  - {text}"
@@ -240,10 +242,11 @@ def _link(entry: Technique | Protection) -> str:
     return f"[{entry.id}](#{entry.id.lower()}) {entry.name}"
 
 
-def _strengths(cuts: list[tuple[int, str, bool]]) -> str:
-    """Return cuts, the strongest first."""
-    ordered = sorted(cuts, key=lambda cut: (-cut[0], cut[1]))
-    return "; ".join(f"{strength}{'*' * lowered} {link}" for strength, link, lowered in ordered)
+def _strengths(title: str, cuts: list[tuple[int, str, bool]]) -> Iterator[str]:
+    """Yield cuts, a line each, the strongest first."""
+    yield f"- **{title}**:" if cuts else f"- **{title}**: nothing"
+    for strength, link, lowered in sorted(cuts, key=lambda cut: (-cut[0], cut[1])):
+        yield f"  - {strength}{'*' * lowered} {link}"
 
 
 def _words(words: type[StrEnum]) -> str:

@@ -15,17 +15,17 @@ SOURCE = ROOT.parent / "shared" / "vectors" / "adversarial"
 INTRODUCTION = """\
 # Hostile suites
 
-Published collections of crooked input, put through the parsers and verifiers of Watchword. Three numbers each: *rejected* and *accepted* as
-it must be, and *outside* of our profile. Three more that must be 0: wrong accepts, wrong rejects, and exceptions that aren't refusals.
-This page is made by `python -m scripts.pages hostile-suites`; the test suite holds its numbers.
+Published collections of malformed input are run through the parsers and verifiers of Watchword. Each set has three numbers: cases *rejected*
+and *accepted* as they must be, and cases *outside* of our profile. Three more must be 0: wrong accepts, wrong rejects, and exceptions that
+aren't refusals. This page is made by `python -m scripts.pages hostile-suites`; the test suite checks its numbers.
 
-Run them yourself, on the suites as they are published, at any depth of a directory and in tar archives too:
+Run the suites yourself, as they are published, at any depth of a directory and in tar archives too:
 
 ```sh
 watchword conformance suites DIRECTORY
 ```
 
-Exit code 0: the last three numbers are 0. 1: one of them isn't. `--json` prints a row for each set.
+The exit code is 0 if the last three numbers are 0, else 1. `--json` prints a row for each set.
 
 ## Numbers
 
@@ -33,30 +33,32 @@ Exit code 0: the last three numbers are 0. 1: one of them isn't. `--json` prints
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 """
 READING = """\
-- **Outside** counts as no merit. Such a case is refused all the same, and one that is accepted is a wrong accept, unless the reason below is
-  marked *not judged*. What goes against a suite's verdict is counted beside each reason, in both directions: with no reason at all, these cases would
+- **Outside** earns no credit. Such a case must still be refused: an accepted one is a wrong accept, unless the reason below is marked *not
+  judged*. Beside each reason stands how many cases go against the suite's verdict, in both directions. Without the reason, these cases would
   be wrong accepts and wrong rejects.
-- **Read as said**: where a suite says what a document means (JSON, CBOR, sealed text), reading it as anything else is a wrong accept.
-- **Attacks are carried over**: ours refuse most foreign tokens and headers for their type alone, which proves nothing of what is behind that. So
-  attacks on JWT, changes to RFC 9421 examples and structured fields are put into tokens and requests of ours too, rightly signed.
-- **A case that the tables don't name** (of a newer x509-limbo, say) and that is accepted against the suite's verdict is a wrong accept, until somebody
-  has looked at it.
-- **Reasons that were found by running**: those of x509-limbo and BetterTLS, and `server` of raw HTTP, were not written down beforehand. A first
-  run showed what ours decide otherwise than the suite; each group was looked at, and named. So 0 in these three sets says that nothing *else* differs; it
-  is no evidence that these differences are harmless, which only their reasons argue. That the leaf's key must be on P-256 is asked by every
-  format; it was put into the check of these chains after that run too, and turned 5 accepted cases of x509-limbo into rejected ones.
-- **Readers that accept nothing**: no structured field of that suite is of our form, and one that refused everything would have the same numbers. That ours
-  accept their own form is tested beside.
-- **Certificates**: attestation chains are not those of the web. They are short, stand in line, name no host, and end at a handful of known keys. Only links,
-  CA flags, lengths, dates and keys of these suites can be judged by ours; nearly all that they ask besides is listed as not judged.
-- **Raw HTTP/1.1** is read by h11 and the gate. Gates with their servers are held to more of it by [the corpus](conformance.md), see [engines.md](engines.md).
+- **Read as said**: if a suite says what a document means (JSON, CBOR, sealed text), reading it as anything else is a wrong accept.
+- **Attacks are carried over**: our verifiers refuse most foreign tokens and headers for their type alone, which tests nothing behind that. So
+  attacks on JWT, changes to RFC 9421 examples and structured fields are also put into our own tokens and requests, correctly signed.
+- **A case that the tables don't name** (of a newer x509-limbo, say) is a wrong accept if it is accepted against the suite's verdict, until
+  somebody has looked at it.
+- **Reasons that were found by running**: those of x509-limbo and BetterTLS, and `server` of raw HTTP, weren't written down beforehand. A first
+  run showed where our decisions differ from the suite; each group was looked at, and named. So 0 in these three sets says that nothing *else*
+  differs. It doesn't show that these differences are harmless; only their reasons argue that. Every format requires the leaf's key to be on
+  P-256. That check was added to these chains after the first run too, and turned 5 accepted cases of x509-limbo into rejected ones.
+- **Readers that accept nothing**: no structured field of that suite has our form, and a reader that refused everything would have the same
+  numbers. Other tests show that our readers accept their own form.
+- **Certificates**: attestation chains differ from those of the web. They are short, ordered, name no host, and end at a handful of known keys.
+  Our verifier judges only links, CA flags, lengths, dates and keys of these suites; nearly everything else is listed as not judged.
+- **Raw HTTP/1.1** is read by h11 and the gate. [The corpus](conformance.md) tests gates with their servers on more of it, see
+  [engines.md](engines.md).
 """
 ADDING = """\
 ## How to add a suite
 
-A `Suite` in the module of its kind in `packages/watchword-conformance/src/watchword_conformance/suites/`, one line in `SUITES` of `results.py`, a suite of its own making in
-`tests/unit/conformance/`, and this page made anew. A layout is told by what is in a file; write its reasons to be outside before the first run, by what the case is. A reason that is added after one is named
-above, with what it hid.
+1. Add a `Suite` to the module of its kind in `packages/watchword-conformance/src/watchword_conformance/suites/`, and one line to `SUITES` of
+   `results.py`. A layout is recognised by a file's content.
+2. Write the reasons to be outside before the first run, by what the case is. A reason that is added later is named above, with what it hid.
+3. Add a suite made for the tests in `tests/unit/conformance/`, and make this page anew.
 """
 
 
@@ -87,8 +89,8 @@ def _reading(found: Run) -> Iterator[str]:
     for suite in SUITES.values():
         yield f"### {suite.title}\n"
         yield f"- Published: {suite.source}"
-        yield f"- Told by: {suite.layout}"
-        yield f"- Held to it: {suite.held}"
+        yield f"- Recognised by: {suite.layout}"
+        yield f"- Tests: {suite.held}"
         yield ""
         if not suite.outside:
             yield "Nothing of it lies outside.\n"

@@ -7,8 +7,8 @@ it changes unless one of its two sources does: it has no time and no serial numb
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 from scripts.cited_tests import ROOT
 
@@ -17,7 +17,31 @@ SOURCE: Final = ROOT / "scripts" / "inventory" / "cryptography.toml"
 TARGET: Final = ROOT / "docs" / "inventory.cdx.json"
 _LOCKED: Final = re.compile(
     r"(?m)^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)(?: ; (?P<where>[^\\]+))?"
+    r"(?P<digests>(?:\s*\\\n +--hash=sha256:[0-9a-f]{64})*)"
 )
+_WATCHWORD: Final[Mapping[str, Any]] = {
+    "bom-ref": "watchword",
+    "type": "application",
+    "name": "watchword",
+}
+
+
+class Locked(NamedTuple):
+    """Hold a package as a lock has it.
+
+    :param where: the systems or releases of Python that it is for (PEP 508); empty for all.
+    :param digests: SHA-256 of each file that may be installed for it, in hex.
+    """
+
+    name: str
+    version: str
+    where: str
+    digests: tuple[str, ...]
+
+    @property
+    def purl(self) -> str:
+        """Return its package URL, which is its name in a document too."""
+        return f"pkg:pypi/{self.name.lower()}@{self.version}"
 
 
 def cryptography() -> dict[str, list[dict[str, Any]]]:
@@ -25,18 +49,29 @@ def cryptography() -> dict[str, list[dict[str, Any]]]:
     return tomllib.loads(SOURCE.read_text(encoding="utf-8"))
 
 
-def document() -> dict[str, Any]:
-    """Return the whole document."""
+def locked(lock: str) -> Iterator[Locked]:
+    """Yield the packages of a lock, in its order."""
+    for found in _LOCKED.finditer(lock):
+        digests = tuple(re.findall(r"[0-9a-f]{64}", found["digests"]))
+        yield Locked(found["name"], found["version"], (found["where"] or "").strip(), digests)
+
+
+def document(
+    component: Mapping[str, Any] = _WATCHWORD, libraries: Iterable[Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return the whole document.
+
+    :param component: what it is about; its reference is ``watchword``.
+    :param libraries: components in place of those of the lock.
+    """
     found = cryptography()
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
-        "metadata": {
-            "component": {"bom-ref": "watchword", "type": "application", "name": "watchword"}
-        },
+        "metadata": {"component": dict(component)},
         "components": [
-            *_packages(LOCK.read_text(encoding="utf-8")),
+            *(map(library, locked(LOCK.read_text("utf-8"))) if libraries is None else libraries),
             *(_algorithm(each) for each in found["algorithms"]),
             *(_key(each) for each in found["keys"]),
         ],
@@ -50,23 +85,18 @@ def text() -> str:
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 
-def _packages(lock: str) -> Iterator[dict[str, Any]]:
-    """Yield a component for each locked package."""
-    for found in _LOCKED.finditer(lock):
-        name = f"pkg:pypi/{found['name'].lower()}@{found['version']}"
-        component = {
-            "bom-ref": name,
-            "type": "library",
-            "name": found["name"],
-            "version": found["version"],
-            "purl": name,
-        }
-        if found["where"]:
-            # Packages for some systems or releases of Python alone (PEP 508).
-            where = {"name": "watchword:where", "value": found["where"].strip()}
-            yield {**component, "properties": [where]}
-        else:
-            yield component
+def library(each: Locked) -> dict[str, Any]:
+    """Return the component of a package."""
+    component = {
+        "bom-ref": each.purl,
+        "type": "library",
+        "name": each.name,
+        "version": each.version,
+        "purl": each.purl,
+    }
+    if not each.where:
+        return component
+    return {**component, "properties": [{"name": "watchword:where", "value": each.where}]}
 
 
 def _algorithm(each: Mapping[str, Any]) -> dict[str, Any]:

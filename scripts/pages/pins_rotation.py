@@ -32,16 +32,20 @@ START: Final = 1_795_000_000
 INTRODUCTION = """\
 # Rotations and accidents
 
-How each ends, at each step, for apps that are installed. `watchword pins rehearse` plays the same with your own set, servers and
-app versions. Two deployments stand for all:
+The tables show what each rotation and each accident does to installed apps, step by step. `watchword pins rehearse` plays the same with
+your own set, servers and app versions; [pins-emergency.md](pins-emergency.md) has the commands. There are two example deployments:
 
 - **Own key**: the host is pinned by its operator's keys: current A, next N, backup B. App 1.0 shipped with an older set (A, backup B), app
   2.0 with the published one. Open after expiry.
-- **CDN**: the host is pinned by two authorities, since the CDN chooses its keys. Closed after expiry. One app version, shipped with the set.
+- **CDN**: the host is pinned by two authorities, because the CDN chooses its keys. Closed after expiry. One app version, shipped with the set.
 
-*Fetches* is a phone that takes what is published; *never fetched* one that has been offline since it was installed, or whose way
-to the service is blocked. *Served*: a pin matched. *Refused*: nothing is sent. *Unpinned*: the connection is used on the platform's word,
-reported, and gets no secrets. Where somebody intercepts, *served* is what he wants.
+| word | meaning |
+| --- | --- |
+| fetches | the phone takes what is published |
+| never fetched | the phone has been offline since the installation, or its way to the service is blocked |
+| served | a pin matched. If somebody intercepts, that is what the attacker wants |
+| refused | nothing is sent |
+| unpinned | the platform's trust decides; the connection is reported, and gets no secrets |
 """
 
 

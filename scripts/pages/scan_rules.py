@@ -21,16 +21,17 @@ TARGET: Final = Path(__file__).parents[2] / "docs" / "scan-rules.md"
 INTRODUCTION: Final = """\
 # Rules of the scan
 
-What `watchword scan` looks for: {app} rules over built apps, and {api} over the description of an API (`--api`). `watchword scan rules ID`
-prints one. This page is made by `python -m scripts.pages scan-rules` from the files under `src/watchword/scan/rules/` and
-`src/watchword/scan/api/rules/`. What a verdict and a severity mean stands in [scan.md](scan.md), techniques and protections in the
-[catalogue](catalogue.md). A rule's section has its id for an anchor: `#secret-in-app`.
+`watchword scan` has {app} rules for built apps, and {api} for the description of an API (`--api`). `watchword scan rules ID` prints one.
+[scan-reading.md](scan-reading.md#what-a-verdict-means) says what a verdict and a severity mean, the [catalogue](catalogue.md) what the techniques and
+protections are. A rule's section has its id for an anchor: `#secret-in-app`.
+
+This page is made by `python -m scripts.pages scan-rules` from the files under `src/watchword/scan/rules/` and
+`src/watchword/scan/api/rules/`.
 """
 EVIDENCE: Final = """\
 ## Which protection a build says something of
 
-By these keys the scan records [observations](observations.md) (`--sign`), and by no others. Of several rules on one key each must hold: the worst
-decides.
+The scan records [observations](observations.md) (`--sign`) by these keys only. If several rules share a key, each must hold: the worst decides.
 
 | protection | | key | rules |
 | --- | --- | --- | --- |
@@ -44,8 +45,7 @@ OF_APPS: Final = """\
 OF_APIS: Final = """\
 ## Over the description of an API
 
-These say nothing of a build: a description is what somebody wrote, and nothing of it is recorded. They are listed in the order in which a
-report tells them.
+These rules say nothing about a build. A description is what somebody wrote, so nothing of it is recorded. The order is that of a report.
 
 | rule | looks for |
 | --- | --- |
@@ -53,14 +53,14 @@ report tells them.
 DEFAULTS: Final = """\
 ## Platform defaults
 
-What Android and iOS do where an app states nothing depends on the version that the app targets, and on the phone. An older phone knows nothing of
-a newer default, whatever the app targets. The rules merge these rows with what the app states.
+If an app states nothing, Android and iOS decide by the version that the app targets, and by the phone. An older phone knows nothing of a newer
+default, whatever the app targets. The rules merge these rows with what the app states.
 
 - A version that isn't stated counts as the system counts it: 1 for the oldest, the oldest for the target.
-- A code name, or a level above {most}, has no default that is known: the rule says *not seen*.
-- What only phones older than the row's version are open to is *exposed*, of severity low. What protects the newer ones then proves nothing.
+- A code name, or a level above {most}, has no known default: the rule says *not seen*.
+- What only phones older than the row's version are open to is *exposed*, of severity low. The protection of newer phones then proves nothing.
 
-Of iOS, *targeted* is the SDK that the app was linked with (`DTSDKName`).
+On iOS, *targeted* is the SDK that the app was linked with (`DTSDKName`).
 
 | | | targeted from | and phones from | before | then | rules | read |
 | --- | --- | --- | --- | --- | --- | --- | --- |

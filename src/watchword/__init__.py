@@ -1,3 +1,3 @@
 """Watchword: only your genuine app gets through, and you can prove it."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"

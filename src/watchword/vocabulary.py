@@ -3,9 +3,7 @@
 Ground floor: imports nothing of Watchword.  The words are those of ``docs/glossary.md``.
 """
 
-import re
 from enum import Enum, StrEnum
-from typing import Final
 
 
 class Level(StrEnum):
@@ -168,27 +166,3 @@ class AppAttestEnvironment(Enum):
 
     PRODUCTION = b"appattest\x00\x00\x00\x00\x00\x00\x00"
     DEVELOPMENT = b"appattestdevelop"
-
-
-_DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def seconds(text: str) -> int:
-    """Return the seconds of a duration such as ``90s``, ``5m``, ``1h`` or ``30d``, as files and command line have them.
-
-    :raises ValueError: what was expected, when it is none.
-    """
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise ValueError("a duration such as 90s, 5m, 1h or 30d")
-    return int(found[1]) * _SECONDS[found[2]]
-
-
-def duration(length: int) -> str:
-    """Return seconds in the largest unit that fits."""
-    # One day is better known by its hours.
-    for least, unit, letter in ((172800, 86400, "d"), (3600, 3600, "h"), (60, 60, "m")):
-        if length % unit == 0 and length >= least:
-            return f"{length // unit}{letter}"
-    return f"{length}s"

@@ -18,7 +18,8 @@ from tests.unit.apps.service_process import WATCHWORD, configuration
 
 from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.system import SystemClock, SystemEntropy
-from watchword.apps.settings import Settings, load_settings
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Settings
 from watchword.client import ClientError, WatchwordClient
 from watchword.lab import PHONES, InstalledIosApp, LabAuthorities, PhoneSetup
 

@@ -13,11 +13,12 @@ import pytest
 from tests.conftest import Once
 from tests.machine import patience
 from tests.ports import free_port
-from tests.system.apps.played_demo import told_to_people
-from tests.unit.apps.scanned import dead_token
-from tests.unit.scan.app_builders import apk
+from tests.system.apps.played_demo import acts_of, told_as_json
 
+from watchword import __version__
 from watchword.apps.cli.main import COMMANDS
+from watchword.apps.demo.scenario import line_of
+from watchword.drill.registry import ATTACKS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
@@ -59,15 +60,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def five_minutes() -> str:
-    """Return the shell commands of the README's five minutes, in order."""
-    section = README.split("## Protect your own API in five minutes")[1].split("\n## ")[0]
-    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    """Return the shell commands of the five minutes, in order."""
+    page = (ROOT / "docs" / "five-minutes.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
     assert len(blocks) >= 5
     # The marks tell the outputs of the steps apart.
     return "\n".join(f"echo '=== {number}'\n{block}" for number, block in enumerate(blocks))
 
 
-def test_five_minutes_go_as_the_readme_says(tmp_path: Path) -> None:
+def test_five_minutes_go_as_the_page_says(tmp_path: Path) -> None:
     """Its commands, run one after the other, refuse the script and serve the phone."""
     script = five_minutes().replace("mktemp -d", f"mktemp -d -p {tmp_path}")
     moved = dict(zip(("8440", "8080", "9000"), [free_port() for _ in range(3)], strict=True))
@@ -108,51 +109,22 @@ def test_five_minutes_go_as_the_readme_says(tmp_path: Path) -> None:
     assert proved.index("200 OK") < proved.index('"reasons":["proof.missing"]')
 
 
-def test_the_example_runs_as_its_page_says(tmp_path: Path) -> None:
-    """The script gets 401 and the phone 200, from the application itself."""
-    folder = ROOT / "examples" / "fastapi_clinic"
-    moved = dict(zip(("8440", "9000"), [free_port() for _ in range(2)], strict=True))
-    for name_ in ("app.py", "watchword.yaml"):
-        text = (folder / name_).read_text(encoding="utf-8")
-        (tmp_path / name_).write_text(text.replace("8440", str(moved["8440"])))
-    page = (folder / "README.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
-    for old, new in moved.items():
-        script = script.replace(old, str(new))
-    script = re.sub(r"(export PATH=|cd ).*\n", "", script)
-    done = subprocess.run(
-        ["bash", "-mc", PREAMBLE.format(bin=Path(sys.executable).parent) + script + "\nwait\n"],
-        capture_output=True,
-        text=True,
-        timeout=patience(60),
-        check=False,
-        cwd=tmp_path,
-    )
-    assert "401" in done.stdout
-    assert '"patient":17' in done.stdout.replace(" ", "")
-    assert re.findall(r"FAILED: .*(--.*)", done.stdout) == ["--proof bearer"]
-    assert done.stdout.count("FAILED") == 1
-    assert '"reasons":["proof.missing"]' in done.stdout
-
-
 def test_demo_output_in_the_readme_is_real(once: Once) -> None:
-    """Each line of the demo that the README shows is one that the demo prints."""
-    block = re.search(r"```text\n(What to protect first.*?)```", README, re.DOTALL)
-    assert block is not None
-    shown = [line.strip() for line in block[1].splitlines() if line.strip() not in {"", "..."}]
-    told = told_to_people(once)
-
-    def timeless(line: str) -> str:
-        return re.sub(r"in [0-9.]+ s", "in N s", line.strip())
-
-    printed = {timeless(line) for line in told.splitlines()}
-    assert [line for line in shown if timeless(line) not in printed] == []
-    assert len(shown) > 12
+    """The README shows the decisive lines of the demo, all of them in their order, and counts acts as a run does."""
+    blocks = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
+    (block,) = [each for each in blocks if "acts as expected" in each]
+    *shown, count = [line for line in block.splitlines() if line.strip() not in {"", "..."}]
+    acts = acts_of(told_as_json(once)[0])
+    assert shown == [line_of(act, 80).plain for act in acts if act.decisive]
+    assert re.sub(r"in [0-9.]+ s", "in N s", count) == (
+        f"{len(acts)} of {len(acts)} acts as expected, in N s."
+    )
 
 
-def test_plan_in_the_readme_is_real() -> None:
-    """Each line of the plan that the README shows is one that its command prints, in this order."""
-    block = re.search(r"```text\n(Today .*?)```", README, re.DOTALL)
+def test_plan_on_its_page_is_real() -> None:
+    """Each line of the plan that its page shows is one that its command prints, in this order."""
+    page = (ROOT / "docs" / "plan.md").read_text(encoding="utf-8")
+    block = re.search(r"```text\n(Today .*?)```", page, re.DOTALL)
     assert block is not None
     shown = [line for line in block[1].splitlines() if line not in {"", "..."}]
     done = subprocess.run(
@@ -169,39 +141,66 @@ def test_plan_in_the_readme_is_real() -> None:
     assert len(shown) > 12
 
 
-def test_scan_in_the_readme_is_real(tmp_path: Path) -> None:
-    """Each line of the scan that the README shows is one that its command prints, in this order."""
-    block = re.search(r"```text\n(app-release\.apk\n.*?)```", README, re.DOTALL)
-    assert block is not None
-    (tmp_path / "app-release.apk").write_bytes(apk(strings=[dead_token()]))
-    (command,) = re.findall(r"^    \.venv/bin/watchword (scan .*)$", README, re.MULTILINE)
+def test_every_command_is_in_one_table() -> None:
+    """A command that no table names is one that nobody finds; the README leads to the table."""
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+    table = page.split("| command | does |")[1].split("\n## ")[0]
+    assert [command for command in COMMANDS if f"| [`{command}`](#" not in table] == []
+    assert "(docs/reference/commands.md)" in README
+
+
+def test_the_readme_stays_short() -> None:
+    """What doesn't fit belongs on a page of the documentation; the numbers and the picture of the parts are those of elsewhere."""
+    assert len(README) <= 9_000
+    assert f"{len(ATTACKS)} attacks on your own deployment" in README
+    (cases,) = re.findall(r"held to one corpus of (\d+) requests", README)
+    assert f"all {cases} cases" in (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
+    assert f"watchword-{__version__}-py3-none-any.whl[server]" in README
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    (drawn,) = re.findall(r"```mermaid\n.*?```", README, re.DOTALL)
+    assert drawn in index
+
+
+def test_the_readme_says_its_status_before_its_first_section() -> None:
+    """Nobody has to scroll to learn that no live device was tried and that there is no SDK."""
+    opening = README.split("\n## ")[0]
+    assert "No live device has met it yet" in opening
+    assert "no iOS or Android SDK yet" in opening
+
+
+def test_the_readme_protects_an_application(tmp_path: Path) -> None:
+    """Its steps, word for word: a script, a tampered phone and a stolen token are refused, the phone is served, and no attack gets through."""
+    section = README.split("## Protect your API in five minutes")[1].split("\n## ")[0]
+    (application,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (tmp_path / "app.py").write_text(application, encoding="utf-8")
+    script = "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL))
+    moved = dict(zip(("8440", "9000"), [free_port() for _ in range(2)], strict=True))
+    for old, new in moved.items():
+        script = script.replace(old, str(new))
+    edit = " ".join(f"-e s/{old}/{new}/g" for old, new in moved.items())
+    script = script.replace("watchword init\n", f"watchword init\nsed -i {edit} watchword.yaml\n")
     done = subprocess.run(
-        [Path(sys.executable).with_name("watchword"), *command.split()],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        ["bash", "-mc", PREAMBLE.format(bin=Path(sys.executable).parent) + script + "\nwait\n"],
+        capture_output=True,
         text=True,
-        timeout=patience(60),
+        timeout=patience(120),
         check=False,
         cwd=tmp_path,
-        env={**os.environ, "COLUMNS": "110"},  # noqa: TID251 - a wide terminal.
     )
-    assert done.returncode == 1
-
-    def timeless(text: str) -> list[str]:
-        return re.sub(r"\d+\.\d s\.", "N s.", text).splitlines()
-
-    shown = [line for line in timeless(block[1]) if line not in {"", "..."}]
-    printed = iter(timeless(done.stdout))
-    assert [line for line in shown if line not in printed] == []
-    assert len(shown) > 12
-
-
-def test_readme_names_every_command() -> None:
-    """A command that the README doesn't name is one that nobody finds."""
-    table = README.split("## Commands")[1].split("\n## ")[0]
-    assert [
-        command for command in COMMANDS if f"`{command}" not in table.replace("watchword ", "")
-    ] == []
+    out = done.stdout
+    assert "watchword.yaml is good." in out
+    assert "api          clinic: guarded by a middleware" in out
+    assert out.index("401 Unauthorized") < out.index("200 OK") < out.index('{"patients":40}')
+    assert "policy.bootloader_unlocked" in done.stderr
+    assert '"reasons":["proof.missing"]' in out
+    assert re.search(r"\n +0 OPEN .* [1-9]\d* STOPPED", out)
+    assert "Genuine app: served 60 of 60." in out
+    assert "Traceback" not in out + done.stderr
+    url = f"http://127.0.0.1:{moved['9000']}/patients.json"
+    assert [line.split("  #")[0].rstrip() for line in out.splitlines() if "FAILED: " in line] == [
+        f"FAILED: watchword lab request unlocked-android {url}",
+        f"FAILED: watchword lab request genuine-iphone {url} --proof bearer",
+    ]
 
 
 def test_python_in_the_readme_protects_an_application(

@@ -1,11 +1,14 @@
 """Show that the site is whole and true: it builds without a warning, no link is dead, and what its pages show runs."""
 
+import ast
+import json
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,10 +16,12 @@ from urllib.parse import unquote, urlsplit
 
 import click
 import pytest
+from scripts.drawings import _plain, draw
 from scripts.site_markdown import cell, prose
 from scripts.site_metrics import measured
 from scripts.site_pages import (
     ROOT,
+    SITE,
     SiteError,
     _drawn,
     _lines,
@@ -24,8 +29,11 @@ from scripts.site_pages import (
     _resolved,
     _rewritten,
     _sorted_by_kind,
+    diagrams,
+    drawing_of,
 )
 from scripts.site_reference import FOLDER, PAGES
+from tests.machine import patience
 from tests.ports import free_port
 from tests.unit.apps.scanned import dead_token
 from tests.unit.scan.app_builders import apk
@@ -36,8 +44,14 @@ from watchword.apps.settings.load import file_schema
 from watchword.apps.settings.schema import FileConfig
 from watchword.apps.settings.template import TEMPLATE
 
-GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
-OWN = [ROOT / "docs" / f"{name}.md" for name in ("index", "concepts", "five-minutes")] + GUIDES
+TASKS = [
+    ROOT / "docs" / f"{name}.md"
+    for name in ("production", "troubleshooting", "migrate-firebase-app-check", "migrate-approov")
+]
+GUIDES = [*sorted((ROOT / "docs" / "guides").glob("*.md")), *TASKS]
+OWN = [
+    ROOT / "docs" / f"{name}.md" for name in ("index", "concepts", "five-minutes", "upgrade")
+] + GUIDES
 BIN = Path(sys.executable).parent
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -226,6 +240,57 @@ def test_a_diagram_without_its_drawing_is_told() -> None:
         _drawn(PurePosixPath("docs/plan.md"), match)
 
 
+def test_drawings_are_those_of_the_diagrams() -> None:
+    """None is left of a diagram that is gone; each says in words what it shows, and loads nothing."""
+    files = set((SITE / "drawings").glob("*.svg"))
+    assert files == {drawing_of(source) for source in diagrams()}
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert re.search(r"<title[^>]*>[^<]+</title>", text)
+        assert re.findall(r"url\((?!#)|(?:href|src)=|@import|<style|<script", text) == []
+
+
+SVG = (
+    '<svg id="d" width="100%" viewBox="0 0 {width} 90" style="max-width: 80px;"><style>#d{{fill:red}}</style>'
+    '<marker id="used"><path d="M0"></path></marker><marker id="unused"><path d="M1"></path></marker>'
+    '<path marker-end="url(#used)" data-id="x"></path></svg>'
+)
+
+
+def test_a_drawing_has_no_colours_and_its_own_width() -> None:
+    """The site's style gives the colours, light and dark; arrowheads that nothing points with are left out."""
+    assert _plain(PurePosixPath("docs/a.md"), SVG.format(width=740.4)) == (
+        '<svg id="d" width="740" viewBox="0 0 740.4 90"><marker id="used"><path d="M0"></path></marker>'
+        '<path marker-end="url(#used)"></path></svg>\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("svg", "told"),
+    [
+        (SVG.format(width=901), "got a drawing 901 wide, expected at most 900"),
+        ("error: Parse error on line 2", "Mermaid says: Parse error on line 2"),
+    ],
+)
+def test_a_drawing_that_nobody_could_read_is_refused(svg: str, told: str) -> None:
+    """What is too wide for the column, and what is no diagram, is told with its page."""
+    with pytest.raises(SiteError, match=f"docs/a.md: {told}"):
+        _plain(PurePosixPath("docs/a.md"), svg)
+
+
+def test_a_diagram_without_words_is_refused() -> None:
+    """Who hears the page gets a title."""
+    with pytest.raises(SiteError, match=r"docs/a.md: expected a line 'accTitle: \.\.\.'"):
+        draw({"flowchart TB\n    a --> b\n": PurePosixPath("docs/a.md")})
+
+
+def test_pictures_are_shown_and_other_files_are_led_to() -> None:
+    """A picture's address is that of the file beside the pages."""
+    page = PurePosixPath("docs/guides/backend.md")
+    assert _rewritten("![a](../pictures/demo.svg)", page) == "![a](../pictures/demo.svg)"
+    assert _rewritten("[a](../engines.json)", page) == "[a](repository:docs/engines.json)"
+
+
 # The site as it is built.
 
 
@@ -312,59 +377,116 @@ def test_cited_files_lie_beside_the_pages(site: Path, pages: Mapping[Path, Html]
     assert (site / copy).read_bytes() == (ROOT / "tests/unit/gate/test_hygiene.py").read_bytes()
 
 
-def test_search_finds_without_a_network(site: Path, tmp_path: Path) -> None:
-    """Opened from the disk in a browser, the search finds a reason on its page."""
+LOOK = """
+const found = {};
+(async () => {
+  for (const page of PAGES) for (const frame of document.querySelectorAll("iframe")) {
+    await new Promise((done) => { frame.onload = done; frame.src = page; });
+    const view = frame.contentWindow, root = frame.contentDocument.documentElement;
+    const beyond = [...frame.contentDocument.querySelectorAll("article *")].filter((one) =>
+      one.getBoundingClientRect().right > view.innerWidth + 1 && !one.closest(".table-wrapper, .highlight, .drawing"));
+    const loaded = view.performance.getEntriesByType("resource").map((one) => one.name);
+    found[page + " at " + frame.width] = {
+      beyond: beyond.map((one) => one.tagName), wider: root.scrollWidth - root.clientWidth, column: root.querySelector("article").clientWidth,
+      elsewhere: loaded.filter((name) => !name.startsWith("file:")),
+      colour: view.getComputedStyle(frame.contentDocument.body).getPropertyValue("--color-brand-primary"),
+    };
+  }
+  document.getElementById("found").textContent = JSON.stringify(found);
+})();
+"""
+"""Open each page at each width; say what sticks out of the window, and what was loaded from elsewhere."""
+
+
+def in_browser(address: str, profile: Path, *, patient: bool = False) -> str:
+    """Return a page of the disk as a browser without a network has it once its scripts have run."""
     browser = shutil.which("chromium")
     assert browser is not None, "chromium isn't on PATH: apt-get install chromium fonts-dejavu-core"
-    flags = (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-dev-shm-usage",
-    )
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run")
+    files = ("--disable-dev-shm-usage", "--allow-file-access-from-files")
     # Any name leads nowhere: what isn't on the disk isn't found.
     offline = ("--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networking")
-    asked = f"{(site / 'search.html').as_uri()}?q=bootloader_unlocked"
+    budget = f"--virtual-time-budget={600_000 if patient else 20_000}"
+    ending = (f"--user-data-dir={profile}", budget, "--dump-dom", address)
     done = subprocess.run(
-        [
-            browser,
-            *flags,
-            *offline,
-            f"--user-data-dir={tmp_path}",
-            "--virtual-time-budget=20000",
-            "--dump-dom",
-            asked,
-        ],
+        [browser, *flags, *files, *offline, *ending],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience(120),
         check=True,
     )
-    results = done.stdout.split('id="search-results"')[1]
+    return done.stdout
+
+
+def test_search_finds_without_a_network(site: Path, tmp_path: Path) -> None:
+    """Opened from the disk in a browser, the search finds a reason on its page."""
+    asked = f"{(site / 'search.html').as_uri()}?q=bootloader_unlocked"
+    results = in_browser(asked, tmp_path).split('id="search-results"')[1]
     assert "reasons.html" in results
 
 
-# What its pages show runs.
+def test_no_page_is_wider_than_its_window(
+    site: Path, pages: Mapping[Path, Html], tmp_path: Path
+) -> None:
+    """On a phone and on a desk nothing sticks out but what scrolls by itself, and no page loads anything from elsewhere."""
+    shown = [path.as_uri() for path in pages if path.name not in {"genindex.html", "search.html"}]
+    frames = "".join(f'<iframe width="{width}" height="900"></iframe>' for width in (390, 1280))
+    script = LOOK.replace("PAGES", json.dumps(shown))
+    outer = tmp_path / "outer.html"
+    outer.write_text(f'<!doctype html><pre id="found"></pre>{frames}<script>{script}</script>')
+    told = in_browser(outer.as_uri(), tmp_path / "profile", patient=True)
+    text = re.search(r'<pre id="found">(.*?)</pre>', told, re.DOTALL)
+    assert text is not None
+    found = json.loads(unescape(text[1]))
+    assert len(found) == 2 * len(shown) > 180
+    assert {at: each for at, each in found.items() if each["beyond"] or each["wider"] > 0} == {}
+    assert {at: each for at, each in found.items() if each["elsewhere"]} == {}
+    # The theme's styles were there, or nothing was measured.
+    assert {each["colour"] for each in found.values()} <= {"#0b5d4b", "#6fd3b5"}
+    assert {each["column"] > 390 for at, each in found.items() if at.endswith(" 1280")} == {True}
 
 
-def test_five_minutes_are_those_of_the_readme() -> None:
-    """The page has the README's commands, which are run from end to end in test_docs.py."""
-    section = (
-        (ROOT / "README.md")
-        .read_text(encoding="utf-8")
-        .split("## Protect your own API in five minutes")[1]
+# What builds it.
+
+
+def test_the_site_needs_nothing_of_the_tests() -> None:
+    """All that its build imports is in its own lock, in the releases that are tested here."""
+    files = [ROOT / "scripts" / "site.py", ROOT / "scripts" / "site_pages.py", SITE / "conf.py"]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in files]
+    names = {
+        name.partition(".")[0]
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [each.name for each in node.names]
+        )
+    }
+    assert names - set(sys.stdlib_module_names) == {
+        "docutils",
+        "pygments",
+        "scripts",
+        "sphinx",
+        "watchword",
+    }
+    docs, dev = (
+        (ROOT / "requirements" / f"{name}.txt").read_text("utf-8") for name in ("docs", "dev")
     )
-    wanted = re.findall(r"```sh\n(.*?)```", section.split("\n## ")[0], re.DOTALL)
-    assert [text for _, text in blocks(ROOT / "docs" / "five-minutes.md", "sh")] == wanted
-    assert len(wanted) >= 5
+    pinned = re.findall(r"^([\w.-]+==[^\s;]+)", docs, re.MULTILINE)
+    assert [each for each in pinned if each not in dev] == []
+    assert {"furo", "myst-parser", "sphinx"} <= {each.partition("==")[0] for each in pinned}
+
+
+# What its pages show runs.
 
 
 @pytest.mark.parametrize("page", OWN, ids=name)
 def test_blocks_are_of_kinds_that_are_tested(page: Path) -> None:
     """Shell and Python run, settings and lines of a console are checked; ``text`` is what something prints."""
     kinds = re.findall(r"^```(\w*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(kinds) <= {"", "sh", "python", "yaml", "console", "text"}
+    assert set(kinds) <= {"", "sh", "python", "yaml", "console", "text", "mermaid"}
     assert kinds.count("") * 2 == len(kinds)
 
 
@@ -492,6 +614,52 @@ def test_guides_run_as_they_are_written(
         assert wanted in done.stdout + done.stderr
 
 
+def test_an_upgrade_is_taken_back_as_its_page_says(tmp_path: Path) -> None:
+    """Stopped, copied, started and put back by the page's commands, the service serves the same phone; what was revoked since stays so."""
+    page = ROOT / "docs" / "upgrade.md"
+    ports = {old: str(free_port()) for old in ("8440", "8080", "9000")}
+    folder = tmp_path / "deployment"
+    (folder / "site").mkdir(parents=True)
+    (folder / "site" / "patients.json").write_text('{"patients": 40}', encoding="utf-8")
+    (folder / "watchword.yaml").write_text(moved(TEMPLATE, ports), encoding="utf-8")
+    steps = [text for _, text in blocks(page, "sh")]
+    assert "mv .watchword watchword-after" in steps[-1]
+    revoke = """\
+watchword instances list --json > before
+victim=$(python -c 'import json; print(next(each["instance"] for each in map(json.loads, open("before")) if each["app"] == "clinic-android"))')
+watchword instances revoke "$victim" --because "after the update"
+"""
+    script = moved(
+        "\n".join(
+            (
+                "python -m http.server 9000 --bind 127.0.0.1 --directory site 2>/dev/null & api=$!",
+                "watchword up & up=$!",
+                "until curl -s -o /dev/null http://127.0.0.1:8080/health; do sleep 0.2; done",
+                "watchword lab request genuine-iphone /patients.json",
+                "watchword lab request genuine-android /patients.json",
+                *steps[:-1],
+                revoke,
+                steps[-1],
+                "watchword instances list --json",
+                "kill $up $api; wait",
+            )
+        ),
+        ports,
+    )
+    done = run(script, folder)
+    assert re.findall(r"^FAILED: (?!wait)(.*)", done.stdout, re.MULTILINE) == [], (
+        done.stdout + done.stderr
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stdout.count('{"patients": 40}') == 4
+    assert "drwx------" in done.stdout
+    listed = [
+        json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"instance"')
+    ]
+    revoked = {each["app"]: each["revoked_because"] for each in listed}
+    assert revoked == {"clinic-ios": None, "clinic-android": "after the update"}
+
+
 SEEN = {
     "backend": ("watchword.yaml is good.", '{"patients": 40}', "upstream-direct", "proof.missing"),
     "mobile": ("{'patients': 40}", "genuine-iphone", "proof.algorithm", "not checked"),
@@ -503,5 +671,22 @@ SEEN = {
         "policy.bootloader_unlocked",
         "retired",
     ),
+    "production": (
+        "watchword.yaml is good.",
+        "drwx------",
+        "watchword_revocation_list_known 1.0",
+        "Policy balanced",
+        "STOPPED",
+        "prepared",
+    ),
+    "troubleshooting": (
+        "policy.bootloader_unlocked",
+        '{"status":"ok"}',
+        'route="POST /v1/attestations",status="201"',
+        "a token alone: refused",
+        "watchword_clock_jump_seconds",
+    ),
+    "migrate-firebase-app-check": ("watchword.yaml is good.", '{"patients": 40}'),
+    "migrate-approov": ("watchword.yaml is good.", '{"patients": 40}'),
 }
 """What a reader sees who runs a guide."""

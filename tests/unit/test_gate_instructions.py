@@ -77,4 +77,4 @@ def test_a_new_row_bounds_nothing_and_a_document_comes_back() -> None:
     assert "new" in text
     rows = document(found)
     assert rows[0]["ours"] == 60
-    assert read_document(json.dumps(rows).encode()) == found
+    assert read_document(json.dumps({"rows": rows}).encode()) == found

@@ -8,8 +8,7 @@ from scripts.release_numbers import TARGET, from_results, page
 SUITES = "| **all** | 10 | 4 | 3 | 3 | {} | 0 | 0 |\n"
 ENGINES: dict[str, Any] = {"proxy": {"agreed": 5, "declared": 1, "differed": 0}}
 RUNS: dict[str, Any] = {
-    "date": "2026-01-01",
-    "machine": "2 cores",
+    "made": {"commit": "0", "date": "2026-01-01", "machine": "2 cores"},
     "numbers": [{"what": "lost", "found": 0, "of": "7", "source": "kills"}],
     "recoveries": [{"what": "crowd", "seconds": 5.0, "bound": 8.0}],
 }

@@ -10,6 +10,7 @@ from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     locked_directory,
     read_private,
+    require_format,
     stamp_of,
     write_private,
 )
@@ -25,7 +26,9 @@ MAX_HONEYTOKENS: Final = 200
 MAX_NOTE_CHARACTERS: Final = 200
 """Most characters of a note."""
 
-_VERSION: Final = 1
+FORMAT: Final = 1
+"""What ``v`` says of a file of this form."""
+
 _MAX_BYTES: Final = 256 * 1024
 _KEY_BYTES: Final = 32
 _MAX_PLACES: Final = 8
@@ -167,7 +170,7 @@ class HoneytokenFile:
         if data is None:
             return None
         try:
-            return read_honeytokens(data)
+            return read_honeytokens(data, self._path)
         except (RefusedError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise PrivateFileError(
                 f"{self._path}: is damaged ({type(error).__name__}); restore it from a backup"
@@ -175,7 +178,7 @@ class HoneytokenFile:
 
     def _write(self, canaries: "_Honeytokens") -> None:
         document = {
-            "v": _VERSION,
+            "v": FORMAT,
             "key": base64url.encode(canaries.key),
             "canaries": {each.name: _members(each) for each in canaries.planted},
         }
@@ -190,11 +193,16 @@ class _Honeytokens:
     planted: tuple[PlantedHoneytoken, ...]
 
 
-def read_honeytokens(data: bytes) -> _Honeytokens:
-    """Return what the file says; raise MalformedError, ValueError, KeyError, TypeError or AttributeError."""
+def read_honeytokens(data: bytes, path: Path) -> _Honeytokens:
+    """Return what the file says; raise MalformedError, ValueError, KeyError, TypeError or AttributeError.
+
+    :param path: of the file, for the error's text.
+    :raises OtherFormatError: when another Watchword wrote it.
+    """
     document = strict_json.loads(data, _MAX_BYTES)
-    if document["v"] != _VERSION or document.keys() != {"v", "key", "canaries"}:
-        raise ValueError("another version")
+    require_format(path, document["v"], FORMAT)
+    if document.keys() != {"v", "key", "canaries"}:
+        raise ValueError("other members than expected")
     key = base64url.decode(document["key"])
     planted = [_canary(name, each) for name, each in sorted(document["canaries"].items())]
     if len(key) != _KEY_BYTES or len(planted) > MAX_HONEYTOKENS:

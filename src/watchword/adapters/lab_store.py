@@ -16,6 +16,7 @@ from watchword.adapters.keyring.private_file import (
     locked_directory,
     private_directory,
     read_private,
+    require_format,
     write_private,
 )
 from watchword.encoding import strict_json
@@ -27,6 +28,7 @@ from watchword.reasons import MalformedError, WatchwordError
 SEED_BYTES: Final = 32
 
 _MAX_PHONE_BYTES: Final = 64 * 1024
+_PHONE_VERSION: Final = 1
 _SLOT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
 
 
@@ -85,6 +87,8 @@ class PhoneSlot:
             return None
         try:
             document = strict_json.loads(data, _MAX_PHONE_BYTES)
+            # Version 0.2.0 wrote no number.
+            require_format(self._path, document.get("v", _PHONE_VERSION), _PHONE_VERSION)
             session = document["session"]
             return StoredPhone(
                 name=str(document["name"]),

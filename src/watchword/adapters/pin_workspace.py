@@ -20,8 +20,9 @@ import re
 import socket
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +50,7 @@ from watchword.adapters.keyring.private_file import (
     write_private,
 )
 from watchword.encoding import base64url, strict_json
-from watchword.pins.builtins import MAX_BUILTIN_BYTES
+from watchword.pins.installed import MAX_BUILTIN_BYTES
 from watchword.pins.interface import MAX_ROOTS_BYTES, MAX_SET_BYTES
 from watchword.ports import VerificationKey
 from watchword.reasons import ExitCode, MalformedError
@@ -94,8 +95,9 @@ def new_key() -> SigningKey:
 
 
 def write_key(path: Path, key: SigningKey, passphrase: str | None = None) -> None:
-    """Write a private key to a file that isn't there yet (mode 0600).
+    """Write a private key (mode 0600), and its public half as JWK beside it, to files that aren't there yet.
 
+    :param path: of the private key; the public one has the ending ``.jwk``.
     :param passphrase: encrypts it; None leaves it as it is.
     :raises WorkspaceError: when something is there already, or the disk refuses.
     """
@@ -104,12 +106,8 @@ def write_key(path: Path, key: SigningKey, passphrase: str | None = None) -> Non
     )
     pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
     write_new(path, pem, fault=WorkspaceError)
-
-
-def write_public_key(path: Path, key: SigningKey) -> None:
-    """Write a public key as JWK to a file that isn't there yet; raises as :func:`write_key` does."""
-    data = strict_json.dumps(jwk_from_public_key(key.public)) + b"\n"
-    write_new(path, data, 0o644, WorkspaceError)
+    jwk = strict_json.dumps(jwk_from_public_key(key.public)) + b"\n"
+    write_new(path.with_suffix(".jwk"), jwk, 0o644, WorkspaceError)
 
 
 def read_key(path: Path, passphrase: str | None = None) -> SigningKey | None:
@@ -186,6 +184,11 @@ class Step:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+def moment(at: float) -> str:
+    """Return a time to the second, in UTC, of seconds since 1970."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 class StepLog:
     """Append steps to a file, and read it; whoever appends holds the workspace's lock."""
 
@@ -195,50 +198,29 @@ class StepLog:
 
     def read(self) -> tuple[Step, ...]:
         """Return all steps, the oldest first; raises WorkspaceError when it can't be read, or a line was changed, added or taken out."""
-        return self._chain(self._data() or b"")[0]
+        return self._chain(self._data())[0]
 
     def append(self, step: Step) -> None:
         """Add a step; it is durable on return.
 
-        What a process wrote that was killed in the middle of it is taken away: its step was never carried out.
+        What was left of a step that was never carried out is taken away.
 
         :raises WorkspaceError: when the log is damaged or full, or the disk refuses; it is then as it was.
         """
         data = self._data()
-        _, previous, kept = self._chain(data or b"")
+        _, previous, kept = self._chain(data)
         members = {name: getattr(step, name) for name in Step.__slots__}
         line = strict_json.dumps({**members, "previous": previous}) + b"\n"
         if len(line) > _MAX_LINE or kept + len(line) > MAX_LOG_BYTES:
             raise WorkspaceError(
                 f"{self.path}: is full ({kept} bytes); keep it elsewhere and start anew"
             )
-        self._write(line, kept, new=data is None)
-
-    def _write(self, line: bytes, kept: int, *, new: bool) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            handle = os.open(self.path, flags, 0o600)
-        except OSError as error:
-            raise WorkspaceError(f"{self.path}: can't be written: {error.strerror}") from error
-        try:
-            os.ftruncate(handle, kept)
-            rest, place = memoryview(line), kept
-            while rest:
-                written = os.pwrite(handle, rest, place)
-                rest, place = rest[written:], place + written
-            os.fsync(handle)
-            if new:
-                sync_directory(self.path.parent)
-        except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(handle, kept)
-            raise WorkspaceError(f"{self.path}: can't be written: {error.strerror}") from error
-        finally:
-            os.close(handle)
-
-    def _data(self) -> bytes | None:
         with _of_the_workspace():
-            return read_private(self.path, MAX_LOG_BYTES)
+            write_private(self.path, data[:kept] + line)
+
+    def _data(self) -> bytes:
+        with _of_the_workspace():
+            return read_private(self.path, MAX_LOG_BYTES) or b""
 
     def _chain(self, data: bytes) -> tuple[tuple[Step, ...], str, int]:
         """Return the steps of the lines that end, the hash of the last one, and their length; what stands behind was never finished.
@@ -313,6 +295,19 @@ class PinWorkspace:
         with _of_the_workspace(), locked_directory(self.directory):
             yield
 
+    def note(
+        self,
+        now: float,
+        actor: str,
+        action: str,
+        subject: str,
+        *,
+        reason: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a step into the log, at seconds since 1970, before it is taken; members as :class:`Step` has them."""
+        self.log.append(Step(moment(now), actor, action, subject, reason, detail or {}))
+
     def root_versions(self) -> tuple[int, ...]:
         """Return the versions of the root lists, in order."""
         return self._numbers(self.directory / "roots", ".json")
@@ -334,6 +329,10 @@ class PinWorkspace:
         """Return the versions of an app's published sets, in order."""
         return self._numbers(self._of_app(app), ".jws")
 
+    def newest_sets(self) -> dict[str, int]:
+        """Return by app the highest version that was ever published."""
+        return {app: found[-1] for app in self.apps() if (found := self.set_versions(app))}
+
     def read_set(self, app: str, version: int) -> bytes:
         """Return a published set as it was signed."""
         return self._read(self._of_app(app) / f"{version}.jws", MAX_SET_BYTES)
@@ -348,14 +347,9 @@ class PinWorkspace:
 
     def builtins(self) -> tuple[str, ...]:
         """Return the names of the app versions that are out there, each ``APP-VERSION``."""
-        found = (path.name for path in self._entries(self.directory / "builtins"))
-        return tuple(
-            sorted(
-                name.removesuffix(".json")
-                for name in found
-                if name.endswith(".json") and name[0] != "."
-            )
-        )
+        names = (path.name for path in self._entries(self.directory / "builtins"))
+        found = (name for name in names if name.endswith(".json") and name[0] != ".")
+        return tuple(sorted(name.removesuffix(".json") for name in found))
 
     def read_builtin(self, name: str) -> bytes:
         """Return what an app version ships with."""

@@ -6,6 +6,7 @@ What is newer is handed out within a second.  An app is followed by the very rul
 
 import threading
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ from watchword.pins.interface import (
     MAX_SET_BYTES,
     Builtin,
     Installed,
+    PublishedPins,
     PublishedSet,
     RootList,
 )
@@ -33,49 +35,6 @@ from watchword.reasons import RefusedError, WatchwordError
 
 MAX_LISTS = 1000
 """Most root lists that are followed: one a day for three years."""
-
-
-class KeptPins:
-    """Read and write the directory: ``roots/N.json`` and ``sets/APP.jws``, each as it was signed."""
-
-    def __init__(self, directory: Path) -> None:
-        """Keep the directory; it is made with the first that is kept."""
-        self.directory = directory
-
-    def lists(self) -> tuple[bytes, ...]:
-        """Return the root lists in order; raises PrivateFileError when one can't be read, or is missing between others."""
-        directory = self.directory / "roots"
-        try:
-            found = sorted(
-                int(path.stem)
-                for path in directory.glob("*.json")
-                if path.stem.isascii() and path.stem.isdigit()
-            )
-        except OSError as error:
-            raise PrivateFileError(f"{directory}: can't be read: {error.strerror}") from None
-        if found != list(range(found[0], found[-1] + 1)) if found else False:
-            raise PrivateFileError(f"{directory}: got {found}, expected none to be missing")
-        if not found and self.apps():
-            raise PrivateFileError(f"{self.directory}: got sets without root lists")
-        lists = [read_private(directory / f"{each}.json", MAX_ROOTS_BYTES) for each in found]
-        return tuple(each for each in lists if each is not None)
-
-    def apps(self) -> frozenset[str]:
-        """Return the apps that a set is kept for."""
-        return frozenset(path.stem for path in (self.directory / "sets").glob("[!.]*.jws"))
-
-    def signed(self, app: str) -> bytes | None:
-        """Return an app's set, None where none was handed out; raises PrivateFileError when it can't be read."""
-        return read_private(self.directory / "sets" / f"{app}.jws", MAX_SET_BYTES)
-
-    def keep(self, part: str, name: str, data: bytes) -> None:
-        """Keep a root list (``roots``, ``N.json``), or a set in the place of an older one (``sets``, ``APP.jws``), durably.
-
-        :raises PrivateFileError: when the disk refuses.
-        """
-        private_directory(self.directory)
-        private_directory(self.directory / part)
-        write_private(self.directory / part / name, data)
 
 
 AGAIN_SECONDS: Final = 30.0
@@ -118,8 +77,8 @@ class _State:
     apps: frozenset[str] = frozenset()
 
 
-class PinPublication:
-    """Implement :class:`watchword.pins.interface.PublishedPins` over a workspace's files.
+class PinPublication(PublishedPins):
+    """Say what is published by a workspace's files.
 
     Whatever is wrong with them changes nothing that was handed out, stands in :attr:`faults` until it is mended, and is logged when it changes.
     """
@@ -127,11 +86,12 @@ class PinPublication:
     def __init__(self, workspace: Path, kept: Path, apps: Collection[str]) -> None:
         """Take up what was handed out before the service was stopped; the workspace is looked at by :meth:`refresh`.
 
-        :param kept: the directory in which that stands; nobody else writes there.
+        :param kept: the directory in which that stands, as ``roots/N.json`` and ``sets/APP.jws``; nobody else writes there.
         :param apps: that pin hosts now; what was published for others is handed out too.
         """
         self._workspace = PinWorkspace(workspace)
-        self._kept = KeptPins(kept)
+        self._kept = kept
+        self._mend = f"if that is as it should be, stop the service and move {kept} away"
         self._apps = frozenset(apps)
         self._looking = threading.Lock()
         self._stamp: _Stamp | None = None
@@ -191,21 +151,50 @@ class PinPublication:
     def _taken_up(self) -> _State:
         """Return what was handed out last; what can't be read any more isn't replaced by something older."""
         faults: dict[str, str] = {}
-        apps = self._apps | self._kept.apps()
+        kept = self._kept_apps()
+        apps = self._apps | kept
         walked: _Walked = ()
         try:
-            for data in self._kept.lists():
+            for data in self._kept_lists():
                 walked = (*walked, (read_roots(data, _last(walked)), data))
         except WatchwordError as error:
-            faults[ROOTS] = f"{error}; {_mend(self._kept)}"
+            faults[ROOTS] = f"{error}; {self._mend}"
             return _State(faults=faults, apps=apps)
         held = {}
-        for app in self._kept.apps() if walked else ():
+        for app in kept if walked else ():
             try:
-                held[app] = _restored(app, walked, self._kept.signed(app))
+                signed = read_private(self._kept / "sets" / f"{app}.jws", MAX_SET_BYTES)
+                held[app] = _restored(app, walked, signed)
             except WatchwordError as error:
-                faults[app] = f"{error}; {_mend(self._kept)}"
+                faults[app] = f"{error}; {self._mend}"
         return _State(walked, held, faults, apps)
+
+    def _kept_apps(self) -> frozenset[str]:
+        return frozenset(path.stem for path in (self._kept / "sets").glob("[!.]*.jws"))
+
+    def _kept_lists(self) -> tuple[bytes, ...]:
+        """Return the root lists in order; raises PrivateFileError when one can't be read, or is missing between others."""
+        directory = self._kept / "roots"
+        try:
+            found = sorted(
+                int(path.stem)
+                for path in directory.glob("*.json")
+                if path.stem.isascii() and path.stem.isdigit()
+            )
+        except OSError as error:
+            raise PrivateFileError(f"{directory}: can't be read: {error.strerror}") from None
+        if found and found != list(range(found[0], found[-1] + 1)):
+            raise PrivateFileError(f"{directory}: got {found}, expected none to be missing")
+        if not found and self._kept_apps():
+            raise PrivateFileError(f"{self._kept}: got sets without root lists")
+        lists = [read_private(directory / f"{each}.json", MAX_ROOTS_BYTES) for each in found]
+        return tuple(each for each in lists if each is not None)
+
+    def _keep(self, part: str, name: str, data: bytes) -> None:
+        """Keep a root list (``roots``, ``N.json``), or a set in the place of an older one (``sets``, ``APP.jws``), durably."""
+        private_directory(self._kept)
+        private_directory(self._kept / part)
+        write_private(self._kept / part / name, data)
 
     def _looked(self, now: float) -> _State:
         before = self._state
@@ -213,11 +202,13 @@ class PinPublication:
             return before  # What was handed out can't be read: nothing is put in its place.
         faults: dict[str, str] = {}
         walked = self._walk(before.walked, faults)
-        apps = before.apps | self._published_apps()
+        apps = before.apps
+        with suppress(WatchwordError):
+            apps |= set(self._workspace.apps())
         held: dict[str, _Held] = {}
         for app in sorted(apps) if walked else ():
             known = before.held.get(app)
-            if known is None and app in before.faults and app in self._kept.apps():
+            if known is None and app in before.faults and app in self._kept_apps():
                 faults[app] = before.faults[app]
                 continue
             held[app] = self._follow(app, walked, known, now, faults)
@@ -247,7 +238,7 @@ class PinPublication:
             raise WatchwordError(f"{file}: {error}") from None
         if roots.version != version:
             raise WatchwordError(f"{file}: got list {roots.version} in it")
-        self._kept.keep("roots", f"{version}.json", data)
+        self._keep("roots", f"{version}.json", data)
         return roots, data
 
     def _compare(self, versions: tuple[int, ...], last: RootList) -> None:
@@ -259,7 +250,7 @@ class PinPublication:
             )
         if read_unverified(self._workspace.read_roots(last.version)) != last:
             raise WatchwordError(
-                f"roots/{last.version}.json: got another list than was handed out; a new workspace? {_mend(self._kept)}"
+                f"roots/{last.version}.json: got another list than was handed out; a new workspace? {self._mend}"
             )
 
     def _follow(
@@ -271,9 +262,7 @@ class PinPublication:
         if held is None or held.installed.roots != newest:
             held = _restored(app, walked, None if known is None else known.signed)
         try:
-            found = self._newest_of(app, held)
-            if found is not None:
-                held = self._accepted(app, held, *found, now)
+            held = self._newest_of(app, held, now)
         except WatchwordError as error:
             faults[app] = f"{error}; {_HOLDS}"
         kept = held.installed.set
@@ -283,35 +272,28 @@ class PinPublication:
             )
         return held
 
-    def _accepted(self, app: str, held: _Held, version: int, data: bytes, now: float) -> _Held:
-        """Return an app's pins with this set, once it is kept: what is handed out is never forgotten."""
+    def _newest_of(self, app: str, held: _Held, now: float) -> _Held:
+        """Return an app's pins with the workspace's newest set, once it is kept: what is handed out is never forgotten."""
+        versions = self._workspace.set_versions(app)
+        if not versions:
+            if held.signed is not None:
+                raise WatchwordError(f"sets/{app}: is gone from the workspace")
+            return held
+        version = versions[-1]
+        file = f"sets/{app}/{version}.jws"
+        _require_file(self._workspace.directory / file)
+        data = self._workspace.read_set(app, version)
         known = held.installed.set
         if data == held.signed and known is not None and known.version == version:
             return held
-        file = f"sets/{app}/{version}.jws"
         try:
             accepted = accept_set(held.installed, data, now)
         except RefusedError as error:
             raise WatchwordError(f"{file}: {error}") from None
         if accepted.set is None or accepted.set.version != version:
             raise WatchwordError(f"{file}: got another version in it")
-        self._kept.keep("sets", f"{app}.jws", data)
+        self._keep("sets", f"{app}.jws", data)
         return _Held(accepted, data)
-
-    def _newest_of(self, app: str, held: _Held) -> tuple[int, bytes] | None:
-        versions = self._workspace.set_versions(app)
-        if versions:
-            _require_file(self._workspace.directory / "sets" / app / f"{versions[-1]}.jws")
-            return versions[-1], self._workspace.read_set(app, versions[-1])
-        if held.signed is not None:
-            raise WatchwordError(f"sets/{app}: is gone from the workspace")
-        return None
-
-    def _published_apps(self) -> frozenset[str]:
-        try:
-            return frozenset(self._workspace.apps())
-        except WatchwordError:
-            return frozenset()
 
     def _to_watch(self, state: _State) -> tuple[Path, ...]:
         directory = self._workspace.directory
@@ -321,10 +303,8 @@ class PinPublication:
         for app in sorted(state.apps):
             folder = directory / "sets" / app
             files.append(folder)
-            try:
+            with suppress(WatchwordError):
                 files += [folder / f"{each}.jws" for each in self._workspace.set_versions(app)[-1:]]
-            except WatchwordError:
-                continue
         return tuple(files)
 
     def _notify(self, state: _State) -> None:
@@ -333,13 +313,11 @@ class PinPublication:
             known, published = before.held.get(app), held.published
             if published is not None and (known is None or known.published != published):
                 _log.info("pins handed out", app=app, version=published.pin_set.version)
-        for app in {*before.faults, *state.faults}:
-            if before.faults.get(app) != state.faults.get(app):
-                what = app or "root lists"
-                if app in state.faults:
-                    _log.error("pins not followed", what=what, detail=state.faults[app])
-                else:
-                    _log.warning("pins followed again", what=what)
+        for app, detail in state.faults.items():
+            if before.faults.get(app) != detail:
+                _log.error("pins not followed", what=app or "root lists", detail=detail)
+        for app in before.faults.keys() - state.faults.keys():
+            _log.warning("pins followed again", what=app or "root lists")
 
 
 def _last(walked: _Walked) -> RootList | None:
@@ -355,10 +333,6 @@ def _require_file(path: Path) -> None:
     """See to it that reading ends: of a pipe that nobody writes to it wouldn't."""
     if not path.is_file():
         raise WatchwordError(f"{path}: got something else than a file, or nothing")
-
-
-def _mend(kept: KeptPins) -> str:
-    return f"if that is as it should be, stop the service and move {kept.directory} away"
 
 
 def _stamp(paths: Iterable[Path]) -> _Stamp:

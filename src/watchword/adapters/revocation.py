@@ -289,6 +289,11 @@ def read_saved(path: Path) -> SavedList | None:
         raise StatusListError(str(error)) from None
     except MalformedError as error:
         raise StatusListError(f"{path.name}: {error.detail}") from None
+    version = document.get("version")
+    if type(version) is int and version > _VERSION:
+        raise StatusListError(
+            f"{path}: got format {version}, expected {_VERSION}: a newer Watchword wrote it; it is fetched anew"
+        )
     url, etag, at, whole = (document.get(n) for n in ("url", "etag", "fetched_at", "whole"))
     if (
         document.get("version") != _VERSION

@@ -12,6 +12,7 @@ from typing import Any, Final
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     read_private,
+    require_format,
     sync_directory,
     write_private,
 )
@@ -22,6 +23,7 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 """Most bytes that are read: a hundred thousand revocations.  Beyond the half of it the older half goes."""
 
 _MAX_LINE: Final = 8192
+_VERSION: Final = 1
 _MAX_PENDING: Final = 10_000
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -73,10 +75,10 @@ class RevocationJournal:
     def entries(self) -> list[JournalEntry]:
         """Return the revocations, oldest first; lines that were cut short are left out, and counted.
 
-        :raises PrivateFileError: when the file can't be trusted.
+        :raises PrivateFileError: when the file can't be trusted, or a newer Watchword wrote into it.
         """
         lines = (read_private(self._path, MAX_BYTES) or b"").split(b"\n")
-        found = [_read(line) for line in lines if line]
+        found = [_read(line, self._path) for line in lines if line]
         self.unreadable = found.count(None)
         return [entry for entry in found if entry is not None]
 
@@ -112,10 +114,12 @@ class RevocationJournal:
         return UnavailableError(Reason.STORE_UNAVAILABLE, f"{self._path}: can't be written: {why}")
 
 
-def _read(line: bytes) -> JournalEntry | None:
+def _read(line: bytes, path: Path) -> JournalEntry | None:
     """Return what a line says, None where it is no revocation."""
     with suppress(MalformedError, TypeError, ValueError, OverflowError, OSError):
         members = strict_json.loads(line, _MAX_LINE)
+        # Version 0.2.0 wrote no number.
+        require_format(path, members.get("v", _VERSION), _VERSION)
         names = ("instance", "actor", "because")
         if all(isinstance(members.get(name), str) for name in names):
             return JournalEntry(

@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from watchword.adapters.keyring.private_file import PrivateFileError, read_private, write_private
+from watchword.adapters.keyring.private_file import (
+    PrivateFileError,
+    read_private,
+    require_format,
+    write_private,
+)
 from watchword.encoding import strict_json
 from watchword.gate.decisions import RolloutState
 from watchword.gate.interface import Rollout
@@ -34,8 +39,7 @@ class RolloutStateFile:
             return {}
         try:
             members = strict_json.loads(data, _MAX_BYTES)
-            if members["v"] != _VERSION:
-                raise PrivateFileError(f"{self._path}: expected version {_VERSION}")
+            require_format(self._path, members["v"], _VERSION)
             return {route: _rollout_state(entry) for route, entry in members["routes"].items()}
         except (RefusedError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise PrivateFileError(

@@ -38,6 +38,7 @@ from watchword.broker.interface import (
     check_value,
 )
 from watchword.encoding import base64url, length_prefixed, strict_json
+from watchword.encoding.phrases import other_format
 from watchword.ports import Entropy
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
 
@@ -137,7 +138,9 @@ def unseal(sealed: Sealed, key: bytes, stand: ValueLocation) -> bytes:
 MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 """Most bytes of the file; 500 secrets with 16 versions of 100 bytes are about 4 MB."""
 
-_VERSION: Final = 1
+FORMAT: Final = 1
+"""What ``v`` says of a file of this form."""
+
 _TOP: Final = ["v", "deployment", "key_id", "key", "secrets", "mac"]
 _SECRET: Final = {"revision", "versions"}
 _ENTRY: Final = {"number", "made_at", "until", "revoked_at", "sealed"}
@@ -151,6 +154,10 @@ _KEY_ID: Final = re.compile(r"[!-~]{1,200}")
 
 class DocumentError(Exception):
     """Report what is wrong with the file, without a word of what it holds."""
+
+
+class OtherFormatDocumentError(DocumentError):
+    """Report that another Watchword wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +201,7 @@ def write_document(document: Document, file_key: bytes) -> bytes:
     :raises DocumentError: when it couldn't be read again.
     """
     members = {
-        "v": _VERSION,
+        "v": FORMAT,
         "deployment": document.deployment,
         "key_id": document.file_key.key_id,
         "key": base64url.encode(document.file_key.key),
@@ -243,8 +250,8 @@ def read_document(data: bytes, deployment: str) -> UncheckedDocument:
     """
     try:
         members = strict_json.loads(data, MAX_DOCUMENT_BYTES)
-        if members.get("v") != _VERSION:
-            raise DocumentError(f"expected version {_VERSION}; a newer Watchword made it?")
+        if members.get("v") != FORMAT:
+            raise OtherFormatDocumentError(other_format(members.get("v"), FORMAT))
         if list(members) != _TOP:
             raise DocumentError("is damaged: it has other members than expected")
         found = _text(members["deployment"])
@@ -740,6 +747,8 @@ class FileSecretStore:
             return data, None if data is None else read_document(data, self._deployment)
         except PrivateFileError as error:
             raise UnavailableError(Reason.SECRET_STORE_UNAVAILABLE, str(error)) from None
+        except OtherFormatDocumentError as error:
+            raise self._unavailable(str(error)) from None
         except DocumentError as error:
             raise self._unavailable(f"{error}; restore it from a backup") from None
 

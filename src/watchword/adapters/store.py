@@ -29,8 +29,14 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, Final, TypeVar
 
-from watchword.adapters.keyring.private_file import PrivateFileError, read_private, write_private
+from watchword.adapters.keyring.private_file import (
+    PrivateFileError,
+    read_private,
+    require_format,
+    write_private,
+)
 from watchword.encoding import strict_json
+from watchword.encoding.phrases import other_format
 from watchword.enrolment.delivery import Lease, LeaseCount
 from watchword.enrolment.interface import OperatorCode
 from watchword.ports import (
@@ -167,13 +173,8 @@ def make_schema(connection: sqlite3.Connection) -> None:
 def _create(connection: sqlite3.Connection) -> None:
     version = _version(connection)  # Asked again: another process may have come first.
     if version not in {0, SCHEMA_VERSION}:
-        raise SchemaError(
-            f"the database has schema {version}, expected at most {SCHEMA_VERSION}: "
-            "it was made by a newer Watchword; start that one, or restore a backup"
-            if version > SCHEMA_VERSION
-            else f"the database has schema {version}, expected {SCHEMA_VERSION}: "
-            "it was made by a version that was never released; start with a new one"
-        )
+        (_, _, file) = connection.execute("PRAGMA database_list").fetchone()
+        raise SchemaError(f"{file}: {other_format(version, SCHEMA_VERSION)}")
     if version == 0:
         for statement in _SCHEMA.split(";"):
             connection.execute(statement)
@@ -1226,6 +1227,9 @@ class SqliteStore(WriteBehindStore):
 _MAX_BYTES: Final = 1024
 
 
+_MARK_VERSION: Final = 1
+
+
 @dataclass(frozen=True, slots=True)
 class _State:
     epoch: int = 0
@@ -1349,6 +1353,8 @@ def _read(path: Path) -> _State | None:
         members = strict_json.loads(data, _MAX_BYTES)
     except MalformedError:
         return None
+    # Version 0.2.0 wrote no number.
+    require_format(path, members.get("v", _MARK_VERSION), _MARK_VERSION)
     values = [_number(members.get(name)) for name in ("epoch", "sequence", "file", "forgotten")]
     return None if -1 in values else _State(*values)
 

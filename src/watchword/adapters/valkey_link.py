@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import parse_qs, urlsplit
 
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.credentials import CredentialProvider
-from redis.exceptions import OutOfMemoryError, RedisError
-
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
+from watchword.extras import needs
 from watchword.reasons import Reason, UnavailableError, WatchwordError
+
+with needs("valkey"):
+    from redis.asyncio import ConnectionPool, Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.credentials import CredentialProvider
+    from redis.exceptions import OutOfMemoryError, RedisError
 
 DEADLINE_SECONDS: Final = 0.1
 """How long a question may take in all."""

@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakSet
 
-from watchword.adapters.keyring.private_file import PrivateFileError, private_directory
+from watchword.adapters.keyring.private_file import (
+    PrivateFileError,
+    private_directory,
+    require_format,
+)
 
 _WRITE_SECONDS: Final = 5.0
 _READ_SECONDS: Final = 0.2
 """How long a lock of another process is waited for; reading is done on the path of requests too."""
 
 _PAGE: Final = 4096
+_FORMAT: Final = 0
+"""What ``PRAGMA user_version`` says of all these files; a file whose tables change takes the next number."""
 
 
 class PrivateDatabase:
@@ -47,6 +53,7 @@ class PrivateDatabase:
                 connection.execute(f"PRAGMA max_page_count = {self._most_bytes // _PAGE}")
                 connection.execute("BEGIN IMMEDIATE")
                 try:
+                    self._require_format(connection)
                     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
                     for statement in () if tables else self._schema:
                         connection.execute(statement)
@@ -70,10 +77,19 @@ class PrivateDatabase:
                 yield None
                 return
             with self._connected(_READ_SECONDS) as connection:
+                self._require_format(connection)
                 (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
                 yield connection if tables else None
         except (sqlite3.Error, OSError) as error:
             raise self._fault(error) from None
+
+    def _require_format(self, connection: sqlite3.Connection) -> None:
+        """See to it that the tables are those of this version.
+
+        :raises OtherFormatError: when they aren't.
+        """
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        require_format(self.path, version, _FORMAT)
 
     @contextmanager
     def _connected(self, patience: float) -> Iterator[sqlite3.Connection]:

@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from watchword.adapters import honeytoken_file, secret_store
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.http_server.mutual_tls import MutualTlsServer
@@ -21,6 +22,9 @@ from watchword.adapters.keyring.file import FileKeyRing, KeyKeeper
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     private_directory,
+    require_known_format,
+    require_parents,
+    require_private,
 )
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.records import RecordDirectory
@@ -54,8 +58,15 @@ from watchword.apps.gateway.proxy import Injector, ProxyApp
 from watchword.apps.service.app import PEER_STATE, AsgiApplication, ConsentServed
 from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.apps.service.service import Service, build_service
-from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings
-from watchword.apps.settings.schema import AuthzConfig, EdgeSettings, ServiceConfig, TlsFiles
+from watchword.apps.settings.faults import ConfigurationError, Fault
+from watchword.apps.settings.schema import (
+    ApiSettings,
+    AuthzConfig,
+    EdgeSettings,
+    ServiceConfig,
+    Settings,
+    TlsFiles,
+)
 from watchword.broker.interface import EdgeRule
 from watchword.enrolment.evidence import FormatEvidenceVerifier
 from watchword.enrolment.interface import EnrolmentPolicy
@@ -260,10 +271,14 @@ def safeguards_of(
 
 
 def _require_whole(paths: ServiceConfig) -> None:
-    """Refuse a state directory whose store has lost its keys; tell of one that has lost its store.
+    """Refuse a state directory whose store has lost its keys, or that a newer Watchword used; tell of one that lost its store.
 
-    :raises PrivateFileError: when the key ring is gone.
+    A running service goes on without its secrets.  One that starts on those of a newer version is in the wrong place.
+
+    :raises PrivateFileError: when the key ring is gone, or a newer Watchword wrote the secrets or the canaries.
     """
+    require_known_format(paths.secrets, secret_store.FORMAT, secret_store.MAX_DOCUMENT_BYTES)
+    require_known_format(paths.canaries, honeytoken_file.FORMAT)
     if paths.database.exists() and not paths.keyring.exists():
         # New keys would make strangers of all instances, without a word.
         raise PrivateFileError(
@@ -287,6 +302,41 @@ def require_key_files(settings: Settings) -> None:
     faults = list(_faults(settings))
     if faults:
         raise ConfigurationError(settings.path, faults)
+
+
+def require_private_state(settings: Settings) -> None:
+    """See to it that what is kept is this user's alone, as a start does; nothing is made or changed.
+
+    :raises ConfigurationError: with each directory and file that stops a start.
+    """
+    paths = settings.service
+    found: list[Fault] = []
+
+    def look(check: Callable[[Path], None], path: Path, expected: str) -> None:
+        try:
+            check(path)
+        except PrivateFileError as error:
+            found.append(Fault("service.state", None, str(error), expected))
+
+    look(require_parents, paths.state_dir, "a place that nobody else can change")
+    for directory in (paths.state_dir, paths.gates) if not found else ():
+        if directory.exists():
+            look(private_directory, directory, "a directory for this user alone")
+    if not found:
+        for path in _kept_files(settings):
+            look(require_private, path, "a file for this user alone")
+    if found:
+        raise ConfigurationError(settings.path, found)
+
+
+def _kept_files(settings: Settings) -> Iterator[Path]:
+    """Yield each private file that a start reads, as far as its place is known."""
+    paths = settings.service
+    yield from (paths.keyring, paths.secrets, paths.canaries)
+    yield from (paths.rollback_detector, paths.revocations)
+    for api in settings.apis:
+        for ending in ("canary", "quotas", "replay"):
+            yield paths.gates / f"{api}.{ending}"
 
 
 def _faults(settings: Settings) -> Iterator[Fault]:

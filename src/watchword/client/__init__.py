@@ -3,32 +3,35 @@
 Face of the package; mobile ports implement the same rules (docs/client.md).
 """
 
-from watchword.client.attempts import TOKEN_HEADER
-from watchword.client.auth import WatchwordAuth
-from watchword.client.choice import ProofChoice, Proofs
-from watchword.client.client import WatchwordClient
-from watchword.client.device import Device
-from watchword.client.errors import (
-    ChallengeRefusedError,
-    ClientError,
-    CodeSpentError,
-    EvidenceRefusedError,
-    InstanceRefusedError,
-    InstanceUnknownError,
-    LengthRequiredError,
-    OutcomeUnknownError,
-    Problem,
-    SecretRefusedError,
-    SecretsClosedError,
-    SecretUnopenedError,
-    ServiceRefusedError,
-    ServiceUnavailableError,
-    UnreadableAnswerError,
-)
-from watchword.client.invited import TestInstanceDevice
-from watchword.client.proofs import content_digest
-from watchword.client.secrets import DeliveredSecrets
-from watchword.client.transport import AsyncWatchwordTransport, WatchwordTransport
+from watchword.extras import needs
+
+with needs("client"):
+    from watchword.client.attempts import TOKEN_HEADER
+    from watchword.client.auth import WatchwordAuth
+    from watchword.client.choice import ProofChoice, Proofs
+    from watchword.client.client import WatchwordClient
+    from watchword.client.device import Device
+    from watchword.client.errors import (
+        ChallengeRefusedError,
+        ClientError,
+        CodeSpentError,
+        EvidenceRefusedError,
+        InstanceRefusedError,
+        InstanceUnknownError,
+        LengthRequiredError,
+        OutcomeUnknownError,
+        Problem,
+        SecretRefusedError,
+        SecretsClosedError,
+        SecretUnopenedError,
+        ServiceRefusedError,
+        ServiceUnavailableError,
+        UnreadableAnswerError,
+    )
+    from watchword.client.invited import TestInstanceDevice
+    from watchword.client.proofs import content_digest
+    from watchword.client.secrets import DeliveredSecrets
+    from watchword.client.transport import AsyncWatchwordTransport, WatchwordTransport
 
 __all__ = [
     "TOKEN_HEADER",

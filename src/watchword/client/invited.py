@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from watchword.client.errors import CodeSpentError
 from watchword.encoding import base64url
+from watchword.encoding.phrases import other_format
 from watchword.reasons import MalformedError
 
 FORMAT: Final = "operator_code"
@@ -65,7 +66,7 @@ class TestInstanceDevice:
         """
         try:
             if document["v"] != _VERSION:
-                raise ValueError("got a stored test instance of another version")
+                raise ValueError(f"stored test instance: {other_format(document['v'], _VERSION)}")
             proof, seal = _restored(document["proof_key"]), _restored(document["seal_key"])
         except (TypeError, KeyError, AttributeError, MalformedError):
             raise ValueError("got something that isn't a stored test instance") from None

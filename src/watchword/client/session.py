@@ -8,6 +8,7 @@ from typing import Any, Final
 from watchword.client.errors import UnreadableAnswerError
 from watchword.client.own_token import OwnToken, read_own_token
 from watchword.encoding import base64url
+from watchword.encoding.phrases import other_format
 from watchword.reasons import MalformedError
 
 SESSION_KEY_BYTES: Final = 32
@@ -129,7 +130,7 @@ class Session:
         """
         try:
             if document["v"] != _VERSION:
-                raise ValueError("got a stored session of another version")
+                raise ValueError(f"stored session: {other_format(document['v'], _VERSION)}")
             return cls(
                 instance=_text(document["instance"]),
                 level=_text(document["level"]),

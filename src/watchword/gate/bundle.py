@@ -19,6 +19,7 @@ from watchword.broker.interface import (
     check_value,
 )
 from watchword.encoding import base64url, strict_json
+from watchword.encoding.phrases import other_format
 from watchword.gate.decisions import CompiledPolicy
 from watchword.gate.interface import GatePolicy, Limit, LimitKind, Rate, Rollout, Route
 from watchword.gate.references import KEY_BYTES
@@ -573,7 +574,9 @@ def from_jws(data: bytes, key: VerificationKey) -> GateBundle:
         if not is_signed_by(key.key, jws.signature, jws.signing_input):
             _refuse(f"its signature isn't one by the key {key.kid}")
         members = strict_json.loads(jws.payload, MAX_PAYLOAD_BYTES)
-        if members.keys() != _MEMBERS or members["v"] != _VERSION:
+        if type(version := members.get("v")) is int and version > _VERSION:
+            _refuse(other_format(version, _VERSION))
+        if members.keys() != _MEMBERS or version != _VERSION:
             _refuse(f"expected exactly {', '.join(sorted(_MEMBERS))}, with v {_VERSION}")
         bundle = GateBundle(
             _whole_number(members, "generation"),

@@ -27,6 +27,9 @@ MAX_REFERENCE_CHARACTERS = 2048
 _LABEL = b"watchword/ref/v1"
 _BLOCK_BYTES = 128
 _TAG_BYTES = 16
+
+LEAST_CHARACTERS = (NONCE_BYTES + _BLOCK_BYTES + _TAG_BYTES) * 4 // 3
+"""How long a reference of one block is; of a long route's name it has more blocks."""
 _HALF = NONCE_BYTES // 2
 
 
@@ -60,15 +63,27 @@ def seal(refusals: Sequence[Refusal], route: str, now: float, key: bytes, nonce:
     return base64url.encode(nonce + sealed)
 
 
+def is_whole(reference: str) -> bool:
+    """Tell whether a reference can have been made here by its length alone: it holds whole blocks."""
+    size = len(reference) * 3 // 4 - NONCE_BYTES - _TAG_BYTES
+    return len(reference) > MAX_REFERENCE_CHARACTERS or (
+        size >= _BLOCK_BYTES and not size % _BLOCK_BYTES
+    )
+
+
 def open_reference(reference: str, key: bytes) -> SealedRefusal:
     """Return what a reference says.
 
     :raises RefusedError: ``encoding.base64url`` for text that can't be one, ``request.malformed``
         for one that wasn't made under this key.
     """
+    if not is_whole(reference):
+        raise MalformedError.because(
+            Reason.REQUEST_MALFORMED,
+            f"got a reference of {len(reference)} characters, which is cut short: most have {LEAST_CHARACTERS}; "
+            "copy the whole of `ref`",
+        )
     raw = base64url.decode(reference, MAX_REFERENCE_CHARACTERS)
-    if len(raw) < NONCE_BYTES + _TAG_BYTES:
-        raise MalformedError.because(Reason.REQUEST_MALFORMED, "got a reference that is cut short")
     nonce, sealed = raw[:NONCE_BYTES], raw[NONCE_BYTES:]
     try:
         text = AESGCM(_derive(key, nonce[:_HALF])).decrypt(nonce[_HALF:], sealed, _LABEL)

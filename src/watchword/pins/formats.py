@@ -45,13 +45,11 @@ _Missing = tuple[LeftOut, ...]
 class Format:
     """Hold a format.
 
-    :param name: as it is asked for.
     :param file: what a file of it is called.
     :param render: makes the file of a set and what is left out of it; raises :class:`RenderError`.
     :param left_out: tells what of the set isn't in the file.
     """
 
-    name: str
     file: str
     render: Callable[[PinSet, _Missing], str]
     left_out: Callable[[PinSet], _Missing] = lambda _: ()
@@ -397,19 +395,15 @@ def _text(text: str) -> str:
     return strict_json.dumps({"": text}).decode("utf-8")[len('{"":') : -1]
 
 
-FORMATS: Final[Mapping[str, Format]] = {
-    each.name: each
-    for each in (
-        Format("android", "network_security_config.xml", _android, _reported),
-        Format("ios", "PinnedDomains.plist", _ios, _ios_left_out),
-        Format(
-            "okhttp",
-            "WatchwordPins.kt",
-            _okhttp,
-            lambda pin_set: _with_those_above(_enforced(pin_set), _reported(pin_set), "OkHttp"),
-        ),
-        Format("trustkit", "TrustKit.plist", _trustkit),
-        Format("typescript", "watchwordPins.ts", _typescript),
-    )
+FORMATS: Final = {
+    "android": Format("network_security_config.xml", _android, _reported),
+    "ios": Format("PinnedDomains.plist", _ios, _ios_left_out),
+    "okhttp": Format(
+        "WatchwordPins.kt",
+        _okhttp,
+        lambda pin_set: _with_those_above(_enforced(pin_set), _reported(pin_set), "OkHttp"),
+    ),
+    "trustkit": Format("TrustKit.plist", _trustkit),
+    "typescript": Format("watchwordPins.ts", _typescript),
 }
 """By name.  TrustKit reports too, and TypeScript says all that a set says: of these nothing is left out."""

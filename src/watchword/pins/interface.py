@@ -16,7 +16,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn
 
 from cryptography import x509
 
@@ -268,43 +268,34 @@ class PublishedSet:
         return hashlib.sha256(self.data).hexdigest()[:32]
 
 
-class PublishedPins(Protocol):
-    """Say what is published; nothing here waits, and nothing gets older."""
+class PublishedPins:
+    """Say what is published; nothing here waits, and nothing gets older.
+
+    This one is of a deployment that pins no host; :class:`watchword.adapters.published_pins.PinPublication` is of one that does.
+    """
 
     @property
     def apps(self) -> frozenset[str]:
         """Return the apps that anything is published for, or may be."""
+        return frozenset()
 
-    def newest(self, app: str) -> PublishedSet | None:
+    def newest(self, app: str) -> PublishedSet | None:  # noqa: ARG002 - nothing is published here.
         """Return an app's newest set, None where there is none that counts."""
+        return None
 
-    def root_list(self, version: int) -> bytes | None:
+    def root_list(self, version: int) -> bytes | None:  # noqa: ARG002 - the same.
         """Return a root list as it was signed, None where there is none of this version."""
+        return None
 
     @property
     def roots(self) -> RootList | None:
         """Return the newest root list, None before the first."""
+        return None
 
     @property
     def faults(self) -> Mapping[str, str]:
         """Return what keeps newer ones from being handed out: by app, under ``""`` for root lists."""
-
-
-@dataclass(frozen=True, slots=True)
-class NothingPublished:
-    """Implement :class:`PublishedPins` for a deployment that pins no host."""
-
-    apps: frozenset[str] = frozenset()
-    roots: RootList | None = None
-    faults: Mapping[str, str] = field(default_factory=dict)
-
-    def newest(self, app: str) -> PublishedSet | None:  # noqa: ARG002 - the port's.
-        """Return None."""
-        return None
-
-    def root_list(self, version: int) -> bytes | None:  # noqa: ARG002 - the port's.
-        """Return None."""
-        return None
+        return {}
 
 
 MAX_FILE_BYTES: Final = 256 * 1024
@@ -392,7 +383,10 @@ def certificates_of(data: bytes, most: int = MAX_CHAIN) -> tuple[x509.Certificat
     :param most: certificates that are taken; a file with more is refused before any is read.
     :raises PinError: with ``pins.pin_malformed``; also for a file without a certificate.
     """
-    return tuple(_certificate(each) for each in _certificates_der(data, most))
+    try:
+        return tuple(map(x509.load_der_x509_certificate, _certificates_der(data, most)))
+    except (ValueError, x509.InvalidVersion):
+        _refuse("got a certificate that can't be read")
 
 
 def pins_of_chain(data: bytes, most: int = MAX_CHAIN) -> tuple[bytes, ...]:
@@ -430,13 +424,6 @@ def _of_base64(text: str) -> bytes:
         return base64url.decode(standard)
     except MalformedError:
         _refuse(f"got text that isn't base64 of {PIN_BYTES} bytes")
-
-
-def _certificate(data: bytes) -> x509.Certificate:
-    try:
-        return x509.load_der_x509_certificate(data)
-    except (ValueError, x509.InvalidVersion):
-        _refuse("got a certificate that can't be read")
 
 
 def _certificates_der(data: bytes, most: int) -> Sequence[bytes]:

@@ -12,7 +12,7 @@ its hard expiry, however many newer ones there are.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from watchword.pins.installed import (
@@ -27,7 +27,6 @@ from watchword.pins.installed import (
 from watchword.pins.interface import (
     AfterExpiry,
     Builtin,
-    HostPins,
     Installed,
     PinMode,
     PinRole,
@@ -35,7 +34,7 @@ from watchword.pins.interface import (
     RootList,
 )
 from watchword.pins.sets import payload_of, reports_to_itself
-from watchword.reasons import MalformedError, Reason, Refusal, RefusedError
+from watchword.reasons import MalformedError, Reason
 
 MAX_WHY: Final = 500
 """Most characters of the sentence that says why something was forced."""
@@ -85,18 +84,6 @@ class Objection:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """Say how long hosts are only reported before they may be enforced, and since when each is.
-
-    :param report_first: seconds.
-    :param since: by host, since when its pins have been published in any mode; seconds since 1970.
-    """
-
-    report_first: float
-    since: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Permit:
     """Hold that a set may be published, and what was overridden for it: the step that is written down.
 
@@ -116,7 +103,8 @@ def objections(
     roots: RootList,
     now: float,
     *,
-    tried: Tried,
+    report_first: float,
+    since: Mapping[str, float],
 ) -> tuple[Objection, ...]:
     """Return everything that speaks against publishing a draft; those that can't be forced come first.
 
@@ -126,6 +114,8 @@ def objections(
         host that includes them may stand in it too.
     :param fleet: what the app versions that are still supported were built with.
     :param roots: the newest root list.
+    :param report_first: seconds for which a host is only reported before it may be enforced.
+    :param since: by host, since when its pins have been published in any mode; seconds since 1970.
     """
     try:
         payload_of(draft)
@@ -136,30 +126,24 @@ def objections(
         *_about_servers(draft, live, now),
         *_about_backups(draft, live),
         *_about_the_fleet(draft, live, fleet, roots, now),
-        *_untried(draft, previous, tried, now),
+        *_untried(draft, previous, report_first, since, now),
         *_weaker(draft, previous),
     ]
     return tuple(sorted(found, key=lambda each: (each.forceable, not each.blocks)))
 
 
-def permit(against: Sequence[Objection], why: str | None) -> Permit:
-    """Return that a draft may be published.
+def permit(against: Sequence[Objection], why: str | None) -> Permit | None:
+    """Return that a draft may be published; None where something is in the way that isn't forced.
 
     :param against: what :func:`objections` found.
-    :param why: the operator's sentence for forcing, None for not forcing.
-    :raises RefusedError: with each objection that is in the way; also for a sentence that is none.
+    :param why: the operator's sentence for forcing, printable and of at most :data:`MAX_WHY` characters; None for not forcing.
     """
-    blocking = [each for each in against if each.blocks]
-    final = [each for each in blocking if not each.forceable]
-    said = (why or "").strip()
-    if final or (blocking and not said):
-        raise RefusedError([_refusal(each) for each in final or blocking])
+    blocking = tuple(each for each in against if each.blocks)
     if not blocking:
         return Permit()
-    if len(said) > MAX_WHY or not said.isprintable():
-        detail = f"expected a printable sentence of at most {MAX_WHY} characters as reason"
-        raise RefusedError([*map(_refusal, blocking), Refusal(blocking[0].reason, detail)])
-    return Permit(tuple(blocking), said)
+    said = (why or "").strip()
+    sound = said.isprintable() and 0 < len(said) <= MAX_WHY
+    return Permit(blocking, said) if sound and all(each.forceable for each in blocking) else None
 
 
 def refuses(installed: Installed, host: str, chain: Sequence[bytes], now: float) -> bool:
@@ -181,11 +165,6 @@ def shipped_refuses(builtin: Builtin, host: str, chain: Sequence[bytes], now: fl
     if authorities and not authorities & set(chain[1:]):
         return "refuses the authority that it shows once its set has expired"
     return None
-
-
-def _refusal(objection: Objection) -> Refusal:
-    detail = f"{objection.host}: {objection.text}" if objection.host else objection.text
-    return Refusal(objection.reason, detail)
 
 
 def _about_the_set(
@@ -228,40 +207,33 @@ def _about_the_set(
 
 def _about_servers(draft: PinSet, live: Live, now: float) -> Iterator[Objection]:
     """Hold what servers show against the draft: a mismatch locks apps out the moment they take it."""
-    seen = {host: found for host, found in live.items() if found}
     for entry in draft.hosts:
-        if entry.host not in seen:
+        if not live.get(entry.host):
             yield Objection(
                 Reason.PINS_PUBLISH_UNSEEN,
                 entry.host,
                 "got no answer from it, expected to see its key",
                 blocks=entry.mode is PinMode.ENFORCE,
             )
-    for host, found in seen.items():
-        pinned = draft.entry(host)
-        if pinned is not None:
-            for shown in found:
-                yield from _about_place(host, pinned, shown, draft.soft_expiry, now)
-
-
-def _about_place(
-    host: str, entry: HostPins, shown: ProbeResult, soft_expiry: int, now: float
-) -> Iterator[Objection]:
-    at = f"at {shown.place} " if shown.place else ""
-    if not matches(entry, shown.chain):
-        yield Objection(
-            Reason.PINS_PUBLISH_LOCKOUT,
-            host,
-            f"the key that it shows {at}now is none of its pins",
-            blocks=entry.mode is PinMode.ENFORCE,
-        )
-    if shown.fault is not None:
-        yield Objection(Reason.PINS_PUBLISH_CERTIFICATE, host, f"{at}{shown.fault}")
-    elif shown.not_after <= now:
-        yield Objection(Reason.PINS_PUBLISH_CERTIFICATE, host, f"its certificate {at}has expired")
-    elif shown.not_after < soft_expiry:
-        text = f"its certificate {at}ends before the set's soft expiry: renew it with the same key"
-        yield Objection(Reason.PINS_PUBLISH_CERTIFICATE, host, text, blocks=False)
+    seen = ((host, draft.entry(host), shown) for host, found in live.items() for shown in found)
+    for host, pinned, shown in seen:
+        if pinned is None:
+            continue
+        at = f"at {shown.place} " if shown.place else ""
+        if not matches(pinned, shown.chain):
+            text = f"the key that it shows {at}now is none of its pins"
+            enforced = pinned.mode is PinMode.ENFORCE
+            yield Objection(Reason.PINS_PUBLISH_LOCKOUT, host, text, blocks=enforced)
+        if shown.fault is not None:
+            yield Objection(Reason.PINS_PUBLISH_CERTIFICATE, host, f"{at}{shown.fault}")
+        elif shown.not_after <= now:
+            text = f"its certificate {at}has expired"
+            yield Objection(Reason.PINS_PUBLISH_CERTIFICATE, host, text)
+        elif shown.not_after < draft.soft_expiry:
+            text = (
+                f"its certificate {at}ends before the set's soft expiry: renew it with the same key"
+            )
+            yield Objection(Reason.PINS_PUBLISH_CERTIFICATE, host, text, blocks=False)
 
 
 def _about_backups(draft: PinSet, live: Live) -> Iterator[Objection]:
@@ -296,12 +268,15 @@ def _about_the_fleet(
         why = _cannot_take(builtin, draft, roots)
         if why is not None:
             yield Objection(Reason.PINS_PUBLISH_FLEET, "", f"version {builtin.app_version}: {why}")
-        for host, found in live.items():
-            for shown in found:
-                text = _locked_out(builtin, draft, roots, (host, shown.chain), now)
-                if text is not None:
-                    text = f"version {builtin.app_version} {text}"
-                    yield Objection(Reason.PINS_PUBLISH_FLEET, host, text)
+        # Before it took the draft, and after that has expired.
+        taken = Installed(builtin, roots, draft, draft.version)
+        for host, chain in ((host, shown.chain) for host, found in live.items() for shown in found):
+            why = shipped_refuses(builtin, host, chain, now)
+            if not why and draft.entry(host) and refuses(taken, host, chain, draft.hard_expiry):
+                why = "refuses the authority that it shows now once this set has expired"
+            if why:
+                text = f"version {builtin.app_version} {why}"
+                yield Objection(Reason.PINS_PUBLISH_FLEET, host, text)
         yield from _no_common_key(builtin, draft, now)
 
 
@@ -315,23 +290,6 @@ def _cannot_take(builtin: Builtin, draft: PinSet, roots: RootList) -> str | None
     first = builtin.first
     if first is not None and not is_withdrawn(first, roots) and draft.version <= first.version:
         return f"shipped with set {first.version}, got {draft.version}"
-    return None
-
-
-def _locked_out(
-    builtin: Builtin,
-    draft: PinSet,
-    roots: RootList,
-    at: tuple[str, tuple[bytes, ...]],
-    now: float,
-) -> str | None:
-    """Return when an app version refuses a server for what it shows now: before it took the draft, or after either expired."""
-    host, chain = at
-    taken = Installed(builtin, roots, draft, draft.version)
-    if shipped := shipped_refuses(builtin, host, chain, now):
-        return shipped
-    if draft.entry(host) is not None and refuses(taken, host, chain, draft.hard_expiry):
-        return "refuses the authority that it shows now once this set has expired"
     return None
 
 
@@ -350,7 +308,11 @@ def _no_common_key(builtin: Builtin, draft: PinSet, now: float) -> Iterator[Obje
 
 
 def _untried(
-    draft: PinSet, previous: PinSet | None, tried: Tried, now: float
+    draft: PinSet,
+    previous: PinSet | None,
+    report_first: float,
+    since: Mapping[str, float],
+    now: float,
 ) -> Iterator[Objection]:
     """Find hosts that would be enforced before apps had the time to report on them."""
     for entry in draft.hosts:
@@ -363,12 +325,12 @@ def _untried(
                     Reason.PINS_PUBLISH_UNTRIED, entry.host, "names below it weren't reported on"
                 )
             continue
-        waited = now - tried.since.get(entry.host, now) if before is not None else 0
-        if waited < tried.report_first:
+        waited = now - since.get(entry.host, now) if before is not None else 0
+        if waited < report_first:
             yield Objection(
                 Reason.PINS_PUBLISH_UNTRIED,
                 entry.host,
-                f"was reported on for {waited / DAY:.1f} days, expected {tried.report_first / DAY:.1f}",
+                f"was reported on for {waited / DAY:.1f} days, expected {report_first / DAY:.1f}",
             )
 
 

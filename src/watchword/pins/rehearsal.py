@@ -6,7 +6,7 @@ each app version: one that fetches at every step, and one that never did since i
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -112,10 +112,6 @@ class Played:
     endings: Mapping[str, Ending]
 
 
-def _always(_: Situation) -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """Name a rotation or an accident.
@@ -127,7 +123,7 @@ class Scenario:
     name: str
     title: str
     steps: Callable[[Situation], Steps]
-    possible: Callable[[Situation], bool] = _always
+    possible: Callable[[Situation], bool] = lambda _: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +159,6 @@ class Rehearsal:
         return tuple(dict.fromkeys(found))
 
 
-@dataclass(slots=True)
-class _World:
-    now: float
-    chain: tuple[bytes, ...]
-    offered: PinSet
-    lists: list[_Lists] = field(default_factory=list)
-
-
 OFFLINE = ", never fetched"
 """Behind the version of an app, names the phone that never fetched anything."""
 
@@ -179,54 +167,43 @@ def rehearse(scenario: Scenario, situation: Situation) -> Rehearsal:
     """Play a scenario: before its first step, each phone that fetches has taken the set."""
     if situation.entry is None or not situation.chain or not scenario.possible(situation):
         return Rehearsal(scenario, None)
-    world = _World(situation.now, situation.chain, situation.published)
+    now, chain, offered = situation.now, situation.chain, situation.published
+    lists: list[_Lists] = []
+    shipping = Builtin(offered.app, "any", situation.roots, 1, offered)
     phones = {
         f"{builtin.app_version}{kind}": fresh(builtin)
-        for builtin in situation.fleet or (_shipping(situation),)
+        for builtin in situation.fleet or (shipping,)
         for kind in ("", OFFLINE)
     }
     # A phone learns the root lists between its build's and the newest one without our playing each.
     for name, phone in phones.items():
         if not name.endswith(OFFLINE):
             known = Installed(phone.builtin, situation.roots, phone.set, phone.seen)
-            phones[name], _ = _fetched(known, world, world.offered, world.now)
-    return Rehearsal(
-        scenario,
-        tuple(_play(step, world, phones, situation.host) for step in scenario.steps(situation)),
-    )
-
-
-def _shipping(situation: Situation) -> Builtin:
-    published = situation.published
-    return Builtin(published.app, "any", situation.roots, 1, published)
-
-
-def _play(step: Step, world: _World, phones: dict[str, Installed], host: str) -> Played:
-    world.now += step.waits
-    world.chain = step.shows or world.chain
-    world.offered = step.publishes or world.offered
-    if step.lists is not None:
-        world.lists.append(step.lists)
-    now = world.now + step.clock
-    endings = {}
-    for name, phone in phones.items():
-        reason = None
-        if step.fetches and not name.endswith(OFFLINE):
-            phones[name], reason = _fetched(phone, world, step.offered or world.offered, now)
-        found = judge(phones[name], host, step.intercepts or world.chain, now)
-        outcome = Outcome.SERVED if found.basis is Basis.PINS else Outcome.UNPINNED
-        endings[name] = Ending(
-            outcome if found.passes else Outcome.REFUSED, found.passes and found.withhold, reason
-        )
-    return Played(step, endings)
+            phones[name], _ = _fetched(known, lists, offered, now)
+    played = []
+    for step in scenario.steps(situation):
+        now += step.waits
+        chain, offered = step.shows or chain, step.publishes or offered
+        lists += [step.lists] if step.lists is not None else []
+        clock, endings = now + step.clock, {}
+        for name, phone in phones.items():
+            reason = None
+            if step.fetches and not name.endswith(OFFLINE):
+                phones[name], reason = _fetched(phone, lists, step.offered or offered, clock)
+            found = judge(phones[name], situation.host, step.intercepts or chain, clock)
+            outcome = Outcome.SERVED if found.basis is Basis.PINS else Outcome.UNPINNED
+            outcome = outcome if found.passes else Outcome.REFUSED
+            endings[name] = Ending(outcome, found.passes and found.withhold, reason)
+        played.append(Played(step, endings))
+    return Rehearsal(scenario, tuple(played))
 
 
 def _fetched(
-    phone: Installed, world: _World, offered: PinSet, now: float
+    phone: Installed, lists: Sequence[_Lists], offered: PinSet, now: float
 ) -> tuple[Installed, Reason | None]:
     """Return the phone once it asked for root lists and a set, and why it took no set."""
     try:
-        for roots, signers in world.lists:
+        for roots, signers in lists:
             if roots.version > phone.roots.version:
                 phone = take_roots(phone, roots, signers)
         return take_set(phone, offered, now), None
@@ -342,10 +319,27 @@ def _until_expired(at: Situation) -> float:
     return at.published.hard_expiry - at.now
 
 
+_SCENARIOS: Final[list[Scenario]] = []
+
+
+def _scenario(
+    name: str, title: str, possible: Callable[[Situation], bool] = lambda _: True
+) -> Callable[[Callable[[Situation], Steps]], Callable[[Situation], Steps]]:
+    """Return a decorator that makes a scenario of its steps."""
+
+    def add(steps: Callable[[Situation], Steps]) -> Callable[[Situation], Steps]:
+        _SCENARIOS.append(Scenario(name, title, steps, possible))
+        return steps
+
+    return add
+
+
+@_scenario("renewal", "Renewal with the same key")
 def _renewal(at: Situation) -> Steps:
     yield Step("the certificate is renewed, with the same key", shows=at.chain)
 
 
+@_scenario("swap-next", "Planned swap to the next key", _with(PinRole.NEXT))
 def _swap_next(at: Situation) -> Steps:
     new = _planned(at, PinRole.NEXT)
     yield Step("the set with the next key is out")
@@ -354,12 +348,14 @@ def _swap_next(at: Situation) -> Steps:
     yield Step("a set without the old key is published", publishes=after)
 
 
+@_scenario("swap-backup", "Planned swap to the backup key", _with(PinRole.BACKUP))
 def _swap_backup(at: Situation) -> Steps:
     new = _planned(at, PinRole.BACKUP)
     yield Step("the server shows the backup key", shows=_showing(at, new))
     yield Step("a set with it and a new backup is published", publishes=_swapped(at, new))
 
 
+@_scenario("swap-early", "Swap before apps fetched the set", _own)
 def _swap_early(at: Situation) -> Steps:
     backup = _planned(at, PinRole.BACKUP)
     keys = {at.chain[0]: PinRole.CURRENT, _UNPLANNED: PinRole.NEXT, backup: PinRole.BACKUP}
@@ -369,26 +365,35 @@ def _swap_early(at: Situation) -> Steps:
     yield Step("apps fetch the set")
 
 
+@_scenario("ca-change-own-key", "Another authority, pinned by own key", _own)
 def _ca_change_own(at: Situation) -> Steps:
     shows = (at.chain[0], *_OTHER_CHAIN)
     yield Step("another authority signs, for the same key", shows=shows)
 
 
+@_scenario("ca-change-planned", "Another authority, pinned by authority", _by_authority)
 def _ca_change_planned(at: Situation) -> Steps:
     yield Step("a set with the new authority is published", publishes=_with_other_ca(at))
     yield Step("the new authority signs", shows=(_UNPLANNED, *_OTHER_CHAIN))
 
 
+@_scenario("ca-change-sudden", "Another authority without notice", _by_authority)
 def _ca_change_sudden(at: Situation) -> Steps:
     yield Step("the CDN changes the authority", shows=(_UNPLANNED, *_OTHER_CHAIN))
     yield Step("a set with the new authority is published", publishes=_with_other_ca(at))
 
 
+@_scenario(
+    "intermediate",
+    "Another intermediate of a CDN",
+    lambda at: _by_authority(at) and len(at.chain) >= 3,
+)
 def _middle_change(at: Situation) -> Steps:
     title = "the CDN takes another key and intermediate under the same root"
     yield Step(title, shows=(_UNPLANNED, _OTHER_MIDDLE, at.chain[-1]))
 
 
+@_scenario("lost-key", "Current key stolen, backup there", _with(PinRole.BACKUP))
 def _lost_with_backup(at: Situation) -> Steps:
     new = _planned(at, PinRole.BACKUP)
     yield Step("a thief uses the stolen current key", intercepts=at.chain)
@@ -397,6 +402,7 @@ def _lost_with_backup(at: Situation) -> Steps:
     yield Step("the thief tries again", intercepts=at.chain)
 
 
+@_scenario("lost-keys", "Current and backup lost", _own)
 def _lost_without_backup(at: Situation) -> Steps:
     title = "current and backup are lost; the server shows a key that nobody planned"
     yield Step(title, shows=_showing(at, _UNPLANNED))
@@ -405,6 +411,7 @@ def _lost_without_backup(at: Situation) -> Steps:
     yield Step(title, waits=_until_expired(at), fetches=False)
 
 
+@_scenario("lost-pin-key", "Pin key lost")
 def _pin_key_lost(at: Situation) -> Steps:
     roots = _root_list(at, [*at.roots.pin_keys, _NEW_PIN_KEY])
     lists = _signed_by(at, at.roots.threshold, roots)
@@ -413,6 +420,7 @@ def _pin_key_lost(at: Situation) -> Steps:
     yield Step("a set signed by it is published", publishes=_by_new_pin_key(at, roots))
 
 
+@_scenario("stolen-pin-key", "Pin key stolen", _own)
 def _pin_key_stolen(at: Situation) -> Steps:
     thief = _showing(at, _THIEF)
     stolen = replace(_next(at, {_THIEF: PinRole.CURRENT}), key=at.published.key)
@@ -428,11 +436,13 @@ def _pin_key_stolen(at: Situation) -> Steps:
     yield Step("the thief tries again", offered=forged, intercepts=thief)
 
 
+@_scenario("lost-root-key", "One root key lost", lambda at: len(at.roots.keys) > at.roots.threshold)
 def _root_key_lost(at: Situation) -> Steps:
     title = "a root key is lost; the others sign a list without it"
     yield Step(title, lists=_signed_by(at, at.roots.threshold))
 
 
+@_scenario("lost-root-keys", "Too many root keys lost")
 def _root_keys_lost(at: Situation) -> Steps:
     title = "too few root keys are left to sign a list"
     yield Step(title, lists=_signed_by(at, at.roots.threshold - 1))
@@ -440,6 +450,8 @@ def _root_keys_lost(at: Situation) -> Steps:
     yield Step("the root list and the last set expire", waits=late)
 
 
+@_scenario("expired-closed", "Nothing published, closed after expiry", _ends(AfterExpiry.CLOSED))
+@_scenario("expired", "Nothing published, open after expiry", _ends(AfterExpiry.OPEN))
 def _expired(at: Situation) -> Steps:
     soft, hard = _until_soft(at), _until_expired(at)
     yield Step("nothing is published until the soft expiry", waits=soft)
@@ -447,6 +459,7 @@ def _expired(at: Situation) -> Steps:
     yield Step("an interceptor comes", intercepts=(_THIEF, _OTHER_CA))
 
 
+@_scenario("rollback", "Rollback by an attacker")
 def _rollback(at: Situation) -> Steps:
     version = max(1, at.published.version - 1)
     old = replace(_next(at, {_THIEF: PinRole.CURRENT}), version=version)
@@ -454,6 +467,7 @@ def _rollback(at: Situation) -> Steps:
     yield Step("he shows a key of it", offered=old, intercepts=(_THIEF, _OTHER_CA))
 
 
+@_scenario("freeze", "Freeze by an attacker", _with(PinRole.BACKUP))
 def _freeze(at: Situation) -> Steps:
     new, kept = _planned(at, PinRole.BACKUP), at.published
     title = "the current key is stolen; the server shows the backup, and a set without the stolen key is out"
@@ -464,6 +478,7 @@ def _freeze(at: Situation) -> Steps:
     yield Step(title, offered=kept, intercepts=at.chain, waits=wait)
 
 
+@_scenario("clock", "Wrong clock")
 def _clock(at: Situation) -> Steps:
     new = _renewed(at, _entry(at))
     yield Step("a phone's clock is two years behind", publishes=new, clock=-_TWO_YEARS)
@@ -473,49 +488,5 @@ def _clock(at: Situation) -> Steps:
     yield Step("it is right again")
 
 
-_WITH_BACKUP: Final = _with(PinRole.BACKUP)
-
-SCENARIOS: Final = (
-    Scenario("renewal", "Renewal with the same key", _renewal),
-    Scenario("swap-next", "Planned swap to the next key", _swap_next, _with(PinRole.NEXT)),
-    Scenario("swap-backup", "Planned swap to the backup key", _swap_backup, _WITH_BACKUP),
-    Scenario("swap-early", "Swap before apps fetched the set", _swap_early, _own),
-    Scenario("ca-change-own-key", "Another authority, pinned by own key", _ca_change_own, _own),
-    Scenario(
-        "ca-change-planned",
-        "Another authority, pinned by authority",
-        _ca_change_planned,
-        _by_authority,
-    ),
-    Scenario(
-        "ca-change-sudden", "Another authority without notice", _ca_change_sudden, _by_authority
-    ),
-    Scenario(
-        "intermediate",
-        "Another intermediate of a CDN",
-        _middle_change,
-        lambda at: _by_authority(at) and len(at.chain) >= 3,
-    ),
-    Scenario("lost-key", "Current key stolen, backup there", _lost_with_backup, _WITH_BACKUP),
-    Scenario("lost-keys", "Current and backup lost", _lost_without_backup, _own),
-    Scenario("lost-pin-key", "Pin key lost", _pin_key_lost),
-    Scenario("stolen-pin-key", "Pin key stolen", _pin_key_stolen, _own),
-    Scenario(
-        "lost-root-key",
-        "One root key lost",
-        _root_key_lost,
-        lambda at: len(at.roots.keys) > at.roots.threshold,
-    ),
-    Scenario("lost-root-keys", "Too many root keys lost", _root_keys_lost),
-    Scenario("expired", "Nothing published, open after expiry", _expired, _ends(AfterExpiry.OPEN)),
-    Scenario(
-        "expired-closed",
-        "Nothing published, closed after expiry",
-        _expired,
-        _ends(AfterExpiry.CLOSED),
-    ),
-    Scenario("rollback", "Rollback by an attacker", _rollback),
-    Scenario("freeze", "Freeze by an attacker", _freeze, _WITH_BACKUP),
-    Scenario("clock", "Wrong clock", _clock),
-)
+SCENARIOS: Final = tuple(_SCENARIOS)
 """Every scenario; :func:`watchword.pins.rehearsal.rehearse` plays one."""

@@ -263,13 +263,8 @@ def _moment(text: Any) -> int | None:
     """Return a time in either of the two spellings; a phone that writes another calendar has none."""
     try:
         found = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    if found.tzinfo is None:
-        return None
-    try:
-        seconds = int(found.timestamp())
-    except (OverflowError, ValueError):
+        seconds = 0 if found.tzinfo is None else int(found.timestamp())
+    except (TypeError, ValueError, OverflowError):
         return None
     return seconds if 0 < seconds <= MAX_TIME else None
 

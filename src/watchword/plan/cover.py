@@ -99,11 +99,22 @@ def bits(mask: int) -> Iterator[int]:
         mask &= mask - 1
 
 
-def obtainable(available: int, have: int, costs: Costs) -> int:
-    """Return what can be chosen: available, with everything that it needs available or there."""
-    return sum(
-        1 << bit for bit in bits(available) if not costs.closure(1 << bit) & ~(available | have)
-    )
+def obtainable(wanted: int, available: int, have: int, costs: Costs) -> int:
+    """Return what of a set can be chosen: available, with everything that it needs available or there."""
+    out = ~(available | have)
+    found = 0
+    for bit in bits(wanted & available):
+        if not costs.closure(1 << bit) & out:
+            found |= 1 << bit
+    return found
+
+
+def _closers(rows: Iterable[Row]) -> int:
+    """Return everything that cuts some row."""
+    found = 0
+    for row in rows:
+        found |= row.closers
+    return found
 
 
 def minimal_rows(masks: Iterable[int]) -> list[int]:
@@ -133,7 +144,7 @@ def cover(
     :param nodes: most of each solve; what is found by then cuts every row, but may not be the cheapest.
     :param few: up to so many columns every set is tried, beyond it HiGHS decides.
     """
-    allowed = obtainable(available, have, costs)
+    allowed = obtainable(_closers(rows), available, have, costs)
     left = minimal_rows(row.closers & allowed for row in rows if row.closers & allowed)
     forced = 0
     while singles := [mask for mask in left if mask.bit_count() == 1]:
@@ -175,7 +186,7 @@ def cover_within(
 
     For budgets that don't reach for all; see :func:`cover` for the rest.
     """
-    allowed = obtainable(available, have, costs)
+    allowed = obtainable(_closers(rows), available, have, costs)
     cuttable = [row for row in rows if row.closers & allowed]
     if not cuttable or budget <= 0:
         return Chosen(0, 0, 0)
@@ -218,8 +229,10 @@ def _by_trying(
     best: tuple[int, int] | None = None
     found = 0
     # The smallest ids are the highest digits: counting down, of equal sets the one with the smallest ids comes first.
-    for number in range((1 << len(order)) - 1, 0, -1):
-        mask = sum(1 << bit for place, bit in enumerate(reversed(order)) if number >> place & 1)
+    sets = [0]
+    for bit in reversed(order):
+        sets += [each | 1 << bit for each in sets]
+    for mask in sets[:0:-1]:
         if not all(mask & row for row in left):
             continue
         if any(mask & bit and needed & ~mask for bit, needed in needs):

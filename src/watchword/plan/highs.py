@@ -6,8 +6,12 @@ Imported late: the solver and numpy take longer to load than most plans to solve
 from collections.abc import Sequence
 from typing import Final
 
-import highspy
-import numpy as np
+from watchword.extras import needs
+
+with needs("plan"):
+    import highspy
+    import numpy as np
+
 
 _FEASIBLE: Final = highspy.SolutionStatus.kSolutionStatusFeasible
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
+from watchword.encoding.phrases import NEWER
 from watchword.reasons import WatchwordError
 from watchword.scan.interface import Confidence, Finding, Severity, Verdict
 from watchword.scan.outcome import Report, bad, fingerprint
@@ -150,8 +151,10 @@ def from_baseline(document: object) -> dict[str, Severity]:
     """
     if not isinstance(document, Mapping) or document.get("kind") != KIND:
         raise BaselineError("kind", "another document", KIND)
-    if type(document.get("v")) is not int or document["v"] != VERSION:
-        raise BaselineError("v", ascii(document.get("v"))[:40], str(VERSION))
+    version = document.get("v")
+    if type(version) is not int or version != VERSION:
+        newer = f": {NEWER}" if type(version) is int and version > VERSION else ""
+        raise BaselineError("v", ascii(version)[:40], f"{VERSION}{newer}")
     found: dict[str, Severity] = {}
     for number, each in enumerate(_listed(document.get("findings"), "findings")):
         where = f"findings[{number}]"

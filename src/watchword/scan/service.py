@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-import ahocorasick_rs
-
+from watchword.extras import needs
 from watchword.scan.app import App, Coverage, Disagreement
 from watchword.scan.frameworks import unread_line
 from watchword.scan.interface import Confidence, Finding, Location, Rule, Secret, Severity, Verdict
@@ -19,6 +18,9 @@ from watchword.scan.outcome import (
     renumbered,
     standings_of,
 )
+
+with needs("scan"):
+    import ahocorasick_rs
 
 SHORTEST: Final = 8
 """Characters from which on a secret is looked for; shorter ones stand in many a word."""

@@ -564,10 +564,10 @@ def test_file_of_another_version_put_back_under_a_running_service(path: Path) ->
     kept = ring.bundle_signer().kid
     members = json.loads(path.read_bytes()) | {"v": 1}
     write_private(path, json.dumps(members).encode())
-    with pytest.raises(PrivateFileError, match="expected version 2"):
+    with pytest.raises(PrivateFileError, match="got format 1, expected 2"):
         ring.refresh()
     assert ring.bundle_signer().kid == kept
-    with pytest.raises(PrivateFileError, match="expected version 2"):
+    with pytest.raises(PrivateFileError, match="got format 1, expected 2"):
         open_ring(path)
     assert json.loads(path.read_bytes()) == members
 

@@ -15,14 +15,15 @@ WATCHWORD = [sys.executable, "-c", "from watchword.apps.cli.main import run; run
 LONGEST_SECONDS = 240
 
 
-def told_as_json(once: Once) -> tuple[str, list[str]]:
+def told_as_json(once: Once, *, full: bool = False) -> tuple[str, list[str]]:
     """Return what ``demo --json`` prints, and the names of the files that it leaves behind; it must exit with 0."""
-    told = json.loads(once("demo-json", _json))
+    options = ["--full"] if full else []
+    told = json.loads(once(f"demo-json{''.join(options)}", lambda: _json(options)))
     return told["printed"], told["left"]
 
 
 def told_to_people(once: Once) -> str:
-    """Return what ``demo`` prints in a terminal of 120 columns; it must exit with 0."""
+    """Return what ``demo`` prints in a terminal of 80 columns; it must exit with 0."""
     return once("demo-text", _text)
 
 
@@ -38,22 +39,26 @@ def acts_of(printed: str) -> list[Act]:
                 each["got"].removesuffix(f": {each['reason']}"),
                 each["reason"],
             ),
+            decisive=each["decisive"],
         )
         for each in json.loads(printed)
     ]
 
 
-def _json() -> str:
+def _json(options: list[str]) -> str:
     with tempfile.TemporaryDirectory(prefix="watchword-demo-left-") as directory:
         done = subprocess.run(
-            [*WATCHWORD, "demo", "--json"],
+            [*WATCHWORD, "demo", "--json", *options],
             capture_output=True,
             text=True,
             timeout=LONGEST_SECONDS,
             check=False,
             env={"TMPDIR": directory, "PATH": "/usr/bin:/bin"},
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, (
+            done.stderr,
+            [act for act in acts_of(done.stdout) if not act.ok],
+        )
         assert done.stderr == ""
         left = sorted(each.name for each in Path(directory).iterdir())
     return json.dumps({"printed": done.stdout, "left": left})
@@ -66,7 +71,7 @@ def _text() -> str:
         text=True,
         timeout=LONGEST_SECONDS,
         check=False,
-        env={**os.environ, "COLUMNS": "120"},  # noqa: TID251 - a wide terminal.
+        env={**os.environ, "COLUMNS": "80"},  # noqa: TID251 - a narrow terminal.
     )
     assert done.returncode == 0, done.stdout
     return done.stdout

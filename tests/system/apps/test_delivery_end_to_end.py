@@ -19,7 +19,8 @@ from watchword.apps.lab.phones import (
     build_phone,
     new_phone,
 )
-from watchword.apps.settings import Settings, load_settings
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Settings
 from watchword.client import (
     DeliveredSecrets,
     Device,

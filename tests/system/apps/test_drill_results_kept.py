@@ -25,7 +25,8 @@ from watchword.apps.drill.invited_instance import (
 )
 from watchword.apps.drill.preparation import Agreement, Prepared, RunOptions, prepared
 from watchword.apps.drill.run_plan import RunPlanError
-from watchword.apps.settings import Settings, load_settings
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Settings
 from watchword.client import TestInstanceDevice
 from watchword.drill.wire import Part
 from watchword.gate.interface import Rate

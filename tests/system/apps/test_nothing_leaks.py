@@ -34,7 +34,7 @@ from watchword.adapters.keyring.file import FileKeyRing
 from watchword.apps.compose.gates import system_ports
 from watchword.apps.drill.harness import Targets, open_harness
 from watchword.apps.drill.run_plan import urls_of
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.broker.interface import SecretRecord, SecretValue, SecretVersion, StoredSecret
 from watchword.drill.third_party_keys import as_genuine, at, heard
 from watchword.reasons import WatchwordError

@@ -1,4 +1,4 @@
-"""Show that docs/pins.md is true: every command on it is run as written, in its order, against a server on loopback."""
+"""Show that docs/pins.md and docs/pins-emergency.md are true: every command on them is run as written, in its order, against a server on loopback."""
 
 import re
 import subprocess
@@ -21,7 +21,10 @@ from watchword.apps.pins.cli import command
 from watchword.apps.settings.template import TEMPLATE
 from watchword.pins.rehearsal import SCENARIOS
 
-PAGE = (Path(__file__).parents[3] / "docs" / "pins.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = "\n".join(
+    (DOCS / name).read_text(encoding="utf-8") for name in ("pins.md", "pins-emergency.md")
+)
 
 # What the reader has by his name server and his platform's authorities, this machine has by options.
 WRAPPED = """\
@@ -131,4 +134,4 @@ def test_the_page_names_what_there_is() -> None:
     """Each command of the page is one, and as many accidents are rehearsed as it says."""
     named = set(re.findall(r"watchword pins ([a-z]+)", PAGE))
     assert named <= set(command.commands)
-    assert f"for {len(SCENARIOS)} accidents" in PAGE
+    assert f"for {len(SCENARIOS)} accidents" in " ".join(PAGE.split())

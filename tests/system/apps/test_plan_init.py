@@ -26,9 +26,9 @@ from watchword.apps.plan.drafts import (
     read_description,
     render,
 )
-from watchword.apps.settings import load_settings
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.plan import PlanSettings, load_plan
 from watchword.apps.settings.schema import ApiConfig
 from watchword.apps.settings.template import TEMPLATE
@@ -56,6 +56,7 @@ SHOP = FILES / "shop.swagger.json"
 PLATFORM = FILES / "platform.otm.json"
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "plan-init.md"
+REFERENCE = ROOT / "docs" / "plan-drafts.md"
 
 
 def init(*arguments: object, config: Path = Path("nowhere.yaml")) -> Result:
@@ -607,7 +608,7 @@ def test_the_pages_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_page_lists_every_word() -> None:
     """The table of words is the one that is used."""
-    text = PAGE.read_text(encoding="utf-8")
+    text = REFERENCE.read_text(encoding="utf-8")
     for rule in RULES:
         (row,) = [
             line

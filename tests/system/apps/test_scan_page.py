@@ -1,4 +1,4 @@
-"""Show that docs/scan.md is true: its commands run in their order, and print what the page shows."""
+"""Show that docs/scan.md and its reference are true: their commands run in their order, and print what the pages show."""
 
 import json
 import re
@@ -20,7 +20,10 @@ from tests.unit.scan.imports.test_mobsfscan import REPORT
 
 from watchword.apps.scan.cli import CONDITIONS, command
 
-PAGE = (Path(__file__).parents[3] / "docs" / "scan.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = "\n".join(
+    (DOCS / name).read_text(encoding="utf-8") for name in ("scan.md", "scan-reading.md")
+)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 API = {
     "openapi": "3.0.3",

@@ -26,7 +26,9 @@ from watchword.apps.deployment import (
     service_of,
 )
 from watchword.apps.service.service import Service
-from watchword.apps.settings import ConfigurationError, Settings, load_settings
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Settings
 from watchword.broker.interface import InjectedValue, SecretValue
 from watchword.gate.interface import LimitKind
 from watchword.reasons import UnavailableError
@@ -251,7 +253,7 @@ def test_no_library_of_openbao_is_loaded_without_it(tmp_path: Path) -> None:
     settings = configured(tmp_path)
     assert openbao_of(settings) is None
     program = (
-        "import sys; from pathlib import Path; from watchword.apps.settings import load_settings as l; "
+        "import sys; from pathlib import Path; from watchword.apps.settings.load import load_settings as l; "
         "from watchword.apps.compose.secrets import openbao_of, secret_work; "
         "from watchword.adapters.system import SystemEntropy as E; s = l(Path('watchword.yaml')); "
         "secret_work(s, E(), openbao_of(s)); print('hvac' in sys.modules)"

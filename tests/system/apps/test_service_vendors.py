@@ -29,7 +29,7 @@ from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.cli.deployment import fetched
 from watchword.apps.compose.vendors import VendorWork, fetcher_of, trust_of
 from watchword.apps.service.background import PeriodicTask, Scheduler, refresh_receipts
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.attestation.interface import Trust
 from watchword.enrolment.evidence import ReceiptRefresh, Rejudgement

@@ -17,7 +17,8 @@ from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.compose.vendors import trust_of
 from watchword.apps.deployment import service_of
 from watchword.apps.service.service import Service
-from watchword.apps.settings import Settings, load_settings
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Settings
 from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID, TEMPLATE
 from watchword.vocabulary import Environment
 
@@ -79,7 +80,7 @@ _PRODUCTION = """
 import sys
 from pathlib import Path
 from watchword.adapters.refusal_log import MemoryRefusalLog
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.compose.gates import system_ports
 from watchword.apps.deployment import service_of
 clock, entropy = system_ports()

@@ -178,6 +178,34 @@ def test_there_is_always_a_place(tmp_path: Path, handshakes: int) -> None:
     assert asyncio.run(main()) == [b"edge.example"] * 2
 
 
+def test_no_piece_of_an_answer_waits_for_an_acknowledgement(tmp_path: Path) -> None:
+    """Nagle's algorithm is off on what the listener accepts, or each answer of head and body takes 40 ms."""
+
+    async def undelayed() -> list[bool]:
+        async with _listening(tmp_path) as (server, tls):
+            _, writer = await asyncio.open_connection(
+                "127.0.0.1", server.port, ssl=tls, server_hostname="127.0.0.1"
+            )
+            try:
+                return list(_undelayed(server.port))
+            finally:
+                writer.close()
+
+    assert asyncio.run(undelayed()) == [True]
+
+
+def _undelayed(port: int) -> Iterator[bool]:
+    """Yield for each connection that this process accepted at a port whether it sends at once."""
+    for descriptor in [int(each.name) for each in Path("/proc/self/fd").iterdir()]:
+        with (
+            contextlib.suppress(OSError),
+            socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as each,
+        ):
+            if each.getsockname() == ("127.0.0.1", port):
+                each.getpeername()
+                yield bool(each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+
 def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path, spare: Any) -> None:
     """Descriptors run out, and whoever should hear of it is gone: callers are taken again all the same."""
 

@@ -564,7 +564,7 @@ def test_database_from_before_the_first_release_is_not_touched(path: Path) -> No
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 4")
     connection.close()
-    with pytest.raises(SchemaError, match="never released"):
+    with pytest.raises(SchemaError, match="no released Watchword"):
         SqliteStore(path)
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []

@@ -13,10 +13,18 @@ from watchword.adapters.live_chain import Place
 from watchword.adapters.pin_workspace import PinWorkspace, read_public_key
 from watchword.adapters.pin_workspace import new_key as new_signing_key
 from watchword.adapters.system import SystemClock
-from watchword.apps.pins.checks import Check, Probe, ProbeOptions, check, probe
-from watchword.apps.pins.publication import Order, Published, publish
+from watchword.apps.pins.checks import Check, check
+from watchword.apps.pins.publication import Judged, publish
 from watchword.apps.pins.root_lists import Changes, accept, begin, first_list, next_list, read_list
-from watchword.apps.pins.session import PinSession, edit, key_of_key, open_session, published_in
+from watchword.apps.pins.session import (
+    PinSession,
+    Probe,
+    ProbeOptions,
+    edit,
+    open_session,
+    probe,
+    sources_of,
+)
 from watchword.apps.settings.template import TEMPLATE
 from watchword.pins.interface import PinRole
 from watchword.pins.roots import sign_roots
@@ -79,7 +87,7 @@ class Yard:
         """Pin a key of the server."""
         file = self.directory / "key.pub"
         file.write_bytes(public_pem(key))
-        sources = (key_of_key(file),)
+        sources = sources_of("key", file)
         edit(self.config, lambda _, pinned: pinned.adding(HOST, role, sources))
 
     def begin(self, *, expires: float = 365 * DAY) -> None:
@@ -100,14 +108,17 @@ class Yard:
         """Return the next list, signed by two keys."""
         newest = self.workspace.root_versions()[-1]
         file = self.workspace.directory / "roots" / f"{newest}.json"
-        published = published_in(self.workspace)
+        published = self.workspace.newest_sets()
         data = next_list(read_list(file)[1], changes, int(self.now + expires), published)
         return sign_roots(data, self.root_keys[:2])
 
-    def publish(self, *, why: str | None = None, above: int = 0, after: float = 0) -> Published:
+    def publish(
+        self, *, why: str | None = None, above: int = 0, after: float = 0
+    ) -> tuple[Judged, ...]:
         """Publish, some seconds after now."""
-        order = Order((APP,), why, above)
-        return publish(self.config, order, self.probe_options, self.now + after, "alice@test")
+        at = self.now + after
+        options = self.probe_options
+        return publish(self.config, options, at, "alice@test", apps=(APP,), why=why, above=above)
 
     def session(self) -> PinSession:
         """Return what is there."""

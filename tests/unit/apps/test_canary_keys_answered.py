@@ -30,7 +30,7 @@ from watchword.adapters.system import SystemEntropy
 from watchword.apps.compose.gates import alarms_path, kept_gate, open_gate
 from watchword.apps.gateway import WatchwordMiddleware, gate_from
 from watchword.apps.gateway.authz import AuthzApp
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.broker.honeytokens import RANDOM_BYTES, digest, make_honeytoken
 from watchword.broker.interface import HoneytokenWatch
 from watchword.gate.alarms import Sighting, alarm_of

@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives.serialization import (
 from watchword.apps.cli.declarations import check_command as command
 from watchword.apps.compose.gates import system_ports
 from watchword.apps.deployment import Deployment
-from watchword.apps.settings import ConfigurationError, load_settings
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.load import load_settings
 from watchword.apps.terminal.console import EXIT_USAGE
-from watchword.vocabulary import duration
+from watchword.encoding.phrases import duration
 
 FILE = """\
 version: 1

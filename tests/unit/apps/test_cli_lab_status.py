@@ -10,7 +10,7 @@ from watchword.adapters.lab_store import StoredPhone, occupied_slot, status_list
 from watchword.adapters.revocation import load_status_lists
 from watchword.apps.evidence import cli as verify
 from watchword.apps.lab.cli import command
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.lab import PHONES
 from watchword.lab.phones.kinds import ANDROID_PHONES
 

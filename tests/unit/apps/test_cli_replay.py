@@ -19,7 +19,9 @@ from watchword.apps.evidence.files import EvidenceFileError
 from watchword.apps.lab.phones import installed_app
 from watchword.apps.service.background import periodic_tasks
 from watchword.apps.service.service import Service
-from watchword.apps.settings import ConfigurationError, Settings, load_settings
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.client.statement import binding_of, build_statement
 from watchword.encoding import base64url

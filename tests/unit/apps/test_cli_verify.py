@@ -16,7 +16,7 @@ from watchword.adapters.revocation import StatusListError
 from watchword.apps.cli.main import cli
 from watchword.apps.evidence.files import EvidenceFileError, parse_bytes
 from watchword.apps.evidence.reports import LENIENCIES
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.terminal.console import fail, print_json
 from watchword.attestation import (
     attestation_object,

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from watchword.apps.cli.declarations import check_command as command
-from watchword.apps.settings import ConfigurationError, load_settings
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.load import load_settings
 from watchword.apps.terminal.console import EXIT_USAGE
 from watchword.gate.limits import MAX_HOPS, ClientAddresses
 

@@ -16,7 +16,7 @@ from watchword.adapters.anchors import AnchorSet
 from watchword.apps.cli.main import cli
 from watchword.apps.evidence.commands import EvidenceOptions, show_explanation
 from watchword.apps.evidence.reports import advice_of, report_attestation
-from watchword.apps.settings import ConfigurationError
+from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.terminal.paragraphs import wrapped
 from watchword.attestation.interface import Expected, Trust
 from watchword.attestation.registry import find_format

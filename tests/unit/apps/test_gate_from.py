@@ -6,7 +6,7 @@ from tests.unit.gate.simulators import NOW, SECRET, SIGNER, policy, request, rou
 
 from watchword.adapters.gate_bundle import publish_bundle
 from watchword.apps.gateway import gate_from
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
 from watchword.gate.decisions import WARM_UP_SECONDS

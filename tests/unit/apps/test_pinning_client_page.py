@@ -23,7 +23,7 @@ def test_lines_of_the_page_pin_by_what_a_release_wrote(
     phone = tmp_path / "phone"
     phone.mkdir()
     with yard(tmp_path, mode="enforce") as made:
-        (published,) = made.publish(why="a test reports on nothing first").judged
+        (published,) = made.publish(why="a test reports on nothing first")
         data, _, version = release(made.config, APP, "4.2.0", made.now, "alice@test")
     (phone / "watchword_pins.json").write_bytes(data)
     monkeypatch.chdir(phone)

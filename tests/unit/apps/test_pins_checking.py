@@ -17,14 +17,12 @@ from watchword.adapters.system import SystemClock
 from watchword.apps.pins.checks import (
     METRICS_MARK,
     Check,
-    ProbeOptions,
     Weight,
     check,
     metrics_of,
     observation_of,
-    probe,
 )
-from watchword.apps.pins.session import edit
+from watchword.apps.pins.session import ProbeOptions, edit, probe
 from watchword.observations import State
 from watchword.pins.interface import PinRole
 from watchword.vocabulary import Environment

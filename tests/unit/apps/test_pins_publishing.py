@@ -12,14 +12,16 @@ from tests.unit.apps.pins_yard import APP, DAY, Yard, yard
 from watchword.adapters.live_chain import Place
 from watchword.adapters.pin_workspace import WorkspaceError, read_public_key, write_key
 from watchword.adapters.pin_workspace import new_key as new_signing_key
-from watchword.apps.pins.checks import ProbeOptions, check, probe
-from watchword.apps.pins.publication import Order, Published, publish, release, withdraw_release
-from watchword.apps.pins.root_lists import Changes, accept, new_pin_key
+from watchword.apps.pins.checks import check
+from watchword.apps.pins.publication import Judged, publish, release, withdraw_release
+from watchword.apps.pins.root_lists import Changes, accept, another_pin_key
 from watchword.apps.pins.session import (
     NotNowError,
     PinsError,
+    ProbeOptions,
     edit,
     next_version,
+    probe,
     read_lists,
 )
 from watchword.apps.settings.template import TEMPLATE
@@ -28,16 +30,18 @@ from watchword.pins.interface import PinRole
 from watchword.reasons import Reason
 
 
-def version_of(published: Published) -> int:
+def version_of(judged: tuple[Judged, ...]) -> int:
     """Return the version that was published."""
-    assert published.done
-    return published.judged[0].draft.version
+    (one,) = judged
+    assert one.permit is not None
+    return one.draft.version
 
 
-def reasons(published: Published) -> set[Reason]:
+def reasons(judged: tuple[Judged, ...]) -> set[Reason]:
     """Return what was in the way; nothing was published then."""
-    assert not published.done
-    return {each.reason for each in published.judged[0].against if each.blocks}
+    (one,) = judged
+    assert one.permit is None
+    return {each.reason for each in one.against if each.blocks}
 
 
 def without_backup(yard_: Yard) -> None:
@@ -120,9 +124,7 @@ def test_a_host_that_was_gone_is_reported_on_anew(tmp_path: Path) -> None:
         write(**{HOST: "enforce", other: "enforce"})
         refused = made.publish(after=8 * DAY)
         untried = [
-            each.host
-            for each in refused.judged[0].against
-            if each.reason is Reason.PINS_PUBLISH_UNTRIED
+            each.host for each in refused[0].against if each.reason is Reason.PINS_PUBLISH_UNTRIED
         ]
         assert untried == [other]
 
@@ -156,6 +158,7 @@ def test_a_key_that_no_list_names_signs_nothing(tmp_path: Path) -> None:
     """The key in the workspace is another than the list's."""
     with yard(tmp_path) as made:
         made.workspace.key.unlink()
+        made.workspace.public_key.unlink()
         write_key(made.workspace.key, new_signing_key())
         with pytest.raises(PinsError, match="expected one that root list 1 names"):
             made.publish()
@@ -243,7 +246,7 @@ def test_after_the_loss_of_the_pin_key(tmp_path: Path) -> None:
         release(made.config, APP, "4.1.0", made.now, "alice@test")
         old = read_public_key(made.workspace.public_key).kid
         first = version_of(made.publish())
-        new_pin_key(made.workspace, made.now, "alice@test")
+        another_pin_key(made.workspace, made.now, "alice@test")
         new = read_public_key(made.workspace.public_key)
         changes = Changes(add_pin_keys=[new], remove_pin_keys=[old], floors={APP: first + 1})
         made.accept(made.next_roots(changes), why="pin key stolen")
@@ -265,14 +268,14 @@ def test_a_name_below_that_shows_another_key_is_seen(tmp_path: Path) -> None:
         other.show(other_key, made.authority.issue(other_key, below))
         hosts = {HOST: {"apps": [APP], "mode": "report", "include_subdomains": True}}
         made.write(hosts=hosts)
-        assert made.publish().done
+        version_of(made.publish())
         hosts[HOST]["mode"] = "enforce"
         made.write(hosts=hosts)
         named = {**made.probe_options.named, below: [Place(below, "127.0.0.1", other.port)]}
         vantage = ProbeOptions(named, made.probe_options.ca, 5)
-        found = publish(made.config, Order((APP,)), vantage, made.now + 8 * DAY, "alice@test")
+        found = publish(made.config, vantage, made.now + 8 * DAY, "alice@test", apps=(APP,))
         assert reasons(found) == {Reason.PINS_PUBLISH_LOCKOUT}
-        assert [each.host for each in found.judged[0].against if each.blocks] == [below]
+        assert [each.host for each in found[0].against if each.blocks] == [below]
         looks = probe(made.session().file.pins.looked_at((APP,), named), vantage)
         told = check(made.session(), (APP,), looks, made.now)
         assert [(each.code, each.subject) for each in told.findings if each.subject == below] == [
@@ -303,7 +306,7 @@ def test_a_new_pin_key_is_made_whatever_is_left_of_the_old_one(
         made.workspace.public_key.unlink()
         if content is not None:
             made.workspace.public_key.write_bytes(content)
-        kid = new_pin_key(made.workspace, made.now, "alice@test")
+        kid = another_pin_key(made.workspace, made.now, "alice@test")
         assert read_public_key(made.workspace.public_key).kid == kid
         assert old in [each.read_bytes() for each in made.workspace.directory.glob("pin-key-*.pem")]
 
@@ -352,6 +355,6 @@ def test_a_list_that_only_adds_a_key_or_renews_is_brought_in(tmp_path: Path) -> 
     """What is published goes on to count, whatever key is in the workspace by now."""
     with yard(tmp_path) as made:
         made.publish()
-        new_pin_key(made.workspace, made.now, "alice@test")
+        another_pin_key(made.workspace, made.now, "alice@test")
         made.accept(made.next_roots(Changes()))
         assert made.workspace.root_versions() == (1, 2)

@@ -213,7 +213,7 @@ def test_a_list_that_opens_a_rollback_is_not_brought_in(
 ) -> None:
     """It takes a pin key out and leaves the floors: refused with what to do; forcing it is in the log with its reason."""
     with yard(tmp_path) as made:
-        (published,) = made.publish().judged
+        (published,) = made.publish()
         version = published.draft.version
         file = tmp_path / "next.json"
         shell = Shell(made.config, monkeypatch, capsys)
@@ -241,7 +241,7 @@ def test_floors_follow_what_the_workspace_published(
 ) -> None:
     """Taking a pin key out raises them by itself; a lower one is refused, and offline each app has to be named."""
     with yard(tmp_path) as made:
-        (published,) = made.publish().judged
+        (published,) = made.publish()
         version = published.draft.version
         shell = Shell(made.config, monkeypatch, capsys)
         first = tmp_path / "first.json"

@@ -7,10 +7,9 @@ import pytest
 from tests.unit.apps.pins_servers import HOST, new_key
 from tests.unit.apps.pins_yard import APP, Yard, yard
 
-from watchword.apps.pins.checks import Probe
 from watchword.apps.pins.publication import release
 from watchword.apps.pins.rotations import RotationStep, rotation_step
-from watchword.apps.pins.session import NotNowError, PinnedKey, PinnedKeys, edit
+from watchword.apps.pins.session import NotNowError, PinnedKey, PinnedKeys, Probe, edit
 from watchword.pins.interface import Pin, PinRole
 
 

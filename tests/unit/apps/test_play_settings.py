@@ -27,7 +27,9 @@ from watchword.apps.compose.vendors import (
     trust_of,
 )
 from watchword.apps.deployment import service_of
-from watchword.apps.settings import ConfigurationError, Settings, load_settings
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Settings
 from watchword.lab.google_play import GooglePlay
 from watchword.ports import FetchRequest, FetchResponse
 from watchword.reasons import WatchwordError

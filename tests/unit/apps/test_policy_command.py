@@ -31,7 +31,8 @@ from watchword.apps.evidence.records import (
     record_to_line,
 )
 from watchword.apps.policy.cases import APPS, MAX_UNREADABLE, SAMPLES, Tally, compare
-from watchword.apps.settings import ConfigurationError, load_settings
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.apps.terminal.console import EXIT_USAGE, fail
 from watchword.apps.terminal.paragraphs import hanging

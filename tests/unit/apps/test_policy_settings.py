@@ -15,7 +15,7 @@ from tests.unit.policy.genuine import ANDROID_APP, PLAY, TODAY
 
 from watchword.apps.cli.main import cli
 from watchword.apps.deployment import enrolment_policy
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.policy import may_be_bare, read_policy, summary, write_policy
 from watchword.apps.settings.template import TEMPLATE
 from watchword.policy.interface import (

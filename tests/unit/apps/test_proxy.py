@@ -568,9 +568,14 @@ def test_crooked_upstreams(upstream: str) -> None:
 
 def test_many_requests_at_once() -> None:
     """A hundred clients are served over a bounded number of connections."""
+    # What a busy machine makes wait isn't refused here: how long they wait has tests of its own.
+    patient = Timeouts(connect=300, pool=300)
 
     async def main() -> Sequence[bytes]:
-        async with listening(RawApi()) as api, standing_before(api.port) as front:
+        async with (
+            listening(RawApi()) as api,
+            standing_before(api.port, timeouts=patient) as front,
+        ):
             return await asyncio.gather(
                 *(exchange(front.port, get(b"/open/%d" % number)) for number in range(100))
             )

@@ -10,8 +10,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from watchword.apps.deployment import gate_policies
-from watchword.apps.settings import ConfigurationError, Settings, load_settings
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.plan import generation_of
+from watchword.apps.settings.schema import Settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.broker.interface import Allowance, DeliveryRule, EdgeRule, Place, PlaceKind
 from watchword.gate.injection import compile_injections

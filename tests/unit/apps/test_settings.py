@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.apps.settings import Address, ConfigurationError, load_settings
-from watchword.apps.settings.schema import MAX_ROUTES
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import MAX_ROUTES, Address
 from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID, TEMPLATE
 from watchword.attestation.interface import SEALED_PLATFORMS, AndroidApp, AppleApp
 from watchword.vocabulary import (

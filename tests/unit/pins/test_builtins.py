@@ -7,7 +7,7 @@ import pytest
 from tests.unit.pins.builders import APP, HOST, entry, key, pin_set, pins, roots, roots_data, spki
 
 from watchword.encoding import base64url, strict_json
-from watchword.pins.builtins import (
+from watchword.pins.installed import (
     MAX_BUILTIN_BYTES,
     BuiltinError,
     builtin_document,

@@ -887,7 +887,7 @@ def test_the_page_says_what_is_seen_of_each() -> None:
     package = resources.files("watchword.scan")
     table = tomllib.loads(package.joinpath("frameworks.toml").read_text("utf-8"))
     names = {each["name"] for each in table["framework"]} - {"Unity", "React Native"}
-    rows = (Path(__file__).parents[3] / "docs" / "scan.md").read_text("utf-8")
+    rows = (Path(__file__).parents[3] / "docs" / "scan-reading.md").read_text("utf-8")
     for name in (*names, "React Native (JavaScript)", "React Native (Hermes)", "native code"):
         assert name in rows, name
     for kind in Framework:

@@ -32,6 +32,7 @@ from watchword.adapters.keyring.private_file import (
     Stamp,
     locked_directory,
     read_private,
+    require_format,
     stamp_of,
     write_private,
 )
@@ -649,10 +650,7 @@ class FileRingForm:
                 raise PrivateFileError(
                     f"{path}: its private keys are in OpenBao; expected secrets.signing in the configuration"
                 )
-            if members["v"] != _VERSION:
-                raise PrivateFileError(
-                    f"{path}: expected version {_VERSION}; a newer Watchword made it?"
-                )
+            require_format(path, members["v"], _VERSION)
             return _ring(members)
         except (RefusedError, ValueError, KeyError, TypeError) as error:
             raise damaged(path, error) from None
@@ -730,7 +728,9 @@ class HeldRingForm:
         """
         try:
             members = strict_json.loads(data, MAX_RING_BYTES)
-            if members["v"] != HELD_VERSION:
+            if members["v"] != _VERSION:
+                require_format(path, members["v"], HELD_VERSION)
+            else:
                 raise PrivateFileError(
                     f"{path}: got a ring with private keys, expected one without; was an old file put "
                     "back? Start the service anew, so that it is brought up to date"
@@ -756,7 +756,7 @@ class HeldRingForm:
         :raises PrivateFileError: when it is damaged.
         """
         try:
-            if strict_json.loads(data, MAX_RING_BYTES)["v"] == HELD_VERSION:
+            if strict_json.loads(data, MAX_RING_BYTES)["v"] != _VERSION:
                 return None
         except (RefusedError, KeyError) as error:
             raise damaged(path, error) from None

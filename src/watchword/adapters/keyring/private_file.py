@@ -9,7 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from watchword.reasons import WatchwordError
+from watchword.encoding import strict_json
+from watchword.encoding.phrases import other_format
+from watchword.reasons import MalformedError, WatchwordError
 
 MAX_FILE_BYTES: Final = 256 * 1024
 """Most bytes that are read; a key ring has about 2 kB."""
@@ -19,6 +21,46 @@ _LOCK_PAUSE: Final = 0.01
 
 class PrivateFileError(WatchwordError):
     """Report a file of secrets that can't be trusted or used, and what to do about it."""
+
+
+def require_private(path: Path) -> None:
+    """See to it that a file may be read as :func:`read_private` does, where there is one.
+
+    :raises PrivateFileError: when it may not.
+    """
+    try:
+        found = path.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise PrivateFileError(f"{path}: can't be read: {error.strerror}") from None
+    _require_ours(path, found)
+
+
+def _require_ours(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise PrivateFileError(f"{path}: got something else than a regular file")
+    if found.st_uid != os.geteuid():
+        raise PrivateFileError(f"{path}: belongs to user {found.st_uid}, expected {os.geteuid()}")
+    if found.st_mode & 0o077:
+        raise PrivateFileError(
+            f"{path}: got mode {stat.S_IMODE(found.st_mode):04o}, expected 0600; "
+            f"if nobody else read it: chmod 600 {path}, otherwise make new keys"
+        )
+
+
+class OtherFormatError(PrivateFileError):
+    """Report a file of another format than this version's, most likely a newer one's: it stays as it is."""
+
+
+def require_format(path: Path, got: object, expected: int) -> None:
+    """See to it that a file is of this version's format.
+
+    :param got: the number that the file states.
+    :raises OtherFormatError: when it is another one.
+    """
+    if type(got) is not int or got != expected:
+        raise OtherFormatError(f"{path}: {other_format(got, expected)}")
 
 
 def read_private(path: Path, limit: int = MAX_FILE_BYTES) -> bytes | None:
@@ -34,24 +76,29 @@ def read_private(path: Path, limit: int = MAX_FILE_BYTES) -> bytes | None:
         return None
     except OSError as error:
         raise PrivateFileError(f"{path}: can't be read: {error.strerror}") from None
-    found = os.fstat(handle)
-    if not stat.S_ISREG(found.st_mode):
+    try:
+        _require_ours(path, os.fstat(handle))
+    except PrivateFileError:
         os.close(handle)
-        raise PrivateFileError(f"{path}: got something else than a regular file")
+        raise
     with os.fdopen(handle, "rb") as file:
-        if found.st_uid != os.geteuid():
-            raise PrivateFileError(
-                f"{path}: belongs to user {found.st_uid}, expected {os.geteuid()}"
-            )
-        if found.st_mode & 0o077:
-            raise PrivateFileError(
-                f"{path}: got mode {stat.S_IMODE(found.st_mode):04o}, expected 0600; "
-                f"if nobody else read it: chmod 600 {path}, otherwise make new keys"
-            )
         data = file.read(limit + 1)
     if len(data) > limit:
         raise PrivateFileError(f"{path}: got more than {limit} bytes")
     return data
+
+
+def require_known_format(path: Path, expected: int, limit: int = MAX_FILE_BYTES) -> None:
+    """See to it that no newer Watchword wrote a private file of JSON; what else may be wrong with it, its reader tells.
+
+    :raises OtherFormatError: when one did.
+    :raises PrivateFileError: as :func:`read_private` does.
+    """
+    data = read_private(path, limit)
+    with suppress(MalformedError):
+        got = None if data is None else strict_json.loads(data, limit).get("v")
+        if type(got) is int and got > expected:
+            require_format(path, got, expected)
 
 
 Stamp: TypeAlias = tuple[int, int, int]
@@ -135,7 +182,7 @@ def private_directory(directory: Path) -> None:
     :raises PrivateFileError: when it can't be made, isn't ours, others may enter it, or anybody may put another one in
         its place.
     """
-    _require_parents(directory)
+    require_parents(directory)
     try:
         for parent in reversed(directory.parents):
             # Made with the mode of the umask, which may be none, they would be open to all.
@@ -144,7 +191,9 @@ def private_directory(directory: Path) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.stat()
     except OSError as error:
-        raise PrivateFileError(f"{directory}: can't be used: {error.strerror}") from None
+        raise PrivateFileError(
+            f"{directory}: can't be used: {error.strerror}; let this user write there, or name another directory"
+        ) from None
     if found.st_uid != os.geteuid():
         raise PrivateFileError(
             f"{directory}: belongs to user {found.st_uid}, expected {os.geteuid()}"
@@ -156,8 +205,10 @@ def private_directory(directory: Path) -> None:
         )
 
 
-def _require_parents(directory: Path) -> None:
+def require_parents(directory: Path) -> None:
     """See to it that only we, or whoever we trust anyway, can rename what leads to a directory.
+
+    :raises PrivateFileError: when anybody can.
 
     In a sticky directory such as /tmp nobody renames what is another's, and Linux follows no stranger's link there
     (``fs.protected_symlinks``).  A group that may write is left alone: most systems give each user one of its own.

@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-import requests
-import urllib3
-from hvac.exceptions import VaultError  # type: ignore[import-untyped]
-
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.openbao.breaker import Breaker
 from watchword.adapters.openbao.faults import (
@@ -30,7 +26,13 @@ from watchword.adapters.openbao.faults import (
 )
 from watchword.adapters.openbao.token_file import TokenFile
 from watchword.adapters.openbao.wire import Call, connect
+from watchword.extras import needs
 from watchword.reasons import MalformedError, RefusedError, UnavailableError
+
+with needs("openbao"):
+    import requests
+    import urllib3
+    from hvac.exceptions import VaultError  # type: ignore[import-untyped]
 
 WORKERS: Final = 4
 """Threads that ask; a backend that hangs takes these and no others."""

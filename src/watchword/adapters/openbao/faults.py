@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import requests
-import urllib3
-
+from watchword.extras import needs
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
+
+with needs("openbao"):
+    import requests
+    import urllib3
 
 STANDBY_STATUSES: Final = frozenset({301, 302, 303, 307, 308, 472, 473})
 """A standby that can't forward sends its callers elsewhere; 472 and 473 are how health checks say standby."""

@@ -8,14 +8,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import structlog
-
 from watchword.adapters.openbao import answers
 from watchword.adapters.openbao.connection import WORKERS, Client, OpenBao
 from watchword.adapters.openbao.documents import DocumentError, from_document, to_document
 from watchword.adapters.openbao.faults import AnswerError, UnexpectedResponseError
 from watchword.broker.interface import MAX_SECRETS, SecretRecord, StoredSecret
+from watchword.extras import needs
 from watchword.reasons import Reason, RefusedError, UnavailableError
+
+with needs("openbao"):
+    import structlog
 
 READ_ALL_SECONDS: Final = 30.0
 """Longest that reading every secret may take, where each single answer comes in time but late."""

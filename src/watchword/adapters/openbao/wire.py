@@ -7,13 +7,6 @@ import threading
 from contextlib import suppress
 from typing import Any, Final
 
-import hvac  # type: ignore[import-untyped]
-import requests
-import urllib3
-from hvac.adapters import RawAdapter  # type: ignore[import-untyped]
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-
 from watchword.adapters.openbao.faults import (
     AbandonedError,
     AnswerError,
@@ -21,7 +14,16 @@ from watchword.adapters.openbao.faults import (
     UnexpectedResponseError,
 )
 from watchword.encoding import strict_json
+from watchword.extras import needs
 from watchword.reasons import MalformedError
+
+with needs("openbao"):
+    import hvac  # type: ignore[import-untyped]
+    import requests
+    import urllib3
+    from hvac.adapters import RawAdapter  # type: ignore[import-untyped]
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPConnection, HTTPSConnection
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 """Most bytes of an answer: a key of the transit engine with 10,000 versions, or ten of the largest documents."""

@@ -34,6 +34,7 @@ from watchword.adapters.host_database import (
 )
 from watchword.adapters.host_database import connect as connect_private
 from watchword.adapters.replay.memory import MAX_SPANS
+from watchword.encoding.phrases import other_format
 from watchword.gate.interface import ReplayClaim
 from watchword.gate.replay import BUCKET_SECONDS, window
 from watchword.reasons import Reason, UnavailableError
@@ -192,7 +193,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, leeway: int, now: int) 
         connection.execute("INSERT INTO boot VALUES (?)", (boot,))
         add_span(connection, 0, now + PROOF_LIFE_SECONDS + leeway)
     elif version != _VERSION:
-        raise _unavailable(path, "it was made by another Watchword, or isn't a file of used proofs")
+        raise _unavailable(path, other_format(version, _VERSION))
     elif connection.execute("SELECT id FROM boot").fetchone() != (boot,):
         connection.execute("UPDATE boot SET id = ?", (boot,))
         add_span(connection, 0, now + window(leeway))

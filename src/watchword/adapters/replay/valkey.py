@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from redis.exceptions import NoScriptError
-
 from watchword.adapters.valkey_link import DEADLINE_SECONDS, ValkeyLink
+from watchword.extras import needs
 from watchword.gate.interface import ReplayClaim
 from watchword.gate.replay import window
 from watchword.reasons import Reason
 from watchword.tokens.interface import LEEWAY_SECONDS
+
+with needs("valkey"):
+    from redis.exceptions import NoScriptError
 
 OPEN: Final = """
 local time = redis.call('TIME')

@@ -31,6 +31,7 @@ from watchword.adapters.usage.counters import (
     taken,
 )
 from watchword.broker.interface import Spent, Use
+from watchword.encoding.phrases import other_format
 from watchword.reasons import Reason, UnavailableError
 
 BATCH: Final = 2000
@@ -115,7 +116,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         for statement in _SCHEMA:
             connection.execute(statement)
     elif version != _VERSION:
-        raise unavailable(path, "it was made by another Watchword, or isn't a file of counts")
+        raise unavailable(path, other_format(version, _VERSION))
 
 
 DEFAULT_CAPACITY: Final = 1_000_000

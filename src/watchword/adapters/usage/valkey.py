@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from redis.exceptions import NoScriptError
-
 from watchword.adapters.usage.counters import ends_at, lengths, tag_of, window_of
 from watchword.adapters.valkey_link import DEADLINE_SECONDS, ValkeyLink
 from watchword.broker.interface import Spent, Use
+from watchword.extras import needs
 from watchword.reasons import Reason
+
+with needs("valkey"):
+    from redis.exceptions import NoScriptError
 
 _COUNT: Final = """
 local found, back, full, latest = {}, {}, {0, 0, 0}, -1

@@ -1,9 +1,12 @@
 """Declare the small commands of the roof: what each is told, and what its help says; their bodies stand beside it."""
 
+from pathlib import Path
+
 import click
 
 from watchword.apps.terminal.lazy import body_in
-from watchword.apps.terminal.parameters import NAMES_LIKE_OPTIONS
+from watchword.apps.terminal.parameters import NamesLikeOptions
+from watchword.extras import corpus_command
 
 _body = body_in("watchword.apps.cli.commands")
 _deployment_body = body_in("watchword.apps.cli.deployment")
@@ -20,7 +23,7 @@ def init_command() -> None:
     """Write a commented watchword.yaml to start from.
 
     It describes a lab deployment with two example apps and one API, and passes
-    `watchword check` as it is.  -c FILE says where to write it.
+    `watchword check` as it is.  -c FILE says where to write it.  Its JSON Schema is written beside it, for editors.
     """
 
 
@@ -46,6 +49,11 @@ def check_command() -> None:
 
 @click.command(epilog="Example: watchword -c staging.yaml up")
 @click.option("--json", "as_json", is_flag=True, help="Print where everything listens as JSON.")
+@click.option(
+    "--log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Append the logs to this file instead; errors that end it stay on stderr.",
+)
 @click.pass_obj
 @_deployment_body
 def up_command() -> None:
@@ -57,19 +65,18 @@ def up_command() -> None:
 
 
 @click.command(epilog="Example: watchword demo --json | jq '.[] | select(.ok | not)'")
+@click.option("--full", is_flag=True, help="Play every act, and run every attack: takes longer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list of acts as JSON.")
 @_demo_body
 def demo_command() -> None:
-    """Play the whole story on this machine: attack, monitor, enforce, genuine and bad phones.
+    """Play the story on this machine: attack, monitor, enforce, genuine and bad phones.
 
     Starts a sample clinic API, the service and the gate on free loopback ports, and sends
     real requests.  Exit code 0 only if every act went as expected; nothing stays running.
     """
 
 
-@click.command(
-    context_settings=NAMES_LIKE_OPTIONS, epilog="Example: watchword explain ZJWfnnbyIDdQ..."
-)
+@click.command(cls=NamesLikeOptions, epilog="Example: watchword explain ZJWfnnbyIDdQ...")
 @click.argument("ref", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
 @click.pass_obj
@@ -119,9 +126,7 @@ def keys_rotate() -> None:
     """
 
 
-@keys.command(
-    "retire", context_settings=NAMES_LIKE_OPTIONS, epilog="Example: watchword keys retire 1xYk..."
-)
+@keys.command("retire", cls=NamesLikeOptions, epilog="Example: watchword keys retire 1xYk...")
 @click.argument("kid")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_obj
@@ -168,4 +173,4 @@ def conformance_command() -> None:
 
     :raises click.UsageError: always.
     """
-    raise click.UsageError("conformance is a package of its own: pip install watchword-conformance")
+    raise click.UsageError(f"conformance is a package of its own: {corpus_command()}")

@@ -9,19 +9,21 @@ import click
 from watchword.adapters.system import steady_seconds
 from watchword.apps.compose.gates import system_ports
 from watchword.apps.compose.vendors import formats_of
-from watchword.apps.deployment import Deployment, require_key_files
-from watchword.apps.settings import ApiSettings, ConfigurationError, Settings, load_settings
+from watchword.apps.deployment import Deployment, require_key_files, require_private_state
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.plan import Checked, PlanSettings, check_file
-from watchword.apps.settings.schema import PinsConfig
+from watchword.apps.settings.schema import ApiSettings, PinsConfig, Settings
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.apps.terminal.paragraphs import show, wrapped
-from watchword.apps.terminal.process import serve, until_signal
+from watchword.apps.terminal.process import opened_log, serve, until_signal
 from watchword.attestation.interface import AndroidApp, AppRegistration
+from watchword.encoding.phrases import duration
 from watchword.gate.interface import Route
 from watchword.gate.spellings import Outcome, meetings
 from watchword.pins.interface import PinMode
 from watchword.plan.evidence import shut_routes, weak_routes
-from watchword.vocabulary import Distribution, Environment, Level, Mode, duration
+from watchword.vocabulary import Distribution, Environment, Level, Mode
 
 _HTTPS: Final = 443
 _TEXT_AT: Final = 15
@@ -38,6 +40,7 @@ def check_command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]
         if checked.settings is not None:
             formats_of(checked.settings)
             require_key_files(checked.settings)
+            require_private_state(checked.settings)
     except ConfigurationError as error:
         if not as_json:
             raise
@@ -196,6 +199,9 @@ def _all_notes(checked: "Checked") -> Iterator[str]:
 def _notes(settings: "Settings") -> Iterator[str]:
     """Yield what is allowed, and most likely not meant."""
     yield from _addresses(settings)
+    for api in settings.apis.values():
+        if api.routes and all(route.mode is Mode.OFF for route in api.routes):
+            yield f"every route of {api.name} is off: nothing is checked there, and everybody is served"
     for app in settings.apps.values():
         if test_builds := _mixed(settings, app):
             yield (
@@ -291,10 +297,11 @@ def _beside(settings: "Settings", app: str) -> str:
     return f", Play Integrity {who}"
 
 
-def up_command(config: Path, *, as_json: bool) -> None:
+def up_command(config: Path, *, as_json: bool, log: Path | None) -> None:
     """See ``watchword up``."""
     settings = load_settings(config)
-    serve(_serve(settings, as_json=as_json))
+    file = None if log is None else opened_log(log)
+    serve(_serve(settings, as_json=as_json), file)
 
 
 async def _serve(settings: "Settings", *, as_json: bool) -> None:

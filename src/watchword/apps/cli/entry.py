@@ -2,16 +2,16 @@
 
 import sys
 
+from watchword.extras import explained, is_of_others
+
 
 def run() -> None:
     """Run the command line; without its packages tell how to get them and exit with 2."""
     try:
         from watchword.apps.cli.main import run as run_main  # noqa: PLC0415 - what may be missing is told.
     except ModuleNotFoundError as error:
-        if error.name is not None and error.name.startswith("watchword"):
+        if not is_of_others(error):
             raise
-        sys.stderr.write(
-            f'the command line needs the package {error.name}: pip install "watchword[server]"\n'
-        )
+        sys.stderr.write(f"the command line isn't complete: {explained(error)}\n")
         sys.exit(2)
     run_main()

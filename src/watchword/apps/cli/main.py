@@ -43,7 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     if importlib.util.find_spec("watchword_conformance") is not None
     else (
         "watchword.apps.cli.declarations:conformance_command",
-        f"{_CONFORMANCE} Not installed: pip install watchword-conformance",
+        f"{_CONFORMANCE} Not installed: this command says how.",
     ),
     "scan": ("watchword.apps.scan.cli", "Read your built app as an attacker would."),
     "drill": ("watchword.apps.drill.cli", "Attack your own deployment, prove what holds."),

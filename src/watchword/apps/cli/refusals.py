@@ -11,9 +11,9 @@ import click
 
 from watchword.adapters.engine_refusals import EngineRefusals, KeptRefusal
 from watchword.apps.problems import text_of
-from watchword.apps.service.client import OperatorClient
-from watchword.apps.settings import load_settings
-from watchword.apps.settings.schema import ServiceConfig
+from watchword.apps.reports.text import time as utc
+from watchword.apps.service.client import OperatorClient, state_of
+from watchword.apps.settings.document import ENGINE_REFUSALS, OPERATOR_SOCKET
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.paragraphs import hanging, printable, show
 from watchword.reasons import Reason, RefusedError, UnavailableError
@@ -21,7 +21,10 @@ from watchword.reasons import Reason, RefusedError, UnavailableError
 _MAX_ID: Final = 64
 """Most characters of a request's id; what is sealed has twice as many."""
 
-_OF_AN_ENGINE: Final = "this ref has the length of an engine's: `watchword audit ingest --engine NAME LOG` reads why from its log"
+_OF_AN_ENGINE: Final = (
+    "A ref as short as this is an engine's, or was cut. An engine's is known once its\n"
+    "log was read: watchword audit ingest --engine NAME LOG"
+)
 LATEST: Final = 8
 """Refusals of each reason that are shown, as many as of the service's own."""
 
@@ -34,21 +37,21 @@ def explain_command(config: Path, *, ref: str | None, as_json: bool) -> None:
         _explain({"reasons": [reason]}, as_json=as_json)
         return
 
-    service = load_settings(config).service
+    state = state_of(config)
     if ref is None:
-        with OperatorClient(service.operator_socket) as operator:
+        with OperatorClient(state / OPERATOR_SOCKET) as operator:
             refusals = operator.get("/v1/refusals")
         print_json(refusals) if as_json else show_refusals(refusals)
         return
     # What is sealed says more than a log, and can't be forged: the service is asked first, where one runs.
-    ask = len(ref) > _MAX_ID and service.operator_socket.exists()
-    found = None if ask else kept_refusals(service).find(ref)
+    ask = len(ref) > _MAX_ID and (state / OPERATOR_SOCKET).exists()
+    found = None if ask else kept_refusals(state).find(ref)
     if found is None:
         try:
-            with OperatorClient(service.operator_socket) as operator:
+            with OperatorClient(state / OPERATOR_SOCKET) as operator:
                 _explain(operator.post("/v1/explain", {"ref": ref}), as_json=as_json)
         except (RefusedError, UnavailableError):
-            found = kept_refusals(service).find(ref)
+            found = kept_refusals(state).find(ref)
             if found is None:
                 if len(ref) <= _MAX_ID:
                     click.echo(_OF_AN_ENGINE, err=True)
@@ -94,13 +97,13 @@ def metrics_command(config: Path, *, as_json: bool, prometheus: bool) -> None:
     if as_json and prometheus:
         raise click.UsageError("--json and --prometheus don't go together.")
 
-    service = load_settings(config).service
-    with OperatorClient(service.operator_socket) as operator:
+    state = state_of(config)
+    with OperatorClient(state / OPERATOR_SOCKET) as operator:
         if prometheus:
             click.echo(operator.text("/metrics"), nl=False)
             return
         refusals = operator.get("/v1/refusals")
-    engines = engine_document(kept_refusals(service))
+    engines = engine_document(kept_refusals(state))
     if as_json:
         print_json(refusals | {"engines": engines})
         return
@@ -123,9 +126,9 @@ def show_refusals(refusals: dict[str, Any]) -> None:
             click.echo(f"      {cause['reason']}{detail}")
 
 
-def kept_refusals(service: "ServiceConfig") -> "EngineRefusals":
-    """Return what was read of engines' logs."""
-    return EngineRefusals(service.engine_refusals)
+def kept_refusals(state: Path) -> "EngineRefusals":
+    """Return what was read of engines' logs, from a service's state directory."""
+    return EngineRefusals(state / ENGINE_REFUSALS)
 
 
 def shown_refusal(kept: "KeptRefusal") -> dict[str, Any]:
@@ -133,7 +136,7 @@ def shown_refusal(kept: "KeptRefusal") -> dict[str, Any]:
     refusal, reason = kept.refusal, kept.refusal.reason
     reasons = [] if reason is None else [reason]
     return {
-        "at": refusal.at.isoformat(),
+        "at": utc(refusal.at),
         "where": refusal.route,
         "reasons": [
             {"reason": each.code, "category": each.category.value, "status": each.public.status}

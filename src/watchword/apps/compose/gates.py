@@ -12,7 +12,9 @@ from watchword.adapters.kept_quotas import QuotaFile
 from watchword.adapters.replay import HostReplayStore, MemoryReplayStore
 from watchword.adapters.rollout_states import RolloutStateFile
 from watchword.adapters.system import SystemClock, SystemEntropy
-from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings, load_settings
+from watchword.apps.settings.faults import ConfigurationError, Fault
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import ApiSettings, Settings
 from watchword.gate.decisions import RolloutState, RolloutStatus
 from watchword.gate.interface import ReplayStore
 from watchword.gate.service import Gate

@@ -15,8 +15,8 @@ from watchword.adapters.secret_store import (
 from watchword.adapters.usage import HostUsageLedger
 from watchword.apps.compose.gates import alarms_path
 from watchword.apps.compose.vendors import Closable
-from watchword.apps.settings import ConfigurationError, Fault, Settings
-from watchword.apps.settings.schema import MasterKeyConfig, SecretsSettings
+from watchword.apps.settings.faults import ConfigurationError, Fault
+from watchword.apps.settings.schema import MasterKeyConfig, SecretsSettings, Settings
 from watchword.apps.terminal.environment import taken
 from watchword.broker.interface import (
     DeliveryRule,

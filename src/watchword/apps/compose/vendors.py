@@ -24,9 +24,8 @@ from watchword.adapters.play_decoder import (
     read_service_account,
 )
 from watchword.adapters.revocation import LiveStatusList, StatusList, WatchedFile, load_status_lists
-from watchword.apps.settings import ConfigurationError, Settings
-from watchword.apps.settings.faults import Fault
-from watchword.apps.settings.schema import PlaySettings, ReceiptSettings
+from watchword.apps.settings.faults import ConfigurationError, Fault
+from watchword.apps.settings.schema import PlaySettings, ReceiptSettings, Settings
 from watchword.attestation.certificates import BoundedIssuerCache, load_p256
 from watchword.attestation.interface import AndroidApp, AppleApp, EvidenceFormat, PlayKeys, Trust
 from watchword.attestation.play_tokens import KEY_BYTES

@@ -19,7 +19,8 @@ from watchword.adapters.http_server.mutual_tls import MutualTlsServer
 from watchword.adapters.observations import write_observer_key
 from watchword.apps.compose.gates import system_ports
 from watchword.apps.deployment import Deployment
-from watchword.apps.settings import Settings, load_settings
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Settings
 from watchword.encoding import strict_json
 from watchword.lab.channel_authorities import ChannelAuthorities
 from watchword.ports import Clock, Entropy
@@ -168,12 +169,14 @@ class MapService:
     :ivar billed: how many calls it answered.
     :ivar refused: how many it refused for want of a key.
     :ivar headers: names of the headers of the last call.
+    :ivar shown: the key of the last call.
     """
 
     keys: set[str] = field(default_factory=set, repr=False)
     billed: int = 0
     refused: int = 0
     headers: frozenset[str] = frozenset()
+    shown: str = field(default="", repr=False)
 
     def give_out(self, entropy: Entropy) -> str:
         """Return a new key, as the provider's console does; the older ones stay good."""
@@ -185,7 +188,7 @@ class MapService:
         """Answer one request."""
         headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
         shown = headers.get("authorization", b"").removeprefix(b"Bearer ")
-        self.headers = frozenset(headers)
+        self.headers, self.shown = frozenset(headers), shown.decode("latin-1")
         path, body = scope["path"], {"place": "Bad Homburg", "at": [50.2268, 8.6182]}
         if not any(hmac.compare_digest(shown, each.encode()) for each in self.keys):
             self.refused += 1

@@ -38,8 +38,9 @@ from watchword.apps.drill.terminal import Announcement, LiveView
 from watchword.apps.observations.commands import digest_of_build
 from watchword.apps.observations.document import ObservationError, Observers, sign, verify
 from watchword.apps.reports.text import json_text
-from watchword.apps.settings import ApiSettings, Settings, load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.plan import PlanSettings, check_file, load_plan
+from watchword.apps.settings.schema import ApiSettings, Settings
 from watchword.apps.terminal.console import (
     EXIT_REFUSED,
     EXIT_UNAVAILABLE,

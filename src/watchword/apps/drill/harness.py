@@ -21,10 +21,10 @@ from watchword.apps.compose.secrets import key_keeper_of, openbao_of
 from watchword.apps.drill.invited_instance import NoPhones
 from watchword.apps.drill.run_plan import RunPlanError
 from watchword.apps.service.client import OperatorClient
-from watchword.apps.settings import ApiSettings, ConfigurationError, Settings
 from watchword.apps.settings.document import read_document
+from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.settings.plan import generation_of
-from watchword.apps.settings.schema import DrillRequest, DrillSettings
+from watchword.apps.settings.schema import ApiSettings, DrillRequest, DrillSettings, Settings
 from watchword.attestation.interface import AppleApp, AppRegistration
 from watchword.broker.interface import EdgeRule, InjectedValue
 from watchword.drill.enrolment import enrol_genuine, renew

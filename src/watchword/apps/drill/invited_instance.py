@@ -14,11 +14,12 @@ from watchword.adapters.drill_wire import parse_target
 from watchword.adapters.drill_wire.stream import tls_context
 from watchword.adapters.keyring.private_file import read_private, write_private
 from watchword.apps.drill.run_plan import RunPlanError
-from watchword.apps.settings import Settings
+from watchword.apps.settings.schema import Settings
 from watchword.client import TestInstanceDevice, WatchwordClient
 from watchword.client.session import HeldToken
 from watchword.drill.interface import Held, MissingError, Need, Phone
 from watchword.encoding import strict_json
+from watchword.encoding.phrases import other_format
 from watchword.ports import Clock
 from watchword.reasons import ExitCode, MalformedError, WatchwordError
 from watchword.vocabulary import Platform
@@ -136,8 +137,10 @@ def read_instance(path: Path) -> InvitedInstance:
         _refuse(path, "there is no such file")
     try:
         members = strict_json.loads(data, _MAX_BYTES)
-        if set(members) != _MEMBERS or members["v"] != _VERSION:
-            _refuse(path, "it isn't one of this version")
+        if members.get("v") != _VERSION:
+            raise InstanceFileError(f"{path}: {other_format(members.get('v'), _VERSION)}")
+        if set(members) != _MEMBERS:
+            _refuse(path, "it has other members than expected")
         found = InvitedInstance(
             str(members["app"]),
             Platform(members["platform"]),

@@ -18,7 +18,7 @@ from watchword.adapters.drill_wire import (
 from watchword.apps.drill.harness import Targets
 from watchword.apps.drill.invited_instance import read_instance
 from watchword.apps.drill.run_plan import RunPlanError, attacks_of, urls_of
-from watchword.apps.settings import ApiSettings, Settings
+from watchword.apps.settings.schema import ApiSettings, Settings
 from watchword.drill.consent import (
     MAX_RATE,
     PATH,

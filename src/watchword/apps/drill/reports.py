@@ -271,7 +271,7 @@ def document(report: Report) -> dict[str, Any]:
         "target": shown(report.target),
         "loopback": report.loopback,
         "facts": _facts(report.facts),
-        "started": report.started.isoformat(),
+        "started": time(report.started),
         "seconds": round(report.seconds, 3),
         "requests": report.requests,
         "interrupted": report.interrupted,

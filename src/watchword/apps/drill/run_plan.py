@@ -4,8 +4,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from watchword.apps.settings import ApiSettings, Settings
-from watchword.apps.settings.schema import DrillSettings
+from watchword.apps.settings.schema import ApiSettings, DrillSettings, Settings
 from watchword.drill.interface import Attack
 from watchword.drill.registry import ATTACKS
 from watchword.drill.wire import Part

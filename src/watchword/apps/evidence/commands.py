@@ -41,7 +41,8 @@ from watchword.apps.evidence.reports import (
     state_of,
 )
 from watchword.apps.evidence.vectors import INDEX, Compared, Faulty, Skipped, verify_folder
-from watchword.apps.settings import ConfigurationError, load_settings
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.policy import load_policy
 from watchword.apps.terminal.console import EXIT_REFUSED, print_json
 from watchword.apps.terminal.paragraphs import printable, show, wrapped

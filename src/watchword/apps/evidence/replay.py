@@ -16,6 +16,7 @@ from watchword.apps.evidence.records import (
     plain,
     policy_of,
 )
+from watchword.apps.reports.text import time as utc
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.formats.play_integrity import NAME as _PLAY_FORMAT
 from watchword.attestation.interface import Attestation, Expected, PlayIntegrityPayload, Trust
@@ -69,7 +70,7 @@ class Replayed:
         """Return the replay as it is printed with ``--json``."""
         record, verdict = self.record, self.verdict
         return {
-            "at": record.at.isoformat(),
+            "at": utc(record.at),
             "format": record.format,
             "app": record.app.id,
             "instance": record.instance,

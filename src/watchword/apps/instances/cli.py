@@ -3,7 +3,7 @@
 import click
 
 from watchword.apps.terminal.lazy import LazyGroup, body_in
-from watchword.apps.terminal.parameters import NAMES_LIKE_OPTIONS, life, reason
+from watchword.apps.terminal.parameters import NamesLikeOptions, life, reason
 
 _body = body_in("watchword.apps.instances.commands")
 
@@ -41,7 +41,7 @@ def list_command() -> None:
 @command.command(
     "revoke",
     short_help="Revoke an instance within a second.",
-    context_settings=NAMES_LIKE_OPTIONS,
+    cls=NamesLikeOptions,
     epilog="Example: watchword instances revoke Zn0x2k... --because 'phone stolen'",
 )
 @click.argument("instance")
@@ -120,7 +120,7 @@ def invitations_command() -> None:
 @command.command(
     "cancel",
     short_help="Cancel a code that wasn't used.",
-    context_settings=NAMES_LIKE_OPTIONS,
+    cls=NamesLikeOptions,
     epilog="Example: watchword instances cancel q2mB1xZr0aLk",
 )
 @click.argument("code_id", metavar="ID")

@@ -9,7 +9,7 @@ import click
 from watchword.apps.service.client import NOT_RECORDED, operator_of
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.paragraphs import table
-from watchword.vocabulary import duration
+from watchword.encoding.phrases import duration
 
 
 def list_command(

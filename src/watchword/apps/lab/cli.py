@@ -94,9 +94,10 @@ def status_list() -> None:
     "phones", short_help="List the kinds of phones.", epilog="Example: watchword lab phones --json"
 )
 @_json_option
+@click.pass_obj
 @_body
 def phones() -> None:
-    """List the kinds of phones, and what policy `balanced` must make of each."""
+    """List the kinds of phones, and what the policy of watchword.yaml makes of each; where there is no file, `balanced`."""
 
 
 @command.command(

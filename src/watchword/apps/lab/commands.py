@@ -4,6 +4,7 @@ import hashlib
 import json
 import ssl
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -12,29 +13,35 @@ import httpx
 
 from watchword.adapters.lab_store import change_status, load_status_list
 from watchword.apps.lab.phones import (
+    JudgedKind,
     attestation_serials,
     auth_of,
     authorities_of,
     build_phone,
     choose_app,
     choose_target,
+    judged_kinds,
     kept_client,
     lab_settings,
     new_phone,
     sent_proof,
 )
+from watchword.apps.settings.load import load_settings
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, print_json
 from watchword.apps.terminal.paragraphs import terminal_width
 from watchword.client import ClientError, ServiceRefusedError, WatchwordClient
 from watchword.encoding import base64url
 from watchword.lab import PHONES
 from watchword.lab.status_list import LabStatusList, Status
+from watchword.policy.interface import Policy
+from watchword.policy.registry import BALANCED
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 
 
-def phones(as_json: bool) -> None:
-    """List the kinds of phones, and what policy `balanced` must make of each."""
+def phones(config: Path, as_json: bool) -> None:
+    """List the kinds of phones, and what the file's policy makes of each; `balanced` where there is no file."""
+    policy, judged = _judged_kinds(config)
     if as_json:
         print_json(
             [
@@ -42,20 +49,33 @@ def phones(as_json: bool) -> None:
                     "kind": kind,
                     "platform": model.platform.value,
                     "summary": model.summary,
-                    "level": model.expected.level.value,
-                    "reasons": [reason.code for reason in model.expected.reasons],
+                    "level": judged[kind].level.value,
+                    "reasons": [reason.code for reason in judged[kind].reasons],
                 }
                 for kind, model in PHONES.items()
             ]
         )
         return
+    click.echo(f"Under policy {policy.name}:")
     for kind, model in PHONES.items():
-        reasons = model.expected.reasons
-        verdict = reasons[0].code if reasons else f"level {model.expected.level.value}"
+        reasons = judged[kind].reasons
+        verdict = reasons[0].code if reasons else f"level {judged[kind].level.value}"
         line = f"{kind:<30}{verdict:<38}{model.summary}"
         if sys.stdout.isatty() and len(line) > terminal_width():
             line = f"{kind:<30}{verdict}\n    {model.summary}"
         click.echo(line)
+
+
+def _judged_kinds(config: Path) -> tuple[Policy, Mapping[str, JudgedKind]]:
+    """Return the file's policy and what it makes of each kind; what is written down for `balanced` needn't be tried."""
+    settings = load_settings(config) if config.exists() else None
+    policy = BALANCED if settings is None else settings.policy
+    if settings is None or policy == BALANCED:
+        written = {kind: model.expected for kind, model in PHONES.items()}
+        return policy, {
+            kind: JudgedKind(each.level, tuple(each.reasons)) for kind, each in written.items()
+        }
+    return policy, judged_kinds(policy, tuple(settings.apps.values()))
 
 
 def anchors(config: Path, output: TextIO, as_json: bool) -> None:

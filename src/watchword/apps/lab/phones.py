@@ -1,23 +1,38 @@
 """Bring the lab's phones to the command line: which app and API, where a phone is kept, how it proves a request, and what became of it."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import click
 import httpx
 
+from watchword.adapters.anchors import AnchorSet, read_lab_anchors
 from watchword.adapters.lab_store import (
+    SEED_BYTES,
     StoredPhone,
     kept_phones,
     load_or_create,
     occupied_slot,
 )
+from watchword.adapters.revocation import StatusList, read_status_list
 from watchword.adapters.system import SystemClock, SystemEntropy
-from watchword.apps.settings import ApiSettings, Settings, load_settings
-from watchword.attestation.interface import AppleApp, AppRegistration
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import ApiSettings, Settings
+from watchword.attestation.interface import (
+    AndroidApp,
+    AppleApp,
+    AppRegistration,
+    Expected,
+    PlayKeys,
+    Trust,
+)
+from watchword.attestation.registry import examine, find_format
 from watchword.client import WatchwordAuth, WatchwordClient
+from watchword.encoding import strict_json
+from watchword.encoding.phrases import nearest
 from watchword.gate.hygiene import compile_routes, find_route, read_path
 from watchword.lab import (
     PHONES,
@@ -28,9 +43,13 @@ from watchword.lab import (
     Phone,
     PhoneSetup,
 )
+from watchword.lab.google_play import GooglePlay
 from watchword.lab.phones.android import AndroidModel
-from watchword.reasons import Refusal
-from watchword.vocabulary import Environment, Proof
+from watchword.lab.status_list import LabStatusList
+from watchword.policy.interface import Circumstances, Policy, Verdict
+from watchword.policy.service import appraise_unverified
+from watchword.reasons import Reason, Refusal
+from watchword.vocabulary import Environment, Level, Proof
 
 
 def lab_settings(config: Path) -> Settings:
@@ -80,6 +99,62 @@ def build_phone(
 def new_phone(kind: str) -> StoredPhone:
     """Return a phone that nobody has seen before."""
     return StoredPhone(f"{kind}-{SystemEntropy().token_bytes(8).hex()}", generation=0, counter=0)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedKind:
+    """Hold what a policy makes of new phones of one kind.
+
+    :param reasons: what stands against them, the first one first.
+    """
+
+    level: Level
+    reasons: tuple[Reason, ...]
+
+
+def judged_kinds(policy: Policy, apps: Sequence[AppRegistration]) -> dict[str, JudgedKind]:
+    """Return by kind what a policy makes of a new phone with one of these apps; of a platform without one, with a sample.
+
+    Phones of a lab that is made for this are attested and verified here; nothing is asked, and nothing kept.
+    """
+    clock = SystemClock()
+    authorities = LabAuthorities.from_seed(bytes(SEED_BYTES))
+    google = GooglePlay(authorities.seed)
+    keys = PlayKeys(google.decryption_key, google.verification_key)
+    registered = {app.platform: app for app in (*_SAMPLES, *reversed(apps))}
+    trust = Trust(
+        AnchorSet(read_lab_anchors(strict_json.dumps(authorities.anchors_document()), "lab")),
+        StatusList(
+            read_status_list(
+                strict_json.dumps(LabStatusList.first_of(authorities).document()), "lab"
+            )
+        ),
+        play_keys={app.app_id: keys for app in registered.values()},
+    )
+    circumstances = Circumstances(clock.now(), enrolled_today=0)
+    found = {}
+    for kind, model in PHONES.items():
+        app = registered[model.platform]
+        phone = build_phone(authorities, kind, app, StoredPhone(kind, generation=0, counter=0))
+        evidence = phone.attest(_BINDING)
+        attestation = find_format(evidence["format"]).read_attestation(evidence)
+        examined = examine(attestation, Expected(_BINDING, app), trust, clock.now())
+        verdict = Verdict(Level.NONE)
+        if examined.claims is not None:
+            verdict = appraise_unverified(examined.claims, app, policy, circumstances)
+        reasons = dict.fromkeys(each.reason for each in (*examined.refusals, *verdict.refusals))
+        level = Level.NONE if examined.refusals else verdict.level
+        found[kind] = JudgedKind(level, tuple(reasons))
+    return found
+
+
+_BINDING: Final = bytes(32)
+_SAMPLES: Final = (
+    AppRegistration("ios", AppleApp("ABCDE12345", "com.example.clinic")),
+    AppRegistration(
+        "android", AndroidApp("com.example.clinic", frozenset({bytes(range(32))})), "100"
+    ),
+)
 
 
 def attestation_serials(settings: Settings, authorities: LabAuthorities, target: str) -> list[str]:
@@ -145,7 +220,11 @@ def choose_app(settings: Settings, kind: str, name: str | None) -> AppRegistrati
     :raises click.UsageError: if there is no such kind or app, or more than one app.
     """
     if kind not in PHONES:
-        raise click.UsageError(f"got phone {kind!r}, expected one of: {', '.join(PHONES)}")
+        near = nearest(kind, PHONES)
+        meant = "." if near is None else f"; did you mean {near!r}?"
+        raise click.UsageError(
+            f"got phone {kind!r}{meant} `watchword lab phones` lists all {len(PHONES)} kinds."
+        )
     platform = PHONES[kind].platform
     fitting = {app.id: app for app in settings.apps.values() if app.platform is platform}
     names = ", ".join(fitting) or "there is none"

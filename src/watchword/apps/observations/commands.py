@@ -33,6 +33,7 @@ from watchword.apps.settings.plan import PlanSettings, load_plan
 from watchword.apps.terminal.console import EXIT_REFUSED, print_json, refused_by_the_system
 from watchword.apps.terminal.key_pairs import make_pair
 from watchword.apps.terminal.paragraphs import hanging, printable, show
+from watchword.encoding.phrases import seconds
 from watchword.observations import (
     MAX_REVIEW,
     OF_A_ROUTE,
@@ -46,7 +47,7 @@ from watchword.observations import (
 from watchword.plan.evidence import NEGATIVE, Circumstances, judge, newest_builds, same_person
 from watchword.plan.interface import Catalogue, Protection, row_of
 from watchword.plan.outcome import Standing
-from watchword.vocabulary import Environment, Proof, seconds
+from watchword.vocabulary import Environment, Proof
 
 _NAMED: Final = 8
 """Most names that a refusal lists."""

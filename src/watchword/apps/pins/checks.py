@@ -1,136 +1,59 @@
 """Look at servers from several places at once: which keys they show, and whether their chains hold."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from cryptography import x509
+import click
+from click.exceptions import Exit
+from pydantic_core import PydanticCustomError
 
 from watchword import __version__
-from watchword.adapters.live_chain import (
-    LiveChain,
-    LiveChainError,
-    Place,
-    fetch_chain,
-    places_of,
-    trusted,
-)
+from watchword.adapters import metrics
 from watchword.adapters.metrics import Metric
-from watchword.apps.pins.session import DAY, PinsError, PinSession, day, in_words, subject_of
-from watchword.observations import Observation, State
+from watchword.adapters.observations import ObservationsFile, read_observer_key
+from watchword.adapters.pin_workspace import moment
+from watchword.adapters.system import SystemClock
+from watchword.apps.observations.document import Observers, sign, verify
+from watchword.apps.pins.session import (
+    DAY,
+    PinsError,
+    PinSession,
+    Probe,
+    day,
+    in_words,
+    open_session,
+    options_of,
+    present,
+    probe,
+    say,
+)
+from watchword.apps.settings import schema
+from watchword.apps.settings.plan import PlanSettings, load_plan
+from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
+from watchword.apps.terminal.output import replace_file
+from watchword.apps.terminal.paragraphs import printable, wrapped
+from watchword.apps.terminal.parameters import seconds_of
+from watchword.observations import Observation, State, Vouched
 from watchword.pins.installed import matches
 from watchword.pins.interface import (
     HostPins,
-    PinError,
+    Pin,
     PinMode,
     PinRole,
     PinSet,
-    pin_of_certificate,
 )
 from watchword.pins.publication import ProbeResult
+from watchword.reasons import WatchwordError
 from watchword.vocabulary import Environment
-
-_AT_ONCE: Final = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """Hold what was seen of one host, and where nothing was.
-
-    :param troubles: one line for each place that showed nothing.
-    """
-
-    host: str
-    results: tuple[ProbeResult, ...] = ()
-    troubles: tuple[str, ...] = ()
-
-    @property
-    def leaves(self) -> tuple[bytes, ...]:
-        """Return the leaf keys that were seen, each once."""
-        return tuple(dict.fromkeys(result.chain[0] for result in self.results))
-
-    @property
-    def bad(self) -> ProbeResult | None:
-        """Return the first result whose chain doesn't hold, None where all do."""
-        return next((each for each in self.results if each.fault is not None), None)
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeOptions:
-    """Say from where and how servers are looked at.
-
-    :param named: by host, where it is looked at instead of at the addresses of its name.
-    :param ca: authorities that are believed instead of the platform's.
-    """
-
-    named: Mapping[str, Sequence[Place]]
-    ca: Path | None = None
-    seconds: float = 5.0
-
-
-def probe(hosts: Iterable[str], options: ProbeOptions) -> dict[str, Probe]:
-    """Look at each host, at all places of it, at once.
-
-    :raises LiveChainError: when the file of authorities can't be used; no trouble of a server's raises.
-    """
-    context = trusted(options.ca)
-    wanted = list(hosts)
-    pool = ThreadPoolExecutor(_AT_ONCE)
-
-    def look(place: Place) -> ProbeResult | str:
-        try:
-            return _result_of(fetch_chain(place, context, options.seconds))
-        except LiveChainError as error:
-            return str(error)
-        except (PinError, ValueError):
-            return f"{place.host} at {place}: got a certificate that can't be read"
-
-    def places(host: str) -> tuple[Place | str, ...]:
-        try:
-            return places_of(host, options.named)
-        except LiveChainError as error:
-            return (str(error),)
-
-    try:
-        found = dict(zip(wanted, pool.map(places, wanted), strict=True))
-        tasks = {
-            host: [each if isinstance(each, str) else pool.submit(look, each) for each in where]
-            for host, where in found.items()
-        }
-        probes = {}
-        for host, started in tasks.items():
-            seen = [each if isinstance(each, str) else each.result() for each in started]
-            results = tuple(each for each in seen if isinstance(each, ProbeResult))
-            troubles = tuple(each for each in seen if isinstance(each, str))
-            probes[host] = Probe(host, results, troubles)
-        return probes
-    finally:
-        # Left at once by Ctrl-C: hundreds of silent servers would have to be waited for otherwise.
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _result_of(live: LiveChain) -> ProbeResult:
-    """Return what a chain says; raises PinError or ValueError when a certificate can't be read."""
-    shown = live.verified or live.sent
-    if not shown:
-        raise ValueError("no certificate")
-    certificates = [x509.load_der_x509_certificate(each) for each in shown]
-    return ProbeResult(
-        chain=tuple(map(pin_of_certificate, shown)),
-        not_after=certificates[0].not_valid_after_utc.timestamp(),
-        fault=live.fault,
-        place=str(live.place),
-        subjects=tuple(map(subject_of, certificates)),
-    )
-
 
 MIN_AUTHORITIES: Final = 2
 """Fewest authorities that stand in for a backup key: one of them may be gone tomorrow."""
@@ -374,9 +297,6 @@ def _moved(host: str, old: HostPins, new: HostPins) -> Iterator[str]:
             yield f"{host}: {pin} is gone ({pin.role})"
 
 
-PROTECTION: Final = "PR-C03"
-KEY: Final = "live:pins.expiry_days"
-
 NEAR: Final = 14 * DAY
 """Seconds before an expiry from which on it is near, where nobody says otherwise."""
 
@@ -405,14 +325,15 @@ def observation_of(
     places = [result.place for seen in found.probes.values() for result in seen.results]
     days = min((each.hard_expiry - at.timestamp() for each in published), default=0.0) // DAY
     return Observation(
-        protection=PROTECTION,
-        key=KEY,
+        protection="PR-C03",
+        key="live:pins.expiry_days",
         state=state,
         at=at,
         target=f"api:{api}",
         source=f"watchword pins check {__version__}",
         environment=environment,
-        loopback=bool(places) and all(map(_is_loopback, places)),
+        loopback=bool(places)
+        and all(ip_address(each.rpartition(":")[0].strip("[]")).is_loopback for each in places),
         generation=generation,
         detail=f"{days:.0f} days until the first set expires; {detail}" if published else detail,
     )
@@ -441,10 +362,6 @@ def _judged(found: Check, now: float, near: int) -> tuple[State | None, str]:
         State.PROVEN,
         f"{len(found.probes)} hosts at {places} places show a pinned key, backups are pinned",
     )
-
-
-def _is_loopback(place: str) -> bool:
-    return ip_address(place.rpartition(":")[0].strip("[]")).is_loopback
 
 
 METRICS_MARK: Final = "# HELP watchword_pins_"
@@ -553,3 +470,207 @@ def serving(where: tuple[str, int] | None, page: Callable[[], bytes]) -> Iterato
     finally:
         server.shutdown()
         server.server_close()
+
+
+class _Recorder:
+    """Hold an observer's key and the plan; both are read before anything is looked at."""
+
+    def __init__(self, config: Path, key: Path, api: str) -> None:
+        self._signer: Any = read_observer_key(key)
+        self._plan: PlanSettings = load_plan(config)
+        self._api = api
+        if api not in self._plan.generations:
+            known = ", ".join(self._plan.generations) or "none"
+            raise click.UsageError(f"--api: got {api!r}, expected an API of {config}: {known}")
+
+    def record(self, found: Check, at: datetime, within: int | None) -> int:
+        """Append the observation, and return how many there are: 1, or 0 where nothing could be told."""
+        observation = observation_of(
+            found,
+            api=self._api,
+            at=at,
+            environment=self._plan.environment,
+            generation=self._plan.generations[self._api],
+            within=within,
+        )
+        if observation is None:
+            click.echo("Nothing is recorded: a host couldn't be reached.", err=True)
+            return 0
+        line = sign(observation, self._signer)
+        ObservationsFile(self._plan.observations).append(line)
+        if not isinstance(verify(line, Observers.of(self._plan.observers)), Vouched):
+            click.echo(
+                "warning: no observer under plan.observers has this key; what is good counts as a claim",
+                err=True,
+            )
+        told = f"Recorded {observation.protection} as {observation.state} at api:{self._api}: {observation.detail}"
+        click.echo(printable(told), err=True)
+        return 1
+
+
+_MARKS: Final = {"bad": "BAD ", "warn": "warn", "note": "note"}
+
+
+def check_command(
+    config: Path, /, *, app: str | None, offline: bool, as_json: bool, **options: Any
+) -> None:
+    """Hold what is live against the published set and the draft."""
+    if (options["sign"] is None) != (options["api"] is None):
+        raise click.UsageError("--sign and --api go together: whose key, and what it is about")
+    if offline and options["sign"] is not None:
+        raise click.UsageError("--sign needs to look: leave out --offline")
+    within = seconds_of(options["fail_within"], "--fail-within") if options["fail_within"] else None
+    # What is needed to record is read first: a check whose results are lost is one too many.
+    recorder = _Recorder(config, options["sign"], options["api"]) if options["sign"] else None
+    opened = open_session(config)
+    apps = opened.file.pins.apps if app is None else (opened.app_named(app),)
+    seen_from = options_of(options)
+    hosts = opened.file.pins.looked_at(apps, seen_from.named)
+    probes = {} if offline else probe(hosts, seen_from)
+    found = check(opened, apps, probes, present(), within)
+    recorded = 0 if recorder is None else recorder.record(found, SystemClock().now(), within)
+    value = {**_check_members(found), "recorded": recorded}
+    say(as_json, value, _check_lines(opened, found, offline=offline))
+    raise Exit(_code_of(found))
+
+
+def _code_of(found: Check) -> int:
+    """Return the exit code: what is bad goes before what couldn't be looked at."""
+    bad = {each.code for each in found.of(Weight.BAD)}
+    if not bad:
+        return 0
+    return EXIT_UNAVAILABLE if bad == {"unreachable"} else EXIT_REFUSED
+
+
+def _check_members(found: Check) -> dict[str, Any]:
+    return {
+        "findings": [asdict(each) for each in found.findings],
+        "hosts": {
+            host: [
+                {
+                    "place": result.place,
+                    "chain": [str(Pin(spki, PinRole.CURRENT)) for spki in result.chain],
+                    "not_after": int(result.not_after),
+                    "fault": result.fault,
+                }
+                for result in seen.results
+            ]
+            for host, seen in found.probes.items()
+        },
+        "published": {
+            app: each and {"version": each.version, "hard_expiry": each.hard_expiry}
+            for app, each in found.published.items()
+        },
+    }
+
+
+def _check_lines(opened: PinSession, found: Check, *, offline: bool) -> Iterator[str]:
+    for host, seen in found.probes.items():
+        keys = opened.pinned.of(opened.file.pins.standing_for(host))
+        roles = {key.pin.spki: key.pin.role.value for key in keys}
+        for result in seen.results:
+            role = next((roles[spki] for spki in result.chain if spki in roles), "not pinned")
+            holds = "holds" if result.fault is None else "does not hold"
+            yield f"{host} at {result.place}: {role}, chain {holds}, certificate until {day(result.not_after)}"
+    for app, each in found.published.items():
+        if each is not None:
+            yield f"{app}: version {each.version}, enforced until {day(each.hard_expiry)}"
+    for finding in found.findings:
+        mark = _MARKS[finding.weight.value]
+        yield from wrapped(f"{finding.subject}: {finding.text}", first=mark, indent=6)
+        if finding.todo:
+            yield from wrapped(f"-> {finding.todo}", indent=6)
+    if not found.of(Weight.BAD, Weight.WARN):
+        yield f"All is as it should be{', as far as can be told offline' if offline else ''}."
+
+
+def watch_command(config: Path, /, **options: Any) -> None:
+    """Check all pinned hosts again and again, and report each finding when it appears and when it is gone."""
+    interval = seconds_of(options["interval"], "--interval")
+    watcher = _Watcher(config, options, seconds_of(options["alert_within"], "--alert-within"))
+    with serving(_listen(options["listen"]), lambda: watcher.page):
+        if options["once"]:
+            raise Exit(_code_of(watcher.check()))
+        while True:
+            watcher.go_on()
+            time.sleep(interval)
+
+
+class _Watcher:
+    """Hold what was told already, and the last metrics."""
+
+    def __init__(self, config: Path, options: dict[str, Any], within: int) -> None:
+        self._config = config
+        self._textfile: Path | None = options["textfile"]
+        self._as_json: bool = options["as_json"]
+        self._within = within
+        self._seen_from = options_of(options)
+        self._told: dict[tuple[str, str], Finding] = {}
+        self._fault = ""
+        self.page = b""
+
+    def go_on(self) -> None:
+        """Check, and tell of a fault once: a file that is being edited ends no watch; the time of the last check stays as it was."""
+        try:
+            self.check()
+            self._fault = ""
+        except (OSError, WatchwordError) as error:
+            if str(error) != self._fault:
+                fail(error)
+            self._fault = str(error)
+
+    def check(self) -> Check:
+        """Check once: the file and the workspace are read anew, so that edits count."""
+        opened = open_session(self._config)
+        apps = opened.file.pins.apps
+        probes = probe(opened.file.pins.looked_at(apps, self._seen_from.named), self._seen_from)
+        now = present()
+        found = check(opened, apps, probes, now, self._within)
+        # Whoever reads a line finds its metrics; and a file that can't be written keeps no line back.
+        self.page = metrics.exposition(metrics_of(opened, found, now))
+        self._notify(
+            {(each.code, each.subject): each for each in found.of(Weight.BAD, Weight.WARN)}
+        )
+        if self._textfile is not None:
+            replace_file(self._textfile, self.page.decode(), METRICS_MARK)
+        return found
+
+    def _notify(self, now: dict[tuple[str, str], Finding]) -> None:
+        for key, finding in now.items():
+            if key not in self._told:
+                todo = f" -> {finding.todo}" if finding.todo else ""
+                said = f"{finding.weight.value}: {finding.subject}: {finding.text}{todo}"
+                self._line(finding, "begins", said)
+        for key, finding in self._told.items():
+            if key not in now:
+                self._line(finding, "ends", f"over: {finding.subject}: {finding.code}")
+        if not self._told and not now:
+            self._line(None, "good", "good: all is as it should be")
+        self._told = now
+
+    def _line(self, finding: Finding | None, event: str, text: str) -> None:
+        at = moment(present())
+        if self._as_json:
+            said = {} if finding is None else {"code": finding.code, "subject": finding.subject}
+            text = "" if finding is None else finding.text
+            print_json({"at": at, "event": event, **said, "text": text})
+        else:
+            click.echo(printable(f"{at} {text}"))
+
+
+def _listen(text: str | None) -> tuple[str, int] | None:
+    """Return host and port on loopback; raises click.BadParameter for any other."""
+    if text is None:
+        return None
+    try:
+        address = schema.address(text)
+    except PydanticCustomError as error:
+        raise click.BadParameter(
+            f"got {text!r}, expected {error.message()}", param_hint="--listen"
+        ) from None
+    if not address.is_loopback:
+        raise click.BadParameter(
+            f"got {text}, expected an address of this machine alone, such as 127.0.0.1:9464",
+            param_hint="--listen",
+        )
+    return address.host, address.port

@@ -2,29 +2,24 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from watchword.apps.terminal.lazy import LazyGroup, body_in
 
-_body = body_in("watchword.apps.pins.commands")
-
-
-@click.group(
-    cls=LazyGroup,
+_HERE: Final = "watchword.apps.pins"
+command = LazyGroup(
+    "pins",
     short_help="Pins that never brick an app.",
+    help="""Manage the keys that your apps accept of your servers, through their whole life.
+
+Keys are pinned in a workspace, checked against what is live, signed as a set, published by the service and taken by apps.
+A set that would lock an app out isn't published, unless you force it and say why.
+
+Exit code 0: done.  1: refused, or not as it should be.  2: wrong usage, or faults in a file.  3: not reachable.""",
     epilog="Example: watchword pins init, then docs/pins.md: how to start, to rotate, and what to do at 3 a.m.",
 )
-def command() -> None:
-    """Manage the keys that your apps accept of your servers, through their whole life.
-
-    Keys are pinned in a workspace, checked against what is live, signed as a set, published by the service and taken by apps.
-    A set that would lock an app out isn't published, unless you force it and say why.
-
-    Exit code 0: done.  1: refused, or not as it should be.  2: wrong usage, or faults in a file.  3: not reachable.
-    """
-
 
 # What may not be read is told when it is read: that is no wrong usage.
 FILE: Any = click.Path(dir_okay=False, readable=False, path_type=Path)
@@ -61,20 +56,35 @@ def _probing(function: Callable[[], None]) -> Callable[[], None]:
     return function
 
 
+_Place = tuple[click.Group, str]
+"""A group, and the module beside this one that its commands run in."""
+
+_KEYS: Final[_Place] = (command, "session")
+_CHECKS: Final[_Place] = (command, "checks")
+_ROTATIONS: Final[_Place] = (command, "rotations")
+_SETS: Final[_Place] = (command, "publication")
+
+
 def _command(
-    group: click.Group, name: str, short: str, example: str, json: str = "Print one JSON object."
+    place: _Place, name: str, short: str, example: str, json: str = "Print one JSON object."
 ) -> Callable[[Callable[[], None]], None]:
     """Return a decorator that declares a command whose last option is ``--json``; it is handed the path of watchword.yaml."""
+    group, module = place
 
     def declare(function: Callable[[], None]) -> None:
-        body = click.pass_obj(_body(function))
+        body = click.pass_obj(body_in(f"{_HERE}.{module}")(function))
         made = group.command(name, short_help=short, epilog=f"Example: {example}")(body)
         made.params.append(click.Option(["--json", "as_json"], is_flag=True, help=json))
 
     return declare
 
 
-@_command(command, "init", "Make the workspace and the key that signs sets.", "watchword pins init")
+@_command(
+    (command, "root_lists"),
+    "init",
+    "Make the workspace and the key that signs sets.",
+    "watchword pins init",
+)
 @click.option(
     "-d",
     "--directory",
@@ -101,7 +111,7 @@ def init_command() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the newest list as JSON.")
 @click.pass_obj
-@_body
+@body_in(f"{_HERE}.root_lists")
 def root() -> None:
     """Make and change root lists: they say which keys may sign pin sets, and ship inside the app.
 
@@ -111,7 +121,7 @@ def root() -> None:
 
 
 @_command(
-    command,
+    _KEYS,
     "add",
     "Pin a key of a host.",
     "watchword pins add api.example.com --from-live --role current, "
@@ -139,7 +149,7 @@ def add_command() -> None:
 
 
 @_command(
-    command,
+    _KEYS,
     "remove",
     "Pin a key no more.",
     "watchword pins remove api.example.com next",
@@ -155,14 +165,17 @@ def remove_command() -> None:
 
 
 @_command(
-    command, "show", "Show keys, published sets and app versions.", "watchword pins show --json"
+    _KEYS,
+    "show",
+    "Show keys, published sets and app versions.",
+    "watchword pins show --json",
 )
 def show_command() -> None:
     """Show which keys are pinned, what is published for each app, and which app versions are out there."""
 
 
 @_command(
-    command,
+    _CHECKS,
     "check",
     "Hold what is live against what is pinned.",
     "watchword pins check --fail-within 30d --sign ci.pem --api clinic",
@@ -187,7 +200,7 @@ def check_command() -> None:
 
 
 @_command(
-    command,
+    _ROTATIONS,
     "rehearse",
     "Play a rotation: who survives it.",
     "watchword pins rehearse api.example.com --scenario lost-key, or in CI: watchword pins rehearse --fail-on renewal "
@@ -218,7 +231,10 @@ def rehearse_command() -> None:
 
 
 @_command(
-    command, "rotate", "Take the next step of a rotation.", "watchword pins rotate api.example.com"
+    _ROTATIONS,
+    "rotate",
+    "Take the next step of a rotation.",
+    "watchword pins rotate api.example.com",
 )
 @click.argument("host")
 @_probing
@@ -231,7 +247,7 @@ def rotate_command() -> None:
 
 
 @_command(
-    command,
+    _SETS,
     "publish",
     "Sign and publish, unless it locks out.",
     'watchword pins publish, or at 3 a.m.: watchword pins publish --force --reason "key stolen, backup is live, '
@@ -259,7 +275,7 @@ def publish_command() -> None:
 
 
 @_command(
-    command,
+    _SETS,
     "release",
     "Write what an app version ships with.",
     "watchword pins release clinic-android 4.2.0 -o app/src/main/res/raw/watchword_pins.json",
@@ -276,7 +292,7 @@ def release_command() -> None:
 
 
 @_command(
-    command,
+    _SETS,
     "render",
     "Write the set in a platform's own format.",
     "watchword pins render android -o app/src/main/res/xml/network_security_config.xml",
@@ -298,7 +314,7 @@ def render_command() -> None:
 
 
 @_command(
-    command,
+    (command, "reports"),
     "reports",
     "Show what apps reported to the service.",
     "watchword pins reports --host api.example.com",
@@ -314,7 +330,7 @@ def reports_command() -> None:
 
 
 @_command(
-    command,
+    _CHECKS,
     "watch",
     "Check again and again; metrics and alerts.",
     "watchword pins watch --interval 1h --textfile /var/lib/node_exporter/watchword_pins.prom",
@@ -340,7 +356,7 @@ def watch_command() -> None:
 
 
 @_command(
-    command,
+    _KEYS,
     "log",
     "Show each step, forced ones with their reason.",
     "watchword pins log --forced",
@@ -354,8 +370,11 @@ def log_command() -> None:
     """
 
 
+_ROOTS: Final[_Place] = (root, "root_lists")
+
+
 @_command(
-    root,
+    _ROOTS,
     "init",
     "Make root keys and the first root list.",
     "watchword pins root init -d /media/stick/clinic-roots --keys 3 --threshold 2 --pin-key pin-key.jwk",
@@ -397,7 +416,7 @@ def root_init() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "key",
     "Make the key of one more holder.",
     "watchword pins root key -o bob.pem --passphrase",
@@ -410,7 +429,7 @@ def root_key() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "sign",
     "Add a holder's signature to a list.",
     "watchword pins root sign roots-2.json --key alice.pem --previous roots-1.json",
@@ -428,7 +447,7 @@ def root_sign() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "rotate",
     "Write the next list: keys, floors.",
     "watchword pins root rotate roots-1.json --add-pin-key new.jwk --remove-pin-key 1xYk --key root-1.pem "
@@ -475,7 +494,7 @@ def root_rotate() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "show",
     "Say what a list says, and who signed it.",
     "watchword pins root show roots-2.json --previous roots-1.json",
@@ -488,7 +507,7 @@ def root_show() -> None:
 
 
 @_command(
-    root,
+    _ROOTS,
     "accept",
     "Bring a signed list into the workspace.",
     "watchword pins root accept roots-1.json",

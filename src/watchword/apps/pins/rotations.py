@@ -1,19 +1,35 @@
 """Take the next step of a rotation: what is live decides, never what somebody meant to do."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
 
-from watchword.apps.pins.checks import Probe
+import click
+from click.exceptions import Exit
+
+from watchword.adapters.pin_workspace import who_runs
 from watchword.apps.pins.session import (
     NotNowError,
     PinnedKey,
     PinnedKeys,
     PinsError,
     PinSession,
+    Probe,
     day,
+    edit,
+    keys_of,
+    open_session,
+    options_of,
+    present,
+    probe,
+    read_host,
+    say,
 )
-from watchword.pins.interface import PinMode, PinRole, PinSet
+from watchword.apps.terminal.console import EXIT_REFUSED
+from watchword.apps.terminal.paragraphs import wrapped
+from watchword.pins.interface import HostPins, PinMode, PinRole, PinSet
 from watchword.pins.publication import swap_objections
 from watchword.pins.rehearsal import SCENARIOS, Rehearsal, Scenario, Situation, rehearse
 
@@ -101,14 +117,15 @@ def _waiting(
     chain = (coming.pin.spki, *seen.results[0].chain[1:])
     for app in session.file.pins.hosts[host].apps:
         published = session.published(app)
-        entry = published.entry(host) if published is not None else None
-        if entry is None or coming.pin.spki not in {pin.spki for pin in entry.pins}:
+        if published is None or not _has(published, host, coming.pin.spki):
             unaware.append(app)
-        elif published is not None:
+        else:
             held = [each for each in session.history(app) if now < each.hard_expiry]
             found = swap_objections(host, chain, held[::-1], session.fleet(app), now)
             early += [f"{app}: {each.text}" for each in found if each.blocks]
-            until = max(published.issued_at, *_expiries(session, app, coming.pin.spki, host))
+            # By the soft expiry of the newest set without the key every app that is in use has looked for a newer one.
+            without = (e for e in session.history(app) if not _has(e, host, coming.pin.spki))
+            until = max(published.issued_at, *(each.soft_expiry for each in islice(without, 1)))
             said.append(
                 f"{app} is published with the next key; every app that is in use has it by {day(until)}."
             )
@@ -126,13 +143,9 @@ def _waiting(
     return RotationStep(keys, moved=False, said=tuple(said), then=tuple(then))
 
 
-def _expiries(session: PinSession, app: str, spki: bytes, host: str) -> Iterator[int]:
-    """Yield the soft expiry of the newest set without the key: from then on every app that is in use has looked for a newer one."""
-    for each in session.history(app):
-        entry = each.entry(host)
-        if entry is None or spki not in {pin.spki for pin in entry.pins}:
-            yield each.soft_expiry
-            return
+def _has(pin_set: PinSet, host: str, spki: bytes) -> bool:
+    entry = pin_set.entry(host)
+    return entry is not None and spki in {pin.spki for pin in entry.pins}
 
 
 def _taking_over(host: str, keys: tuple[PinnedKey, ...], found: PinnedKey) -> RotationStep:
@@ -177,60 +190,178 @@ def scenarios_named(names: Sequence[str]) -> tuple[Scenario, ...]:
     return tuple(known[name] for name in names) or SCENARIOS
 
 
-def rehearse_all(
+def rehearse_at(
     session: PinSession,
-    app: str,
-    hosts: Sequence[str],
-    probes: Mapping[str, Probe],
+    draft: PinSet,
+    host: str,
+    seen: Probe | None,
     scenarios: Sequence[Scenario],
     now: float,
-) -> tuple[Rehearsed, ...]:
-    """Return how the scenarios go for each host of an app.
+) -> Rehearsed:
+    """Return how the scenarios go for a host, with the draft as if it were published and enforced there.
 
-    :param probes: what hosts show now; one that isn't in it, or showed nothing, is taken to show its current key.
-    :raises PinsError: when a host has no key.
+    :param seen: what the host shows now; where it showed nothing, it is taken to show its current key.
+    :raises PinsError: when the host has no key.
     """
-    draft = session.draft(app, now)
-    found = []
-    for host in hosts:
-        entry = next((each for each in draft.hosts if each.host == host), None)
-        if entry is None:
-            raise PinsError(
-                f"{host}: got no pinned key of {app}, expected one: watchword pins add {host}"
-            )
-        probe = probes.get(host)
-        seen = probe.results[0].chain if probe is not None and probe.results else None
-        situation = Situation(
-            host=host,
-            published=_enforced(draft, host),
-            roots=session.roots,
-            chain=seen or _assumed(draft, host),
-            now=now,
-            fleet=session.fleet(app),
+    entry = next((each for each in draft.hosts if each.host == host), None)
+    if entry is None:
+        raise PinsError(
+            f"{host}: got no pinned key of {draft.app}, expected one: watchword pins add {host}"
         )
-        found.append(
-            Rehearsed(
-                app,
-                host,
-                tuple(rehearse(each, situation) for each in scenarios),
-                assumed=seen is None,
-                as_enforced=entry.mode is PinMode.REPORT,
-            )
-        )
-    return tuple(found)
-
-
-def _enforced(draft: PinSet, host: str) -> PinSet:
-    hosts = (
-        replace(each, mode=PinMode.ENFORCE) if each.host == host else each for each in draft.hosts
+    chain = seen.results[0].chain if seen is not None and seen.results else None
+    enforced = replace(entry, mode=PinMode.ENFORCE)
+    hosts = tuple(enforced if each is entry else each for each in draft.hosts)
+    situation = Situation(
+        host=host,
+        published=replace(draft, hosts=hosts),
+        roots=session.roots,
+        chain=chain or _assumed(entry),
+        now=now,
+        fleet=session.fleet(draft.app),
     )
-    return replace(draft, hosts=tuple(hosts))
+    played = tuple(rehearse(each, situation) for each in scenarios)
+    return Rehearsed(draft.app, host, played, chain is None, entry.mode is PinMode.REPORT)
 
 
-def _assumed(draft: PinSet, host: str) -> tuple[bytes, ...]:
+def _assumed(entry: HostPins) -> tuple[bytes, ...]:
     """Return the chain of a server that shows its current key, or one of a CDN under a pinned authority."""
-    entry = next(each for each in draft.hosts if each.host == host)
-    own = [pin.spki for pin in entry.of(PinRole.CURRENT)]
-    authorities = [pin.spki for pin in entry.of(PinRole.CA)]
-    unknown = bytes(32)
-    return (own[0] if own else unknown, unknown, *authorities[:1])
+    own, authorities, unknown = entry.of(PinRole.CURRENT), entry.of(PinRole.CA), bytes(32)
+    return (own[0].spki if own else unknown, unknown, *(pin.spki for pin in authorities[:1]))
+
+
+def rehearse_command(
+    config: Path, /, *, host: str | None, as_json: bool, offline: bool, **options: Any
+) -> None:
+    """Play rotations and accidents with the draft as if it were published and enforced."""
+    fail_on = options["fail_on"]
+    scenarios_named(fail_on)
+    scenarios = scenarios_named([*options["names"], *(fail_on if options["names"] else ())])
+    opened = open_session(config)
+    name = None if host is None else opened.host_named(read_host(host))
+    pins = opened.file.pins
+    apps = pins.apps if options["app"] is None else (opened.app_named(options["app"]),)
+    hosts = {
+        app: [
+            each
+            for each in pins.hosts_of(app)
+            if (name is None and opened.pinned.of(each)) or each == name
+        ]
+        for app in apps
+    }
+    wanted = dict.fromkeys(each for found in hosts.values() for each in found)
+    probes = {} if offline else probe(wanted, options_of(options))
+    now = present()
+    drafts = [opened.draft(app, now) for app in apps if hosts[app]]
+    found = [
+        rehearse_at(opened, draft, each, probes.get(each), scenarios, now)
+        for draft in drafts
+        for each in hosts[draft.app]
+    ]
+    if not found:
+        raise PinsError("got no host with a pinned key, expected one: watchword pins add HOST")
+    say(
+        as_json,
+        {"hosts": [_rehearsed(each) for each in found]},
+        (line for each in found for line in _rehearse_lines(each, steps=bool(options["names"]))),
+    )
+    failed = [
+        f"failed: {each.host}: {played.scenario.name} locks an installed app out"
+        for each in found
+        for played in each.rehearsals
+        if played.scenario.name in fail_on and played.locked_out
+    ]
+    for line in failed:
+        click.echo(line, err=True)
+    raise Exit(EXIT_REFUSED if failed else 0)
+
+
+def _rehearsed(found: Rehearsed) -> dict[str, Any]:
+    return {
+        "app": found.app,
+        "host": found.host,
+        "assumed": found.assumed,
+        "as_enforced": found.as_enforced,
+        "scenarios": [
+            {
+                "name": each.scenario.name,
+                "title": each.scenario.title,
+                "possible": each.played is not None,
+                "locked_out": list(each.locked_out),
+                "steps": [
+                    {
+                        "title": played.step.title,
+                        "attack": played.step.intercepts is not None,
+                        "endings": {
+                            phone: {
+                                **asdict(ending),
+                                "refused": ending.refused and ending.refused.code,
+                            }
+                            for phone, ending in played.endings.items()
+                        },
+                    }
+                    for played in each.played or ()
+                ],
+            }
+            for each in found.rehearsals
+        ],
+    }
+
+
+def _rehearse_lines(found: Rehearsed, *, steps: bool) -> Iterator[str]:
+    notes = [
+        "it wasn't seen, and is taken to show its current key" if found.assumed else "",
+        "it only reports yet, and is rehearsed as if it were enforced" if found.as_enforced else "",
+    ]
+    told = "; ".join(filter(None, notes))
+    yield f"{found.host}, {found.app}" + (f" ({told})" if told else "")
+    for each in found.rehearsals:
+        yield from _summary(each)
+        yield from _steps(each) if steps else ()
+
+
+def _summary(rehearsal: Rehearsal) -> Iterator[str]:
+    if rehearsal.played is None:
+        said = "can't happen here"
+    elif rehearsal.locked_out:
+        said = f"LOCKED OUT: {' and '.join(rehearsal.locked_out)}"
+    else:
+        said = "all are served"
+    if rehearsal.intercepted:
+        said += f"; INTERCEPTED: {' and '.join(rehearsal.intercepted)}"
+    scenario = rehearsal.scenario
+    yield from wrapped(f"{scenario.title}: {said}", first=f"  {scenario.name}", indent=22)
+
+
+def _steps(rehearsal: Rehearsal) -> Iterator[str]:
+    for number, played in enumerate(rehearsal.played or (), 1):
+        attack = " [attack]" if played.step.intercepts is not None else ""
+        yield from wrapped(f"{played.step.title}{attack}", first=f"    {number}.", indent=7)
+        for phone, ending in played.endings.items():
+            said = ending.outcome.value + (", secrets withheld" if ending.withheld else "")
+            said += f", took no set: {ending.refused.code}" if ending.refused is not None else ""
+            yield from wrapped(said, first=f"       {phone}", indent=34)
+
+
+def rotate_command(config: Path, /, *, host: str, as_json: bool, **options: Any) -> None:
+    """Look which key a host shows, and take the next step of its rotation."""
+    name = read_host(host)
+    open_session(config).host_named(name)
+    seen = probe([name], options_of(options))[name]
+    steps: list[RotationStep] = []
+    now = present()
+
+    def change(opened: PinSession, pinned: PinnedKeys) -> PinnedKeys:
+        taken = rotation_step(opened, pinned, seen, now)
+        steps.append(taken)
+        if taken.moved:
+            keys = {str(each.pin): each.pin.role.value for each in taken.keys}
+            opened.workspace.note(now, who_runs(), "rotate", name, detail={"keys": keys})
+        return pinned.with_keys(name, taken.keys)
+
+    edit(config, change)
+    (taken,) = steps
+    said, then = list(taken.said), list(taken.then)
+    value = {"host": name, "moved": taken.moved, "said": said, "then": then}
+    lines = [line for each in said for line in wrapped(each)]
+    lines += [line for each in then for line in wrapped(each, first="next", indent=6)]
+    say(as_json, {**value, "keys": keys_of(taken.keys)}, lines)

@@ -1,25 +1,40 @@
-"""Open a workspace and the section of watchword.yaml that it hangs on: the pinned keys, and what a step of theirs needs."""
+"""Open a workspace and the section of watchword.yaml that it hangs on: pinned keys, and what servers show; edit and show them."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+import click
 import idna
 from cryptography import x509
 from pydantic import Field, ValidationError
 
-from watchword.adapters.pin_workspace import PinWorkspace, Step, WorkspaceError, read_key
+from watchword.adapters.live_chain import (
+    LiveChain,
+    LiveChainError,
+    Place,
+    fetch_chain,
+    parse_resolve,
+    places_of,
+    trusted,
+)
+from watchword.adapters.pin_workspace import PinWorkspace, WorkspaceError, read_key
+from watchword.adapters.system import SystemClock
 from watchword.apps.settings.document import Document, parse_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
-from watchword.apps.settings.load import Configuration, PinsFile, load_pins
+from watchword.apps.settings.load import PinsFile, load_pins
 from watchword.apps.settings.schema import HOST_EXPECTED, Config, PinnedHost
+from watchword.apps.terminal.console import print_json
+from watchword.apps.terminal.paragraphs import printable
+from watchword.encoding.phrases import counted
 from watchword.pins import interface, sets
-from watchword.pins.builtins import BuiltinError, read_builtin
+from watchword.pins.installed import BuiltinError, read_builtin
 from watchword.pins.interface import (
+    MAX_CHAIN,
     MAX_FILE_BYTES,
     MAX_HOSTS,
     MAX_PINS,
@@ -31,10 +46,12 @@ from watchword.pins.interface import (
     PinSet,
     RootList,
     certificates_of,
+    pin_of_certificate,
     pin_of_file,
     pins_of_chain,
     read_pin,
 )
+from watchword.pins.publication import ProbeResult
 from watchword.pins.roots import read_roots
 from watchword.ports import Signer
 from watchword.reasons import ExitCode, RefusedError, WatchwordError
@@ -42,7 +59,7 @@ from watchword.reasons import ExitCode, RefusedError, WatchwordError
 DAY: Final = 86_400
 MAX_NOTE: Final = 200
 _MAX_SHOWN: Final = 100
-
+_AT_ONCE: Final = 16
 _HEAD: Final = """\
 # Pinned keys by host. `watchword pins add`, `remove` and `rotate` edit this file; comments of your own don't outlive them.
 # role  current: the server shows it now; next: a planned swap brings it; backup: lies offline; ca: an authority's
@@ -67,11 +84,6 @@ def day(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
-def moment(at: float) -> str:
-    """Return a time to the second, in UTC."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 def in_words(seconds: float) -> str:
     """Return a stretch of time: days, from two days on, else hours."""
     if abs(seconds) >= 2 * DAY:
@@ -79,17 +91,24 @@ def in_words(seconds: float) -> str:
     return f"{seconds / 3600:.0f} hours" if abs(seconds) >= 3600 else f"{seconds / 60:.0f} minutes"
 
 
-def step(
-    now: float,
-    actor: str,
-    action: str,
-    subject: str,
-    *,
-    reason: str | None = None,
-    detail: Mapping[str, Any] | None = None,
-) -> Step:
-    """Return a step at a time, in seconds since 1970."""
-    return Step(moment(now), actor, action, subject, reason, detail or {})
+def present() -> float:
+    """Return the time, in seconds since 1970."""
+    return SystemClock().timestamp()
+
+
+def say(as_json: bool, value: Any, lines: Iterable[str]) -> None:
+    """Print a result for scripts or for people."""
+    if as_json:
+        print_json(value)
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def require_reason(force: bool, reason: str | None) -> None:
+    """See to it that what is forced says why; raises click.UsageError."""
+    if force != bool((reason or "").strip()):
+        raise click.UsageError("--force and --reason go together: what is forced is written down")
 
 
 def read_host(text: str) -> str:
@@ -201,6 +220,14 @@ class PinnedKeys:
                 f"{host}: got {text[:60]!r}, which is {len(found)} keys, expected one of: {known}"
             )
         return found[0]
+
+
+def keys_of(keys: Iterable[PinnedKey], *, noted: bool = False) -> list[dict[str, str]]:
+    """Return pinned keys as they stand in JSON, with or without their notes."""
+    return [
+        {"pin": str(each.pin), "role": each.pin.role.value} | ({"note": each.note} if noted else {})
+        for each in keys
+    ]
 
 
 def parse_pinned(file: Path, data: bytes) -> PinnedKeys:
@@ -460,59 +487,108 @@ def edit(config: Path, change: Callable[[PinSession, PinnedKeys], PinnedKeys]) -
     return changed
 
 
-@contextmanager
-def _pins_of(what: Path | str) -> Iterator[None]:
-    """Report a pin, a certificate or a key that can't be read as one of this file or option."""
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Hold what was seen of one host, and where nothing was.
+
+    :param troubles: one line for each place that showed nothing.
+    """
+
+    host: str
+    results: tuple[ProbeResult, ...] = ()
+    troubles: tuple[str, ...] = ()
+
+    @property
+    def leaves(self) -> tuple[bytes, ...]:
+        """Return the leaf keys that were seen, each once."""
+        return tuple(dict.fromkeys(result.chain[0] for result in self.results))
+
+    @property
+    def bad(self) -> ProbeResult | None:
+        """Return the first result whose chain doesn't hold, None where all do."""
+        return next((each for each in self.results if each.fault is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOptions:
+    """Say from where and how servers are looked at.
+
+    :param named: by host, where it is looked at instead of at the addresses of its name.
+    :param ca: authorities that are believed instead of the platform's.
+    """
+
+    named: Mapping[str, Sequence[Place]]
+    ca: Path | None = None
+    seconds: float = 5.0
+
+
+def options_of(options: dict[str, Any]) -> ProbeOptions:
+    """Return from where servers are looked at; raises click.BadParameter when a place isn't HOST=ADDRESS[:PORT]."""
+    named: dict[str, list[Place]] = {}
+    for text in options["resolve"]:
+        try:
+            place = parse_resolve(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--resolve") from None
+        host = read_host(place.host)
+        named.setdefault(host, []).append(replace(place, host=host))
+    return ProbeOptions(named, options["cafile"], options["timeout"])
+
+
+def probe(hosts: Iterable[str], options: ProbeOptions) -> dict[str, Probe]:
+    """Look at each host, at all places of it, at once.
+
+    :raises LiveChainError: when the file of authorities can't be used; no trouble of a server's raises.
+    """
+    context = trusted(options.ca)
+    wanted = list(hosts)
+    pool = ThreadPoolExecutor(_AT_ONCE)
+
+    def look(place: Place) -> ProbeResult | str:
+        try:
+            return _result_of(fetch_chain(place, context, options.seconds))
+        except LiveChainError as error:
+            return str(error)
+        except (PinError, ValueError):
+            return f"{place.host} at {place}: got a certificate that can't be read"
+
+    def places(host: str) -> tuple[Place | str, ...]:
+        try:
+            return places_of(host, options.named)
+        except LiveChainError as error:
+            return (str(error),)
+
     try:
-        yield
-    except PinError as error:
-        hint = ""
-        if isinstance(what, Path) and "private key" in error.detail:
-            hint = f"; to take it: openssl pkey -in {what.name} -pubout -out {what.stem}.pub"
-        raise PinsError(f"{what}: {error.detail}{hint}") from None
+        found = dict(zip(wanted, pool.map(places, wanted), strict=True))
+        tasks = {
+            host: [each if isinstance(each, str) else pool.submit(look, each) for each in where]
+            for host, where in found.items()
+        }
+        probes = {}
+        for host, started in tasks.items():
+            seen = [each if isinstance(each, str) else each.result() for each in started]
+            results = tuple(each for each in seen if isinstance(each, ProbeResult))
+            troubles = tuple(each for each in seen if isinstance(each, str))
+            probes[host] = Probe(host, results, troubles)
+        return probes
+    finally:
+        # Left at once by Ctrl-C: hundreds of silent servers would have to be waited for otherwise.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def key_of_text(text: str) -> Source:
-    """Return what a pin as text says, in any of the forms that tools write; raises PinsError when it is none."""
-    with _pins_of("--spki"):
-        return read_pin(text), ""
-
-
-def key_of_certificate(file: Path) -> Source:
-    """Return the pin of the first certificate in a file, the leaf of a chain; raises PinsError when it holds none."""
-    data = _read(file)
-    with _pins_of(file):
-        leaf, *_ = certificates_of(data)
-        return pins_of_chain(data)[0], f"{file.name}: {subject_of(leaf)}"
-
-
-def key_of_key(file: Path) -> Source:
-    """Return the pin of a public key or a signing request in a file.
-
-    :raises PinsError: when it holds none; a private key, which no tool that publishes should see, is told apart.
-    """
-    data = _read(file)
-    with _pins_of(file):
-        return pin_of_file(data), file.name
-
-
-def keys_of_bundle(file: Path) -> tuple[Source, ...]:
-    """Return the pin of each authority in a bundle, each once.
-
-    :raises PinsError: when one of them is no authority, or there are too many to be pins of one host.
-    """
-    data = _read(file)
-    with _pins_of(file):
-        certificates = certificates_of(data, MAX_PINS)
-        pins = pins_of_chain(data, MAX_PINS)
-    found: dict[bytes, str] = {}
-    for pin, certificate in zip(pins, certificates, strict=True):
-        if not _is_authority(certificate):
-            raise PinsError(
-                f"{file}: got {subject_of(certificate)}, which is no authority; expected those that may sign for this host"
-            )
-        found.setdefault(pin, f"{file.name}: {subject_of(certificate)}")
-    return tuple(found.items())
+def _result_of(live: LiveChain) -> ProbeResult:
+    """Return what a chain says; raises PinError or ValueError when a certificate can't be read."""
+    shown = live.verified or live.sent
+    if not shown:
+        raise ValueError("no certificate")
+    certificates = [x509.load_der_x509_certificate(each) for each in shown]
+    return ProbeResult(
+        chain=tuple(map(pin_of_certificate, shown)),
+        not_after=certificates[0].not_valid_after_utc.timestamp(),
+        fault=live.fault,
+        place=str(live.place),
+        subjects=tuple(map(subject_of, certificates)),
+    )
 
 
 def subject_of(certificate: x509.Certificate) -> str:
@@ -530,51 +606,206 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         return False
 
 
-def _read(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        # One more than is taken, so that the reader tells that it is too much.
-        return stream.read(MAX_FILE_BYTES + 1)
+def sources_of(option: str, value: Any) -> tuple[Source, ...]:
+    """Return the pins that an option of `watchword pins add` names.
 
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """Hold what a file names, as far as it can be read: on a machine that is offline there is none.
-
-    :param workspace: that it names, or that would be taken.
-    :param has_section: whether it has a section ``pins``.
-    :param online: the state directory and the workspace; none without a file.
-    :param apps: the names of its apps.
+    :param option: ``cert`` (a certificate in a file, of a chain the first), ``key`` (a public key or a signing request in a file),
+        ``ca_bundle`` (each authority in a file, once), or ``spki`` (a pin in any of the forms that tools write).
+    :param value: the file, or the pin.
+    :raises PinsError: when it holds none, a private key, which no tool that publishes should see, or too many to be pins of one host;
+        and when one of a bundle is no authority.
     """
-
-    workspace: Path
-    has_section: bool
-    online: tuple[Path, ...]
-    apps: tuple[str, ...]
-
-
-def named_in(config: Path) -> Named:
-    """Read what a file names, whatever else is wrong with it."""
-    file = Configuration.if_readable(config)
-    found = file or Configuration(config, Document())
-    return Named(
-        found.workspace,
-        isinstance(found.data.get("pins"), dict),
-        () if file is None else (file.state, file.workspace),
-        () if file is None else file.apps,
-    )
-
-
-def published_in(workspace: PinWorkspace) -> dict[str, int]:
-    """Return by app the highest version that a workspace ever published."""
-    versions = {app: workspace.set_versions(app) for app in workspace.apps()}
-    return {app: found[-1] for app, found in versions.items() if found}
-
-
-def published_by(config: Path) -> dict[str, int] | None:
-    """Return the same of the workspace that a file names or that would be taken; None where there's none, as offline."""
-    workspace = PinWorkspace(named_in(config).workspace)
     try:
-        workspace.require()
-    except WorkspaceError:
-        return None
-    return published_in(workspace)
+        if option == "spki":
+            return ((read_pin(value), ""),)
+        with value.open("rb") as stream:
+            # One more than is taken, so that the reader tells that it is too much.
+            data = stream.read(MAX_FILE_BYTES + 1)
+        if option == "key":
+            return ((pin_of_file(data), value.name),)
+        most = MAX_PINS if option == "ca_bundle" else MAX_CHAIN
+        certificates, pins = certificates_of(data, most), pins_of_chain(data, most)
+    except PinError as error:
+        hint = ""
+        if option != "spki" and "private key" in error.detail:
+            hint = f"; to take it: openssl pkey -in {value.name} -pubout -out {value.stem}.pub"
+        named = "--spki" if option == "spki" else value
+        raise PinsError(f"{named}: {error.detail}{hint}") from None
+    noted = [f"{value.name}: {subject_of(each)}" for each in certificates]
+    if option == "cert":
+        return ((pins[0], noted[0]),)
+    stranger = next((each for each in certificates if not _is_authority(each)), None)
+    if stranger is not None:
+        raise PinsError(
+            f"{value}: got {subject_of(stranger)}, which is no authority; expected those that may sign for this host"
+        )
+    found: dict[bytes, str] = {}
+    for pin, note in zip(pins, noted, strict=True):
+        found.setdefault(pin, note)
+    return tuple(found.items())
+
+
+_SOURCES: Final = {
+    "from_live": "--from-live",
+    "cert": "--cert",
+    "key": "--key",
+    "spki": "--spki",
+    "ca_bundle": "--ca-bundle",
+}
+
+
+def add_command(
+    config: Path, /, *, host: str, role: str | None, as_json: bool, **options: Any
+) -> None:
+    """Pin a key of a host in the workspace."""
+    given = [name for name in _SOURCES if options[name]]
+    if len(given) != 1:
+        raise click.UsageError(
+            f"got {len(given)} sources, expected one of {', '.join(_SOURCES.values())}"
+        )
+    (option,) = given
+    if option == "ca_bundle":
+        role = role or "ca"
+    if role is None or (option == "ca_bundle" and role != "ca"):
+        raise click.UsageError(
+            "got no role that fits, expected --role current, next, backup or ca (of a bundle: ca)"
+        )
+    name = read_host(host)
+    if option == "from_live":
+        sources: tuple[Source, ...] = (_live(host, role, options),)
+    else:
+        sources = sources_of(option, options[option])
+    changed = edit(
+        config, lambda found, pinned: pinned.adding(found.host_named(name), PinRole(role), sources)
+    )
+    keys = changed.of(name)
+    say(as_json, {"host": name, "keys": keys_of(keys, noted=True)}, _added(name, keys))
+
+
+def _live(host: str, role: str, options: dict[str, Any]) -> Source:
+    """Return the key that all places show, by a chain that holds: else what is pinned may be a stranger's."""
+    seen = probe([host], options_of(options))[host]
+    if not seen.results:
+        raise LiveChainError("; ".join(seen.troubles))
+    bad = seen.bad
+    if bad is not None:
+        raise NotNowError(
+            f"{host} at {bad.place}: got a chain that doesn't hold ({bad.fault}), expected one that does; "
+            "an authority of your own: --cafile"
+        )
+    if len(seen.leaves) > 1:
+        raise NotNowError(
+            f"{host}: got {len(seen.leaves)} different keys at {len(seen.results)} places, expected one; name the place that is "
+            "right with --resolve, and pin the others too"
+        )
+    result = seen.results[0]
+    which = len(result.chain) - 1 if role == "ca" else 0
+    if role == "ca" and not which:
+        raise click.UsageError(
+            f"{host}: got a chain of one certificate, expected an authority in it"
+        )
+    return result.chain[which], f"live at {result.place}: {result.subjects[which]}"
+
+
+def _added(host: str, keys: Sequence[PinnedKey]) -> Iterator[str]:
+    for each in keys:
+        yield printable(f"{host}  {each.pin.role.value:<8} {each.pin}  {each.note}".rstrip())
+    if not {each.pin.role for each in keys} & {PinRole.BACKUP, PinRole.CA}:
+        yield f"A backup is missing: make a key, keep it offline, then: watchword pins add {host} --key backup.pub --role backup"
+    else:
+        yield "Apps learn of it with the next: watchword pins publish"
+
+
+def remove_command(config: Path, /, *, host: str, key: str, as_json: bool) -> None:
+    """Pin a key of a host no more."""
+    name = read_host(host)
+    left = edit(config, lambda _, pinned: pinned.without(name, key)).of(name)
+    text = f"{name}: {counted(len(left), 'key')} left. Apps learn of it with the next: watchword pins publish"
+    say(as_json, {"host": name, "keys": keys_of(left)}, [text])
+
+
+def show_command(config: Path, /, *, as_json: bool) -> None:
+    """Show which keys are pinned, what is published for each app, and which app versions are out there."""
+    opened = open_session(config)
+    if not as_json:
+        say(as_json, None, _show_lines(opened))
+        return
+    pins = opened.file.pins
+    published = {app: opened.published(app) for app in pins.apps}
+    times = ("version", "issued_at", "soft_expiry", "hard_expiry")
+    value = {
+        "roots": opened.lists[-1].version if opened.lists else None,
+        "hosts": {
+            host: {
+                "apps": list(each.apps),
+                "mode": each.mode.value,
+                "keys": keys_of(opened.pinned.of(host), noted=True),
+            }
+            for host, each in pins.hosts.items()
+        },
+        "published": {
+            app: each
+            and {
+                **{name: getattr(each, name) for name in times},
+                "hosts": {
+                    entry.host: {"mode": entry.mode.value, "pins": list(map(str, entry.pins))}
+                    for entry in each.hosts
+                },
+            }
+            for app, each in published.items()
+        },
+        "releases": [
+            {
+                "app": each.app,
+                "version": each.app_version,
+                "floor": each.floor,
+                "roots": each.roots.version,
+            }
+            for each in opened.fleet()
+        ],
+    }
+    print_json(value)
+
+
+def _show_lines(opened: PinSession) -> Iterator[str]:
+    hosts = opened.file.pins.hosts
+    for host, each in hosts.items():
+        yield f"{host}  {each.mode.value}, {', '.join(each.apps)}"
+        keys = opened.pinned.of(host)
+        for key in keys:
+            yield f"  {key.pin.role.value:<8} {key.pin}  {key.note}".rstrip()
+        if not keys:
+            yield f"  no key yet: watchword pins add {host} --from-live --role current"
+    for host in opened.pinned.hosts:
+        if host not in hosts:
+            yield f"{host}  has keys, but isn't under pins.hosts: nothing of it is published"
+    for app in opened.file.pins.apps:
+        found = opened.published(app)
+        if found is None:
+            yield f"{app}: nothing published yet"
+            continue
+        yield (
+            f"{app}: version {found.version}, {counted(len(found.hosts), 'host')}, apps look again from {day(found.soft_expiry)} on, "
+            f"enforced until {day(found.hard_expiry)}"
+        )
+    for shipped in opened.fleet():
+        yield f"{shipped.app} {shipped.app_version}: ships with list {shipped.roots.version}, floor {shipped.floor}"
+    if opened.lists:
+        roots = opened.lists[-1]
+        yield f"root list {roots.version}: {roots.threshold} of {len(roots.keys)} sign, expires {day(roots.expires)}"
+    else:
+        yield "no root list yet: watchword pins root --help"
+
+
+def log_command(config: Path, /, *, forced: bool, as_json: bool) -> None:
+    """Show each step, the oldest first: who did what, when, and why where it was forced."""
+    workspace = PinWorkspace(load_pins(config).pins.directory)
+    workspace.require()
+    for entry in workspace.log.read():
+        if forced and entry.reason is None:
+            continue
+        version = entry.detail.get("version")
+        line = f"{entry.at}  {entry.actor:<20} {entry.action:<8} {entry.subject}"
+        line += f" {version}" if version is not None else ""
+        line += f"  FORCED: {entry.reason}" if entry.reason is not None else ""
+        say(as_json, asdict(entry), [printable(line)])

@@ -25,6 +25,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _ANY = click.Path(path_type=Path)
 _THERE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _body = body_in("watchword.apps.plan.commands")
+_drafts_body = body_in("watchword.apps.plan.drafts")
+_earlier_body = body_in("watchword.apps.plan.earlier")
 
 
 def budget(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
@@ -55,7 +57,7 @@ def _once(_ctx: click.Context, parameter: click.Parameter, value: tuple[Path, ..
     return value[0] if value else None
 
 
-@_body
+@_earlier_body
 def read_earlier() -> None:
     """Return the plan in the file of ``--since``."""
 
@@ -157,7 +159,7 @@ command = show_plan
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was drafted as JSON too.")
 @click.pass_context
-@_body
+@_drafts_body
 def init_command() -> None:
     """Draft a plan: assets, where they live, and what an attacker may be after.
 
@@ -219,7 +221,7 @@ def catalogue_command() -> None:
 @click.argument("new", type=_THERE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-@_body
+@_earlier_body
 def diff_command() -> None:
     """Say how the plan NEW differs from the plan OLD: files that `watchword plan --json` wrote.
 

@@ -1,14 +1,15 @@
 """Run what :mod:`watchword.apps.plan.cli` declares."""
 
+import sys
 import uuid
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Console
 
 from watchword.adapters.system import SystemClock, SystemEntropy, TimeLimit
 from watchword.apps.observations.commands import circumstances_of
@@ -23,18 +24,6 @@ from watchword.apps.plan.catalogue import (
     technique_in_words,
 )
 from watchword.apps.plan.cyclonedx import cyclonedx
-from watchword.apps.plan.differences import compare, is_worse, since_as_dict, since_lines
-from watchword.apps.plan.document import (
-    MAX_BYTES,
-    PlanDocument,
-    PlanDocumentError,
-    document,
-    members_of,
-    parse,
-    read,
-)
-from watchword.apps.plan.drafts import Drafted, draft_plan, write_new
-from watchword.apps.plan.html import MARK, report
 from watchword.apps.plan.markdown import markdown as as_markdown
 from watchword.apps.plan.terminal import item_lines, lines
 from watchword.apps.settings.plan import (
@@ -43,18 +32,23 @@ from watchword.apps.settings.plan import (
     load_plan,
     read_catalogue,
 )
-from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
+from watchword.apps.terminal.console import EXIT_REFUSED, print_json
 from watchword.apps.terminal.output import OutputFileError, replace_file
 from watchword.apps.terminal.paragraphs import hanging, printable, show, wrapped
 from watchword.plan.catalogue import names_used, nearest_id, same_id, unknown_names
-from watchword.plan.drafts import counted
 from watchword.plan.evidence import judge, weak_routes
 from watchword.plan.interface import Catalogue, Deadline, Protection, Technique
 from watchword.plan.outcome import Exposure, Plan
 from watchword.plan.service import Question, make_plan
 
+if TYPE_CHECKING:
+    from watchword.apps.plan.document import PlanDocument
+
 PATIENCE_SECONDS: Final = 8.0
 """How long the order is shaken at most; the order itself is always whole."""
+
+_MANY_PATHS: Final = 500
+"""From so many paths on a plan may take longer than a moment."""
 
 _LEAST_OF_A_NAME: Final = 4
 _MAX_NAMED: Final = 12
@@ -98,7 +92,7 @@ def show_plan(
     budget: int | None,
     what_if: tuple[str, ...],
     fail_on: tuple[str, ...],
-    earlier: PlanDocument | None,
+    earlier: "PlanDocument | None",
 ) -> None:
     """Say what to protect first."""
     forms = {"--json": as_json, "--markdown": markdown, "--cyclonedx": cyclonedx, "--item": item}
@@ -111,8 +105,13 @@ def show_plan(
     if html is not None:
         _write_report(html, plan)
     if earlier is not None:
-        _show_since(plan, earlier, as_json=as_json, everything=everything)
+        # The models of a plan's JSON take as long to import as a plan to make; who reads words needs none of them.
+        from watchword.apps.plan.earlier import show_since  # noqa: PLC0415
+
+        show_since(plan, earlier, as_json=as_json, everything=everything)
     elif as_json:
+        from watchword.apps.plan.document import document  # noqa: PLC0415
+
         print_json(document(plan))
     elif markdown:
         click.echo(as_markdown(plan))
@@ -128,13 +127,22 @@ def show_plan(
 
 def _made(settings: PlanSettings, question: Question) -> Plan:
     """Make the plan; whoever waits at a terminal sees that something goes on."""
-    with Console(stderr=True).status(f"Planning for {len(settings.model.paths)} paths"):
+    with _waiting(len(settings.model.paths)):
         now = SystemClock().now()
         plan, reading = plan_of(settings, question, now, TimeLimit(PATIENCE_SECONDS))
     _tell_troubles(list(troubles(reading, settings.observations.name)))
     _tell_guesses(settings)
     # Between reading and planning nobody needs the number; every view has to say it.
     return replace(plan, unreadable=len(reading.faults))
+
+
+def _waiting(paths: int) -> AbstractContextManager[object]:
+    """Show whoever sits at a terminal that something goes on; a small plan is there before that is."""
+    if paths < _MANY_PATHS or not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(stderr=True).status(f"Planning for {paths} paths")
 
 
 def _tell_troubles(lines: list[str]) -> None:
@@ -179,6 +187,8 @@ def _bill(plan: Plan) -> object:
 
 
 def _write_report(file: Path, plan: Plan) -> None:
+    from watchword.apps.plan.html import MARK, report  # noqa: PLC0415
+
     try:
         replace_file(file, report(plan), MARK)
     except OutputFileError as error:
@@ -188,7 +198,7 @@ def _write_report(file: Path, plan: Plan) -> None:
 
 def _refuse_together(
     forms: Mapping[str, object],
-    earlier: PlanDocument | None,
+    earlier: "PlanDocument | None",
     fail_on: tuple[str, ...],
     *,
     details: bool,
@@ -206,7 +216,7 @@ def _refuse_together(
         raise click.UsageError(f"got --since with {others[0]}, expected it alone or with --json")
 
 
-def _holds(plan: Plan, condition: str, earlier: PlanDocument | None, *, unplanned: bool) -> bool:
+def _holds(plan: Plan, condition: str, earlier: "PlanDocument | None", *, unplanned: bool) -> bool:
     """Tell whether a condition of ``--fail-on`` holds.
 
     :param unplanned: some asset of the file isn't in the plan.
@@ -218,7 +228,9 @@ def _holds(plan: Plan, condition: str, earlier: PlanDocument | None, *, unplanne
     if unplanned:
         return True
     if condition == "worse":
-        return earlier is not None and is_worse(earlier, members_of(plan))
+        from watchword.apps.plan.earlier import is_worse_now  # noqa: PLC0415
+
+        return earlier is not None and is_worse_now(earlier, plan)
     if condition == "open":
         return any(asset.now is Exposure.OPEN for asset in plan.assets)
     # An asset that nobody reaches counts too: nothing protects it, somebody only struck its paths.
@@ -292,96 +304,6 @@ def _protection(
     hint = f"did you mean {near}?" if near else "`watchword plan catalogue` lists them"
     got = f"got {name[:_MAX_SHOWN]!r}, expected a protection's id; {hint}"
     raise click.BadParameter(got, param_hint=option)
-
-
-def init_command(
-    ctx: click.Context,
-    *,
-    openapi: Path | None,
-    otm: Path | None,
-    api: str | None,
-    output: Path,
-    as_json: bool,
-) -> None:
-    """Draft a plan."""
-    drafted = draft_plan(openapi, otm, api)
-    to_stdout = output == _STDOUT
-    if not to_stdout:
-        write_new(output, drafted.text)
-    elif not as_json:
-        click.echo(drafted.text, nl=False)
-    if as_json:
-        print_json(_draft_as_dict(drafted, None if to_stdout else output))
-    config: Path = ctx.obj or Path("watchword.yaml")
-    for line in _draft_summary(drafted, None if to_stdout else output, config):
-        for part in wrapped(line):
-            click.echo(part, err=True)
-
-
-def _draft_summary(drafted: Drafted, written: Path | None, config: Path) -> list[str]:
-    """Return what was read, drafted and left out, and what to do next."""
-    draft = drafted.draft
-    lines = []
-    if draft.assets:
-        routes = counted(len(draft.routes), "routes")
-        made = counted(len(draft.assets), "assets")
-        more = f" and {routes} for {drafted.api}" if draft.routes else ""
-        lines.append(f"Read {', '.join(draft.read)}; drafted {made}{more}.")
-    if draft.threats:
-        mapped = sum(threat.technique is not None for threat in draft.threats)
-        lines.append(f"{mapped} of {len(draft.threats)} different threats are techniques here.")
-    lines += [f"Left out: {each}." for each in draft.left_out]
-    where = "the text above" if written is None else str(written)
-    if written is not None:
-        lines.append(f"Wrote {written}.")
-    lines.append(f"Next: set each impact and say why in {where}.")
-    if config.exists():
-        routes = ", and its routes under `apis:`" if draft.routes else ""
-        lines.append(
-            f"{config} stays as it is: copy the assets into its section `plan:`, or the section "
-            f"whole where it has none{routes}. Then `watchword plan`."
-        )
-    elif written is not None:
-        lines.append(f"Then `watchword -c {written} plan`.")
-    return lines
-
-
-def _draft_as_dict(drafted: Drafted, written: Path | None) -> dict[str, Any]:
-    """Return the draft for scripts."""
-    draft = drafted.draft
-    return {
-        "file": None if written is None else str(written),
-        "api": drafted.api,
-        "read": draft.read,
-        "assets": [
-            {
-                "name": asset.id,
-                "kind": asset.kind,
-                "impact": asset.impact,
-                "lives_in": sorted(asset.lives_in),
-                "traits": sorted(asset.traits),
-                "actors": sorted(asset.actors),
-                "routes": asset.routes,
-                "notes": asset.notes,
-            }
-            for asset in draft.assets
-        ],
-        "routes": [
-            {"path": route.path, "about": route.about, "actors": sorted(route.actors)}
-            for route in draft.routes
-        ],
-        "threats": [
-            {
-                "name": threat.name,
-                "technique": threat.technique,
-                "assets": threat.assets,
-                "count": threat.count,
-            }
-            for threat in draft.threats
-        ],
-        "notes": draft.notes,
-        "left_out": draft.left_out,
-    }
 
 
 def catalogue_command(
@@ -469,56 +391,3 @@ def _check(catalogue: Catalogue, upstream: Upstream, *, as_json: bool) -> bool:
             f"not checked, since no file says which there are: {', '.join(left)}", err=as_json
         )
     return not unknown
-
-
-def diff_command(ctx: click.Context, *, old: Path, new: Path, as_json: bool) -> None:
-    """Say how the plan NEW differs from the plan OLD."""
-    try:
-        plans = read_file(old), read_file(new)
-    except PlanDocumentError as error:
-        click.echo(printable(f"error: {error}"), err=True)
-        ctx.exit(EXIT_USAGE)
-    found = compare(*plans)
-    if as_json:
-        print_json(found.as_dict())
-    else:
-        for line in found.lines():
-            show(hanging(line))
-    ctx.exit(EXIT_REFUSED if found.any else 0)
-
-
-def read_file(path: Path) -> PlanDocument:
-    """Return the plan in a file.
-
-    :raises PlanDocumentError: naming the file.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        return read(parse(data))
-    except OSError as error:
-        raise PlanDocumentError(f"{path}: {error.strerror or error}") from None
-    except PlanDocumentError as error:
-        raise PlanDocumentError(f"{path}: {error}") from None
-
-
-def read_earlier(file: Path) -> PlanDocument:
-    """Return the plan in the file of ``--since``.
-
-    :raises click.BadParameter: naming the file, where it can't be read or is none.
-    """
-    try:
-        return read_file(file)
-    except PlanDocumentError as error:
-        raise click.BadParameter(printable(str(error))) from None
-
-
-def _show_since(plan: Plan, earlier: PlanDocument, *, as_json: bool, everything: bool) -> None:
-    """Print what changed since an earlier plan, beside what is first now."""
-    now = members_of(plan)
-    found = compare(earlier, now)
-    if as_json:
-        print_json(since_as_dict(earlier, now, found))
-        return
-    for line in since_lines(plan, earlier, now, found, everything=everything):
-        show(hanging(line))

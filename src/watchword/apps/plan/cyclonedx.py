@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from watchword import __version__
 from watchword.apps.plan.words import struck, what_if
+from watchword.apps.reports.text import time as utc
 from watchword.encoding.phrases import counted
 from watchword.observations import State
 from watchword.plan.interface import (
@@ -70,7 +71,7 @@ def cyclonedx(plan: Plan, serial: str, timestamp: datetime) -> dict[str, Any]:
         "serialNumber": serial,
         "version": 1,
         "metadata": {
-            "timestamp": timestamp.isoformat(),
+            "timestamp": utc(timestamp),
             "tools": {
                 "components": [{"type": "application", "name": "watchword", "version": __version__}]
             },
@@ -81,7 +82,7 @@ def cyclonedx(plan: Plan, serial: str, timestamp: datetime) -> dict[str, Any]:
                     "catalogue-changed": ", ".join(plan.catalogue.changed),
                     "effort": plan.effort,
                     "budget": plan.budget,
-                    "made-at": plan.made_at.isoformat(),
+                    "made-at": utc(plan.made_at),
                     "what-if": what_if(plan),
                     "what-if-added": ", ".join(plan.added),
                     "what-if-removed": ", ".join(plan.removed),

@@ -18,6 +18,7 @@ from watchword.apps.plan.document import (
 )
 from watchword.apps.plan.words import left_out, verdict, what_if, world
 from watchword.apps.reports.text import flat, in_sentence
+from watchword.apps.reports.text import time as utc
 from watchword.encoding.phrases import counted
 from watchword.gate.hygiene import ANY_SEGMENT, CompiledRoute, compile_route, find_row
 from watchword.gate.interface import Route
@@ -757,8 +758,8 @@ _MOST_REASONS: Final = 2
 def since_as_dict(old: PlanDocument, new: PlanDocument, found: Differences) -> dict[str, Any]:
     """Return it as ``--json`` prints it: the differences, between which two moments, and what got worse."""
     return {
-        "since": old.made_at.isoformat(),
-        "made_at": new.made_at.isoformat(),
+        "since": utc(old.made_at),
+        "made_at": utc(new.made_at),
         "worse": list(worse(old, new)),
         "setbacks": [
             {

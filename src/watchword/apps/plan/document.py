@@ -36,7 +36,9 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
+from watchword.apps.reports.text import time as utc
 from watchword.encoding import strict_json
+from watchword.encoding.phrases import NEWER
 from watchword.gate.hygiene import compile_route
 from watchword.gate.interface import Route
 from watchword.observations import State
@@ -115,14 +117,18 @@ Pattern: TypeAlias = Annotated[StrictStr, AfterValidator(_pattern)]
 Moment: TypeAlias = Annotated[
     datetime,
     BeforeValidator(_moment),
-    PlainSerializer(datetime.isoformat),
-    WithJsonSchema({"type": "string", "description": "ISO 8601, with its offset."}),
+    PlainSerializer(utc),
+    WithJsonSchema({"type": "string", "description": "RFC 3339, in UTC: it ends with Z."}),
 ]
 
 
 class _Members(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", frozen=True, from_attributes=True, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        from_attributes=True,
+        use_attribute_docstrings=True,
+        defer_build=True,
     )
 
 
@@ -787,6 +793,9 @@ class _Schema(GenerateJsonSchema):
         return False
 
 
+_LATER: Final = re.compile(r"watchword-plan/([2-9]|[1-9][0-9]{1,5})")
+
+
 def _told(members: Any, error: ErrorDetails) -> PlanDocumentError:
     """Say where a document is wrong, what was got and what was expected there."""
     kind: Any = PlanDocument
@@ -808,6 +817,8 @@ def _told(members: Any, error: ErrorDetails) -> PlanDocumentError:
         "too_short": "at least one",
         "string_pattern_mismatch": "64 lower-case hex digits",
     }
+    if where == "schema" and isinstance(got, str) and _LATER.fullmatch(got):
+        special = {error["type"]: f"{SCHEMA!r}: {NEWER}"}
     return _refusal(where, got, special.get(error["type"]) or _expected(kind))
 
 

@@ -14,17 +14,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import click
 import yaml
 
 from watchword.apps.settings.document import read_bytes, unusable
 from watchword.apps.settings.faults import ConfigurationError, Fault, join
+from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.output import write_new_file
+from watchword.apps.terminal.paragraphs import wrapped
 from watchword.plan.catalogue import load_catalogue
 from watchword.plan.drafts import (
     Draft,
     DraftAsset,
     DraftRoute,
     DraftThreat,
+    counted,
     merged,
     one_line,
     slug,
@@ -527,3 +531,96 @@ def _api_name(title: str) -> str:
     """Return a name for the API: ``Clinic API`` becomes ``clinic``."""
     name = slug(title)
     return name.removesuffix("-api") or _FALLBACK_API
+
+
+_STDOUT: Final = Path("-")
+
+
+def init_command(
+    ctx: click.Context,
+    *,
+    openapi: Path | None,
+    otm: Path | None,
+    api: str | None,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Draft a plan."""
+    drafted = draft_plan(openapi, otm, api)
+    to_stdout = output == _STDOUT
+    if not to_stdout:
+        write_new(output, drafted.text)
+    elif not as_json:
+        click.echo(drafted.text, nl=False)
+    if as_json:
+        print_json(_draft_as_dict(drafted, None if to_stdout else output))
+    config: Path = ctx.obj or Path("watchword.yaml")
+    for line in _draft_summary(drafted, None if to_stdout else output, config):
+        for part in wrapped(line):
+            click.echo(part, err=True)
+
+
+def _draft_summary(drafted: Drafted, written: Path | None, config: Path) -> list[str]:
+    """Return what was read, drafted and left out, and what to do next."""
+    draft = drafted.draft
+    lines = []
+    if draft.assets:
+        routes = counted(len(draft.routes), "routes")
+        made = counted(len(draft.assets), "assets")
+        more = f" and {routes} for {drafted.api}" if draft.routes else ""
+        lines.append(f"Read {', '.join(draft.read)}; drafted {made}{more}.")
+    if draft.threats:
+        mapped = sum(threat.technique is not None for threat in draft.threats)
+        lines.append(f"{mapped} of {len(draft.threats)} different threats are techniques here.")
+    lines += [f"Left out: {each}." for each in draft.left_out]
+    where = "the text above" if written is None else str(written)
+    if written is not None:
+        lines.append(f"Wrote {written}.")
+    lines.append(f"Next: set each impact and say why in {where}.")
+    if config.exists():
+        routes = ", and its routes under `apis:`" if draft.routes else ""
+        lines.append(
+            f"{config} stays as it is: copy the assets into its section `plan:`, or the section "
+            f"whole where it has none{routes}. Then `watchword plan`."
+        )
+    elif written is not None:
+        lines.append(f"Then `watchword -c {written} plan`.")
+    return lines
+
+
+def _draft_as_dict(drafted: Drafted, written: Path | None) -> dict[str, Any]:
+    """Return the draft for scripts."""
+    draft = drafted.draft
+    return {
+        "file": None if written is None else str(written),
+        "api": drafted.api,
+        "read": draft.read,
+        "assets": [
+            {
+                "name": asset.id,
+                "kind": asset.kind,
+                "impact": asset.impact,
+                "lives_in": sorted(asset.lives_in),
+                "traits": sorted(asset.traits),
+                "actors": sorted(asset.actors),
+                "routes": asset.routes,
+                "notes": asset.notes,
+            }
+            for asset in draft.assets
+        ],
+        "routes": [
+            {"path": route.path, "about": route.about, "actors": sorted(route.actors)}
+            for route in draft.routes
+        ],
+        "threats": [
+            {
+                "name": threat.name,
+                "technique": threat.technique,
+                "assets": threat.assets,
+                "count": threat.count,
+            }
+            for threat in draft.threats
+        ],
+        "notes": draft.notes,
+        "left_out": draft.left_out,
+    }

@@ -27,8 +27,8 @@ from watchword.apps.plan.words import (
     world,
 )
 from watchword.apps.reports.html import render
-from watchword.apps.reports.text import in_sentence, one_line, printable
-from watchword.encoding.phrases import counted
+from watchword.apps.reports.text import in_sentence, one_line
+from watchword.encoding.phrases import counted, printable
 from watchword.plan.interface import Component, Stage, Technique
 from watchword.plan.outcome import AssetState, Exposure, PathState, Phase, Plan, Tally
 

@@ -18,6 +18,7 @@ from watchword.apps.evidence.records import (
     find_records,
     record_from_line,
 )
+from watchword.apps.reports.text import time as utc
 from watchword.apps.settings.document import Document, Path_, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.policy import nearest
@@ -458,7 +459,7 @@ class Difference:
         """Return it as it is printed with ``--json``."""
         return {
             "place": self.place,
-            "at": self.record.at.isoformat(),
+            "at": utc(self.record.at),
             "instance": self.record.instance,
             "app": self.record.app.id,
             "format": self.record.format,

@@ -1,16 +1,15 @@
 """Run what :mod:`watchword.apps.policy.cli` declares."""
 
+import difflib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from watchword.adapters.system import SystemClock
-from watchword.apps.policy.cases import Tally, Tried, compare, read_cases, try_case
-from watchword.apps.settings import load_settings
 from watchword.apps.settings.policy import load_policy, summary, write_policy
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.apps.terminal.paragraphs import hanging, printable
@@ -19,6 +18,9 @@ from watchword.attestation.interface import AppRegistration
 from watchword.policy.interface import AnyOf, Expression, Policy, Rule, Signals, parameters_of
 from watchword.policy.registry import RECORDED, name_of
 from watchword.vocabulary import Level
+
+if TYPE_CHECKING:
+    from watchword.apps.policy.cases import Tally, Tried
 
 MAX_SHOWN: Final = 10
 """How many reasons, models and apps are shown for people; --json has them all."""
@@ -39,6 +41,10 @@ def show_command(config: Path, *, policy: str | None, as_json: bool) -> None:
 
 def check_cases(ctx: click.Context, *, file: Path, policy: str | None, as_json: bool) -> None:
     """Try a policy on the cases in a YAML file, each with the verdict that is expected."""
+    # To show a policy takes neither records nor the rest of watchword.yaml.
+    from watchword.apps.policy.cases import read_cases, try_case  # noqa: PLC0415
+    from watchword.apps.settings.load import load_settings  # noqa: PLC0415
+
     config: Path = ctx.obj
     found = find_policy(policy, config)
 
@@ -67,8 +73,12 @@ def diff_command(
     exit_zero: bool,
     as_json: bool,
 ) -> None:
-    """Say who would be judged differently by NEW than by OLD, on recorded verifications."""
+    """Say who would be judged differently by NEW than by OLD, on recorded verifications; without any, what differs in them."""
+    from watchword.apps.policy.cases import Tally, compare  # noqa: PLC0415
+
     policies = find_policy(old, ctx.obj), find_policy(new, ctx.obj)
+    if not records:
+        ctx.exit(EXIT_REFUSED if _show_changes(*policies, as_json=as_json) and not exit_zero else 0)
     tally = Tally()
     for difference in compare(records, *policies, tally):
         if as_json:
@@ -89,7 +99,43 @@ def diff_command(
     ctx.exit(EXIT_REFUSED if tally.differing and not exit_zero else 0)
 
 
-def _table(tried: Sequence[Tried]) -> Iterator[str]:
+def _show_changes(old: Policy, new: Policy, *, as_json: bool) -> bool:
+    """Print what differs between two policies as they are written, and tell whether anything does."""
+    before, after = _in_parts(old), _in_parts(new)
+    changed = [part for part in after if before[part] != after[part]]
+    for part in changed:
+        lines = [
+            each
+            for each in difflib.ndiff(before[part], after[part])
+            if each.startswith(("- ", "+ "))
+        ]
+        if as_json:
+            gone, come = ([line[2:] for line in lines if line[0] == sign] for sign in ("-", "+"))
+            print_json({"part": part, "old": gone, "new": come})
+            continue
+        click.echo(part)
+        for line in lines:
+            show_lines(hanging(line, further=2))
+    if not as_json:
+        count = len(changed) or "no"
+        click.echo(f"{count} part{'' if count == 1 else 's'} of {new.name} differ from {old.name}.")
+        click.echo("--records says who would be judged differently.")
+    return bool(changed)
+
+
+def _in_parts(policy: Policy) -> dict[str, list[str]]:
+    """Return a policy in words, by level, with what holds at all of them."""
+    found: dict[str, list[str]] = {}
+    for level in _LEVELS:
+        rule = policy.levels.get(level)
+        found[level.value] = (
+            ["granted to nobody"] if rule is None else [_opening(rule), *_by_themselves(rule)]
+        )
+    found["at every level"] = list(_general(policy))
+    return found
+
+
+def _table(tried: "Sequence[Tried]") -> Iterator[str]:
     """Yield one line a case, and one for each difference below it."""
     width = max(len(each.case.name) for each in tried)
     for each in tried:
@@ -101,7 +147,7 @@ def _table(tried: Sequence[Tried]) -> Iterator[str]:
             yield f"{'':<10}{printable(difference)}"
 
 
-def _sums(tally: Tally, old: str, new: str) -> Iterator[str]:
+def _sums(tally: "Tally", old: str, new: str) -> Iterator[str]:
     """Yield the sums for people."""
     yield f"{tally.judged} verifications, {tally.differing} judged differently by {new} than by {old}"
     if tally.unverified:
@@ -139,7 +185,13 @@ def policy_in_words(policy: Policy) -> Iterator[str]:
             yield f"{level.value}: {_opening(rule)}"
             yield from _lines(rule, 1)
     yield ""
-    yield f"left out on purpose: {', '.join(sorted(policy.unchecked)) or 'nothing'}"
+    yield from _general(policy)
+
+
+def _general(policy: Policy) -> Iterator[str]:
+    looked_at = frozenset().union(*(each.accounts_for for each in policy.levels.values()))
+    left_out = sorted(policy.unchecked - looked_at)
+    yield f"left out on purpose: {', '.join(left_out) or 'nothing'}"
     yield "anything else that evidence states and no rule looks at: refused (policy.unaccounted)"
     hours = policy.renew_by_key_for.total_seconds() / 3600
     yield f"renewals where no key was attested: for {hours:g} hours after a verdict"
@@ -155,13 +207,8 @@ def _lines(rule: Rule, depth: int) -> Iterator[str]:
     indent = _INDENT * depth
     if not isinstance(rule, Expression):
         yield f"{indent}{name_of(rule)}: {summary(type(rule))}"
-        described = parameters_of(type(rule))
-        for each in fields(rule):  # type: ignore[arg-type]  # Each rule is a dataclass.
-            value = getattr(rule, each.name)
-            # What a set holds by default is as much a demand as what was written into it.
-            is_said = bool(value) if isinstance(value, frozenset) else value != each.default
-            if value is not None and (is_said or described[each.name].required):
-                yield f"{indent}{_INDENT}{each.name}: {_shown(value)} ({described[each.name].says})"
+        for said in _parameters(rule):
+            yield f"{indent}{_INDENT}{said}"
         return
     for inner in rule.rules:
         if isinstance(inner, Expression):
@@ -169,6 +216,29 @@ def _lines(rule: Rule, depth: int) -> Iterator[str]:
             yield from _lines(inner, depth + 1)
         else:
             yield from _lines(inner, depth)
+
+
+def _parameters(rule: Rule) -> Iterator[str]:
+    """Yield what a rule's parameters say, where that isn't what they say by themselves."""
+    described = parameters_of(type(rule))
+    for each in fields(rule):  # type: ignore[arg-type]  # Each rule is a dataclass.
+        value = getattr(rule, each.name)
+        # What a set holds by default is as much a demand as what was written into it.
+        is_said = bool(value) if isinstance(value, frozenset) else value != each.default
+        if value is not None and (is_said or described[each.name].required):
+            yield f"{each.name}: {_shown(value)} ({described[each.name].says})"
+
+
+def _by_themselves(rule: Rule) -> Iterator[str]:
+    """Yield each rule and each parameter in a line that says where it belongs, for a comparison."""
+    if isinstance(rule, Expression):
+        for inner in rule.rules:
+            yield from _by_themselves(inner)
+        return
+    name = name_of(rule)
+    yield f"{name}: {summary(type(rule))}"
+    for said in _parameters(rule):
+        yield f"{name}.{said}"
 
 
 def _shown(value: Any) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from watchword.encoding.phrases import printable
+
 MAX_TEXT: Final = 500
 """Most characters of one text."""
 
@@ -14,18 +16,6 @@ _LINE_START: Final = re.compile(r"^(\d*)([-+=.)])")
 _LINKED: Final = re.compile(r"(@|#(?=\d)|(?<=:)(?=//)|(?i:www)(?=\.))")
 _JOINER: Final = "&#8288;"
 """Shows as nothing, and keeps a forge from making a mention or a link of what stands around it."""
-
-
-def printable(text: str) -> str:
-    """Return text without what a terminal obeys: a package's name may hold its escape sequences."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
-
-
-def printable_lines(text: str) -> str:
-    """Return text of several lines without what a terminal obeys, but the ends of the lines."""
-    return "\n".join(map(printable, text.split("\n")))
 
 
 def flat(text: str) -> str:

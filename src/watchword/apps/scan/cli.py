@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from watchword.apps.collector import collector_at_rest
 from watchword.apps.terminal.lazy import LazyGroup, body_in
+from watchword.encoding.collector import collector_at_rest
 
 _body = body_in("watchword.apps.scan.commands")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from watchword.adapters.system import SystemClock, SystemEntropy
-from watchword.apps.reports.text import json_text, listed, printable, printable_lines, shown
+from watchword.apps.reports.text import json_text, listed, shown
 from watchword.apps.scan.ci import JUNIT_MARK, SARIF_MARK, junit, sarif
 from watchword.apps.scan.cyclonedx import MARK as CYCLONEDX_MARK
 from watchword.apps.scan.cyclonedx import cyclonedx
@@ -40,7 +40,7 @@ from watchword.apps.terminal.console import (
 )
 from watchword.apps.terminal.output import replace_file
 from watchword.apps.terminal.paragraphs import show, wrapped
-from watchword.encoding.phrases import counted
+from watchword.encoding.phrases import counted, printable, printable_lines
 from watchword.reasons import WatchwordError
 from watchword.scan.api.registry import RULES as API_RULES
 from watchword.scan.baseline import MARK as BASELINE_MARK

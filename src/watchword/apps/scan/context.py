@@ -13,11 +13,12 @@ from watchword import __version__
 from watchword.adapters.observations import ObservationsFile, read_observer_key
 from watchword.apps.observations.document import MAX_FINDINGS, MAX_TITLE, Observers, sign, verify
 from watchword.apps.plan.drafts import read_description
-from watchword.apps.reports.text import one_line, printable
+from watchword.apps.reports.text import one_line
 from watchword.apps.scan.reader import AnotherAppError, data_of
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.settings.plan import load_plan
+from watchword.encoding.phrases import printable
 from watchword.observations import Observation, Vouched
 from watchword.reasons import WatchwordError
 from watchword.scan.addresses import hosts_of, paths_of

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from watchword import __version__
 from watchword.apps.reports.text import shown
+from watchword.apps.reports.text import time as utc
 from watchword.apps.scan.report import Scanned, coverage, places, secret_of
 from watchword.scan.interface import Finding
 from watchword.scan.outcome import Report, bad, fingerprint
@@ -39,7 +40,7 @@ def cyclonedx(each: Scanned, serial: str, timestamp: datetime) -> dict[str, Any]
         "serialNumber": serial,
         "version": 1,
         "metadata": {
-            "timestamp": timestamp.isoformat(),
+            "timestamp": utc(timestamp),
             "tools": {
                 "components": [{"type": "application", "name": "watchword", "version": __version__}]
             },

@@ -25,6 +25,7 @@ from watchword import __version__
 from watchword.apps.reports.text import shown
 from watchword.apps.scan.report import MAX_REPORT, Scanned, secret_of
 from watchword.encoding import strict_json
+from watchword.encoding.phrases import NEWER
 from watchword.observations import State
 from watchword.reasons import MalformedError, WatchwordError
 from watchword.scan import app, baseline, interface, outcome
@@ -347,7 +348,9 @@ def reports_of(data: bytes) -> tuple[outcome.Report, ...]:
     if given.get("kind") != KIND:
         raise _refused("kind", given.get("kind"), f"{KIND}, as `watchword scan --json` writes it")
     if given.get("v") != VERSION:
-        raise _refused("v", given.get("v"), str(VERSION))
+        got = given.get("v")
+        newer = f": {NEWER}" if type(got) is int and got > VERSION else ""
+        raise _refused("v", got, f"{VERSION}{newer}")
     try:
         found = Document.model_validate(given)
     except ValidationError as error:

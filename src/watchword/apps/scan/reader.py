@@ -12,10 +12,10 @@ from typing import Any, Final, TypeAlias
 import click
 
 from watchword.adapters.app_package.package import monotonic, open_app
-from watchword.apps.collector import collector_at_rest
-from watchword.apps.reports.text import printable
 from watchword.apps.scan.report import MAX_REPORT
 from watchword.encoding import strict_json
+from watchword.encoding.collector import collector_at_rest
+from watchword.encoding.phrases import printable, seconds
 from watchword.reasons import MalformedError, WatchwordError
 from watchword.scan.app import App
 from watchword.scan.archive.interface import Limits
@@ -24,7 +24,6 @@ from watchword.scan.interface import Finding, Severity
 from watchword.scan.outcome import Report, RuleFacts
 from watchword.scan.registry import RULES
 from watchword.scan.service import scan
-from watchword.vocabulary import seconds
 
 QUIET: Final = 2.0
 """Seconds after which those who wait are told for the first time."""

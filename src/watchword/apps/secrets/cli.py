@@ -8,9 +8,10 @@ import click
 from watchword.apps.terminal.lazy import LazyGroup, body_in
 from watchword.apps.terminal.parameters import encodable, reason
 from watchword.broker.honeytokens import KINDS
-from watchword.vocabulary import seconds
+from watchword.encoding.phrases import seconds
 
 _body = body_in("watchword.apps.secrets.commands")
+_rewrap_body = body_in("watchword.apps.secrets.rewrap")
 
 
 def overlap(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
@@ -198,7 +199,7 @@ def who_uses_command() -> None:
 @click.option("--old-env", metavar="NAME", help="Environment variable with the master key so far.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @click.pass_obj
-@_body
+@_rewrap_body
 def rewrap_command() -> None:
     """Put the encrypted file under the master key that watchword.yaml names now.
 

@@ -6,13 +6,12 @@ from typing import Any, Final
 
 import structlog
 
+from watchword.apps.reports.text import time as utc
 from watchword.apps.service.app import Request, Response, json_response
+from watchword.apps.service.client import OPERATOR_HEADER
 from watchword.apps.service.context import ServiceContext
 from watchword.ports import AuditEntry
 from watchword.reasons import MalformedError, Reason, UnavailableError
-
-OPERATOR_HEADER: Final = b"watchword-operator"
-"""The header in which the command line names the person; a claim, recorded as such."""
 
 _NAME = re.compile(rb"[A-Za-z0-9._@-]{1,64}")
 
@@ -23,7 +22,7 @@ def actor_of(request: Request) -> str:
     Only the service's own user (and root) can open the socket, so that the name is a note among
     colleagues and no protection.
     """
-    name = request.headers.get(OPERATOR_HEADER, b"")
+    name = request.headers.get(OPERATOR_HEADER.encode(), b"")
     if not _NAME.fullmatch(name):
         return "operator"
     return f"operator (claimed: {name.decode('ascii')})"
@@ -91,7 +90,7 @@ async def list_audit(context: ServiceContext, request: Request) -> Response:
         {
             "entries": [
                 {
-                    "at": entry.at.isoformat(),
+                    "at": utc(entry.at),
                     "actor": entry.actor,
                     "action": entry.action,
                     "subject": entry.subject,

@@ -1,15 +1,18 @@
 """Speak to the running service over the operator's socket."""
 
+import json
 import re
+import socket
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-
-import httpx
+from urllib.parse import urlencode
 
 from watchword.adapters.unix_socket import SocketPath
-from watchword.apps.service.audit import OPERATOR_HEADER
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.document import OPERATOR_SOCKET, running_state
 from watchword.apps.terminal.environment import operator_name
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 
@@ -19,12 +22,47 @@ NOT_RECORDED: Final = (
 )
 """What is said of a revocation that the service couldn't record."""
 
+OPERATOR_HEADER: Final = "watchword-operator"
+"""The header in which the command line names the person; a claim, recorded as such."""
+
 TIMEOUT_SECONDS: Final = 10.0
 """How long an answer may take; a change waits for the disk."""
 
 
+_GOOD, _SERVER_ERROR = 200, 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Hold what the service answered."""
+
+    status: int
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+
+class _Connection(HTTPConnection):
+    """Speak HTTP over a Unix socket.
+
+    The standard library's client: a command asks once or twice, and a richer one takes longer to import than to ask.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("operator", timeout=TIMEOUT_SECONDS)
+        self._socket_path = str(path)
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._socket_path)
+
+
 class OperatorClient:
-    """Ask and change what only the operator may; use it in a ``with`` block."""
+    """Ask and change what only the operator may; use it in a ``with`` block.  Several threads may share one."""
 
     def __init__(self, socket: Path) -> None:
         """Prepare calls over a Unix socket; nothing is connected yet."""
@@ -33,13 +71,6 @@ class OperatorClient:
             self._path = SocketPath(socket)
         except OSError:
             raise self._unreachable() from None
-        self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(self._path.usable)),
-            base_url="http://operator",
-            timeout=TIMEOUT_SECONDS,
-            headers={OPERATOR_HEADER.decode(): claimed_name()},
-            trust_env=False,
-        )
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -51,8 +82,7 @@ class OperatorClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the connection."""
-        self._http.close()
+        """Let go of the socket's path."""
         self._path.close()
 
     def get(self, path: str, **query: str | int) -> dict[str, Any]:
@@ -62,23 +92,30 @@ class OperatorClient:
         :raises UnavailableError: ``service.unreachable`` when no service answers, or the service's own
             reason when it can't do its work.
         """
-        return _object(self._call("GET", path, params=query))
+        return _object(self._call("GET", f"{path}?{urlencode(query)}" if query else path))
 
     def post(self, path: str, members: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send a change and return the answer's JSON object; raises as :meth:`get` does."""
-        content = {} if members is None else {"json": members}
-        return _object(self._call("POST", path, **content))
+        return _object(self._call("POST", path, members))
 
     def text(self, path: str) -> str:
         """Return the text at a path; raises as :meth:`get` does."""
         return self._call("GET", path).text
 
-    def _call(self, method: str, path: str, **content: Any) -> httpx.Response:
+    def _call(self, method: str, path: str, members: dict[str, Any] | None = None) -> _Answer:
+        headers = {OPERATOR_HEADER: claimed_name()}
+        body = b"" if members is None else json.dumps(members).encode()
+        if members is not None:
+            headers["content-type"] = "application/json"
         try:
-            answer = self._http.request(method, path, **content)
-        except httpx.HTTPError:
+            # A connection for each call: none grows old, and threads have nothing to share.
+            with closing(_Connection(self._path.usable)) as connection:
+                connection.request(method, path, body, headers)
+                got = connection.getresponse()
+                answer = _Answer(got.status, got.read())
+        except (OSError, HTTPException):
             raise self._unreachable() from None
-        if answer.is_success:
+        if _GOOD <= answer.status < _GOOD + 100:
             return answer
         raise _error(answer)
 
@@ -90,13 +127,28 @@ class OperatorClient:
 
 
 def operator_of(config: Path) -> OperatorClient:
-    """Return who speaks to the running service of a configuration."""
-    return OperatorClient(load_settings(config).service.operator_socket)
+    """Return who speaks to the running service of a configuration; raises as :func:`state_of` does."""
+    return OperatorClient(state_of(config) / OPERATOR_SOCKET)
 
 
-def _object(answer: httpx.Response) -> dict[str, Any]:
+def state_of(config: Path) -> Path:
+    """Return the state directory of a configuration's service.
+
+    :raises ConfigurationError: when the file can't be read; with every fault of it where no service runs.
+    """
+    return running_state(config) or _state_of_a_whole_file(config)
+
+
+def _state_of_a_whole_file(config: Path) -> Path:
+    # Where nobody listens, what is wrong with the file is what to say; the models that know it take longer than a command.
+    from watchword.apps.settings.load import load_settings  # noqa: PLC0415
+
+    return load_settings(config).service.state_dir
+
+
+def _object(answer: _Answer) -> dict[str, Any]:
     try:
-        value = answer.json()
+        value = json.loads(answer.body)
     except ValueError:
         value = None
     if not isinstance(value, dict):
@@ -104,7 +156,7 @@ def _object(answer: httpx.Response) -> dict[str, Any]:
     return value
 
 
-def _error(answer: httpx.Response) -> RefusedError | UnavailableError:
+def _error(answer: _Answer) -> RefusedError | UnavailableError:
     """Turn a problem of the operator's application into the error that it was."""
     try:
         problem = _object(answer)
@@ -116,16 +168,16 @@ def _error(answer: httpx.Response) -> RefusedError | UnavailableError:
         refusals = []
     if not refusals:
         return _foreign(answer)
-    if answer.is_server_error:
+    if answer.status >= _SERVER_ERROR:
         first = refusals[0]
         return UnavailableError(first.reason, first.detail or "the service can't do it now")
     return RefusedError(refusals)
 
 
-def _foreign(answer: httpx.Response) -> UnavailableError:
+def _foreign(answer: _Answer) -> UnavailableError:
     return UnavailableError(
         Reason.SERVICE_UNREACHABLE,
-        f"got an answer with status {answer.status_code} that isn't the service's",
+        f"got an answer with status {answer.status} that isn't the service's",
     )
 
 

@@ -17,6 +17,7 @@ from watchword.adapters.keyring.file import (
     find_epoch,
 )
 from watchword.adapters.revocation_journal import JournalEntry
+from watchword.apps.reports.text import time as utc
 from watchword.apps.service.app import (
     Request,
     Response,
@@ -128,15 +129,15 @@ def _instance(context: ServiceContext, instance: Instance) -> dict[str, Any]:
         "platform": instance.platform,
         "format": instance.format,
         "level": instance.level.value,
-        "enrolled_at": instance.enrolled_at.isoformat(),
-        "renewed_at": instance.renewed_at.isoformat(),
-        "attested_at": None if attested is None else attested.isoformat(),
+        "enrolled_at": utc(instance.enrolled_at),
+        "renewed_at": utc(instance.renewed_at),
+        "attested_at": None if attested is None else utc(attested),
         "risk_metric": instance.risk_metric,
         "counter": instance.counter,
-        "revoked_at": None if revoked is None else revoked.isoformat(),
+        "revoked_at": None if revoked is None else utc(revoked),
         "revoked_because": instance.revoked_because,
         "test": instance.test,
-        "expires_at": None if ends is None else ends.isoformat(),
+        "expires_at": None if ends is None else utc(ends),
         "expired": ends is not None and context.clock.now() >= ends,
         "subjects": {each: pairwise_subject(instance.id, each, key) for each in instance.audiences},
     }
@@ -215,13 +216,13 @@ def _code(context: ServiceContext, code: OperatorCode) -> dict[str, Any]:
         "app": code.app,
         "level": code.level.value,
         "instance_for": int(code.instance_for.total_seconds()),
-        "made_at": code.made_at.isoformat(),
+        "made_at": utc(code.made_at),
         "made_by": code.made_by,
         "because": code.because,
-        "expires_at": code.expires_at.isoformat(),
-        "used_at": None if used is None else used.isoformat(),
+        "expires_at": utc(code.expires_at),
+        "used_at": None if used is None else utc(used),
         "instance": code.instance_id,
-        "cancelled_at": None if cancelled is None else cancelled.isoformat(),
+        "cancelled_at": None if cancelled is None else utc(cancelled),
         "open": not code.held_against(context.clock.now()),
     }
 
@@ -324,8 +325,10 @@ def _keys(context: ServiceContext) -> dict[str, Any]:
                 "purpose": purpose,
                 "kid": _name(key),
                 "state": key.state.value,
-                "since": key.since,
-                "verify_until": key.verify_until,
+                "since": utc(datetime.fromtimestamp(key.since, UTC)),
+                "verify_until": None
+                if key.verify_until is None
+                else utc(datetime.fromtimestamp(key.verify_until, UTC)),
             }
             for purpose, key in every
         ]
@@ -410,7 +413,7 @@ async def list_refusals(context: ServiceContext, _request: Request) -> Response:
             ],
             "samples": [
                 {
-                    "at": sample.at.isoformat(),
+                    "at": utc(sample.at),
                     "where": sample.where,
                     "refusals": [
                         {"reason": refusal.reason.code, "detail": refusal.detail}
@@ -431,7 +434,7 @@ async def explain(context: ServiceContext, request: Request) -> Response:
     return json_response(
         200,
         {
-            "at": datetime.fromtimestamp(sealed.at, UTC).isoformat(),
+            "at": utc(datetime.fromtimestamp(sealed.at, UTC)),
             "where": sealed.route,
             "reasons": [
                 {

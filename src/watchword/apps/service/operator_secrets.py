@@ -16,6 +16,7 @@ import structlog
 from watchword.adapters.honeytoken_alarms import KeptAlarm
 from watchword.adapters.honeytoken_file import HoneytokenFile, PlantedHoneytoken
 from watchword.adapters.keyring.private_file import PrivateFileError
+from watchword.apps.reports.text import time as utc
 from watchword.apps.service.app import (
     Request,
     Response,
@@ -105,8 +106,8 @@ async def users_of(context: ServiceContext, name: str) -> dict[str, Any]:
                 "app_version": each.app_version,
                 "leases": each.leases,
                 "withdrawn": each.withdrawn,
-                "latest_delivery": each.latest_delivery.isoformat(),
-                "latest_expiry": each.latest_expiry.isoformat(),
+                "latest_delivery": utc(each.latest_delivery),
+                "latest_expiry": utc(each.latest_expiry),
             }
             for each in await context.store.leases(context.clock.now(), name)
         ],
@@ -217,7 +218,7 @@ def _routes(policies: Mapping[str, GatePolicy], name: str) -> Iterator[dict[str,
 
 def moment(at: float | None) -> str | None:
     """Return an instant as answers have it, None for none."""
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat()
+    return None if at is None else utc(datetime.fromtimestamp(at, UTC))
 
 
 MAX_OVERLAP: Final = 90 * 86_400

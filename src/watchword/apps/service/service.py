@@ -37,7 +37,7 @@ from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.enrolment.statement import ChallengeEpochs
 from watchword.gate.interface import GatePolicy
 from watchword.gate.limits import ClientAddresses
-from watchword.pins.interface import NothingPublished
+from watchword.pins.interface import PublishedPins
 from watchword.ports import Clock, Entropy
 from watchword.reasons import UnavailableError
 from watchword.vocabulary import Environment
@@ -177,7 +177,7 @@ def build_service(
     enrolment = _enrolment(
         policy, verifier, store, keyring, entropy, vendors, recorder, safeguards.mark, room
     )
-    published = NothingPublished() if pins is None else pins
+    published = PublishedPins() if pins is None else pins
     context = ServiceContext(
         enrolment=enrolment,
         delivery=_delivery(policy, verifier, store, keyring, entropy, secrets, safeguards.mark),

@@ -4,6 +4,7 @@ Duplicate keys, aliases (a few lines can expand to gigabytes) and tags are fault
 a person who reads the file must see what the program sees.
 """
 
+import os.path
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,14 +19,23 @@ try:
 except ImportError:
     from yaml import SafeLoader as _BaseLoader  # type: ignore[assignment]
 
-from watchword.apps.collector import collector_at_rest
 from watchword.apps.settings.faults import ConfigurationError, Fault, join
+from watchword.encoding.collector import collector_at_rest
 
 MAX_BYTES = 4 * 1024 * 1024
 """Most bytes of a configuration file; most have a few kB, a plan for 10,000 assets two MB."""
 
 MAX_DEPTH = 14
 """Most levels of nesting; the format has five."""
+
+STATE: Final = ".watchword"
+"""Directory of keys, store and sockets where the file names none, from the file's own."""
+
+OPERATOR_SOCKET: Final = "operator.sock"
+"""The operator's socket, in that directory."""
+
+ENGINE_REFUSALS: Final = "engine-refusals.db"
+"""What engines refused, in that directory."""
 
 _EXPECTED: Final = (
     "valid YAML; keys of one section begin in one column, indented by spaces and never by tabs, "
@@ -95,6 +105,22 @@ def read_document(file: Path, missing: str = "a file; `watchword init` writes on
     :raises ConfigurationError: when it can't be read, or isn't YAML at all.
     """
     return parse_document(file, read_bytes(file, missing, MAX_BYTES))
+
+
+def running_state(file: Path) -> Path | None:
+    """Return the state directory of a ``watchword.yaml`` whose service runs; None where none does, or the section isn't plain.
+
+    Of the file nothing else is looked at: a service that runs has read it, and an operator in a hurry isn't kept from it
+    by what somebody wrote there since.
+
+    :raises ConfigurationError: when the file can't be read, or isn't YAML at all.
+    """
+    found = read_document(file)
+    state = mapping_at(found.data, "service").get("state", STATE)
+    if found.faults or not isinstance(state, str) or not state:
+        return None
+    directory = Path(os.path.realpath(Path(os.path.realpath(file)).parent / state))
+    return directory if (directory / OPERATOR_SOCKET).is_socket() else None
 
 
 def read_bytes(file: Path, missing: str, most: int) -> bytes:

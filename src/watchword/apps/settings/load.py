@@ -1,17 +1,19 @@
 """Read ``watchword.yaml`` once; settings and pins are views on it, or all of their faults."""
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from watchword.extras import needs
+
+with needs("config"):
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 from watchword.apps.settings.checks import (
     Fields,
@@ -23,7 +25,6 @@ from watchword.apps.settings.checks import (
 )
 from watchword.apps.settings.document import Document, Path_, mapping_at, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
-from watchword.apps.settings.policy import add_policy_schema, read_policy
 from watchword.apps.settings.schema import (
     IN_WORDS,
     ApiConfig,
@@ -35,6 +36,7 @@ from watchword.apps.settings.schema import (
     Settings,
     TrustConfig,
 )
+from watchword.encoding.phrases import nearest
 from watchword.vocabulary import Environment
 
 _Section = TypeVar("_Section", bound=Config)
@@ -64,6 +66,8 @@ def load_pins(file: Path) -> "PinsFile":
 
 def file_schema() -> dict[str, Any]:
     """Return the JSON Schema of the file."""
+    from watchword.apps.settings.policy import add_policy_schema  # noqa: PLC0415
+
     schema = FileConfig.model_json_schema()
     add_policy_schema(schema)
     # What was written against the schema may refer to its parts, which have had these names from the start.
@@ -147,8 +151,16 @@ class Configuration:
     def _untold(
         self, errors: Sequence[ErrorDetails], told: set[str], prefix: Path_ = ()
     ) -> list[Fault]:
-        found = (_fault(self.document, each, (*prefix, *each["loc"])) for each in errors)
-        return [fault for fault in found if fault.path not in told]
+        found: dict[str, Fault] = {}
+        for each in errors:
+            fault = _fault(self.document, each, (*prefix, *each["loc"]))
+            before = found.setdefault(fault.path, fault)
+            if before.expected != fault.expected:
+                # A value that may be of several types fits none of them.
+                found[fault.path] = replace(
+                    before, expected=f"{before.expected}, or {fault.expected}"
+                )
+        return [fault for fault in found.values() if fault.path not in told]
 
     def settings(self) -> Settings:
         """Return the settings.
@@ -160,6 +172,9 @@ class Configuration:
         faults += document.located(likelihoods(self.data.get("plan"), ("plan",)))
         written, errors = self.whole
         faults += self._untold(errors, {fault.path for fault in faults})
+        # A plan and pins are read without a policy, whose rules are thirty modules.
+        from watchword.apps.settings.policy import read_policy  # noqa: PLC0415
+
         policy, in_policy = read_policy(self.data.get("policy"))
         faults += document.located(inconsistencies(_readable(self.data, errors)))
         faults += document.located(in_policy)
@@ -238,7 +253,7 @@ def _readable(data: Mapping[str, Any], errors: Sequence[ErrorDetails]) -> Readab
         }
 
     return Readable(
-        environment=environment if environment in {"prod", "lab"} else None,
+        environment=environment if environment in ("prod", "lab") else None,
         service=fields(ServiceConfig, "service"),
         trust=fields(TrustConfig, "trust"),
         apps=mapping_at(data, "apps"),
@@ -272,7 +287,7 @@ def _fault(document: Document, details: ErrorDetails, location: Path_) -> Fault:
         got = f"{context.get('actual_length')} entries"
         expected = f"at {'least' if kind == 'too_short' else 'most'} {count}"
     elif kind in {"greater_than_equal", "less_than_equal"}:
-        expected = _bounds(location)
+        expected = _bounds(location, context)
     elif kind == "string_pattern_mismatch":
         pattern = str(context.get("pattern"))
         expected = IN_WORDS.get(pattern, f"text that fits {pattern}")
@@ -283,7 +298,15 @@ def _fault(document: Document, details: ErrorDetails, location: Path_) -> Fault:
         expected = "a list" if kind == "list_type" else "a mapping"
     elif kind.endswith("_type"):
         expected = details["msg"].removeprefix("Input should be ")
-    return Fault(join(path), line, got, expected)
+    return Fault(join(path), line, got, _with_nearest(details["input"], expected))
+
+
+def _with_nearest(got: Any, expected: str) -> str:
+    """Put the word that a typo most likely means before the words that may stand there."""
+    if not isinstance(got, str) or not expected.startswith("one of "):
+        return expected
+    near = nearest(got, re.findall("'([^']*)'", expected))
+    return expected if near is None else f"{near!r}? O{expected[1:]}"
 
 
 def _plain_path(data: Any, location: Path_) -> tuple[str | int, ...]:
@@ -294,6 +317,9 @@ def _plain_path(data: Any, location: Path_) -> tuple[str | int, ...]:
             continue
         if part in _UNION_TAGS and isinstance(data, dict) and part not in data:
             continue
+        if path and (not isinstance(data, dict | list) or str(part).startswith("constrained-")):
+            # What follows names which of several types was tried.
+            break
         path.append(part)
         if isinstance(data, dict):
             data = data.get(part) if isinstance(part, str) else None
@@ -305,14 +331,19 @@ def _plain_path(data: Any, location: Path_) -> tuple[str | int, ...]:
 def known_keys(location: Path_) -> str:
     """Name the keys that are known where an unknown one stands, the nearest first."""
     known = list(_model_at(location[:-1]).model_fields)
-    nearest = difflib.get_close_matches(str(location[-1]), known, n=1)
-    hint = f"{nearest[0]!r}? Known keys: " if nearest else "one of "
+    near = nearest(str(location[-1]), known)
+    hint = "one of " if near is None else f"{near!r}? Known keys: "
     return hint + ", ".join(known)
 
 
-def _bounds(location: Path_) -> str:
-    """Say from where to where a number may go."""
-    field = _model_at(location[:-1]).model_fields[str(location[-1])]
+def _bounds(location: Path_, context: Mapping[str, Any]) -> str:
+    """Say from where to where a number may go; of one in a list, only the end that it went beyond.
+
+    :param context: of pydantic's error.
+    """
+    if not isinstance(location[-1], str) or isinstance(location[-2], int):
+        return f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
+    field = _model_at(location[:-1]).model_fields[location[-1]]
     least, most = (
         next(getattr(each, name) for each in field.metadata if hasattr(each, name))
         for name in ("ge", "le")

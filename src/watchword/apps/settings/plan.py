@@ -342,7 +342,7 @@ def _head_faults(document: Document) -> Iterator[Inconsistency]:
     version, environment = data.get("version"), data.get("environment", "prod")
     if version != 1 or not isinstance(version, int) or isinstance(version, bool):
         yield ("version",), shown(version), "1"
-    if environment not in {"prod", "lab"}:
+    if environment not in ("prod", "lab"):
         yield ("environment",), shown(environment), "one of 'prod', 'lab'"
 
 

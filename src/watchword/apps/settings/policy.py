@@ -14,6 +14,7 @@ from typing import Any, Final, get_type_hints
 
 from watchword.apps.settings.document import Inconsistency, Path_, read_document
 from watchword.apps.settings.faults import ConfigurationError, shown
+from watchword.encoding.phrases import seconds
 from watchword.policy.interface import (
     MAX_DEPTH,
     RENEW_BY_KEY_FOR,
@@ -28,7 +29,7 @@ from watchword.policy.interface import (
     parameters_of,
 )
 from watchword.policy.registry import BALANCED, PRESETS, RULES, name_of
-from watchword.vocabulary import Level, seconds
+from watchword.vocabulary import Level
 
 ALL: Final = "all"
 ANY: Final = "any"

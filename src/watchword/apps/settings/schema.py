@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from watchword import vocabulary
+from watchword.apps.settings.document import ENGINE_REFUSALS, OPERATOR_SOCKET, STATE
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
 from watchword.broker.interface import (
     MAX_SECRETS,
@@ -36,6 +36,7 @@ from watchword.broker.interface import (
     Place,
     PlaceKind,
 )
+from watchword.encoding import phrases
 from watchword.gate.interface import Limit, LimitKind, Rate, Rollout, Route
 from watchword.gate.limits import EnrolmentRates, Network
 from watchword.pins.interface import MAX_HOSTS, AfterExpiry, PinError, PinMode, read_host
@@ -95,6 +96,10 @@ HOST_EXPECTED: Final = "the name of a server in lower case, such as api.example.
 """What a host must be, for people."""
 
 _NAME: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
+_METHOD: Final = r"^[A-Z]{1,16}$"
+_TEAM: Final = r"^[A-Z0-9]{10}$"
+_PATH: Final = r"^/[!-~]{0,2000}$"
+_NUMBERS: Final = r"^[0-9]+(\.[0-9]+){0,3}$"
 _ADDRESS = re.compile(r"(?:([0-9A-Za-z.-]+)|\[([0-9A-Fa-f:.]+)\]):([1-9][0-9]{0,4})")
 _ORIGIN = re.compile(r"https?://(?:([0-9A-Za-z._-]+)|\[([0-9A-Fa-f:.]+)\])(?::([1-9][0-9]{0,4}))?")
 _LABEL = re.compile(r"[0-9A-Za-z_](?:[0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?")
@@ -110,6 +115,10 @@ _LOCAL_IPV6 = ipaddress.IPv6Network("fc00::/7")  # RFC 4193.
 IN_WORDS: Final = {
     TECHNIQUE: "a technique's id, such as MT-B03: `watchword plan catalogue` lists them",
     _NAME: "lower-case letters a to z, digits and dashes, at most 63, and no dash first",
+    _METHOD: "a method in capitals, such as GET or POST",
+    _TEAM: "ten capitals and digits, as Apple gives them out, such as ABCDE12345",
+    _PATH: "a path as it is sent, such as /v1/records?page=2",
+    _NUMBERS: "one to four numbers with dots between them, such as 4.2.0",
 }
 """What a pattern asks for, by the pattern, where a person has to meet it."""
 
@@ -138,7 +147,7 @@ def _expected(text: str) -> PydanticCustomError:
 def seconds(text: str) -> int:
     """Return the seconds of a duration such as ``90s``, ``5m``, ``1h`` or ``30d``."""
     try:
-        return vocabulary.seconds(text)
+        return phrases.seconds(text)
     except ValueError as error:
         raise _expected(str(error)) from None
 
@@ -340,12 +349,12 @@ AppLevel: TypeAlias = Annotated[
 _HostName: TypeAlias = Annotated[
     str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,62}(\.[a-z0-9][a-z0-9-]{0,62})*)$", max_length=253)
 ]
-_Version: TypeAlias = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+){0,3}$")]
+_Version: TypeAlias = Annotated[str, Field(pattern=_NUMBERS)]
 _Versions: TypeAlias = dict[Name, _Version]
-_Method: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z]{1,16}$")]
+_Method: TypeAlias = Annotated[str, Field(pattern=_METHOD)]
 _HeaderName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")]
 _HeaderValue: TypeAlias = Annotated[str, Field(pattern=r"^[ -~]{0,2000}$")]
-_Target: TypeAlias = Annotated[str, Field(pattern=r"^/[!-~]{0,2000}$")]
+_Target: TypeAlias = Annotated[str, Field(pattern=_PATH)]
 _Status: TypeAlias = (
     Annotated[int, Field(ge=200, le=599)] | Annotated[str, Field(pattern=r"^[2-5]xx$")]
 )
@@ -364,7 +373,7 @@ _Password: TypeAlias = Annotated[FilePath | None, Field(description="file with i
 class Config(BaseModel):
     """Refuse unknown keys and silent conversions (``port: "80"`` isn't a number)."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class TlsFiles(NamedTuple):
@@ -405,9 +414,7 @@ class RevocationSettings(NamedTuple):
 class ReceiptsConfig(Config):
     """Say how Apple is asked for newer App Attest receipts, which carry the risk metric."""
 
-    key_id: str = Field(
-        pattern=r"^[A-Z0-9]{10}$", description="id of your DeviceCheck key at Apple"
-    )
+    key_id: str = Field(pattern=_TEAM, description="id of your DeviceCheck key at Apple")
     key: FilePath = Field(description="that key as Apple gave it to you, a .p8 file")
     server: Origin = _default(
         "https://data.appattest.apple.com", "Apple's server, or a simulated one"
@@ -432,7 +439,7 @@ class IosAppConfig(Config):
     """Describe an iOS app by what Apple signs: its App ID, team id and bundle id."""
 
     platform: Literal["ios"]
-    team_id: str = Field(pattern=r"^[A-Z0-9]{10}$", description="Apple team id")
+    team_id: str = Field(pattern=_TEAM, description="Apple team id")
     bundle_id: str = Field(pattern=r"^[A-Za-z0-9.-]{1,155}$")
     app_attest: Literal["production", "development"] = _default(
         "production", "Apple's App Attest environment; one never passes for the other"
@@ -529,7 +536,7 @@ class ServiceConfig(Config):
     listen: ListenAddress = _default("127.0.0.1:8440")
     token_lifetime: Duration = _default("5m")
     store: Literal["sqlite"] = _default("sqlite", "SQLite in the state directory")
-    state: FilePath = _default(".watchword", "directory of keys and store, from this file")
+    state: FilePath = _default(STATE, "directory of keys and store, from this file")
     trusted_proxies: list[Annotated[Network, _Text(_proxy_network)]] = _default(
         [], "addresses of the proxies in front, whose X-Forwarded-For is believed", max_length=64
     )
@@ -578,10 +585,10 @@ class ServiceConfig(Config):
     reserve = _Kept("reserve")
     """The space that is set aside."""
 
-    engine_refusals = _Kept("engine-refusals.db")
+    engine_refusals = _Kept(ENGINE_REFUSALS)
     """What engines refused, as their logs told it."""
 
-    operator_socket = _Kept("operator.sock")
+    operator_socket = _Kept(OPERATOR_SOCKET)
     """The operator's socket."""
 
     def authz_socket(self, api: str) -> Path:

@@ -10,6 +10,7 @@ import click
 
 from watchword.apps.terminal.environment import debugging
 from watchword.apps.terminal.paragraphs import printable, printable_lines
+from watchword.extras import explained, is_of_others
 from watchword.reasons import ExitCode, RefusedError, UnavailableError, WatchwordError
 
 EXIT_REFUSED: Final = ExitCode.REFUSED
@@ -70,6 +71,8 @@ def _explained(error: Exception) -> tuple[str, int]:
     """Return what to say of an error, and the exit code."""
     if isinstance(error, WatchwordError):
         return _worded(error), code_of(error)
+    if isinstance(error, ModuleNotFoundError) and is_of_others(error):
+        return f"error: {printable(explained(error))}", EXIT_USAGE
     if isinstance(error, OSError):
         where = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
         return f"error: {printable(where)}", EXIT_UNAVAILABLE

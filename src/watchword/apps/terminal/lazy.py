@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import click
+from click.exceptions import NoSuchCommand
 
 Registry: TypeAlias = Mapping[str, tuple[str, str]]
 """Name of each command: (the module with a ``command``, or ``module:name``; the line that ``--help`` shows)."""
@@ -74,6 +75,19 @@ class LazyGroup(click.Group):
         """
         with _telling_who_is_gone():
             return super().invoke(ctx)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called.
+
+        :raises click.exceptions.NoSuchCommand: with the nearest names: click knows none that wasn't imported.
+        """
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:
+            names = self.list_commands(ctx)
+            raise NoSuchCommand(error.command_name, possibilities=names, ctx=ctx) from None
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names in the order of the registry, and of the group's own module."""

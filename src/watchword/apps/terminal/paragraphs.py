@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from watchword.apps.reports.text import printable, printable_lines
+from watchword.encoding.phrases import printable, printable_lines
 
 __all__ = [
     "MAX_WIDTH",

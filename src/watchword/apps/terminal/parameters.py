@@ -1,20 +1,30 @@
 """Read what several commands are told alike: durations, reasons for the audit trail, text that can be sent, names that look like options."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import click
 
-from watchword.vocabulary import seconds
+from watchword.encoding.phrases import seconds
 
 MAX_BECAUSE: Final = 500
 """Most characters of a reason; the service has the same limit."""
 
-NAMES_LIKE_OPTIONS: Final = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
-"""Settings of a command that takes an id: one in 64 begins with a dash and isn't an option.
 
-Without ``-h``, since an ``h`` anywhere in such an id would be taken for it.
-"""
+class NamesLikeOptions(click.Command):
+    """Take an id: one in 64 begins with a dash and isn't an option.
+
+    ``-h`` alone asks for help.  It is no option here, since an ``h`` anywhere in such an id would be taken for it.
+    """
+
+    def __init__(self, name: str | None, **options: Any) -> None:
+        """Let what looks like an option be an id."""
+        super().__init__(name, **options)
+        self.context_settings = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words behind the command's name."""
+        return super().parse_args(ctx, ["--help"] if args == ["-h"] else args)
 
 
 def encodable(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import os
 import resource
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import Any, Final, NoReturn
+from pathlib import Path
+from typing import Any, Final, NoReturn, TextIO
 
 import structlog
 
@@ -17,10 +19,23 @@ WANTED: Final = 65_536
 """Most descriptors that are asked for: four listeners with as many connections as each takes."""
 
 
-def configure_logs(level: str) -> None:
-    """Write logs to stderr from this level on: JSON lines, or plain ones where a person watches."""
+def opened_log(path: Path) -> TextIO:
+    """Open a file for logs, made with mode 0600 where there is none; lines are added to it.
+
+    :raises OSError: when it can't be opened.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return os.fdopen(handle, "a", buffering=1, encoding="utf-8")
+
+
+def configure_logs(level: str, file: TextIO | None = None) -> None:
+    """Write logs from this level on: JSON lines, or plain ones where a person watches.
+
+    :param file: where to; stderr if None.
+    """
+    file = sys.stderr if file is None else file
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(sort_keys=False)
-    if sys.stderr.isatty():
+    if file.isatty():
         renderer = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
     structlog.configure(
         processors=[
@@ -31,7 +46,7 @@ def configure_logs(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=file),
         cache_logger_on_first_use=True,
     )
 
@@ -75,11 +90,14 @@ def until_signal() -> asyncio.Event:
     return wanted
 
 
-def serve(task: Coroutine[Any, Any, None]) -> NoReturn:
-    """Run a server until it ends, with a process set up for it; an error is reported like any other, then we leave."""
+def serve(task: Coroutine[Any, Any, None], log: TextIO | None = None) -> NoReturn:
+    """Run a server until it ends, with a process set up for it; an error is reported like any other, then we leave.
+
+    :param log: where logs go, stderr if None.
+    """
     forbid_core_dumps()
     raise_descriptor_limit()
-    configure_logs(log_level())
+    configure_logs(log_level(), log)
     try:
         asyncio.run(task)
     except Exception as error:  # noqa: BLE001 - reported like any other error.

@@ -27,7 +27,7 @@ from watchword.client.pinning.installation import (
 )
 from watchword.client.pinning.reporter import HttpPostman, Reporter
 from watchword.client.pinning.tls import Judges, PinnedContext
-from watchword.pins.builtins import BuiltinError, read_builtin
+from watchword.pins.installed import BuiltinError, read_builtin
 
 __all__ = [
     "BuiltinError",

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import httpx
@@ -12,14 +13,14 @@ from watchword.client.pinning.tls import Judges, PinnedContext
 _Transport = TypeVar("_Transport", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
 
+@dataclass(slots=True)
 class _Pool(Generic[_Transport]):
     """Hold a transport with its connections, and how many requests are on it."""
 
-    def __init__(self, transport: _Transport, generation: int) -> None:
-        self.transport: _Transport = transport
-        self.generation = generation
-        self.busy = 0
-        self.retired = False
+    transport: _Transport
+    generation: int
+    busy: int = 0
+    retired: bool = False
 
 
 class _Pools(Generic[_Transport]):

@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,26 +229,24 @@ class FilePinStore:
         """See :meth:`PinStore.save`."""
         if len(kept.lists) > MAX_LISTS:
             raise StoreError(f"got {len(kept.lists)} root lists, expected at most {MAX_LISTS}")
+        members = {
+            "roots_version": kept.roots_version,
+            "roots": [each.decode("utf-8") for each in kept.lists],
+            "set": None if kept.signed is None else kept.signed.decode("utf-8"),
+            "seen": kept.seen,
+        }
         try:
-            with self._locked():
-                if mend or not self._holds_newer(kept):
-                    self._replace(strict_json.dumps(_written(kept)))
+            # A file of its own: the one that is replaced would carry its lock away.
+            with self._path.with_name(f"{self._path.name}.lock").open("ab") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                held = None
+                # What can't be read is replaced.
+                with contextlib.suppress(StoreError):
+                    held = self.load()
+                if mend or held is None or held.age <= kept.age:
+                    self._replace(strict_json.dumps(members))
         except OSError as error:
             raise StoreError(f"{self._path}: {error.strerror}") from None
-
-    def _holds_newer(self, kept: Kept) -> bool:
-        """Tell whether another process was quicker; what can't be read is replaced."""
-        with contextlib.suppress(StoreError):
-            held = self.load()
-            return held is not None and held.age > kept.age
-        return False
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        # A file of its own: the one that is replaced would carry its lock away.
-        with self._path.with_name(f"{self._path.name}.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _replace(self, data: bytes) -> None:
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
@@ -261,15 +259,6 @@ class FilePinStore:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-
-
-def _written(kept: Kept) -> dict[str, object]:
-    return {
-        "roots_version": kept.roots_version,
-        "roots": [each.decode("utf-8") for each in kept.lists],
-        "set": None if kept.signed is None else kept.signed.decode("utf-8"),
-        "seen": kept.seen,
-    }
 
 
 def _read(members: dict[str, Any]) -> Kept:

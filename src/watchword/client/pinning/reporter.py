@@ -85,9 +85,14 @@ class Reporter:
         what = (seen.host, judgement.version, judgement.basis, judgement.mismatch, seen.chain[:1])
         if url is None or not self._is_allowed(what, seen.at):
             return
+        app = seen.installed.builtin
+        # Hashes of public keys and versions; nothing of the request, the user or the device.
+        report = write_report(
+            report_of(app.app, app.app_version, seen.host, seen.chain, judgement, seen.at)
+        )
         with self._lock:
             try:
-                self._waiting.put_nowait((what, url, written(seen)))
+                self._waiting.put_nowait((what, url, report))
                 self._start()
             except (queue.Full, RuntimeError):
                 # The queue is full, or the process can't start a thread: a connection isn't held up for it.
@@ -141,14 +146,4 @@ class Reporter:
 def url_of(seen: Seen) -> str | None:
     """Return where a connection is reported: nowhere, if that were a pinned host."""
     pin_set = seen.installed.set
-    if pin_set is None or pin_set.reports is None or reports_to_itself(pin_set):
-        return None
-    return pin_set.reports
-
-
-def written(seen: Seen) -> bytes:
-    """Return a report as it is sent: hashes of public keys and versions, nothing of the request, the user or the device."""
-    app = seen.installed.builtin
-    return write_report(
-        report_of(app.app, app.app_version, seen.host, seen.chain, seen.judgement, seen.at)
-    )
+    return None if pin_set is None or reports_to_itself(pin_set) else pin_set.reports

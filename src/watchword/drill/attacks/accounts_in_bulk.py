@@ -108,11 +108,11 @@ ATTACK = Attack(
     techniques=("MT-B07",),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(),
-    sends=f"{MANY} enrolments of a script's own keys with the evidence of one phone, {MANY} with none that a phone made, one genuine enrolment "
-    f"{MANY} times at one moment; a sample with a body {MANY} times without a token, as sign-ups are sent.",
-    must="One phone's evidence makes one instance, and no evidence makes none; no sign-up reaches the API.",
-    blind="It doesn't tell how many instances one genuine phone may make, each after a new installation: "
-    "platforms don't name the phone. What stands for a sign-up is a sample, not your own.",
+    sends=f"{MANY} enrolments of a script's own keys with one phone's evidence, {MANY} with evidence that no phone made, and one genuine "
+    f"enrolment {MANY} times at once. Then a sample with a body {MANY} times without a token, as sign-ups are sent.",
+    must="One phone's evidence makes one instance, and no evidence makes none. No sign-up reaches the API.",
+    blind="It doesn't tell how many instances one genuine phone may make by new installations, because platforms don't "
+    "name the phone. The sign-up is a sample, not your own.",
     variants=(
         Variant(
             "one-evidence",

@@ -87,7 +87,8 @@ ATTACK = Attack(
     techniques=("MT-B03",),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.SERVICE, Need.PHONES),
-    sends="Attestations under keys of the attacker's, with data that Apple didn't vouch for, under another key's name, and mixed of two.",
+    sends="Attestations under the attacker's keys, with data that Apple didn't vouch for, under another key's name, "
+    "and mixed from two.",
     must="The service refuses each for the certificate, the nonce or the key id that doesn't fit.",
     blind="It shows nothing of what Apple itself would attest to somebody who has taken a phone apart.",
     variants=(

@@ -85,10 +85,10 @@ ATTACK = Attack(
         "PR-B15": "live:tokens.bound_ratio",
     },
     needs=(Need.GENUINE, Need.SESSION_ROUTE, Need.DEVICE_ROUTE),
-    sends="A genuine token by itself, with empty signature headers, with a signature under a foreign label, and with "
-    "a proof by the session key where the device's own key is asked for.",
+    sends="A genuine token by itself, with empty signature headers, and with a signature under a foreign label. Where "
+    "the device's own key is asked for, also with a proof by the session key.",
     must="Each is refused: a token that is bound to a key never passes as a bearer token.",
-    blind="Routes that ask for no proof take the token alone, and that is what their settings say.",
+    blind="Routes that ask for no proof accept the token alone, as their settings say.",
     variants=(
         Variant("session-token-alone", _alone(Proof.SESSION), _MISSING),
         Variant("device-token-alone", _alone(Proof.DEVICE), _MISSING),

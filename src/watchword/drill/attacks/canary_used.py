@@ -166,9 +166,10 @@ ATTACK = Attack(
     techniques=("MT-A02",),
     protections={"PR-B23": "live:decoy.hits"},
     needs=(Need.GENUINE, Need.OPERATOR),
-    sends="Where canary keys are planted, one more that is made for this run and taken out after it, in the places where keys stand, by a script and beside a genuine token.",
-    must="Each is refused as any other request is, in the same words, and the operator is told.",
-    blind="It doesn't know whether canaries lie where thieves look, and who reads the alarms.",
+    sends="If canary keys are planted: one more, made for this run and removed after it. It goes to the places where "
+    "keys stand, by a script and beside a genuine token.",
+    must="Each is refused like any other request, in the same words, and the operator gets an alarm.",
+    blind="It doesn't know whether canaries lie where thieves look, nor who reads the alarms.",
     variants=(
         Variant("by-script", _using(_in_header, _by_script), _CANARY | {Reason.TOKEN_MISSING}),
         Variant("in-a-header", _using(_in_header, _by_instance), _CANARY),

@@ -52,10 +52,11 @@ ATTACK = Attack(
     techniques=("MT-B01", "MT-B03"),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(),
-    sends="The path that asks for most in upper case, in title case, and with one letter in the other case, as it is or by its code, with a "
-    "genuine token and without the proof that the path asks for; without a token where it asks for none.",
-    must="The rule of the path holds in any case of its letters, or no rule does and the path is refused.",
-    blind="It tries one path. An API that tells paths apart by case answers these as it answers any path that it hasn't, and then "
+    sends="The path that asks for most in upper case, in title case, and with one letter in the other case, plain or "
+    "percent-encoded. It has a genuine token without the proof that the path asks for, or no token if the path asks "
+    "for no proof.",
+    must="The path's rule applies in any case of its letters, or the path is refused.",
+    blind="It tries one path. An API that tells paths apart by case answers these like any unknown path, and then "
     "nothing is shown of its gate.",
     variants=(
         Variant("whole", _in(_whole), _GUARDED),

@@ -84,9 +84,10 @@ ATTACK = Attack(
     techniques=("MT-B03",),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.SERVICE, Need.PHONES),
-    sends="Android chains under keys of the attacker's, by attested keys that sign further certificates, edited, spliced, and past their dates.",
-    must="The service refuses each for the link, the mark or the date that is wrong, and the API serves nothing.",
-    blind="A chain by a vendor's key that leaked can't be told from a genuine one until that key is revoked.",
+    sends="Android chains under the attacker's keys, by attested keys that sign further certificates, edited, spliced, "
+    "and past their dates.",
+    must="The service refuses each for the wrong link, mark or date, and the API serves nothing.",
+    blind="A chain by a vendor's leaked key can't be told from a genuine one until that key is revoked.",
     variants=(
         mutated_variant("own-root", _GENUINE, _own_root, Reason.ATTESTATION_ANCHOR_UNKNOWN),
         mutated_variant("own-issuer", _GENUINE, _own_issuer, _SIGNATURE),

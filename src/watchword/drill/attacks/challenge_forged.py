@@ -64,9 +64,10 @@ ATTACK = Attack(
     techniques=("MT-B03", "MT-C05"),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.SERVICE, Need.GENUINE),
-    sends="Genuine evidence over a challenge of the attacker's, a prolonged one, one for a renewal, one for another app, and one that ended.",
+    sends="Genuine evidence over an attacker's challenge, a prolonged one, one for a renewal, one for another app, and "
+    "one that ended.",
     must="The service refuses each challenge, before it looks at any evidence.",
-    blind="It doesn't tell whether the key of challenges is kept well.",
+    blind="It doesn't tell whether the key that makes challenges is kept well.",
     variants=(
         Variant("own-key", _with(_own), _UNKNOWN),
         Variant("prolonged", _with(_later), _UNKNOWN),

@@ -10,9 +10,10 @@ ATTACK = Attack(
     techniques=("MT-C03", "MT-C07"),
     protections={"PR-C01": "live:tls.grade"},
     needs=(Need.TLS,),
-    sends="The genuine app's request to each route, without TLS, to the port at which TLS is spoken.",
+    sends="The genuine app's request to each route, without TLS, to the TLS port.",
     must="No route is served.",
-    blind="Other ports aren't asked, port 80 among them: nobody agreed to that. Whether the app itself speaks cleartext is seen by a scan of it.",
+    blind="It doesn't ask other ports, port 80 among them, because nobody agreed to that. A scan of the app shows "
+    "whether the app itself uses cleartext.",
     variants=(Variant("without-tls", weakly(Weakness.CLEARTEXT)),),
     exploits=False,  # Whoever reads on the way learns.
 )

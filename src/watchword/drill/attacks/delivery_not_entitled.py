@@ -92,10 +92,10 @@ ATTACK = Attack(
     techniques=("MT-B18",),
     protections={"PR-B04": DELIVERED_EVIDENCE},
     needs=(Need.SERVICE, Need.GENUINE),
-    sends="Requests for a secret by an instance below its level, by one of another app, by one that was revoked; for a key that is injected and never handed "
-    "out, and for one that there isn't.",
+    sends="Requests for a secret by an instance below its level, by one of another app, and by a revoked one. Then "
+    "requests for a key that is only injected, and for one that doesn't exist.",
     must="Each is refused, and nobody learns which secrets there are.",
-    blind="What a level is worth is the policy's: the attacks on enrolment test that.",
+    blind="The policy decides what a level is worth: the attacks on enrolment test that.",
     variants=(
         Variant("below-level", _below_level, frozenset({Reason.SECRET_LEVEL})),
         Variant("another-app", _another_app, frozenset({Reason.SECRET_APP})),

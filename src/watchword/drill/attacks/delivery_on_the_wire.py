@@ -52,7 +52,7 @@ ATTACK = Attack(
     needs=(Need.SERVICE, Need.GENUINE),
     sends="A genuine instance's request for a secret, as it is and for a seal key that it didn't enrol with.",
     must="The answer holds the secret sealed to the key that enrolled, and nothing that the app sends holds it.",
-    blind="On the phone it is read by whoever controls the phone: a key that the gate can add doesn't belong there.",
+    blind="Whoever controls the phone can read it there: a key that the gate can add doesn't belong on phones.",
     variants=(
         Variant("in-the-answer", _in_the_answer),
         Variant("in-the-samples", _in_the_samples),

@@ -70,9 +70,10 @@ ATTACK = Attack(
     techniques=("MT-B18", "MT-C05"),
     protections={"PR-B04": DELIVERED_EVIDENCE},
     needs=(Need.SERVICE, Need.GENUINE),
-    sends="A delivery's request once more; its answer to another genuine phone; requests in a victim's name, by a renewal that was caught and with "
-    "a renewal's challenge.",
-    must="Each request counts once, for the instance whose phone vouches for it, and what it gets opens on that phone alone.",
+    sends="A delivery's request once more, and its answer to another genuine phone. Then requests in a victim's name, "
+    "by a caught renewal and with a renewal's challenge.",
+    must="Each request counts once, for the instance whose phone vouches for it, and the answer opens only on that "
+    "phone.",
     blind="Whoever makes the victim's phone ask gets what the phone gets, as the app does.",
     variants=(
         Variant("same-again", _same_again, frozenset({Reason.CHALLENGE_USED})),

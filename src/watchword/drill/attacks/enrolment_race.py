@@ -38,9 +38,9 @@ ATTACK = Attack(
     techniques=("MT-C05",),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.SERVICE, Need.PHONES),
-    sends="A genuine enrolment, and a genuine renewal, eight times over eight connections at one moment.",
-    must="Exactly one of the eight is granted; what the others ask of the API is refused.",
-    blind="Of several services that share no store, each would grant one.",
+    sends="A genuine enrolment, and a genuine renewal, eight times over eight connections at once.",
+    must="Exactly one of the eight is granted; requests of the others to the API are refused.",
+    blind="Several services that share no store would each grant one.",
     variants=(
         Variant("android-enrolment", _enrols(Platform.ANDROID), _EXPECTED),
         Variant("iphone-enrolment", _enrols(Platform.IOS), _EXPECTED),

@@ -28,10 +28,10 @@ ATTACK = Attack(
     techniques=("MT-B08", "MT-B04"),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(),
-    sends=f"A sample whose path ends in a number, with each number from 0 to {RECORDS - 1} in its place and without a token; "
-    "then by HEAD, which tells which there are.",
-    must="The API answers none of them, not even that there is no such record.",
-    blind="It doesn't tell whether a genuine app gets records that aren't its user's: only the API knows whose they are.",
+    sends=f"A sample whose path ends in a number, with each number from 0 to {RECORDS - 1} in its place and without a token. "
+    "Then by HEAD, which shows which records exist.",
+    must="The API answers none of them, not even that a record doesn't exist.",
+    blind="It doesn't tell whether a genuine app gets another user's records: only the API knows whose they are.",
     variants=(
         Variant("by-get", _walked("GET", RECORDS), _EXPECTED),
         Variant("by-head", _walked("HEAD", RECORDS // 2), _EXPECTED),

@@ -41,9 +41,9 @@ ATTACK = Attack(
     techniques=("MT-C05", "MT-B03"),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.SERVICE, Need.PHONES),
-    sends="Genuine evidence beside a fresh statement: recorded at an enrolment, and made for a service elsewhere.",
+    sends="Genuine evidence beside a fresh statement: recorded at an enrolment, or made for another service.",
     must="The service refuses each: the evidence isn't bound to this statement.",
-    blind="Whoever has a genuine phone in his hand gets evidence for any statement that the app makes.",
+    blind="Whoever holds a genuine phone gets evidence for any statement that the app makes.",
     variants=(
         Variant("android-recorded", _recorded(Platform.ANDROID), _EXPECTED),
         Variant("iphone-recorded", _recorded(Platform.IOS), _EXPECTED),

@@ -79,10 +79,11 @@ ATTACK = Attack(
     techniques=("MT-B01", "MT-B03"),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(),
-    sends="Samples without a token under other hosts, with headers that name another URL or an inner address; genuine ones with a host that "
-    "isn't one.",
-    must="Whatever the headers say, the rule of the path in the request line holds, and a host that isn't one is refused.",
-    blind="No host of anybody else is named, since it could reach them; two Host fields in one request are left to the conformance corpus. An override that changes nothing in the answer isn't seen.",
+    sends="Samples without a token under other hosts, or with headers that name another URL or an inner address. Then "
+    "genuine ones with an invalid host.",
+    must="Whatever the headers say, the rule of the path in the request line applies, and an invalid host is refused.",
+    blind="It names nobody else's host, because it could reach them. The conformance corpus tests two Host fields in "
+    "one request. An override that changes nothing in the answer isn't seen.",
     variants=(
         Variant("another-host", _another, _MISSING),
         Variant("host-with-a-path", _poisoned, frozenset({Reason.REQUEST_HOST})),

@@ -106,10 +106,11 @@ ATTACK = Attack(
     techniques=("MT-B16", "MT-B18"),
     protections={"PR-B06": INJECTED_EVIDENCE},
     needs=(Need.GENUINE,),
-    sends="Requests of a genuine instance that name an inner host in Host, in the request line, in headers of proxies and in the path.",
-    must="Each is refused, or goes to the one origin of the file as if nothing had been said.",
-    blind="A host that answers as the third party does isn't told from it. What the third party's name leads to is DNS's: addresses that aren't public "
-    "are refused there, which is tested with the product and not from here.",
+    sends="Requests of a genuine instance that name an inner host in Host, in the request line, in proxy headers and "
+    "in the path.",
+    must="Each is refused, or goes to the one origin of the file as if the name weren't there.",
+    blind="It can't tell a host that answers as the third party does from the third party. DNS decides where the third "
+    "party's name leads: the gate refuses addresses that aren't public, which the product's own tests cover.",
     variants=(
         Variant("host", _by_host),
         Variant("absolute-target", _by_absolute_target),

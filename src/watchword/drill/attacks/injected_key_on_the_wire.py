@@ -99,11 +99,11 @@ ATTACK = Attack(
     techniques=("MT-C07", "MT-B18"),
     protections={"PR-B06": INJECTED_EVIDENCE},
     needs=(Need.GENUINE, Need.KEYS),
-    sends="Genuine requests to the routes that inject a key, as they are and so that servers tell what they were sent, and such as the gate refuses; "
-    "one to the API itself.",
-    must="No answer carries the key, in whatever writing, and the API isn't sent it.",
-    blind="It sees what comes back to the app, not what passes between gate and third party: that is TLS, to the one origin of the file. "
-    "Of a key that the third party writes in a way of its own nothing is found.",
+    sends="Genuine requests to the routes that inject a key: unchanged, so that servers repeat what they were sent, "
+    "and such as the gate refuses. Then one to the API itself.",
+    must="No answer carries the key, in any encoding, and the API isn't sent it.",
+    blind="It sees what comes back to the app. It doesn't see what passes between gate and third party, which is TLS "
+    "to the one origin of the file. If the third party writes the key in an encoding of its own, it isn't found.",
     variants=(
         Variant("answers", _answers),
         Variant("talkative", _talkative),

@@ -100,11 +100,12 @@ ATTACK = Attack(
     techniques=("MT-B18", "MT-C07"),
     protections={"PR-B06": INJECTED_EVIDENCE},
     needs=(Need.SERVICE, Need.GENUINE, Need.KEYS),
-    sends="Requests of a genuine instance to a third party that repeats them: beginnings of the key of ten lengths, and the same with one "
-    "character wrong.",
-    must="The answers to right guesses come in pieces as the answers to wrong ones do.",
-    blind="It needs a sample with echo: true whose answer ends with the request's target; elsewhere it isn't sure of anything. "
-    "It compares the status and the sizes of pieces, not times. Where the answer isn't chunked, it sees what one read of the connection "
-    "brings, and is unsure where the way cuts answers by itself. It guesses the key as it is, and in no other writing.",
+    sends="Requests of a genuine instance to a third party that repeats them: beginnings of the key in ten lengths, "
+    "and the same with one wrong character.",
+    must="Answers to right guesses come in the same pieces as answers to wrong ones.",
+    blind="It needs a sample with echo: true whose answer ends with the request's target; elsewhere it is unsure. It "
+    "compares the status and the sizes of pieces, not times. If the answer isn't chunked, it sees what one read of the "
+    "connection brings, and is unsure if the network cuts answers by itself. It guesses the key only as it is, in no "
+    "encoding.",
     variants=(Variant("boundaries", _boundaries),),
 )

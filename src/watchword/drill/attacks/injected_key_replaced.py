@@ -132,10 +132,12 @@ ATTACK = Attack(
     techniques=("MT-B18",),
     protections={"PR-B06": INJECTED_EVIDENCE},
     needs=(Need.GENUINE,),
-    sends="Requests of a genuine instance with another key in the place of ours, in several spellings; with a placeholder that is missing, twice there or "
-    "in another place.",
-    must="The gate overwrites whatever stands in the place, so that the third party answers as before; a placeholder counts once, where the file says.",
-    blind="A third party that answers without looking at the key hides what it was sent, unless a sample of it repeats its headers (echo: true).",
+    sends="Requests of a genuine instance with another key in the key's place, in several spellings. Then with a "
+    "placeholder that is missing, repeated or in another place.",
+    must="The gate overwrites whatever stands in the place, so the third party answers as before. A placeholder "
+    "counts once, where the file says.",
+    blind="A third party that answers without checking the key hides what it was sent, unless a sample of it repeats "
+    "its headers (echo: true).",
     variants=(
         Variant("own-key", _own_key),
         Variant("token-passed-on", _passed_on),

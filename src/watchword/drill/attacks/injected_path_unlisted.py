@@ -107,10 +107,11 @@ ATTACK = Attack(
     techniques=("MT-B18",),
     protections={"PR-B06": INJECTED_EVIDENCE},
     needs=(Need.GENUINE,),
-    sends="Requests of a genuine instance, with its token and proof, to paths of the third party that aren't listed, to such as two servers read in two "
-    "ways, and by methods that aren't listed.",
+    sends="Requests of a genuine instance, with its token and proof: to unlisted paths of the third party, to paths "
+    "that two servers read in two ways, and by unlisted methods.",
     must="Each is refused before a key is added.",
-    blind="It tries only methods that change nothing. What a listed path does there is the third party's: list as few as the app needs.",
+    blind="It tries only methods that change nothing. The third party decides what a listed path does there: list as "
+    "few as the app needs.",
     variants=(
         Variant("other-path", _by(_others, "one that injects for some paths alone"), _UNLISTED),
         Variant(

@@ -64,10 +64,11 @@ ATTACK = Attack(
     techniques=("MT-B11", "MT-B18"),
     protections={"PR-B06": INJECTED_EVIDENCE},
     needs=(Need.SERVICE, Need.GENUINE),
-    sends="Calls of one genuine instance until its quota or its spend cap is used up, some at one moment, and a few more; its tokens are renewed on the "
-    "way. The third party gets as many calls as the quota lets pass: what they cost is yours to pay.",
-    must="No call more than the quota is sent on.",
-    blind="It stays at one instance: each has a quota of its own. Gates that don't count together have one each, and it may not reach all.",
+    sends="Calls of one genuine instance until its quota or its spend cap is used up, some at once, and a few more. "
+    "Its tokens are renewed on the way. The third party gets as many calls as the quota lets pass: you pay for them.",
+    must="No call beyond the quota is sent on.",
+    blind="It uses one instance: each has a quota of its own. Gates that don't count together have a quota each, and "
+    "it may not reach all.",
     variants=(
         Variant("calls", _past(by_calls=True), frozenset({Reason.SECRET_QUOTA})),
         Variant("spend", _past(by_calls=False), frozenset({Reason.SECRET_SPEND})),

@@ -82,11 +82,12 @@ ATTACK = Attack(
     techniques=("MT-B04", "MT-B07", "MT-B11"),
     protections={"PR-B11": "live:gateway.limits"},
     needs=(Need.SERVICE, Need.PHONES),
-    sends=f"{MAX_REQUESTS} requests of {INSTANCES} instances of one genuine phone, in turn; at most {MAX_ENROLMENTS} enrolments of one phone from one "
+    sends=f"{MAX_REQUESTS} requests of {INSTANCES} instances of one genuine phone, in turn. Then at most {MAX_ENROLMENTS} enrolments of one phone from one "
     "address, each with another forged entry in X-Forwarded-For.",
-    must="Instances of a device that its evidence names share its rate, and one address enrols no more than its limit, whatever it writes.",
-    blind="Instances of an iPhone, or of an Android phone with a factory's key, have a rate each: their evidence names no device. "
-    "It sends from one address; from many, the app's limit is the only one.",
+    must="Instances of a device that its evidence names share its rate. One address enrols no more than its limit, "
+    "whatever it writes.",
+    blind="Instances of an iPhone, or of an Android phone with a factory's key, have a rate each, because their "
+    "evidence names no device. It sends from one address; against many, only the app's limit helps.",
     variants=(
         Variant("one-device", _one_device, frozenset({Reason.GATE_RATE})),
         Variant("one-address", _one_address, frozenset({Reason.ENROLMENT_LIMIT})),

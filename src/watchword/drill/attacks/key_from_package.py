@@ -64,8 +64,8 @@ ATTACK = Attack(
     techniques=("MT-A02", "MT-B18"),
     protections={"PR-B06": INJECTED_EVIDENCE},
     needs=(),
-    sends="Requests to each route that injects a key, with all that every copy of the app sends and nothing that a device vouches for; with a "
-    "token whose key is missing.",
+    sends="Requests to each route that injects a key, with all that every copy of the app sends and nothing that a "
+    "device vouches for. Then the same with a token whose key is missing.",
     must="None reaches the third party, and nothing that the app sends holds the key.",
     blind="It sees what the samples send, not the package: a scan reads that (watchword scan).",
     variants=(

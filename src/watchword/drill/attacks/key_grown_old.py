@@ -64,9 +64,11 @@ ATTACK = Attack(
     techniques=("MT-B18",),
     protections={"PR-B05": "live:keys.max_age_days"},
     needs=(Need.GENUINE, Need.OPERATOR),
-    sends="Nothing but a genuine request: the operator's list says how old the keys are that are handed out, and the gate's bundle what it injects.",
-    must=f"No key in use is older than {MOST_DAYS} days, and none that was revoked or has ended is injected.",
-    blind="It takes the service's word for when a key was made, and doesn't know whether the third party still takes the old one: revoke it there too.",
+    sends="Only a genuine request. The operator's list says how old the delivered keys are, and the gate's bundle "
+    "which keys it injects.",
+    must=f"No key in use is older than {MOST_DAYS} days, and no key that was revoked or has ended is injected.",
+    blind="It takes the service's word for when a key was made. It doesn't know whether the third party still accepts "
+    "the old one: revoke it there too.",
     variants=(Variant("age", _old), Variant("ended", _ended)),
     exploits=False,
 )

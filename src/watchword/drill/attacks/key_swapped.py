@@ -34,7 +34,7 @@ ATTACK = Attack(
     needs=(Need.SERVICE, Need.PHONES),
     sends="A genuine enrolment that was caught on its way, with the attacker's proof key or seal key in the statement.",
     must="The service refuses it: the evidence is bound to the statement that the app made.",
-    blind="It doesn't tell whether the connection of your app can be listened to.",
+    blind="It doesn't tell whether your app's connection can be intercepted.",
     variants=(
         Variant("android-seal-key", _swapped(Platform.ANDROID, "seal_jwk"), _EXPECTED),
         Variant("iphone-seal-key", _swapped(Platform.IOS, "seal_jwk"), _EXPECTED),

@@ -56,9 +56,10 @@ ATTACK = Attack(
     techniques=("MT-B04", "MT-B11"),
     protections={"PR-B11": "live:gateway.limits"},
     needs=(Need.SERVICE, Need.GENUINE),
-    sends="Genuine requests of one instance, more than the tightest of the API's limits that a sample falls under; its tokens are renewed on the way.",
+    sends="Genuine requests of one instance, more than the tightest of the API's limits that a sample falls under. Its "
+    "tokens are renewed on the way.",
     must="No more is served than the limit.",
-    blind="It stays at one instance, and leaves limits aside that hold for some versions of the app alone.",
+    blind="It uses one instance. It leaves out limits for only some versions of the app.",
     variants=(
         Variant("quota", _past(LimitKind.QUOTA), frozenset({Reason.GATE_QUOTA})),
         Variant("rate", _past(LimitKind.RATE), frozenset({Reason.GATE_RATE, Reason.GATE_QUOTA})),

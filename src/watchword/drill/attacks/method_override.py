@@ -102,11 +102,11 @@ ATTACK = Attack(
     techniques=("MT-B01", "MT-B03"),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(),
-    sends="Each sample without a token, another method named in a header or the query, by HEAD and by OPTIONS; "
-    "a genuine request by TRACE and with its method in lower case.",
-    must="What is guarded by one method isn't served by another, and methods that no API needs aren't served at all.",
-    blind="An answer to OPTIONS without a body passes as a browser's preflight. Where the other method is open to all, "
-    "an override that changes nothing in the answer isn't seen.",
+    sends="Each sample without a token, with another method named in a header or the query, by HEAD and by OPTIONS. "
+    "Then a genuine request by TRACE and with its method in lower case.",
+    must="What is guarded for one method isn't served by another, and methods that no API needs aren't served at all.",
+    blind="An answer to OPTIONS without a body passes as a browser's preflight. If the other method is open to all, an "
+    "override that changes nothing in the answer isn't seen.",
     variants=(
         Variant("override-header", _by_header, _CLOSED),
         Variant("override-query", _by_query, _CLOSED),

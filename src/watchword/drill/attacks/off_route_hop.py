@@ -71,9 +71,10 @@ ATTACK = Attack(
     techniques=("MT-B01", "MT-B03"),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(),
-    sends="Samples without a token and open routes, with an upgrade to HTTP/2 in the clear or to a WebSocket, by half and whole.",
+    sends="Samples without a token and open routes, with a partial or complete upgrade to cleartext HTTP/2 or to a "
+    "WebSocket.",
     must="A guarded path is refused as without the upgrade, and on an open one nobody changes the protocol.",
-    blind="It stops at the handshake: what could be sent over a connection that was changed isn't tried. "
-    "An API that serves WebSockets on an open route on purpose is told as open.",
+    blind="It stops at the handshake, and doesn't try what could be sent over a changed connection. An API that serves "
+    "WebSockets on an open route on purpose is reported as open.",
     variants=(Variant("h2c", _h2c, _REFUSED), Variant("websocket", _websocket, _REFUSED)),
 )

@@ -87,10 +87,11 @@ ATTACK = Attack(
     techniques=("MT-B01", "MT-B03"),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(),
-    sends="The path that asks for most, written so that a gate and the API may read it in two ways, with a genuine token and without the "
-    "proof that the path asks for; without a token where it asks for none.",
-    must="A name that can be read in two ways is refused. One that can't falls under the rule of its path.",
-    blind="It tries the readings of common servers, on one path. An API with names of its own for a path needs a rule for each.",
+    sends="The path that asks for most, written so that a gate and the API may read it in two ways. It has a genuine "
+    "token without the proof that the path asks for, or no token if the path asks for no proof.",
+    must="An ambiguous name is refused. An unambiguous one falls under the rule of its path.",
+    blind="It tries the readings of common servers, on one path. An API with its own names for a path needs a rule for "
+    "each.",
     variants=(
         Variant("dots", _by(_dots), _AMBIGUOUS),
         Variant("slashes", _by(_slashes), _AMBIGUOUS),

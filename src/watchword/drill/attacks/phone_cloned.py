@@ -30,9 +30,9 @@ ATTACK = Attack(
     techniques=("MT-A10", "MT-B20"),
     protections={"PR-B15": "live:tokens.bound_ratio"},
     needs=(Need.SERVICE, Need.PHONES),
-    sends="Renewals by two holders of one App Attest key: one after the other, and several at one moment.",
-    must="Of the same counter exactly one renewal passes.",
-    blind="Android's keys don't count: there a copy of a key is kept away by the hardware alone.",
+    sends="Renewals by two holders of one App Attest key: one after the other, and several at once.",
+    must="With the same counter, exactly one renewal passes.",
+    blind="Android's keys have no counter: there only the hardware prevents a copy of a key.",
     variants=(
         Variant("one-after-the-other", _second, _EXPECTED),
         Variant("at-one-moment", _at_once, _EXPECTED),

@@ -11,7 +11,7 @@ ATTACK = Attack(
     protections={"PR-B02": "live:attest.verdict_mix"},
     needs=(Need.SERVICE, Need.PHONES),
     sends="Attestation by a phone whose system claims a security patch of next year.",
-    must="The service refuses it: no system has patches that nobody has written.",
-    blind="How old patches may be is for your policy to say; one that names no age takes phones with old ones.",
+    must="The service refuses it: nobody has written these patches yet.",
+    blind="Your policy says how old patches may be; one that names no age accepts phones with old ones.",
     variants=(phone_variant("next-year", "future-patch-android", Reason.POLICY_PATCH_LEVEL),),
 )

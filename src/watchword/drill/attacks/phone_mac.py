@@ -12,9 +12,10 @@ ATTACK = Attack(
     techniques=("MT-A04", "MT-B03"),
     protections={"PR-B02": "live:attest.verdict_mix"},
     needs=(Need.SERVICE, Need.PHONES),
-    sends="Genuine App Attest attestations of Macs: of a sealed one, of one whose System Integrity Protection is off, and of one that leaves out its name.",
-    must="The service refuses each, unless the app lists macOS; the last two in any case.",
-    blind="It doesn't tell how Apple would word the certificate of a Mac that was tampered with: nobody published one.",
+    sends="Genuine App Attest attestations of Macs: a sealed one, one with System Integrity Protection off, and one "
+    "that leaves out its name.",
+    must="The service refuses each, unless the app lists macOS. It refuses the last two in any case.",
+    blind="It doesn't tell how Apple would write the certificate of a tampered Mac: nobody has published one.",
     variants=(
         phone_variant("sealed", "genuine-mac", Reason.POLICY_APPLE_PLATFORM),
         phone_variant("sip-off", "sip-off-mac", *_UNSEALED),

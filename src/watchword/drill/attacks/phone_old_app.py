@@ -40,7 +40,7 @@ ATTACK = Attack(
     needs=(Need.SERVICE, Need.PHONES),
     sends="Genuine evidence of a locked phone that runs a version of the app below the lowest one accepted.",
     must="The service refuses it for its version.",
-    blind="Before iOS 27 an iPhone doesn't state the app's version, so that there is nothing to refuse it for.",
+    blind="Before iOS 27 an iPhone doesn't state the app's version, so there is nothing to refuse it for.",
     variants=(
         Variant(
             "below-the-lowest",

@@ -27,7 +27,7 @@ ATTACK = Attack(
     needs=(Need.SERVICE, Need.PHONES),
     sends="Genuine attestations without a receipt, with the receipt of another device, and with one whose signature is broken.",
     must="The service refuses each for its receipt.",
-    blind="It doesn't tell how many instances of one device you let in: that is for the risk metric in your policy.",
+    blind="It doesn't tell how many instances of one device you let in: the risk metric in your policy limits that.",
     variants=(
         phone_variant(
             "none", "receiptless-iphone", Reason.APP_ATTEST_RECEIPT, Reason.POLICY_RECEIPT

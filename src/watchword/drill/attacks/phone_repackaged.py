@@ -12,6 +12,6 @@ ATTACK = Attack(
     needs=(Need.SERVICE, Need.PHONES),
     sends="Genuine key attestation of a locked phone on which a changed app runs under your package name, with another signer.",
     must="The service refuses it for the signing certificate, and the API serves nothing without a token.",
-    blind="It doesn't tell who else holds your signing key, nor of code that is changed after the app was started.",
+    blind="It doesn't tell who else holds your signing key, nor whether code is changed after the app has started.",
     variants=(phone_variant("another-signer", "repackaged-android", Reason.POLICY_SIGNING_DIGEST),),
 )

@@ -10,9 +10,9 @@ ATTACK = Attack(
     techniques=("MT-A04", "MT-A05"),
     protections={"PR-B02": "live:attest.verdict_mix"},
     needs=(Need.SERVICE, Need.PHONES),
-    sends="Attestation by keys whose certificates stand in the vendor's status list, as revoked and as suspended.",
-    must="The service refuses each for its place in the list.",
-    blind="A key that leaked and that the vendor doesn't know of yet passes.",
+    sends="Attestation by keys whose certificates are in the vendor's status list, as revoked and as suspended.",
+    must="The service refuses each because it is in the list.",
+    blind="A leaked key that the vendor doesn't know of yet passes.",
     variants=(
         phone_variant("revoked", "revoked-android", Reason.ATTESTATION_REVOKED),
         phone_variant("suspended", "suspended-android", Reason.POLICY_SUSPENDED),

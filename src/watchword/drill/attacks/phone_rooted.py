@@ -12,7 +12,7 @@ ATTACK = Attack(
     needs=(Need.SERVICE, Need.PHONES),
     sends="Genuine key attestation of phones that are unlocked, whose boot failed, that run another system, or that hold an imported key.",
     must="The service refuses each for what its secure hardware states, or grants a level that the route doesn't take.",
-    blind="A phone that was rooted through a hole in its system, with its boot loader locked, states nothing of it.",
+    blind="A phone that was rooted through a hole in its system, with its boot loader locked, shows no sign of it.",
     variants=(
         phone_variant(
             "unlocked", "unlocked-android", Reason.POLICY_BOOTLOADER_UNLOCKED, each_route=True

@@ -20,6 +20,6 @@ ATTACK = Attack(
     needs=(Need.SERVICE, Need.PHONES),
     sends="Key attestation by a TEE's key, whose owner wrote StrongBox into what it signs.",
     must="The service refuses it: the vendor's certificate names no StrongBox.",
-    blind="Where the policy wants no StrongBox such a phone passes as what its certificate says, a TEE.",
+    blind="If the policy wants no StrongBox, such a phone passes as what its certificate says: a TEE.",
     variants=(Variant("by-a-tee", _claimed, frozenset({Reason.POLICY_SECURITY_LEVEL})),),
 )

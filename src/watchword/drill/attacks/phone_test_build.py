@@ -20,8 +20,9 @@ ATTACK = Attack(
     techniques=("MT-A22", "MT-B03"),
     protections={"PR-B02": "live:attest.verdict_mix"},
     needs=(Need.SERVICE, Need.PHONES),
-    sends="Genuine attestations of builds from TestFlight, from a developer's machine and from an enterprise, of a way that nobody knows, and a renewal after TestFlight replaced the app.",
-    must="The service refuses each way that the app doesn't list.",
+    sends="Genuine attestations of builds from TestFlight, from a developer's machine, from an enterprise, and from an "
+    "unknown source. Then a renewal after TestFlight replaced the app.",
+    must="The service refuses each source that the app doesn't list.",
     blind="Systems before OS 27 don't say how an app came onto the device.",
     variants=(
         phone_variant("testflight", "testflight-iphone", _WAY),

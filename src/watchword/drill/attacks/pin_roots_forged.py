@@ -52,10 +52,11 @@ ATTACK = Attack(
     techniques=("MT-C03", "MT-C04"),
     protections={"PR-C03": "live:pins.expiry_days"},
     needs=(Need.SERVICE, Need.GENUINE),
-    sends="To an installation that holds what the service hands out: a root list that its own keys alone signed, as the next version, the present one and a far one, with a "
-    "set that it vouches for; then what pins-intercepted sends.",
-    must="The list is refused, since no key of the one before signed it, and the genuine set goes on to enforce.",
-    blind="The first root list is taken from the service here, while an app has it in its package: who replaces it there has replaced the app.",
+    sends="To an installation that holds what the service hands out: a root list that only its own keys signed, as the "
+    "next version, the present one and a far one, with a matching set. Then what pins-intercepted sends.",
+    must="The list is refused, because no key of the list before signed it, and the genuine set continues to enforce.",
+    blind="Here the first root list comes from the service, while an app has it in its package: whoever replaces it "
+    "there has replaced the app.",
     variants=(
         Variant("next-version", _ahead(1)),
         Variant("present-version", _ahead(0)),

@@ -92,11 +92,11 @@ ATTACK = Attack(
     techniques=("MT-C01", "MT-C03", "MT-C04"),
     protections={"PR-C03": "live:pins.expiry_days"},
     needs=(Need.SERVICE, Need.GENUINE),
-    sends="To an installation that holds what the service hands out: sets by another key, under the genuine key's name, with their mode or their hosts "
-    "changed, unsigned, or older than one that was seen; then what pins-intercepted sends.",
-    must="Each is refused, and the genuine set goes on to enforce.",
-    blind="It shows what the reference client takes under the deployment's own root list; another client is shown by the published vectors. "
-    "A pin key that was stolen isn't tried: a new root list withdraws it.",
+    sends="To an installation that holds what the service hands out: sets by another key, under the genuine key's "
+    "name, with changed mode or hosts, unsigned, or older than one that was seen. Then what pins-intercepted sends.",
+    must="Each is refused, and the genuine set continues to enforce.",
+    blind="It shows what the reference client accepts under the deployment's own root list; the published vectors test "
+    "other clients. A stolen pin key isn't tried: a new root list withdraws it.",
     variants=(
         Variant("by-a-strangers-key", _handed(_signed_by_a_stranger)),
         Variant("under-the-genuine-keys-name", _handed(_under_the_id)),

@@ -22,8 +22,8 @@ ATTACK = Attack(
     needs=(Need.SERVICE, Need.GENUINE),
     sends="What pins-intercepted sends, by the clock of a day and of a week from now, with nothing newer in between.",
     must="The set that the service hands out now still enforces then: somebody publishes well before it expires.",
-    blind="Who keeps updates back for longer than that gets past any pins that expire, as he must: that pins never lock genuine users out is worth more. "
-    "Secrets are withheld then.",
+    blind="Whoever keeps updates back for longer gets past any pins that expire. That is intended: not locking out "
+    "genuine users matters more. Secrets are withheld then.",
     variants=(Variant("a-day", _after(1)), Variant("a-week", _after(7))),
     exploits=False,  # Whoever reads on the way learns.
 )

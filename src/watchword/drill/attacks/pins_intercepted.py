@@ -16,11 +16,11 @@ ATTACK = Attack(
     techniques=("MT-C01", "MT-C03", "MT-C06", "MT-C07"),
     protections={"PR-C03": "live:pins.expiry_days"},
     needs=(Need.SERVICE, Need.GENUINE),
-    sends="A chain of the interceptor's own keys for each pinned host, to an installation that holds what the service hands out now; the request, "
-    "where the installation would send it.",
-    must="The set is there, a new installation takes it, and it enforces: the connection isn't used.",
-    blind="The installation is the reference client's judgement. That your app asks it is seen by intercepting the app (docs/pinning-client.md); "
-    "what ships inside of the app isn't known here.",
+    sends="A chain of the interceptor's own keys for each pinned host, to an installation that holds what the service "
+    "hands out now. Then the request, if the installation would send it.",
+    must="The set is there, a new installation accepts it, and it enforces: the connection isn't used.",
+    blind="The installation is the reference client's logic. Intercept your app to see that it uses it "
+    "(docs/pinning-client.md). What ships inside of the app isn't known here.",
     variants=(Variant("own-authority", _now),),
     exploits=False,  # Whoever reads on the way learns.
 )

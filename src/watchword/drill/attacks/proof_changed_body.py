@@ -100,10 +100,10 @@ ATTACK = Attack(
     techniques=("MT-C04",),
     protections={"PR-B03": "live:shield.signature_enforced"},
     needs=(Need.GENUINE, Need.BODY_ROUTE),
-    sends="A body that isn't the proved one: with the proved digest, with its own digest, with a proof that covers none, "
-    "with a digest of another algorithm, with two digests.",
-    must="Each is refused: the body that arrives is the one that the proof covers, by the one digest that is taken.",
-    blind="It tells nothing of what the API makes of a body that is right.",
+    sends="A body that differs from the proved one: with the proved digest, with its own, with a proof that covers "
+    "none, with a digest of another algorithm, and with two digests.",
+    must="Each is refused: the body that arrives must be the one that the proof covers, by the one accepted digest.",
+    blind="It says nothing of what the API does with a correct body.",
     variants=(
         Variant("session-old-digest", _old_digest(Proof.SESSION), _BODY),
         Variant("device-old-digest", _old_digest(Proof.DEVICE), _BODY),

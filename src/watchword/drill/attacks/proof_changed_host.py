@@ -38,7 +38,7 @@ ATTACK = Attack(
     needs=(Need.GENUINE, Need.SESSION_ROUTE, Need.DEVICE_ROUTE),
     sends="A sample request with a proof by the right key that was made for another name, and for another port.",
     must="Each is refused: a proof counts for the host that the app meant to speak to.",
-    blind="It sends no other Host than the target's own, since that could reach somebody else.",
+    blind="It sends no Host but the target's own, because that could reach somebody else.",
     variants=(
         Variant("session-other-name", _made_for(Proof.SESSION, _other_name), _EXPECTED),
         Variant("session-other-port", _made_for(Proof.SESSION, _other_port), _EXPECTED),

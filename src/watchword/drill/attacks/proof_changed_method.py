@@ -27,7 +27,7 @@ ATTACK = Attack(
     protections={"PR-B03": "live:shield.signature_enforced"},
     needs=(Need.GENUINE, Need.SESSION_ROUTE, Need.DEVICE_ROUTE),
     sends="A sample request with a proof that was made for the same target and body, and for another method.",
-    must="Each is refused: a proof to read something is none to write it.",
+    must="Each is refused: a proof to read something doesn't allow writing it.",
     blind="It doesn't tell whether the API takes a method from a header of its own.",
     variants=(
         Variant("session-of-reading", _proved_for(Proof.SESSION, "GET", "HEAD"), _EXPECTED),

@@ -62,8 +62,8 @@ ATTACK = Attack(
     sends="A sample request with a proof that was made for another record, for what lies above it, and in another spelling of "
     "its own path.",
     must="Each is refused: a proof counts for the path as it was written.",
-    blind="It doesn't tell whether this user may see the record: that is the API's to check. A front that rewrites paths "
-    "before the gate sees them makes one spelling of two.",
+    blind="It doesn't tell whether this user may see the record: the API has to check that. A front that rewrites "
+    "paths before the gate sees them turns two spellings into one.",
     variants=(
         Variant("session-of-other-record", _of_other_path(Proof.SESSION, _other_record), _EXPECTED),
         Variant("session-of-above", _of_other_path(Proof.SESSION, _above), _EXPECTED),

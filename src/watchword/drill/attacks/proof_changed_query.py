@@ -44,7 +44,7 @@ ATTACK = Attack(
     needs=(Need.GENUINE, Need.SESSION_ROUTE, Need.DEVICE_ROUTE),
     sends="A sample request with one parameter more than was proved, and with one less.",
     must="Each is refused: a proof counts for the query as it was written.",
-    blind="Where a device route takes DPoP too, that covers no query, and this tells nothing of it.",
+    blind="If a device route takes DPoP too, that covers no query, and this says nothing of it.",
     variants=(
         Variant("session-added", _added(Proof.SESSION), _EXPECTED),
         Variant("session-removed", _removed(Proof.SESSION), _EXPECTED),

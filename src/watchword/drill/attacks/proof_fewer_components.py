@@ -68,8 +68,9 @@ ATTACK = Attack(
     protections={"PR-B03": "live:shield.signature_enforced"},
     needs=(Need.GENUINE, Need.SESSION_ROUTE, Need.DEVICE_ROUTE),
     sends="Proofs by the right key that leave out the token, the method, the host, the path, the query or the body's "
-    "digest: openly, behind a list that names it all the same, and a proof of all behind a list that names nothing.",
-    must="Each is refused: a proof covers all of it, and says so.",
+    "digest: openly, or behind a list that names it all the same. Then a complete proof behind a list that names "
+    "nothing.",
+    must="Each is refused: a proof covers all components, and says so.",
     blind="It tries no component that the protocol doesn't know.",
     variants=tuple(each for proof in (Proof.SESSION, Proof.DEVICE) for each in _variants(proof)),
 )

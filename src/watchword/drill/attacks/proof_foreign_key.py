@@ -127,8 +127,8 @@ ATTACK = Attack(
         "PR-B15": "live:tokens.bound_ratio",
     },
     needs=(Need.GENUINE, Need.SESSION_ROUTE, Need.DEVICE_ROUTE),
-    sends="A genuine token with proofs by keys that were guessed, made up, never set, or that belong to another session "
-    "or API, and with proofs by the right key under another name.",
+    sends="A genuine token with proofs by keys that were guessed, made up, never set, or that belong to another "
+    "session or API. Then proofs by the right key under another name.",
     must="Each is refused: the key isn't the one that the token names.",
     blind="It doesn't tell whether a key could be read out of the phone.",
     variants=(

@@ -67,10 +67,10 @@ ATTACK = Attack(
     techniques=("MT-C05",),
     protections={"PR-B03": "live:shield.signature_enforced"},
     needs=(Need.GENUINE, Need.SESSION_ROUTE, Need.DEVICE_ROUTE),
-    sends="Proofs by the right key that were made too long ago, that claim to be of the future, that say no time or no "
-    "nonce, or a nonce of eight characters.",
+    sends="Proofs by the right key that were made too long ago, claim to be from the future, state no time or no "
+    "nonce, or have a nonce of eight characters.",
     must="Each is refused: a proof counts for a minute, and what can't be told from a replay doesn't count.",
-    blind="It tells nothing of how well the gate's own clock goes.",
+    blind="It says nothing of the accuracy of the gate's own clock.",
     variants=(
         Variant("session-old", _made(Proof.SESSION, late=True), _EXPIRED),
         Variant("device-old", _made(Proof.DEVICE, late=True), _EXPIRED),

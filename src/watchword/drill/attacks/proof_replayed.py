@@ -136,10 +136,10 @@ ATTACK = Attack(
     techniques=("MT-C05",),
     protections={"PR-B03": "live:shield.signature_enforced"},
     needs=(Need.GENUINE, Need.SESSION_ROUTE, Need.DEVICE_ROUTE),
-    sends="A genuine request with its token and proof, once more: as it is, with its headers turned round, under the label "
-    "in capitals, a moment later, eight times at one moment; and a second request with the nonce of the first.",
+    sends="A genuine request with its token and proof, once more: unchanged, with its headers reversed, with the label "
+    "in capitals, a moment later, and eight times at once. Then a second request with the nonce of the first.",
     must="Exactly one is served.",
-    blind="Where gates don't share what they saw, it tells only of the gate that it reaches.",
+    blind="If gates don't share what they saw, it tests only the gate that it reaches.",
     variants=(
         Variant("session-again", _again(Proof.SESSION), _EXPECTED, each_route=True),
         Variant("device-again", _again(Proof.DEVICE), _EXPECTED, each_route=True),

@@ -101,10 +101,10 @@ ATTACK = Attack(
     techniques=("MT-C04",),
     protections={"PR-B03": "live:shield.signature_enforced"},
     needs=(Need.GENUINE, Need.SESSION_ROUTE, Need.DEVICE_ROUTE),
-    sends="A good proof beside one by another key over the path alone: in the same headers before and behind it, under "
-    "the same label, in headers sent twice; and beside a DPoP proof.",
+    sends="A good proof beside one by another key over the path alone: before and behind it in the same headers, under "
+    "the same label, and in headers sent twice. Then a good proof beside a DPoP proof.",
     must="Each is refused: a request has one proof, or nobody can say which one counts.",
-    blind="A server in front that joins or drops repeated headers hides what the gate would make of them.",
+    blind="A server in front that joins or drops repeated headers hides how the gate would treat them.",
     variants=(
         Variant("session-other-behind", _twice(Proof.SESSION, _behind), _TWICE),
         Variant("session-other-before", _twice(Proof.SESSION, _before), _TWICE),

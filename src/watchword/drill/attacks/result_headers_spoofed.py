@@ -94,10 +94,12 @@ ATTACK = Attack(
     techniques=("MT-B03",),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(),
-    sends="The headers by which the gate speaks to the API, in several spellings, without a token and with a genuine one; "
+    sends="The headers by which the gate informs the API, in several spellings, with and without a genuine token. Then "
     "the same headers named in Connection, so that the next hop drops them.",
-    must="Without a token it is refused. With one the API hears nothing that the sender said, and all that the gate says.",
-    blind="It sees what the API was told only where a sample's answer repeats its headers, and nothing of names of your own.",
+    must="Without a token it is refused. With one, the API gets everything that the gate says, and nothing that the "
+    "sender said.",
+    blind="It sees what the API was told only if a sample's answer repeats its headers. It doesn't see names of your "
+    "own.",
     variants=(
         Variant("without-token", _without_token, frozenset({Reason.TOKEN_MISSING})),
         Variant("beside-a-token", _with_token),

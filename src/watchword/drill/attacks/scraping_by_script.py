@@ -33,9 +33,9 @@ ATTACK = Attack(
     techniques=("MT-B04", "MT-B11"),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(),
-    sends=f"One sample {TIMES} times without a token, each time with another app's name and another address in its headers; then in bursts.",
+    sends=f"One sample {TIMES} times without a token, each time with another app's name and another address in its headers. Then in bursts.",
     must="The API answers none of them.",
-    blind="It stays far below what would slow the gate down, so it doesn't tell how a flood ends.",
+    blind="It stays far below what would slow the gate down, so it doesn't show how a flood ends.",
     variants=(
         Variant("spread-out", _spread, _EXPECTED),
         Variant("in-bursts", _bursts, _EXPECTED),

@@ -23,9 +23,11 @@ ATTACK = Attack(
     techniques=("MT-B04", "MT-B08", "MT-B11"),
     protections={"PR-B11": "live:gateway.limits"},
     needs=(Need.SERVICE, Need.GENUINE),
-    sends="Genuine requests of one instance, more than its limit, from addresses that change; its tokens are renewed on the way.",
-    must="No more is served than the limit and what it lets flow in meanwhile.",
-    blind="It stays at one instance: many phones have many limits. Gates that don't share their counts have one each, and it may not reach all.",
+    sends="Genuine requests of one instance, more than its limit, from changing addresses. Its tokens are renewed on "
+    "the way.",
+    must="No more is served than the limit, and what the limit refills meanwhile.",
+    blind="It uses one instance: many phones have many limits. Gates that don't share their counts have a limit each, "
+    "and it may not reach all.",
     variants=(Variant("through-a-renewal", _past, frozenset({Reason.GATE_RATE})),),
     alone=True,
 )

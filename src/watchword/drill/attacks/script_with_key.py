@@ -41,7 +41,8 @@ ATTACK = Attack(
     needs=(),
     sends="Each sample request with the headers that every copy of the app sends, the key among them, and without a token.",
     must="Every request is refused for want of a token, on every route.",
-    blind="It doesn't find routes that no sample falls under, and leaves those aside that the file opens to all (mode off).",
+    blind="It doesn't find routes that no sample falls under. It leaves out those that the file opens to all (mode "
+    "off).",
     variants=(
         Variant("key-alone", _plain, _EXPECTED),
         Variant("dressed-as-the-app", _decorated, _EXPECTED),

@@ -48,9 +48,10 @@ ATTACK = Attack(
     techniques=("MT-B03",),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.SERVICE, Need.GENUINE),
-    sends="Statements for another service, another API, an unknown app, a renewal, and the app of the other platform, each with evidence over it.",
-    must="The service refuses each for the member that is wrong.",
-    blind="Which APIs an app may ask for is what your file says; a drill takes that for right.",
+    sends="Statements for another service, another API, an unknown app, a renewal, and the app of the other platform, "
+    "each with matching evidence.",
+    must="The service refuses each for the wrong member.",
+    blind="Your file says which APIs an app may ask for; a drill takes that for right.",
     variants=(
         Variant("another-service", _mutated(iss=_ELSEWHERE), frozenset({Reason.STATEMENT_ISSUER})),
         Variant("another-api", _wider, frozenset({Reason.STATEMENT_AUDIENCE})),

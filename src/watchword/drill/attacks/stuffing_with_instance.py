@@ -30,9 +30,10 @@ ATTACK = Attack(
     techniques=("MT-B05", "MT-B06"),
     protections={"PR-B11": "live:gateway.limits"},
     needs=(Need.SERVICE, Need.GENUINE, Need.LOGIN),
-    sends="Sign-ins of one instance on accounts that are made up, more than its limit; its tokens are renewed on the way.",
-    must="No more reaches the API than the limit and what it lets flow in meanwhile.",
-    blind="Whatever stays below the limit passes: it isn't one for sign-ins. The API must slow these down itself, and count by account.",
+    sends="Sign-ins of one instance on made-up accounts, more than its limit. Its tokens are renewed on the way.",
+    must="No more reaches the API than the limit, and what the limit refills meanwhile.",
+    blind="What stays below the limit passes: it isn't a limit for sign-ins. The API must slow these down itself, and "
+    "count by account.",
     variants=(Variant("through-a-renewal", _past, frozenset({Reason.GATE_RATE})),),
     alone=True,
 )

@@ -10,9 +10,9 @@ ATTACK = Attack(
     techniques=("MT-C03", "MT-C04"),
     protections={"PR-C01": "live:tls.grade"},
     needs=(Need.TLS,),
-    sends="The genuine app's request to each route, over a connection for which nothing newer is offered than TLS 1.0 or 1.1.",
+    sends="The genuine app's request to each route, over a connection that offers nothing newer than TLS 1.0 or 1.1.",
     must="The handshake fails (RFC 8996).",
-    blind="SSL 3 can't be offered by this machine's library, nor can what it was built without.",
+    blind="This machine's library can't offer SSL 3, nor what it was built without.",
     variants=(
         Variant("tls-1-0", weakly(Weakness.TLS_1_0)),
         Variant("tls-1-1", weakly(Weakness.TLS_1_1)),

@@ -10,10 +10,11 @@ ATTACK = Attack(
     techniques=("MT-C03", "MT-C07"),
     protections={"PR-C01": "live:tls.grade"},
     needs=(Need.TLS,),
-    sends="The genuine app's request to each route, over a connection for which nothing is offered but suites without encryption, without a "
-    "certificate, without forward secrecy, or with blocks of 64 bits.",
+    sends="The genuine app's request to each route, over a connection that offers only weak suites: without "
+    "encryption, a certificate or forward secrecy, or with blocks of 64 bits.",
     must="The handshake fails.",
-    blind="A server with a certificate for ECDSA alone has no suite without forward secrecy to begin with. What this machine's library was built without isn't tried.",
+    blind="A server that has only an ECDSA certificate has no suite without forward secrecy anyway. It doesn't try "
+    "what this machine's library was built without.",
     variants=(
         Variant("without-encryption", weakly(Weakness.NO_ENCRYPTION)),
         Variant("without-a-certificate", weakly(Weakness.NO_AUTHENTICATION)),

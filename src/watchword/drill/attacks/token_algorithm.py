@@ -123,9 +123,9 @@ ATTACK = Attack(
     techniques=("MT-B03",),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.SERVICE, Need.GENUINE),
-    sends="Forged tokens whose MAC is made with the public key, that are signed on another curve, or by zeros; a genuine "
-    "token with its signature in DER; and genuine signatures under the names of other algorithms.",
-    must="Each is refused: the algorithm isn't the token's to choose.",
+    sends="Forged tokens with a MAC made with the public key, a signature on another curve, or one of zeros. Then a "
+    "genuine token with its signature in DER, and genuine signatures under the names of other algorithms.",
+    must="Each is refused: the token doesn't choose the algorithm.",
     blind="It can't tell which library the gate would use for another algorithm.",
     variants=(
         Variant("public-key-as-secret", _public_key_as_secret, _EXPECTED),

@@ -40,8 +40,9 @@ ATTACK = Attack(
     },
     needs=(Need.GENUINE,),
     sends="A genuine token by itself, once on each route that a sample request falls under.",
-    must="Each is refused. A route with `proof: bearer` where an asset of the plan lives has nothing to refuse it by, and is told as absent.",
-    blind="Of routes with `proof: bearer` on which no asset of the plan lives it says nothing.",
+    must="Each is refused. A route with `proof: bearer` where an asset of the plan lives can't refuse it, and is "
+    "reported as absent.",
+    blind="It says nothing of routes with `proof: bearer` where no asset of the plan lives.",
     variants=(
         Variant("on-each-route", _alone, frozenset({Reason.PROOF_MISSING}), each_route=True),
     ),

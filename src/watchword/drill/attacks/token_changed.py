@@ -94,9 +94,9 @@ ATTACK = Attack(
     techniques=("MT-C04", "MT-B20"),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.GENUINE,),
-    sends="Genuine tokens whose signature stands and whose claims are changed: whom they are for, who holds them, by which "
-    "key, at which level, until when, in which version of the app.",
-    must="Each is refused: the signature isn't one over what the token says.",
+    sends="Genuine tokens with the original signature and changed claims: audience, holder, key, level, end, or "
+    "version of the app.",
+    must="Each is refused: the signature doesn't match the claims.",
     blind="It changes one claim at a time, in tokens of this moment.",
     variants=(
         Variant("subject", _changed(_somebody_else), _EXPECTED),

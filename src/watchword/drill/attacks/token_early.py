@@ -27,8 +27,8 @@ ATTACK = Attack(
     techniques=("MT-B20",),
     protections={"PR-B12": "live:tokens.ttl"},
     needs=(Need.KEYS,),
-    sends="Tokens of the service's own signature that are issued, or valid, only later.",
-    must="Each is refused until its time has come, the leeway of the clocks counted in.",
+    sends="Tokens signed by the service that are issued, or valid, only later.",
+    must="Each is refused until its time has come, with the clocks' leeway counted in.",
     blind="It can't see whether the gate's clock is right.",
     variants=(
         Variant("issued-ahead", minting(_issued_ahead), _EXPECTED),

@@ -33,10 +33,10 @@ ATTACK = Attack(
     techniques=("MT-B20",),
     protections={"PR-B12": "live:tokens.ttl"},
     needs=(Need.KEYS,),
-    sends="Tokens of the service's own signature that live for a year, for a second longer than any may, without an end or a "
-    "beginning, or with an end that isn't a whole number of seconds.",
-    must="Each is refused, valid as its signature is.",
-    blind="Gates take any life up to an hour: they don't know how long this service's tokens live.",
+    sends="Tokens signed by the service that live for a year or a second longer than allowed, have no end or no "
+    "beginning, or an end that isn't a whole number of seconds.",
+    must="Each is refused, although its signature is valid.",
+    blind="Gates accept any life up to an hour: they don't know how long this service's tokens live.",
     variants=(
         Variant("a-year", minting(_lasting(_YEAR)), _EXPECTED),
         Variant("a-second-too-long", minting(_lasting(MAX_LIFETIME_SECONDS + 1)), _EXPECTED),

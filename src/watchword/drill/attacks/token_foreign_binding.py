@@ -79,9 +79,9 @@ ATTACK = Attack(
     techniques=("MT-B20",),
     protections={"PR-B15": "live:tokens.bound_ratio"},
     needs=(Need.KEYS,),
-    sends="Tokens of the service's own signature that are bound to another value of the header, to none, or to the right one "
-    "while the request has two values or none.",
-    must="Each is refused: the token is good for the session that it was issued in.",
+    sends="Tokens signed by the service that are bound to another value of the header or to none. Then tokens bound to "
+    "the right value, on requests with two values or none.",
+    must="Each is refused: a token is valid only in the session that it was issued in.",
     blind="It runs only where the API names a header that tokens are bound to, and a sample request carries it.",
     variants=(
         Variant("another-session", _bound_to("another session"), _EXPECTED),

@@ -116,11 +116,11 @@ ATTACK = Attack(
     techniques=("MT-B03",),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.GENUINE,),
-    sends="A token whose claims are all right, signed by the attacker: under the name of his key, under the service's, with "
-    "his key, his certificate or an address of them in the header; and one that the key of gate bundles signed.",
+    sends="Tokens with correct claims that the attacker signed: under the attacker's key name, under the service's, or "
+    "with key, certificate or their address in the header. Then one that the key of gate bundles signed.",
     must="Each is refused: the key isn't known, or the signature isn't the service's.",
-    blind="It doesn't tell whether the service's private key is kept well, nor whether the gate asks the address; no key is "
-    "withdrawn either, since that would end the tokens of everybody.",
+    blind="It doesn't tell whether the service's private key is kept well, nor whether the gate fetches the address. "
+    "No key is withdrawn, because that would end everybody's tokens.",
     variants=(
         Variant("own-name", _own_name, _UNKNOWN),
         Variant("service-name", _service_name, _SIGNATURE),

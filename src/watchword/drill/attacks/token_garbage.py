@@ -107,10 +107,10 @@ ATTACK = Attack(
     techniques=("MT-B03",),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.GENUINE,),
-    sends="Free text, claims in the clear, genuine tokens cut short or spelled in a second way, and tokens of a genuine "
-    "signature that are too long, name a key twice, are of another type or ask for extensions.",
-    must="Each is refused before anything that it says is believed.",
-    blind="A few forms are tried, not all that a fuzzer would find.",
+    sends="Free text, claims in the clear, and genuine tokens that are cut short or spelled in a second way. Then "
+    "genuinely signed tokens that are too long, name a key twice, have another type or ask for extensions.",
+    must="Each is refused before anything in it is trusted.",
+    blind="It tries a few forms, not all that a fuzzer would find.",
     variants=(
         Variant("free-text", _mutated(_no_token), _EXPECTED),
         Variant("two-segments", _mutated(_two_segments), _EXPECTED),

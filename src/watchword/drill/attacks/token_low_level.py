@@ -48,8 +48,8 @@ ATTACK = Attack(
     techniques=("MT-B03",),
     protections={"PR-B02": "live:attest.verdict_mix"},
     needs=(Need.KEYS,),
-    sends="Tokens of the service's own signature that state each lower level, an unknown one and none, to every sample that "
-    "asks for more, each with the proof of its route.",
+    sends="Tokens signed by the service that state each lower level, an unknown one and none. They go to every sample "
+    "that asks for more, each with the proof of its route.",
     must="Each is refused.",
     blind="It says nothing of how the service finds a phone's level.",
     variants=(

@@ -68,8 +68,8 @@ ATTACK = Attack(
     techniques=("MT-A22",),
     protections={"PR-B17": "live:app.version_mix"},
     needs=(Need.KEYS,),
-    sends="Tokens of the service's own signature that state the version just below the route's lowest, zero, none, and one that "
-    "isn't a number.",
+    sends="Tokens signed by the service that state the version just below the route's lowest, zero, no version, and "
+    "one that isn't a number.",
     must="Each is refused on every route that has a lowest version.",
     blind="It says nothing of how the service learns the version of an app.",
     variants=(

@@ -46,9 +46,10 @@ ATTACK = Attack(
     techniques=("MT-B20",),
     protections={"PR-B25": "live:policy.push_seconds"},
     needs=(Need.GENUINE, Need.OPERATOR),
-    sends="Requests of an instance that was enrolled for this, used on each route, and revoked by the operator, over and over for a second.",
+    sends="Requests of an instance that was enrolled for this, used on each route, and then revoked by the operator. "
+    "They are repeated for a second.",
     must="The gate refuses it within a second.",
-    blind="It tells of the gate that it reaches, not of others; no key of the service is withdrawn, since that would end "
+    blind="It tests the gate that it reaches, not others. No key of the service is withdrawn, because that would end "
     "everybody's tokens.",
     variants=(
         Variant("bearer", _used_on(Proof.BEARER), _EXPECTED),

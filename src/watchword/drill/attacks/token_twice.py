@@ -77,10 +77,10 @@ ATTACK = Attack(
     techniques=("MT-B03",),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.GENUINE,),
-    sends="A genuine token beside one that is none, in either order, on one line and under a second spelling of the header's "
-    "name; and alone under that spelling, as Authorization, in a cookie and in the query.",
+    sends="A genuine token beside an invalid one: in either order, on one line, and under a second spelling of the "
+    "header's name. Then the token alone under that spelling, as Authorization, in a cookie and in the query.",
     must="Each is refused: there is one place for a token, and one token in it.",
-    blind="What is ambiguous a gate refuses in mode monitor too, so that some of it is stopped there already.",
+    blind="A gate refuses what is ambiguous in mode monitor too, so some of it is stopped there already.",
     variants=(
         Variant("bad-first", _carried(_bad_first), _DUPLICATE),
         Variant("good-first", _carried(_good_first), _DUPLICATE),

@@ -52,10 +52,10 @@ ATTACK = Attack(
     techniques=("MT-B03",),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.GENUINE,),
-    sends="Forged claims under the algorithm none in four spellings, under no algorithm, with nothing or with chance for a "
-    "signature, and a genuine token whose signature is cut off.",
+    sends="Forged claims under the algorithm none in four spellings, or under no algorithm, with an empty or a random "
+    "signature. Then a genuine token whose signature is cut off.",
     must="Each is refused, whatever algorithm the token names.",
-    blind="More than one check stands in its way, so that it says nothing of a single one of them.",
+    blind="More than one check stops it, so it says nothing of a single check.",
     variants=(
         Variant("none", _unsigned("none"), _EXPECTED),
         Variant("none-in-capitals", _unsigned("None", "NONE", "nOnE"), _EXPECTED),

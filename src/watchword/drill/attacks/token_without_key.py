@@ -60,9 +60,9 @@ ATTACK = Attack(
     techniques=("MT-B20", "MT-B03"),
     protections={"PR-B15": "live:tokens.bound_ratio"},
     needs=(Need.KEYS,),
-    sends="Tokens of the service's own signature that are bound to no key, to the name of one alone, or to what can be no key "
-    "of a phone: a point off the curve, another curve, a secret.",
-    must="Each is refused: a token without a key is none.",
+    sends="Tokens signed by the service that are bound to no key, only to a key's name, or to something that can't be "
+    "a phone's key: a point off the curve, another curve, a secret.",
+    must="Each is refused: a token without a key is invalid.",
     blind="It doesn't use a token that is bound to somebody else's key: attacks on proofs do.",
     variants=(
         Variant("no-key", _bound_to(None, {}, {"jwk": {}}), _EXPECTED),

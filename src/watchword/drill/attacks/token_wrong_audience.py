@@ -41,8 +41,8 @@ ATTACK = Attack(
     techniques=("MT-B20", "MT-B03"),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.GENUINE,),
-    sends="A genuine token that was issued for another API of the same service, and tokens of the service's signature for "
-    "nobody's API, for names that look like this one's, and for several at once.",
+    sends="A genuine token for another API of the same service. Then tokens signed by the service for nobody's API, "
+    "for names that look like this one's, and for several APIs at once.",
     must="Each is refused: a token is for one API, named by its whole audience.",
     blind="It doesn't try this API's tokens at the others.",
     variants=(

@@ -26,9 +26,9 @@ ATTACK = Attack(
     techniques=("MT-B03",),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.KEYS,),
-    sends="Tokens of the service's own signature for the other environment, for none, and for one that doesn't exist.",
+    sends="Tokens signed by the service for the other environment, for none, and for one that doesn't exist.",
     must="Each is refused, even where lab and production were given the same keys.",
-    blind="Keys are borrowed in a lab alone, so that a drill of production can't send it.",
+    blind="Keys are borrowed only in a lab, so a drill of production can't send it.",
     variants=(
         Variant("other", minting(_other), frozenset({Reason.TOKEN_ENVIRONMENT})),
         Variant("unclear", minting_each(_unclear), frozenset({Reason.TOKEN_MALFORMED})),

@@ -78,11 +78,11 @@ ATTACK = Attack(
     techniques=("MT-B03",),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(),
-    sends="Samples in chunks with trailers behind them: the headers by which the gate speaks to the API, without a token and "
-    "with a genuine one; and trailers that read like a request.",
-    must="Without a token it is refused. With one the API hears nothing of a trailer, or the request is refused for its chunks.",
-    blind="It sees what the API was told only where a sample's answer repeats its headers. A hidden request that is served and "
-    "whose answer reaches nobody isn't seen.",
+    sends="Samples in chunks with trailers: the headers by which the gate informs the API, with and without a genuine "
+    "token. Then trailers that read like a request.",
+    must="Without a token it is refused. With one, the API gets no trailer, or the request is refused for its chunks.",
+    blind="It sees what the API was told only if a sample's answer repeats its headers. It doesn't see a hidden "
+    "request whose answer reaches nobody.",
     variants=(
         Variant(
             "without-token",

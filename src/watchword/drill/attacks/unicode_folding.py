@@ -75,11 +75,13 @@ ATTACK = Attack(
     techniques=("MT-B01", "MT-B03"),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(),
-    sends="The path that asks for most, with full-width letters, dots and slashes, a long s, the sign of Kelvin and their like, percent-encoded, "
-    "with a genuine token and without the proof that the path asks for; without a token where it asks for none.",
-    must="The rule of the path holds in any form of its letters, or the path is refused. What becomes a separator is refused.",
-    blind="It tries one path and the signs that are best known, some 15 of 1,600. An API that doesn't normalise answers these as it answers any path "
-    "that it hasn't, and then nothing is shown of its gate.",
+    sends="The path that asks for most, percent-encoded, with full-width letters, dots and slashes, a long s, the "
+    "Kelvin sign and the like. It has a genuine token without the proof that the path asks for, or no token if the "
+    "path asks for no proof.",
+    must="The path's rule applies in any form of its letters, or the path is refused. What becomes a separator is "
+    "refused.",
+    blind="It tries one path and the 15 best-known signs of 1,600. An API that doesn't normalise answers these like "
+    "any unknown path, and then nothing is shown of its gate.",
     variants=(
         Variant("letters", _letters, _GUARDED),
         Variant("dots", _dots, _AMBIGUOUS),

@@ -74,9 +74,10 @@ ATTACK = Attack(
     techniques=("MT-B02", "MT-B03"),
     protections={"PR-B01": "live:shield.rejected_unattested"},
     needs=(Need.UPSTREAM,),
-    sends="Each sample to the API's own address: as a script, and with the headers of the gate and a verdict that it didn't sign.",
+    sends="Each sample to the API's own address: as a script, and with the gate's headers and a verdict that the gate "
+    "didn't sign.",
     must="Nobody answers there, or the API asks for the gate's signed verdict and refuses.",
-    blind="It tells what whoever reaches that address from here gets, not who else can reach it: "
-    "on the gate's own machine that is nobody from outside. It finds no other address of the API.",
+    blind="It shows what can be reached from here, not who else can reach that address: on the gate's own machine, "
+    "nobody from outside. It finds no other address of the API.",
     variants=(Variant("script", _script), Variant("dressed-as-the-gate", _as_the_gate)),
 )

@@ -122,8 +122,9 @@ RULE = PlatformRule(
     title="Attestation in use",
     techniques=("MT-B03",),
     protections={},
-    todo="Have the backend check on every request that it comes from the genuine app, and not only when the app starts.",
-    blind="It sees that an interface is named or called. Whether the backend asks for the answer and checks it is the drill's question.",
+    todo="Have the backend check on every request, not only when the app starts, that it comes from the genuine app.",
+    blind="It sees that an interface is named or called. The drill shows whether the backend asks for the answer and "
+    "checks it.",
     parts=(Part.DEX, Part.NATIVE, Part.ENTITLEMENTS, Part.BUNDLE),
     # Interfaces for JavaScript are classes in DEX or in native code: the script itself only asks them.
     reads={

@@ -151,9 +151,10 @@ RULE = PlatformRule(
     title="Exceptions from App Transport Security",
     techniques=("MT-C03", "MT-C04", "MT-C07"),
     protections={"PR-C01": "scan:static.cleartext"},
-    todo="Take NSAllowsArbitraryLoads and the exceptions of domains out of NSAppTransportSecurity, and serve by TLS 1.2 or later.",
-    blind="It's a setting: whether the app speaks http at all isn't seen here. Sockets and libraries below URLSession aren't "
-    "bound by it. By which SDK the app was linked is taken from DTSDKName.",
+    todo="Remove NSAllowsArbitraryLoads and the exceptions for domains from NSAppTransportSecurity, and serve by TLS "
+    "1.2 or later.",
+    blind="It reads a setting, and doesn't see whether the app uses http at all. The setting doesn't bind sockets and "
+    "libraries below URLSession. DTSDKName says which SDK the app was linked with.",
     parts=(Part.PLIST,),
     reads=PLATFORM_NETWORK,
     check=_check,

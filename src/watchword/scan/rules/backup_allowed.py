@@ -77,8 +77,9 @@ RULE = AndroidRule(
     title="Backups of the app's data",
     techniques=("MT-A23",),
     protections={"PR-A13": "scan:static.allow_backup"},
-    todo="Set android:allowBackup to false, and exclude tokens and keys by android:dataExtractionRules, which alone binds a move "
-    "to a new phone from Android 12 on; for older phones by android:fullBackupContent.",
+    todo="Set android:allowBackup to false, and exclude tokens and keys by android:dataExtractionRules. From Android "
+    "12 on, only these rules apply to a move to a new phone. For older phones exclude them by "
+    "android:fullBackupContent.",
     blind="It doesn't read the rules, and doesn't see an app's own export.",
     parts=(Part.MANIFEST,),
     reads=NO_CODE,

@@ -97,7 +97,7 @@ RULE = AndroidRule(
     techniques=("MT-A13",),
     protections={"PR-A09": "scan:static.biometric_crypto"},
     todo="Hand BiometricPrompt.authenticate a CryptoObject, and use what it unlocks.",
-    blind="It doesn't tell whether the key that is released is used for anything, nor see a library's prompt that was renamed.",
+    blind="It doesn't tell whether the released key is used for anything, and doesn't see a library's renamed prompt.",
     parts=(Part.DEX,),
     check=_check,
 )

@@ -99,8 +99,8 @@ RULE = AndroidRule(
     protections={"PR-C01": "scan:static.cleartext"},
     todo="Set android:usesCleartextTraffic to false, permit no cleartext in the network security config, and admit only phones "
     "that know both (minSdk 24).",
-    blind="It tells what is permitted, not what is spoken (see cleartext-urls). A library with sockets of its own asks nobody. "
-    "An app that asks for no INTERNET permission may still get it by a shared user id.",
+    blind="It shows what is permitted, not what is used (see cleartext-urls). A library with sockets of its own isn't "
+    "bound by it. An app that asks for no INTERNET permission may still get it by a shared user id.",
     parts=(Part.MANIFEST, Part.NETWORK_CONFIG),
     reads=PLATFORM_NETWORK,
     check=_check,

@@ -27,8 +27,9 @@ class CleartextUrls:
     )
     todo: str = "Name the host with https, and refuse cleartext in the network security config or by App Transport Security."
     blind: str = (
-        "It can't tell whether an address is ever asked, or whether the system's configuration refuses it. Addresses in comments,"
-        " licences, messages and links, and names of schemas, are left out; what native code names without TLS is told as not seen."
+        "It can't tell whether an address is ever asked, or whether the system's configuration refuses it. It "
+        "leaves out addresses in comments, licences, messages and links, and names of schemas. Native code's addresses "
+        "without TLS are reported as not seen."
     )
     reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 

@@ -76,7 +76,8 @@ RULE = AndroidRule(
     techniques=("MT-A08",),
     protections={"PR-A06": "scan:static.debuggable"},
     todo="Ship a build that isn't debuggable, and count such checks as delay: they are hooked away.",
-    blind="It sees that the app asks, not whether it acts. Which flag is tested isn't read; encrypted strings aren't seen.",
+    blind="It sees that the app asks, not whether it acts. It doesn't read which flag is tested, and doesn't see "
+    "encrypted strings.",
     parts=(Part.DEX, Part.NATIVE),
     reads=NATIVE_STRINGS,
     check=_check,

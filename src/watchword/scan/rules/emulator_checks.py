@@ -22,7 +22,8 @@ RULE = AndroidRule(
     # What an emulator meets, only a run can show: no static finding is evidence for PR-A07.
     protections={},
     todo="Have the server decide by attested hardware; an emulator's signs are easily changed.",
-    blind="It sees that code loads such signs, not whether it acts on them; libraries that look only to draw faster may count.",
+    blind="It sees that code loads such signs, not whether it acts on them. A library that looks for them only to draw "
+    "faster may count.",
     parts=(Part.DEX, Part.NATIVE),
     reads=NATIVE_STRINGS,
     check=_check,

@@ -83,7 +83,8 @@ RULE = AndroidRule(
     techniques=("MT-A19",),
     protections={"PR-A11": "scan:static.exported"},
     todo="State android:exported as false, or ask for a permission of protection level signature.",
-    blind="It takes a permission at its word: one of level normal is granted to everybody. Receivers that code registers aren't seen.",
+    blind="It doesn't check a permission's level: one of level normal is granted to everybody. It doesn't see "
+    "receivers that code registers.",
     parts=(Part.MANIFEST,),
     reads=NO_CODE,
     check=_check,

@@ -57,7 +57,8 @@ RULE = AndroidRule(
     techniques=("MT-A16", "MT-A14"),
     protections={"PR-A10": "scan:static.flag_secure"},
     todo="Set FLAG_SECURE on screens that show what nobody else may see.",
-    blind="It doesn't tell which screens need it, and one that has it counts for the app; a framework's plugin for it isn't seen.",
+    blind="It doesn't tell which screens need it, and one screen that has it counts for the app. It doesn't see a "
+    "framework's plugin for it.",
     parts=(Part.DEX,),
     check=_check,
 )

@@ -69,9 +69,9 @@ RULE = AndroidRule(
     protections={"PR-B04": "scan:static.secret_found"},
     todo="Make the key in the device's key store, or agree on it with the server at run time; encrypt anew what the old key protects.",
     blind=(
-        "It follows constants through straight-line code, the fields of one class and one call; in scripts only those that stand in the"
-        " call of a known library. A key that is computed, comes through"
-        " several classes or stays in native code isn't seen; a resource's value isn't told."
+        "It follows constants through straight-line code, the fields of one class and one call; in scripts only "
+        "within the call of a known library. It doesn't see a key that is computed, comes through several classes or "
+        "stays in native code. It doesn't show a resource's value."
     ),
     parts=(Part.DEX, Part.RESOURCES),
     check=_check,

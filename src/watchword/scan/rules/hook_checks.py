@@ -22,7 +22,8 @@ RULE = AndroidRule(
     # What a hooking tool meets, only a run can show: no static finding is evidence for PR-A05.
     protections={},
     todo="Run the app under such a tool and see what it does; let nothing depend on the app's own answer.",
-    blind="It sees that code loads such names, not whether it acts on them. Encrypted strings and scans of ports by number aren't seen.",
+    blind="It sees that code loads such names, not whether it acts on them. It doesn't see encrypted strings and scans "
+    "of ports by number.",
     parts=(Part.DEX, Part.NATIVE),
     reads=NATIVE_STRINGS,
     check=_check,

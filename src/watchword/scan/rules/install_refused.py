@@ -90,8 +90,8 @@ RULE = AndroidRule(
     techniques=(),
     protections={},
     todo="Build, align and sign with the tools of the SDK whose version is targeted, and state android:exported.",
-    blind="It knows some reasons of many. What a phone refuses to install nobody runs from there: a package that was changed by hand says "
-    "little of the one in the store.",
+    blind="It knows some reasons of many. Nobody runs what a phone refuses to install, and a package that was changed "
+    "by hand says little of the one in the store.",
     parts=(Part.MANIFEST, Part.SIGNING),
     reads=NO_CODE,
     optional=(Part.SIGNING,),

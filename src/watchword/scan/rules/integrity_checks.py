@@ -92,8 +92,8 @@ RULE = AndroidRule(
     techniques=("MT-A11", "MT-A12"),
     protections={"PR-A03": "scan:static.integrity_checks"},
     todo="Have the server check the app by attestation; a check inside the app is taken out with the rest.",
-    blind="It doesn't tell whose signature is read, nor whether anything follows. Checks in native code aren't seen, but for what the "
-    "code before them does.",
+    blind="It doesn't tell whose signature is read, nor whether anything follows. It doesn't see checks in native "
+    "code, only what the code before them does.",
     parts=(Part.DEX,),
     check=_check,
 )

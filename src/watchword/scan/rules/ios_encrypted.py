@@ -29,7 +29,8 @@ RULE = PlatformRule(
     techniques=("MT-A01",),
     protections={},
     todo="Scan the build that goes to the store, not the one that comes from it.",
-    blind="Encryption by the store keeps nobody from reading: on a phone that he controls, the code lies open in memory.",
+    blind="Encryption by the store keeps nobody from reading: on a phone under the attacker's control, the code is "
+    "open in memory.",
     parts=(Part.NATIVE,),
     reads=NO_CODE,
     check=_check,

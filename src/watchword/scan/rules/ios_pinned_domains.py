@@ -137,8 +137,8 @@ RULE = PlatformRule(
     techniques=("MT-C01", "MT-C03", "MT-C06", "MT-C07"),
     protections={"PR-C03": "scan:static.pinning"},
     todo="Pin the API's keys under NSPinnedDomains with at least one backup, or by a list that can be replaced without a release.",
-    blind="It doesn't compare pins with a server. Code that pins is told by the functions that it needs, not by what it does with them; "
-    "sockets below URLSession aren't bound by Info.plist.",
+    blind="It doesn't compare pins with a server. It recognises code that pins by the functions that it needs, not by "
+    "what it does with them. Info.plist doesn't bind sockets below URLSession.",
     parts=(Part.PLIST, Part.NATIVE),
     reads=OFFLINE,
     check=_check,

@@ -43,8 +43,9 @@ RULE = AndroidRule(
     title="Use of the hardware key store",
     techniques=("MT-A10", "MT-A23"),
     protections={"PR-A08": "scan:static.keystore_use"},
-    todo="Keep tokens encrypted by a key of the Android key store, in a StrongBox where there is one.",
-    blind="It doesn't tell what else the app stores unencrypted, nor whether a phone's store is in hardware: attestation tells.",
+    todo="Keep tokens encrypted by a key of the Android key store, in a StrongBox if there is one.",
+    blind="It doesn't tell what else the app stores unencrypted, nor whether a phone's store is in hardware: "
+    "attestation does.",
     parts=(Part.DEX,),
     check=_check,
 )

@@ -37,7 +37,7 @@ RULE = AndroidRule(
     techniques=("MT-A23", "MT-A03"),
     protections={"PR-A13": "scan:static.logs"},
     todo="Have the release build strip Log.d and Log.v (R8: -assumenosideeffects), and never log a token.",
-    blind="It doesn't tell what is logged, nor see a logger of another name; warnings and errors don't count.",
+    blind="It doesn't tell what is logged, and doesn't see a logger of another name. Warnings and errors don't count.",
     parts=(Part.DEX,),
     check=_check,
 )

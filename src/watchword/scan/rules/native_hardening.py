@@ -66,8 +66,8 @@ RULE = PlatformRule(
     techniques=("MT-A01",),
     protections={},
     todo="Build with -fstack-protector-strong and -Wl,-z,relro,-z,now,-z,noexecstack, and strip the release.",
-    blind="It reads what the headers say, and finds no flaw. A canary that isn't used may be one that wasn't needed; fortified "
-    "functions and control-flow checks aren't looked for.",
+    blind="It reads headers, and finds no flaws. A stack canary that is missing may not have been needed. It doesn't "
+    "look for fortified functions and control-flow checks.",
     parts=(Part.NATIVE,),
     reads=NO_CODE,
     check=_check,

@@ -51,8 +51,8 @@ RULE = AndroidRule(
     techniques=("MT-A01", "MT-A12"),
     protections={"PR-A01": "scan:static.obfuscation"},
     todo="Have R8 rename and shrink the release, with few rules that keep names.",
-    blind="It counts short names: renaming by words of a dictionary isn't seen, nor is scrambled flow. Below 200 classes the share "
-    "says little.",
+    blind="It counts short names. It doesn't see renaming by words of a dictionary, or scrambled flow. Below 200 "
+    "classes the share says little.",
     parts=(Part.DEX,),
     reads=NATIVE_HEADERS,
     check=_check,

@@ -82,8 +82,9 @@ RULE = AndroidRule(
     title="Pending intents that others may fill in",
     techniques=("MT-A19",),
     protections={},
-    todo="Make pending intents with FLAG_IMMUTABLE, and those that have to be filled in with an intent that names its component.",
-    blind="It doesn't see whether the intent inside names its component, nor to whom it is handed, nor flags that aren't constant.",
+    todo="Make pending intents with FLAG_IMMUTABLE. If one must be filled in, make it with an intent that names its "
+    "component.",
+    blind="It doesn't see whether the intent inside names its component, who gets it, or flags that aren't constant.",
     parts=(Part.DEX,),
     check=_check,
 )

@@ -191,8 +191,9 @@ RULE = AndroidRule(
     techniques=("MT-C01", "MT-C03", "MT-C06", "MT-C07"),
     protections={"PR-C03": "scan:static.pinning"},
     todo="Pin the API's keys with a backup and an end, by a list that can be replaced without a release.",
-    blind="It knows no clock, so that an end that has passed is told as a date; it doesn't compare pins with a server. A verifier of "
-    "host names isn't pinning and doesn't count. Pinning in native code, a bundle or a renamed library of another form isn't seen.",
+    blind="It has no clock, so it reports an end as a date even if it has passed. It doesn't compare pins with a "
+    "server. A verifier of host names isn't pinning and doesn't count. It doesn't see pinning in native code, a bundle "
+    "or a renamed library of another form.",
     parts=(Part.NETWORK_CONFIG, Part.DEX),
     reads=OFFLINE,
     optional=(Part.DEX,),

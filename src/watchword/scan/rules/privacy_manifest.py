@@ -49,8 +49,9 @@ RULE = PlatformRule(
     title="Privacy manifest",
     techniques=(),
     protections={},
-    todo="State in PrivacyInfo.xcprivacy what the app collects and by which reasons it asks the system; the store asks for it.",
-    blind="It tells what is stated, not what the app does.",
+    todo="State in PrivacyInfo.xcprivacy what the app collects and for which reasons it calls the system; the store "
+    "asks for it.",
+    blind="It shows what is stated, not what the app does.",
     parts=(Part.PLIST, Part.PRIVACY),
     reads=NO_CODE,
     check=_check,

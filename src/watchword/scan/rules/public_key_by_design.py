@@ -26,7 +26,7 @@ class PublicKeyByDesign:
         "Restrict it in its owner's console: by package and SHA-1 of the signing certificate or by bundle id, and to the services that"
         " the app needs. Move what costs money or shows data behind the attested API."
     )
-    blind: str = "It can't tell how an identifier is restricted: that is set at the service, and nobody is asked."
+    blind: str = "It can't tell how an identifier is restricted: that is set at the service, which isn't asked."
     reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
     def run(self, app: App) -> Iterable[Finding]:

@@ -61,7 +61,8 @@ RULE = AndroidRule(
     techniques=("MT-C03", "MT-C04"),
     protections={"PR-C01": "scan:static.cleartext"},
     todo="Take the socket from SSLSocketFactory and check the host's name, or use an HTTP client.",
-    blind="It tells by the class that opens the socket: TLS that another class puts over it isn't seen, nor sockets of native code.",
+    blind="It goes by the class that opens the socket. It doesn't see TLS that another class puts over it, or sockets "
+    "of native code.",
     parts=(Part.DEX,),
     reads=OFFLINE,
     check=_check,

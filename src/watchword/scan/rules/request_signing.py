@@ -65,8 +65,8 @@ RULE = AndroidRule(
     title="Signed requests",
     techniques=("MT-C05", "MT-C04", "MT-B20"),
     protections={"PR-B03": "scan:static.request_signing"},
-    todo="Sign each request by a key of the installation, with a nonce, and have the gate refuse what isn't.",
-    blind="It knows signatures by their headers; whether the server asks for them only the server shows.",
+    todo="Sign each request by a key of the installation, with a nonce, and have the gate refuse unsigned requests.",
+    blind="It recognises signatures by their headers. Only the server shows whether it asks for them.",
     parts=(Part.DEX,),
     check=_check,
 )

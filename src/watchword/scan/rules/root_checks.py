@@ -27,8 +27,8 @@ RULE = AndroidRule(
     techniques=("MT-A04",),
     protections={"PR-A04": "scan:static.root_checks"},
     todo="Have the server decide by attested integrity of the device; a check in the app is hooked away in minutes.",
-    blind="It sees that code loads such signs, not whether it acts on what it finds. Checks whose strings are encrypted, and those in a "
-    "bundle, aren't seen; a renamed library that only reports root may be taken for one.",
+    blind="It sees that code loads such signs, not whether it acts on what it finds. It doesn't see checks with "
+    "encrypted strings or in a bundle. It may take a renamed library that only reports root for a check.",
     parts=(Part.DEX, Part.NATIVE),
     reads=NATIVE_STRINGS,
     check=_check,

@@ -108,9 +108,10 @@ RULE = AndroidRule(
     title="Signature of the package",
     techniques=("MT-A11",),
     protections={},
-    todo="Sign by scheme v2 or later, and by v1 only for phones before Android 7 (minSdk below 24); sign with an RSA key of 2048 bits or more or an EC key, never with a debug or test key.",
-    blind="It compares the package's digest with the one that was signed, and verifies no signature; apksigner does. A digest over a "
-    "tree of hashes isn't compared. A store may sign anew what it hands out.",
+    todo="Sign by scheme v2 or later, and by v1 only for phones before Android 7 (minSdk below 24). Sign with an RSA "
+    "key of 2048 bits or more or an EC key, never with a debug or test key.",
+    blind="It compares the package's digest with the signed one, and verifies no signature; apksigner does. It doesn't "
+    "compare a digest over a tree of hashes. A store may sign its downloads anew.",
     parts=(Part.SIGNING,),
     reads=NO_CODE,
     check=_check,

@@ -30,7 +30,8 @@ RULE = AndroidRule(
     techniques=("MT-A14",),
     protections={},
     todo="Target Android 9 (targetSdk 28) or later.",
-    blind="It knows what is targeted, not which task an activity asks for, and nothing of holes that later versions of Android had.",
+    blind="It sees which version is targeted, not which task an activity asks for. It knows nothing of holes in later "
+    "versions of Android.",
     parts=(Part.MANIFEST,),
     reads=NO_CODE,
     check=_check,

@@ -27,8 +27,9 @@ class ThirdPartyHosts:
     )
     todo: str = "Call the service from your own backend, which keeps the key, and let only attested instances ask for it."
     blind: str = (
-        "It knows some dozens of services by their hosts. Calls of a service's own SDK, which has its host inside, aren't told; nor is"
-        " whether a key that works is in the package, or whether rules at the service let nobody else in."
+        "It knows some dozens of services by their hosts. It doesn't report calls by a service's own SDK, which "
+        "has its host inside. It can't tell whether a working key is in the package, or whether the service's rules "
+        "let nobody else in."
     )
     reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 

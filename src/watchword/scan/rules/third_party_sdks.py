@@ -28,8 +28,8 @@ RULE = AndroidRule(
     title="Libraries in the build",
     techniques=("MT-A21",),
     protections={},
-    todo="Know what each of them sends and where to; take out what isn't used.",
-    blind="It knows libraries by the names of their packages: renamed ones aren't seen, nor are versions.",
+    todo="Know what each of them sends, and where. Take out what isn't used.",
+    blind="It knows libraries by their package names. It doesn't see renamed ones, or versions.",
     parts=(Part.DEX,),
     check=_check,
 )

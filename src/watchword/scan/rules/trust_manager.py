@@ -214,10 +214,11 @@ RULE = AndroidRule(
     title="Checks of the server's certificate switched off",
     techniques=("MT-C03", "MT-C04"),
     protections={"PR-C02": "scan:static.trust_manager"},
-    todo="Take the class out and leave the platform's check in force; for a server under an authority of one's own, name the "
+    todo="Remove the class and leave the platform's check in force. For a server under your own authority, name that "
     "authority in the network security config.",
-    blind="It tells a check that looks at nothing, not one that looks wrongly; of a verifier that always gives one answer it takes "
-    "that answer to be yes; checks in native code or in a bundle aren't seen. In code of .NET it tells callbacks that always say yes, and nothing else.",
+    blind="It recognises a check that looks at nothing, not one that looks wrongly. If a verifier always gives one "
+    "answer, it takes that answer to be yes. It doesn't see checks in native code or in a bundle. In .NET code it "
+    "reports callbacks that always say yes, and nothing else.",
     parts=(Part.DEX,),
     reads=OFFLINE,
     check=_check,

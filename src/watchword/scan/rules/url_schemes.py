@@ -109,8 +109,8 @@ RULE = PlatformRule(
     techniques=("MT-A18",),
     protections={"PR-B12": "scan:static.redirect_scheme"},
     todo="Take the answer of a sign-in by ASWebAuthenticationSession or a link of an associated domain, and use PKCE.",
-    blind="It knows a sign-in's answer by its name only, and doesn't ask the site whether it vouches for the app. A session of "
-    "the system that keeps the answer to itself isn't told apart from one that doesn't.",
+    blind="It recognises a sign-in's answer only by its name, and doesn't ask the site whether it vouches for the app. "
+    "It can't tell a system session that keeps the answer to itself from one that doesn't.",
     parts=(Part.PLIST, Part.ENTITLEMENTS),
     reads=NO_CODE,
     check=_check,

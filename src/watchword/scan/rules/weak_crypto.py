@@ -213,9 +213,10 @@ RULE = AndroidRule(
     title="Cryptography that no longer protects",
     techniques=("MT-A10",),
     protections={},
-    todo="Encrypt by AES/GCM/NoPadding with a key of the Android key store and leave the IV to the cipher; keep passwords on the "
-    "server, by Argon2 or scrypt.",
-    blind="It sees names that stand in the code, in that of .NET too. What is encrypted or hashed, and whether it matters, it can't tell.",
+    todo="Encrypt by AES/GCM/NoPadding with a key of the Android key store, and leave the IV to the cipher. Keep "
+    "passwords on the server, by Argon2 or scrypt.",
+    blind="It sees names in the code, also in .NET code. It can't tell what is encrypted or hashed, or whether it "
+    "matters.",
     parts=(Part.DEX,),
     check=_check,
 )

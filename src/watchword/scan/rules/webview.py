@@ -253,11 +253,11 @@ RULE = AndroidRule(
     title="What pages in browser views reach",
     techniques=("MT-A20",),
     protections={"PR-A11": "scan:static.webview"},
-    todo="Load only pages of one's own by https in a view with a bridge, and switch file access off by setAllowFileAccess(false): "
-    "below targetSdk 30 it's on by default.",
-    blind="It doesn't know which pages are loaded, nor what the functions behind a bridge do; a class that extends WebView and calls "
-    "its own methods may be missed. A setting counts for the views of the class that calls it; where another class sets it, the "
-    "default is only possible.",
+    todo="In a view with a bridge, load only your own pages by https. Switch file access off by "
+    "setAllowFileAccess(false): below targetSdk 30 it's on by default.",
+    blind="It doesn't know which pages are loaded, nor what the functions behind a bridge do. It may miss a class that "
+    "extends WebView and calls its own methods. A setting counts for the views of the class that calls it; if another "
+    "class sets it, the default is only possible.",
     parts=(Part.DEX,),
     check=_check,
 )

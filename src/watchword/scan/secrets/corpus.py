@@ -9,13 +9,15 @@ from enum import StrEnum
 from itertools import accumulate, pairwise
 from typing import Final
 
-import ahocorasick_rs
-
 from watchword.encoding.cache import cached_for_last
+from watchword.extras import needs
 from watchword.scan.app import App, Assembly, Code, Method, StaticField
 from watchword.scan.interface import Location
 from watchword.scan.libraries import is_own
 from watchword.scan.secrets.patterns import GENERIC, Pattern, packaged
+
+with needs("scan"):
+    import ahocorasick_rs
 
 WINDOW: Final = 1024 * 1024
 """How many characters are searched at once."""

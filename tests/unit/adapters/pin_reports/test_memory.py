@@ -8,12 +8,12 @@ from tests.unit.enrolment.simulators import MovableClock
 from tests.unit.pins.builders import APP, HOST, entry, pin_set, spki
 
 from watchword.adapters.pin_reports import AT_ONCE, MAX_LEAVES, PER_SECOND, MemoryPinReports
-from watchword.pins.interface import Basis, NothingPublished, PinSet, PublishedSet
+from watchword.pins.interface import Basis, PinSet, PublishedPins, PublishedSet
 from watchword.pins.reports import MAX_NAMED, PinReport
 
 
 @dataclass(frozen=True)
-class Shelf(NothingPublished):
+class Shelf(PublishedPins):
     """Publish a set for one app."""
 
     pin_set: PinSet = field(

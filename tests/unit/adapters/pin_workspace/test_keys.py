@@ -10,7 +10,6 @@ from watchword.adapters.pin_workspace import (
     read_key,
     read_public_key,
     write_key,
-    write_public_key,
 )
 
 
@@ -18,7 +17,6 @@ def test_a_key_comes_back_for_this_user_alone(tmp_path: Path) -> None:
     """Mode 0600; its public half has the same id."""
     key, place = new_key(), tmp_path / "root.pem"
     write_key(place, key)
-    write_public_key(tmp_path / "root.jwk", key)
     assert read_key(place) == key
     assert place.stat().st_mode & 0o777 == 0o600
     assert read_public_key(tmp_path / "root.jwk").kid == key.kid
@@ -72,7 +70,6 @@ def test_a_private_key_isnt_taken_for_a_public_one(tmp_path: Path) -> None:
     """Nor the other way: each is told apart by its kind."""
     key = new_key()
     write_key(tmp_path / "a.pem", key)
-    write_public_key(tmp_path / "a.jwk", key)
     with pytest.raises(WorkspaceError, match="got a private key"):
         read_public_key(tmp_path / "a.pem")
     with pytest.raises(WorkspaceError, match="this is a public key"):

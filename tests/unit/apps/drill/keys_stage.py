@@ -21,7 +21,8 @@ from watchword.apps.drill.harness import Targets, open_harness
 from watchword.apps.drill.run import run_drill
 from watchword.apps.drill.run_plan import RunPlan, urls_of
 from watchword.apps.service.client import OperatorClient
-from watchword.apps.settings import Settings, load_settings
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Settings
 from watchword.drill.interface import Attack
 from watchword.drill.judgements import Report
 from watchword.drill.registry import ATTACKS

@@ -19,7 +19,7 @@ from tests.unit.engines.envoy.rig import until
 from watchword.apps.demo.stage import Stage
 from watchword.apps.gateway import WatchwordMiddleware, gate_from
 from watchword.apps.service.client import OperatorClient
-from watchword.apps.settings import Settings
+from watchword.apps.settings.schema import Settings
 from watchword.vocabulary import Mode
 
 REFUSED = 401

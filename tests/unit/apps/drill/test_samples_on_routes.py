@@ -7,9 +7,9 @@ import yaml
 
 from watchword.apps.drill.harness import Standing, samples_of, unasked
 from watchword.apps.drill.run import _changed
-from watchword.apps.settings import ApiSettings, load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.plan import load_plan
-from watchword.apps.settings.schema import DrillRequest, DrillSettings
+from watchword.apps.settings.schema import ApiSettings, DrillRequest, DrillSettings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.drill.interface import SUCCESSES, Sample
 from watchword.gate.interface import GatePolicy

@@ -15,4 +15,4 @@ def test_page_shows_real_files() -> None:
     blocks = re.findall(r"```(?:xml|kotlin|ts)\n(.*?)```", PAGE, re.DOTALL)
     assert blocks == [render(name, DOCUMENTED).text for name in FORMATS]
     rows = re.findall(r"^\| `([a-z]+)` \| `([^`]+)`", PAGE, re.MULTILINE)
-    assert rows == [(each.name, each.file) for each in FORMATS.values()]
+    assert rows == [(name, each.file) for name, each in FORMATS.items()]

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from watchword.apps.plan.cli import catalogue_command as command
-from watchword.apps.settings import ConfigurationError
+from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, fail
 from watchword.plan.catalogue import load_catalogue, names_used
 

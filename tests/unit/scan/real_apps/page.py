@@ -26,20 +26,22 @@ TARGET: Final = Path(__file__).resolve().parents[4] / "docs" / "scan-measured.md
 INTRODUCTION: Final = """\
 # What the scan says of known apps
 
-{files} built apps of which something is known: crackmes, apps that are vulnerable on purpose, pairs of a vulnerable and a mended app, ordinary
-ones, and packages with odd signatures or tampered archives. Of each, other tools (apk-info, aapt2, apksigner) measured facts of manifest,
-config, signature and archive, and its authors documented some of what is in it. The apps aren't ours to publish: they lie beside the clone where
-somebody has them, and `tests/unit/scan/real_apps` holds this page to them.
+The scan is compared with known facts about {files} built apps:
 
 - **{same} of {measured} measured facts** come out of our readers too.
 - **{agreed} of {documented} documented facts** come out of our rules, or of our readers where no rule is about them.
 - Every deviation is listed below, with its reason; a fact that isn't compared fails the test.
 
-No key or token of an app stands here; the scan shows none either, unless `--reveal` asks for it.
+The apps are crackmes, apps that are vulnerable on purpose, pairs of a vulnerable and a fixed app, ordinary apps, and packages with odd
+signatures or tampered archives. Other tools (apk-info, aapt2, apksigner) measured facts of manifest, config, signature and archive; the
+authors documented some of the content. The apps aren't ours to publish. If you have them beside the clone, `tests/unit/scan/real_apps`
+compares this page with them.
+
+This page shows no key or token of an app, nor does the scan, unless `--reveal` asks for it.
 
 ## By app
 
-*Facts* counts measured and documented ones that agree. *To act on* counts findings by severity: critical, high, medium, low.
+*Measured* and *documented* count the facts that agree. *To act on* counts findings by severity: critical, high, medium, low.
 
 | app | SHA-256 | measured | documented | to act on | root | debugger | hooks | emulator | own integrity |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -47,10 +49,10 @@ No key or token of an app stands here; the scan shows none either, unless `--rev
 PAIRS_HEAD: Final = """\
 ## Pairs
 
-Of each pair the app that is called *benign* is the vulnerable one, *secure* the mended one. The files `ghera-constkey-secure.apk` and
+In each pair, *benign* is the vulnerable app and *secure* the fixed one. The files `ghera-constkey-secure.apk` and
 `ghera-ecb-secure.apk` are the same file (`{digest}...`).
 
-| pair | rule | vulnerable | mended |
+| pair | rule | vulnerable | fixed |
 | --- | --- | --- | --- |
 """
 DEVIATIONS_HEAD: Final = """\

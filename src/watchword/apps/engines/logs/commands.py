@@ -12,7 +12,7 @@ import click
 
 from watchword.adapters.engine_refusals import EngineRefusals
 from watchword.apps.engines.logs.ingestion import BadLine, Ingestion, Tally
-from watchword.apps.settings import load_settings
+from watchword.apps.settings.load import load_settings
 from watchword.apps.terminal.console import EXIT_REFUSED, print_json
 from watchword.apps.terminal.paragraphs import printable
 from watchword.encoding.phrases import counted

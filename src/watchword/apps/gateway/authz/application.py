@@ -27,7 +27,7 @@ from watchword.apps.gateway.authz.verdicts import signed_verdict
 from watchword.apps.gateway.guard import refuse_http
 from watchword.apps.gateway.overload import WAIT_SECONDS, OverloadGuard
 from watchword.apps.problems import Problem, render
-from watchword.apps.settings import ApiSettings, Settings
+from watchword.apps.settings.schema import ApiSettings, Settings
 from watchword.encoding import base64url, strict_json
 from watchword.encoding.cache import cached_by_names
 from watchword.gate.hygiene import (

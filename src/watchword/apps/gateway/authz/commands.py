@@ -8,7 +8,9 @@ import click
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.compose.gates import open_gate, system_ports
 from watchword.apps.gateway.authz.application import serve_authz
-from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings, load_settings
+from watchword.apps.settings.faults import ConfigurationError, Fault
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import ApiSettings, Settings
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.process import serve, until_signal
 

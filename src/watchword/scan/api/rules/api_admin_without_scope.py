@@ -36,9 +36,9 @@ RULE = ApiRule(
     title="Functions for administrators without a scope",
     techniques=("MT-B09",),
     protections={"PR-B08": "scan:api.bfla_test"},
-    todo="Name in the description which scope or role each function for staff asks for, refuse all others at the API, and try it "
-    "with a plain user's session. Better, serve them at a host that the app doesn't know.",
-    blind="Roles that only the code checks aren't seen, nor functions for staff whose names don't say so.",
+    todo="In the description, name the scope or role that each function for staff asks for. Refuse all others at the "
+    "API, and try it with a plain user's session. Better, serve these functions at a host that the app doesn't know.",
+    blind="It doesn't see roles that only the code checks, or functions for staff whose names don't say so.",
     aspects=(Aspect.ACCESS,),
     check=_check,
     nothing="No function is for staff by its name, or each asks for a scope of its own.",

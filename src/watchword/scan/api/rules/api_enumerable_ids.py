@@ -84,7 +84,8 @@ RULE = ApiRule(
     title="Ids that can be counted or guessed",
     techniques=("MT-B08", "MT-B04"),
     protections={},
-    todo="Check for each object that this caller may have it, and test that with two accounts; long random ids only slow a guess.",
+    todo="Check for each object that this caller may have it, and test that with two accounts. Long random ids only "
+    "slow a guess.",
     blind="It doesn't tell whether the API checks whose object it is, and sees no ids inside bodies.",
     aspects=(Aspect.PARAMETERS,),
     check=_check,

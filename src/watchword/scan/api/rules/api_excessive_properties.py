@@ -86,9 +86,10 @@ RULE = ApiRule(
     title="Fields that shouldn't leave or enter",
     techniques=("MT-B10", "MT-B04"),
     protections={"PR-B09": "scan:api.schema_excess"},
-    todo="List for each answer and each caller the fields that leave, and for each request those that are taken; never return "
-    "passwords, hashes or codes, and set roles, owners, prices and balances on the server.",
-    blind="It tells fields by their names, and sees only those that are described: objects that list no fields may hold anything.",
+    todo="For each caller, list the fields that each answer returns and each request accepts. Never return passwords, "
+    "hashes or codes, and set roles, owners, prices and balances on the server.",
+    blind="It recognises fields by their names, and sees only described ones: objects that list no fields may hold "
+    "anything.",
     aspects=(Aspect.ANSWERS, Aspect.REQUESTS),
     check=_check,
     nothing="By their names the described fields hold no secrets, and set no rights.",

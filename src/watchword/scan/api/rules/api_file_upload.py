@@ -24,8 +24,9 @@ RULE = ApiRule(
     title="Files from callers",
     techniques=("MT-B11",),
     protections={},
-    todo="Ask for a session, cap the size and the count, and look at a file's content, not at its name, away from the API's process.",
-    blind="Caps and checks of files aren't in a description.",
+    todo="Ask for a session, and cap the size and the count. Check a file by its content, not its name, outside of "
+    "the API's process.",
+    blind="A description doesn't show caps and checks of files.",
     aspects=(Aspect.ACCESS, Aspect.REQUESTS),
     check=_check,
     nothing="By the description nobody sends files without signing in.",

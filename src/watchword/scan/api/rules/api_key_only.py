@@ -31,8 +31,8 @@ RULE = ApiRule(
     title="Nothing but an API key",
     techniques=("MT-B03", "MT-A02"),
     protections={},
-    todo="Ask for proof that the genuine app calls (attestation at the gate), and for a user's session where there is a user. A key "
-    "that every copy of the app carries tells nobody apart.",
+    todo="Ask for proof that the genuine app calls (attestation at the gate), and for a user's session if there is a "
+    "user. A key that every copy of the app carries doesn't tell callers apart.",
     blind="It can't tell a key that the app carries from one that only servers have.",
     aspects=(Aspect.ACCESS,),
     check=_check,

@@ -33,9 +33,10 @@ RULE = ApiRule(
     title="Reads without authentication",
     techniques=("MT-B04", "MT-B08"),
     protections={},
-    todo="Ask for a user's session, or state `security: []` with its reason where everybody may read it, and count the calls.",
+    todo="Ask for a user's session, or state `security: []` with its reason if everybody may read it, and count the "
+    "calls.",
     blind="It knows what the description says. A gateway may ask for more, and the API for less.",
     aspects=(Aspect.ACCESS, Aspect.ANSWERS),
     check=_check,
-    nothing="By the description nothing can be read without signing in, but what everybody may know.",
+    nothing="By the description nothing can be read without signing in, except what everybody may know.",
 )

@@ -39,9 +39,9 @@ RULE = ApiRule(
     title="Changes without authentication",
     techniques=("MT-B03", "MT-B07", "MT-B09"),
     protections={"PR-B08": "scan:api.bfla_test"},
-    todo="Ask for a user's session on whatever changes something, and let nothing change by GET.",
+    todo="Ask for a user's session on every change, and change nothing by GET.",
     blind="It knows what the description says. Signing in and signing up are left out: see api-unlimited-guessing.",
     aspects=(Aspect.ACCESS,),
     check=_check,
-    nothing="By the description nothing can be changed without signing in, but by signing up.",
+    nothing="By the description nothing can be changed without signing in, except by signing up.",
 )

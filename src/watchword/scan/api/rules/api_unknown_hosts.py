@@ -66,7 +66,8 @@ RULE = ApiRule(
     techniques=("MT-B02", "MT-A03"),
     protections={"PR-B16": "scan:api.shadow_endpoints"},
     todo="Put every host that the app calls on the list, with its owner, and take test and old hosts out of the app.",
-    blind="Hosts that the app puts together or is told at run time aren't seen. The domain of a host is told by its last labels.",
+    blind="It doesn't see hosts that the app puts together or receives at run time. It takes a host's domain from its "
+    "last labels.",
     aspects=(Aspect.SERVERS,),
     check=_check,
     nothing="Every host of the API's domains that the app names is described.",

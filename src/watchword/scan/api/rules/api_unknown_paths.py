@@ -69,8 +69,9 @@ RULE = ApiRule(
     techniques=("MT-B02", "MT-A03"),
     protections={"PR-B16": "scan:api.shadow_endpoints"},
     todo="Describe what the app calls, retire what nobody should call any more, and refuse at the gate whatever isn't described.",
-    blind="It compares text. Paths that the app puts together at run time aren't seen, and what belongs to another API only looks alike.",
+    blind="It compares text. It doesn't see paths that the app puts together at run time, and another API's paths can "
+    "look alike.",
     aspects=(Aspect.SERVERS,),
     check=_check,
-    nothing="Every path that the app names is described, as far as it begins as described ones do.",
+    nothing="Every path that the app names is described, as far as it begins like a described one.",
 )

@@ -29,8 +29,9 @@ RULE = ApiRule(
     title="Guessing without a limit",
     techniques=("MT-B05", "MT-B06", "MT-B07", "MT-B15"),
     protections={},
-    todo="Count tries by account, device and app instance, slow and lock, and say so in the description (429, Retry-After).",
-    blind="A limit that the description doesn't tell isn't seen, and one that it tells isn't tried.",
+    todo="Count tries by account, device and app instance. Slow down and lock, and say so in the description (429, "
+    "Retry-After).",
+    blind="It doesn't see a limit that isn't described, and doesn't try one that is.",
     aspects=(Aspect.ACCESS, Aspect.REQUESTS),
     check=_check,
     nothing="No operation that takes passwords, codes or vouchers is described without a limit.",

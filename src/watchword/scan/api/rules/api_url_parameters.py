@@ -41,7 +41,8 @@ RULE = ApiRule(
     title="Addresses that callers choose",
     techniques=("MT-B16",),
     protections={},
-    todo="Let the backend reach listed hosts alone, and refuse internal addresses after the name was resolved, at each redirect too.",
+    todo="Let the backend reach only listed hosts. Refuse internal addresses after resolving the name, at each "
+    "redirect too.",
     blind="Whether the backend fetches the address or only keeps it can't be told from a description.",
     aspects=(Aspect.PARAMETERS, Aspect.REQUESTS),
     check=_check,

@@ -40,7 +40,8 @@ RULE = ApiRule(
     protections={},
     todo="Use OAuth's authorization code with PKCE (RFC 8252, RFC 9700), tokens that live for minutes, and proof of the key that a "
     "token is bound to.",
-    blind="How tokens are made and checked isn't in a description: their algorithm, how long they live, whether they can be revoked.",
+    blind="A description doesn't say how tokens are made and checked: their algorithm, how long they live, whether "
+    "they can be revoked.",
     aspects=(Aspect.ACCESS,),
     check=_check,
     nothing="No scheme that is described sends passwords with each call or tokens in redirects.",
