@@ -16,13 +16,14 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, NoReturn, Protocol
-
-from cryptography import x509
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from watchword.encoding import base64url, der
 from watchword.ports import VerificationKey
 from watchword.reasons import MalformedError, Reason
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 PIN_BYTES: Final = 32
 """Bytes of a pin."""
@@ -386,7 +387,7 @@ def _pin_within(data: bytes, place: Callable[[int], int], what: str) -> bytes:
     return pin_of_spki(data[start:end])
 
 
-def certificates_of(data: bytes, most: int = MAX_CHAIN) -> tuple[x509.Certificate, ...]:
+def certificates_of(data: bytes, most: int = MAX_CHAIN) -> "tuple[x509.Certificate, ...]":
     """Return the certificates of a PEM file, in its order, or the one of a DER file.
 
     :param most: certificates that are taken; a file with more is refused before any is read.
@@ -432,7 +433,10 @@ def _of_base64(text: str) -> bytes:
         _refuse(f"got text that isn't base64 of {PIN_BYTES} bytes")
 
 
-def _certificate(data: bytes) -> x509.Certificate:
+def _certificate(data: bytes) -> "x509.Certificate":
+    # Every reader of watchword.yaml loads this module, and few of them read a certificate.
+    from cryptography import x509  # noqa: PLC0415
+
     try:
         return x509.load_der_x509_certificate(data)
     except (ValueError, x509.InvalidVersion):
