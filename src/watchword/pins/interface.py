@@ -17,13 +17,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, NoReturn
-
-from cryptography import x509
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from watchword.encoding import base64url, der
 from watchword.ports import VerificationKey
 from watchword.reasons import MalformedError, Reason
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 PIN_BYTES: Final = 32
 """Bytes of a pin."""
@@ -385,12 +386,15 @@ def _pin_within(data: bytes, place: Callable[[int], int], what: str) -> bytes:
     return pin_of_spki(data[start:end])
 
 
-def certificates_of(data: bytes, most: int = MAX_CHAIN) -> tuple[x509.Certificate, ...]:
+def certificates_of(data: bytes, most: int = MAX_CHAIN) -> "tuple[x509.Certificate, ...]":
     """Return the certificates of a PEM file, in its order, or the one of a DER file.
 
     :param most: certificates that are taken; a file with more is refused before any is read.
     :raises PinError: with ``pins.pin_malformed``; also for a file without a certificate.
     """
+    # Every reader of watchword.yaml loads this module, and few of them read a certificate.
+    from cryptography import x509  # noqa: PLC0415
+
     try:
         return tuple(map(x509.load_der_x509_certificate, _certificates_der(data, most)))
     except (ValueError, x509.InvalidVersion):
