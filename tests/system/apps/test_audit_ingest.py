@@ -207,7 +207,7 @@ def test_a_ref_of_a_log_that_nobody_read_is_known_by_its_length(desk: Desk) -> N
         ).stderr
         for asked in (ref, ref * 6)
     ]
-    assert ["`watchword audit ingest --engine NAME LOG`" in each for each in told] == [True, False]
+    assert ["watchword audit ingest --engine NAME LOG" in each for each in told] == [True, False]
 
 
 def test_the_same_log_twice_adds_nothing(desk: Desk) -> None:
