@@ -106,7 +106,9 @@ def shipped_rows() -> list[Row]:
         Row.at_most("example: first plan of a process, ms", ms(cold), None, 300),
         Row("example: the same once more in it, ms", ms(warm)),
         Row("example: from the shell, ms (floor: watchword --help)", ms(whole), ms(help_)),
-        Row("example: from the shell, ms (floor: python -c pass)", ms(whole), ms(floor)),
+        Row.at_most(
+            "example: from the shell, ms (floor: python -c pass)", ms(whole), ms(floor), 300
+        ),
     ]
 
 

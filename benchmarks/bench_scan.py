@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.report import Row, write_report
+from benchmarks.report import RESULTS, Row, write_report
 from benchmarks.scan_apps import large_app, small_app
 from benchmarks.scan_runs import ANALYZE, PEERS, Cost, measured, profiled
 from tests.system.scan.fixtures.grades import built, graded
@@ -168,7 +168,10 @@ def main() -> bool:
             ):
                 rows += speed_rows(name, app, rounds, slow, large=app is large)
     print(f"load average of the last minute: {os.getloadavg()[0]:.2f}")
-    return write_report("scan" if given.only is None else f"scan-{given.only}", rows)
+    try:
+        return write_report("scan" if given.only is None else "scan-part", rows)
+    finally:
+        (RESULTS / "scan-part.json").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

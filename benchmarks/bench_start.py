@@ -1,7 +1,8 @@
-"""Measure how long a person waits for help: ``watchword --help`` and the help of each command, each in a fresh interpreter.
+"""Measure how long a person waits for a command: help, the example's plan, and what asks a running service, each in a fresh interpreter.
 
 The peer of each row is the floor: the same interpreter that does nothing.  Floor and commands take turns, and of each the median counts;
 on a machine with other work to do the multiple of the floor is what to compare.  Modules are counted by ``-X importtime``.
+Of a command that does some work the processor time counts, its own and the system's: a core that others share doesn't add to it.
 
 Run: ``python -m benchmarks.bench_start [ROUNDS]``.
 """
@@ -10,14 +11,19 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from benchmarks.bench_up import until_answer
+from benchmarks.gate_load import free_port
 from benchmarks.report import Row, write_report
 
 from watchword.apps.cli.main import cli
+from watchword.apps.settings.template import TEMPLATE
 
 COMMAND = str(Path(sys.executable).parent / "watchword")
 FLOOR = (sys.executable, "-c", "pass")
@@ -25,6 +31,25 @@ ROUNDS = 7
 HELP_MS, COMMAND_MS = 80.0, 150.0
 HELP_TIMES, COMMAND_TIMES = 6.5, 12.0
 """The same as multiples of the floor, which took 12 ms where the bars were set."""
+
+PLAN_MS, OPERATOR_MS, WORK_TIMES = 300.0, 300.0, 25.0
+"""Processor time of the example's plan, of what asks a running service, and both as multiples of the floor."""
+
+EXAMPLE = str(Path(__file__).parents[1] / "examples" / "clinic.yaml")
+OPERATOR = (
+    "instances list",
+    "instances invitations",
+    "keys list",
+    "metrics",
+    "explain",
+    "explain token.missing",
+    "policy show",
+    "policy show strict",
+    "pins reports",
+    "secrets list",
+    "secrets canary list",
+)
+"""What an operator asks a running service, or of its policy."""
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -44,6 +69,56 @@ def milliseconds(*arguments: str) -> float:
     started = time.perf_counter()
     subprocess.run(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     return (time.perf_counter() - started) * 1000
+
+
+def processor_ms(*arguments: str, cwd: Path | None = None) -> float:
+    """Return the processor time of a command, its own and the system's."""
+    process = subprocess.Popen(
+        arguments, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(arguments)}: ended with {process.returncode}")
+    return (usage.ru_utime + usage.ru_stime) * 1000
+
+
+@contextmanager
+def running_service() -> Iterator[Path]:
+    """Have a service of the template's file; return its directory."""
+    with tempfile.TemporaryDirectory() as name:
+        directory, service, proxy = Path(name), free_port(), free_port()
+        text = TEMPLATE.replace("8440", str(service)).replace("8080", str(proxy))
+        (directory / "watchword.yaml").write_text(text)
+        address = f"http://127.0.0.1:{service}/healthz"
+        _, _, end = until_answer([COMMAND, "up"], address, directory)
+        try:
+            yield directory
+        finally:
+            end()
+
+
+def working_rows(rounds: int) -> list[Row]:
+    """Measure the processor time of commands that do their work."""
+    commands_of = {f"watchword {words}": (COMMAND, *words.split()) for words in OPERATOR}
+    plan = "watchword -c examples/clinic.yaml plan"
+    commands_of[plan] = (COMMAND, "-c", EXAMPLE, "plan")
+    found: dict[str, list[float]] = {words: [] for words in commands_of}
+    floors: list[float] = []
+    with running_service() as directory:
+        for _ in range(rounds):
+            for words, arguments in commands_of.items():
+                floors.append(processor_ms(*FLOOR))
+                found[words].append(processor_ms(*arguments, cwd=directory))
+    floor = statistics.median(floors)
+    rows = []
+    for words, times in found.items():
+        goal, took = PLAN_MS if words == plan else OPERATOR_MS, statistics.median(times)
+        rows.append(Row.at_most(f"{words}, CPU ms (floor: python -c pass)", took, floor, goal))
+        rows.append(
+            Row.at_most_times(f"  {words} as a multiple of the floor", took, floor, WORK_TIMES)
+        )
+    return rows
 
 
 def modules(*words: str) -> int:
@@ -76,6 +151,7 @@ def main(rounds: int = ROUNDS) -> bool:
         rows.append(Row.at_most(f"watchword {' '.join(words)} --help, ms", took, floor, COMMAND_MS))
     title = f"the slowest ({' '.join(slowest)}) as a multiple of the floor"
     busy = "programs that wanted a core meanwhile, on average (peer: cores)"
+    rows += working_rows(rounds)
     rows += [
         Row.at_most_times(title, medians[slowest], floor, COMMAND_TIMES),
         Row("  modules imported", modules(COMMAND, *slowest, "--help"), empty),

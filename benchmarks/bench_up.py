@@ -124,7 +124,12 @@ def main() -> bool:
     floor = statistics.median(seconds([sys.executable, "-c", "pass"]) for _ in range(START_ROUNDS))
     demos = statistics.median(seconds([COMMAND, "demo"]) for _ in range(3))
     demo = Row.at_most("watchword demo, s (floor: python -c pass)", demos, floor, 10)
-    return write_report("up", [*start_rows(), demo])
+    full = Row(
+        "watchword demo --full, s (floor: python -c pass)",
+        seconds([COMMAND, "demo", "--full"]),
+        floor,
+    )
+    return write_report("up", [*start_rows(), demo, full])
 
 
 if __name__ == "__main__":

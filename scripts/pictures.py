@@ -2,7 +2,7 @@
 
 - ``docs/pictures/demo.svg``: what ``watchword demo`` prints in a terminal.
 - ``docs/pictures/plan.png``: the head of the report of ``examples/api-key-script.yaml``. Its text can't be read out of it, so that
-  ``plan.txt`` beside it holds the whole report's text and the picture's SHA-256.
+  ``plan.txt`` beside it holds the head's text and the picture's SHA-256.
 
 tests/system/test_pictures.py runs both commands again, and fails where a picture shows what they don't print any more.
 """
@@ -28,6 +28,8 @@ COLUMNS: Final = 80
 """Width of the terminal."""
 REPORT: Final = (1000, 985)
 """Width and height of the report's head, in CSS pixels."""
+BELOW: Final = "The three parts, and where the paths are cut"
+"""The first heading of the report that the picture doesn't show."""
 MAX_BYTES: Final = 200_000
 """Largest picture."""
 
@@ -77,10 +79,14 @@ def report() -> str:
 
 
 def text_of(page: str) -> str:
-    """Return the text that a report shows, a line a piece, without the time at which it was made."""
+    """Return the text of a report's head, a line a piece, without the time at which it was made.
+
+    :raises ValueError: for a report without the heading at which the head ends.
+    """
     body = re.sub(r"<(style|script)\b.*?</\1>", "", page, flags=re.DOTALL)
     pieces = (" ".join(html.unescape(piece).split()) for piece in re.split(r"<[^>]*>", body))
-    text = "\n".join(piece for piece in pieces if piece)
+    lines = [piece for piece in pieces if piece]
+    text = "\n".join(lines[: lines.index(BELOW)])
     return re.sub(r"\d+ \w+ 20\d\d, \d\d:\d\d UTC", "(time)", text)
 
 

@@ -25,10 +25,6 @@ SOURCES: Final[Mapping[str, tuple[str, str]]] = {
     "plan": ("The planner", "make bench-plan"),
     "drill": ("The drill", "make bench-drill"),
     "scan": ("The scan", "make bench-scan"),
-    "scan-found": (
-        "What the scan finds, run alone",
-        "python -m benchmarks.bench_scan --only found",
-    ),
 }
 """By file of results, in the order of the page: its title, and what renews it."""
 
@@ -106,7 +102,7 @@ def _table(result: Result) -> Iterator[str]:
         cells = [number(row[key]) for key in ("ours", "peer", "ratio")]
         holds = {None: "", True: "yes", False: "**no**"}[row["holds"]]
         measure = row["measure"].strip().replace("|", "\\|")
-        yield f"| {measure} | {' | '.join(cells)} | {_goal(row)} | {holds} |"
+        yield f"| {measure} | {' | '.join(cells)} | {goal_of(row)} | {holds} |"
 
 
 def _instructions(result: Result) -> Iterator[str]:
@@ -117,7 +113,8 @@ def _instructions(result: Result) -> Iterator[str]:
         yield f"| {row['measure'].removesuffix(', instructions')} | {' | '.join(cells)} |"
 
 
-def _goal(row: Mapping[str, Any]) -> str:
+def goal_of(row: Mapping[str, Any]) -> str:
+    """Return the goal of a row, with what it bounds; empty where there is none."""
     if row["goal"] is None:
         return ""
     words = {"ours": "at most {}", "least": "at least {}", "ratio": "ratio at most {}"}

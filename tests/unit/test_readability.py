@@ -1,11 +1,12 @@
 """Hold what measures the pages to what a sentence is."""
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from scripts import readability
-from scripts.readability import Page, main, sentences
+from scripts.readability import Page, main, measured, pages, sentences
+from scripts.site_pages import kinds
 
 
 def _texts(markdown: str) -> list[str]:
@@ -162,3 +163,12 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit):
         main(["docs/none.md"])
     assert "docs/none.md: there is no such file" in capsys.readouterr().err
+
+
+def test_every_page_is_within_the_limits() -> None:
+    """No page's sentences are too long, on the average or one of them, and no tutorial or how-to is."""
+    by_kind = kinds()
+    names = pages()
+    assert {PurePosixPath("README.md"), PurePosixPath("docs/gate.md")} <= set(names)
+    found = [measured(name, by_kind.get(name, "")) for name in names]
+    assert [fault for page in found for fault in page.faults()] == []

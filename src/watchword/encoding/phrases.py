@@ -1,8 +1,9 @@
-"""Write for people: counts, durations, names that were meant, foreign formats, and text that a terminal mustn't obey."""
+"""Write for people: counts, durations, times, names that were meant, foreign formats, and text that a terminal mustn't obey."""
 
 import difflib
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Final
 
 
@@ -48,6 +49,14 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Return text of several lines without what a terminal obeys, but the ends of the lines."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def moment(at: datetime) -> str:
+    """Return a time in UTC as RFC 3339 writes it, with Z.
+
+    :param at: aware.
+    """
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def nearest(got: str, known: Iterable[str]) -> str | None:

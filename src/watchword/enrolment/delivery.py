@@ -16,6 +16,7 @@ from watchword.attestation.interface import AppRegistration
 from watchword.broker.envelope import SecretContext, seal_secret
 from watchword.broker.interface import DeliveryRule, SecretVersion
 from watchword.encoding import base64url
+from watchword.encoding.phrases import moment
 from watchword.enrolment.evidence import OperatorCodeVerifier
 from watchword.enrolment.interface import (
     EnrolmentPolicy,
@@ -314,7 +315,7 @@ def _audit(lease: Lease, instance: Instance) -> AuditEntry:
         "version": lease.version,
         "lease": lease.id,
         "delivery": lease.deliveries,
-        "expires_at": lease.expires_at.isoformat(),
+        "expires_at": moment(lease.expires_at),
         "app": lease.app,
         "app_version": lease.app_version,
         "level": instance.level.value,

@@ -60,6 +60,7 @@ from watchword.attestation.registry import (
     with_formats,
 )
 from watchword.encoding import base64url
+from watchword.encoding.phrases import moment
 from watchword.enrolment.interface import (
     CHALLENGE_SECONDS,
     Appraisal,
@@ -1025,7 +1026,7 @@ class Invitations:
             "because": code.because,
             "app": code.app,
             "level": code.level.value,
-            "expires_at": code.expires_at.isoformat(),
+            "expires_at": moment(code.expires_at),
             "instance_for": int(code.instance_for.total_seconds()),
         }
         await self._codes.add_code(

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 from watchword.attestation.interface import AppRegistration
 from watchword.encoding import base64url, length_prefixed
+from watchword.encoding.phrases import moment
 from watchword.enrolment.evidence import OperatorCodeVerifier, Rejudgement
 from watchword.enrolment.interface import (
     CHALLENGE_SECONDS,
@@ -399,7 +400,7 @@ def _audit(
     if signals:
         detail["signals"] = [str(signal) for signal in signals]
     if instance.expires_at is not None:
-        detail |= {"test": True, "expires_at": instance.expires_at.isoformat()}
+        detail |= {"test": True, "expires_at": moment(instance.expires_at)}
     if code is not None:
         # No policy saw it and no record of an appraisal is kept: there was nothing to appraise.
         detail |= {"code": code.id, "appraised": False, "because": code.because}

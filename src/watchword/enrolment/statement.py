@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 from watchword.attestation.interface import AppRegistration
 from watchword.encoding import base64url, length_prefixed, strict_json
+from watchword.encoding.phrases import moment
 from watchword.enrolment.interface import (
     CHALLENGE_SECONDS,
     MAX_STATEMENT_BYTES,
@@ -200,7 +201,7 @@ def require_alive(instance: Instance, environment: Environment, now: datetime) -
     if instance.expires_at is not None:
         if now >= instance.expires_at:
             raise RefusedError.because(
-                Reason.INSTANCE_EXPIRED, f"it ended at {instance.expires_at.isoformat()}"
+                Reason.INSTANCE_EXPIRED, f"it ended at {moment(instance.expires_at)}"
             )
     elif instance.test and environment is not Environment.LAB:
         # A simulated vendor vouched for it, in a lab that kept its instances here: anybody

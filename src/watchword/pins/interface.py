@@ -14,6 +14,7 @@ import hashlib
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NoReturn
@@ -340,7 +341,14 @@ def read_pin(text: str) -> bytes:
             text = text[1:]
     if re.match(r"sha(1|384|512)/", text, re.IGNORECASE):
         _refuse(f"got a pin that begins with {text.partition('/')[0]}, expected SHA-256")
-    return _of_base64(text)
+    standard = text.rstrip("=").replace("+", "-").replace("/", "_")
+    padded = len(text) - len(standard.rstrip("="))
+    if padded not in (0, 1) or len(standard) != _BASE64_CHARACTERS - 1:
+        _refuse(f"got {len(text)} characters, expected 44 of base64 ({PIN_BYTES} bytes)")
+    try:
+        return base64url.decode(standard)
+    except MalformedError:
+        _refuse(f"got text that isn't base64 of {PIN_BYTES} bytes")
 
 
 def pin_of_spki(data: bytes) -> bytes:
@@ -412,18 +420,11 @@ def pin_of_file(data: bytes) -> bytes:
             return pin_of_certificate(content)
     if blocks:
         _refuse(f"got PEM of {blocks[0][0].decode('ascii')}, expected a key or a certificate")
-    return _pin_of_der(data)
-
-
-def _of_base64(text: str) -> bytes:
-    standard = text.rstrip("=").replace("+", "-").replace("/", "_")
-    padded = len(text) - len(standard.rstrip("="))
-    if padded not in (0, 1) or len(standard) != _BASE64_CHARACTERS - 1:
-        _refuse(f"got {len(text)} characters, expected 44 of base64 ({PIN_BYTES} bytes)")
-    try:
-        return base64url.decode(standard)
-    except MalformedError:
-        _refuse(f"got text that isn't base64 of {PIN_BYTES} bytes")
+    # No two of the three have the same members.
+    for read in (pin_of_certificate, _pin_of_request):
+        with suppress(PinError):
+            return read(data)
+    return pin_of_spki(data)
 
 
 def _certificates_der(data: bytes, most: int) -> Sequence[bytes]:
@@ -451,16 +452,6 @@ def _blocks(data: bytes) -> Sequence[tuple[bytes, bytes]]:
         return [(label, b64decode(b"".join(text.split()), validate=True)) for label, text in found]
     except binascii.Error:
         _refuse("got a PEM block that isn't base64")
-
-
-def _pin_of_der(data: bytes) -> bytes:
-    """Return the pin of whichever of the three it is: no two of them have the same members."""
-    for read in (pin_of_certificate, _pin_of_request):
-        try:
-            return read(data)
-        except PinError:
-            continue
-    return pin_of_spki(data)
 
 
 def _pin_of_request(data: bytes) -> bytes:

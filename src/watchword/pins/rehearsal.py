@@ -311,10 +311,6 @@ def _signed_by(at: Situation, count: int, roots: RootList | None = None) -> _Lis
     return renewed, frozenset(list(at.roots.keys)[:count])
 
 
-def _until_soft(at: Situation) -> float:
-    return max(0, at.published.soft_expiry - at.now)
-
-
 def _until_expired(at: Situation) -> float:
     return at.published.hard_expiry - at.now
 
@@ -453,7 +449,7 @@ def _root_keys_lost(at: Situation) -> Steps:
 @_scenario("expired-closed", "Nothing published, closed after expiry", _ends(AfterExpiry.CLOSED))
 @_scenario("expired", "Nothing published, open after expiry", _ends(AfterExpiry.OPEN))
 def _expired(at: Situation) -> Steps:
-    soft, hard = _until_soft(at), _until_expired(at)
+    soft, hard = max(0, at.published.soft_expiry - at.now), _until_expired(at)
     yield Step("nothing is published until the soft expiry", waits=soft)
     yield Step("nothing is published until the hard expiry", waits=hard - soft)
     yield Step("an interceptor comes", intercepts=(_THIEF, _OTHER_CA))

@@ -73,6 +73,25 @@ def test_it_starts_again_on_the_state_that_a_killed_process_left(tmp_path: Path)
             assert watchword(file, "lab", "request", "genuine-android", url).returncode == 0
 
 
+def test_logs_go_to_a_file_where_one_is_named(tmp_path: Path) -> None:
+    """They don't run into what else the terminal shows; what ends the process stays on stderr, and the file is private."""
+    log = tmp_path / "up.log"
+    with upstream() as port:
+        file = configuration(tmp_path, port)
+        with running(file, "--log", str(log)) as (where, process):
+            assert where
+            process.send_signal(signal.SIGTERM)
+            _out, errors = process.communicate(timeout=patience(10))
+        assert errors == ""
+        assert "service ready" in log.read_text(encoding="utf-8")
+        assert log.stat().st_mode & 0o777 == 0o600
+        (tmp_path / ".watchword" / "keyring.json").unlink()
+        refused = watchword(file, "up", "--log", str(log))
+        assert refused.returncode == 1
+        assert "is gone while watchword.db is there" in refused.stderr
+        assert watchword(file, "up", "--log", str(tmp_path)).returncode == 2
+
+
 def test_nothing_starts_with_a_faulty_file(tmp_path: Path) -> None:
     """All faults, exit code 2, and not even a state directory."""
     file = configuration(tmp_path, 1, **{"mode: enforce": "mode: enforced"})

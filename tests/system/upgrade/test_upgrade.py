@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -131,7 +132,8 @@ def test_a_phone_that_was_enrolled_is_served(served: Taken) -> None:
         assert (row["answered_by"], row["status"], row["instance"]) == ("api", 200, instance)
     found = {row["instance"]: row for row in served.rows("instances", "list")}
     for each, before in served.facts["facts"]["instances"].items():
-        assert found[each]["enrolled_at"] == before["enrolled_at"]
+        now, then = found[each]["enrolled_at"], before["enrolled_at"]
+        assert datetime.fromisoformat(now) == datetime.fromisoformat(then)
 
 
 def _phone(state: Path) -> dict[str, Any]:

@@ -69,10 +69,10 @@ def configuration(tmp_path: Path, upstream_port: int, **replace: str) -> Path:
 
 
 @contextmanager
-def running(file: Path) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]]:
+def running(file: Path, *options: str) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]]:
     """Run ``watchword up`` until it says where it listens."""
     process = subprocess.Popen(
-        [*WATCHWORD, "-c", str(file), "up", "--json"],
+        [*WATCHWORD, "-c", str(file), "up", "--json", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -107,7 +107,7 @@ def test_a_failed_step_says_what_was_wanted_and_found(tmp_path: Path) -> None:
     failed = output[output.index("failed") :]
     assert failed.index("wanted") < failed.index("attestation.binding") < failed.index("Levels")
     assert "got the challenge" in failed
-    assert "A replay or a relay." in " ".join(failed.split())
+    assert "This is a replay or a relay." in " ".join(failed.split())
     assert sum(" failed  " in line for line in output.splitlines()) == 1
     assert "Evidence with a failed step is granted none" in output
     assert "nothing of it is proven" in output

@@ -26,6 +26,7 @@ from watchword.client import (
     WatchwordClient,
 )
 from watchword.encoding import base64url
+from watchword.encoding.phrases import moment
 from watchword.enrolment.interface import EnrolmentPolicy
 from watchword.ports import AuditEntry, VerificationKey
 from watchword.reasons import Reason
@@ -165,12 +166,12 @@ def test_trail_names_who_invited_whom(bench: ServiceBench) -> None:
         "level": "hardware",
         "appraised": False,
         "format": "operator_code",
-        "expires_at": (NOW + timedelta(hours=1)).isoformat(),
+        "expires_at": moment(NOW + timedelta(hours=1)),
     }
     assert expected.items() <= enrolment.detail.items()
     (shown,) = bench.run(lambda call: call.operator.get("/v1/instances")).json()["instances"]
     assert (shown["test"], shown["expired"]) == (True, False)
-    assert shown["expires_at"] == (NOW + timedelta(hours=1)).isoformat()
+    assert shown["expires_at"] == moment(NOW + timedelta(hours=1))
     assert shown["attested_at"] is None
 
 
@@ -262,7 +263,7 @@ def test_bad_codes_look_alike(bench: ServiceBench) -> None:
 def test_code_expires_to_the_second(bench: ServiceBench) -> None:
     """It is good until its end and refused from then on; by default that is after 15 minutes."""
     early, late = invited(bench), invited(bench)
-    assert early["expires_at"] == (NOW + timedelta(minutes=15)).isoformat()
+    assert early["expires_at"] == moment(NOW + timedelta(minutes=15))
     bench.clock.advance(899.9)
     client_of(bench, TestInstanceDevice(early["code"])).enrol()
     bench.clock.advance(0.1)
@@ -457,7 +458,7 @@ def test_cancelling_is_audited_once_and_only_the_unused(bench: ServiceBench) -> 
     for _ in range(2):
         answer = post(bench, f"/v1/test-codes/{one['id']}/revoke")
         assert answer.status_code == 200
-        assert (answer.json()["open"], answer.json()["cancelled_at"]) == (False, NOW.isoformat())
+        assert (answer.json()["open"], answer.json()["cancelled_at"]) == (False, moment(NOW))
     cancelled = [entry for entry in audit(bench) if entry.action == "test_code.cancelled"]
     assert [(e.subject, e.actor) for e in cancelled] == [(one["id"], "operator (claimed: alice)")]
     client = client_of(bench, TestInstanceDevice(two["code"]))

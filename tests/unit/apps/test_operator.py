@@ -21,6 +21,7 @@ from watchword.adapters.store import SqliteStore
 from watchword.apps.service.background import FORGET_MARGIN
 from watchword.apps.service.operator import SETTLED_SECONDS
 from watchword.apps.service.publisher import LONGEST_TOKEN_SECONDS
+from watchword.encoding.phrases import moment
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import to_jws
 from watchword.gate.references import NONCE_BYTES, open_reference, seal
@@ -167,7 +168,7 @@ def test_refusals_are_counted_and_explained(bench: ServiceBench) -> None:
 
     explained, refusals, metrics = bench.run(refuse)
     assert explained.json() == {
-        "at": bench.clock.now().isoformat(),
+        "at": moment(bench.clock.now()),
         "where": "POST /v1/challenges",
         "reasons": [{"reason": "statement.app_unknown", "category": "content", "status": 403}],
     }

@@ -12,6 +12,7 @@ from tests.unit.apps.pins_cli import Shell
 from tests.unit.apps.pins_servers import HOST, Authority, new_key, public_pem, server, silent
 from tests.unit.apps.pins_yard import APP, Yard, yard
 
+from watchword.apps.pins.session import sources_of
 from watchword.apps.settings.template import TEMPLATE
 
 SECTION = f"pins:\n  report_first: 1s\n  hosts:\n    {HOST}: {{apps: [{APP}], mode: report}}\n"
@@ -383,3 +384,12 @@ def test_what_a_platform_cant_say_is_told(shell: Shell, made: Yard) -> None:
     shell("publish", *made.options)
     done = shell("render", "android")
     assert f"left out: {HOST}: report mode" in done.err
+
+
+def test_of_certificates_of_one_key_the_first_is_named(tmp_path: Path) -> None:
+    """An authority has several certificates of a key, cross-signed ones among them: it is one pin."""
+    first = Authority("The first")
+    file = tmp_path / "roots.pem"
+    file.write_bytes(first.pem + Authority("The second", first.key).pem)
+    ((_, note),) = sources_of("ca_bundle", file)
+    assert note == "roots.pem: CN=The first"

@@ -568,7 +568,6 @@ def test_crooked_upstreams(upstream: str) -> None:
 
 def test_many_requests_at_once() -> None:
     """A hundred clients are served over a bounded number of connections."""
-
     # What a busy machine makes wait isn't refused here: how long they wait has tests of its own.
     patient = Timeouts(connect=300, pool=300)
 

@@ -24,6 +24,7 @@ from tests.unit.enrolment.simulators import SimulatedPhone
 from watchword.adapters.usage import MemoryUsageLedger
 from watchword.apps.service.app import Request
 from watchword.broker.interface import InjectedValue, SecretValue, Use
+from watchword.encoding.phrases import moment
 from watchword.enrolment.delivery import Lease
 from watchword.ports import AuditEntry, ChallengeUse
 from watchword.reasons import Reason, UnavailableError
@@ -131,7 +132,7 @@ def test_overlap_is_at_least_a_lease_where_nobody_says(bench: ServiceBench) -> N
     edge, sealed = bench.run(work)
     now = bench.clock.now()
     assert (edge, sealed) == tuple(
-        now.replace(hour=now.hour + hours, microsecond=0).isoformat() for hours in (1, 2)
+        moment(now.replace(hour=now.hour + hours, microsecond=0)) for hours in (1, 2)
     )
 
 
@@ -439,9 +440,9 @@ def test_instances_and_calls_of_a_version_are_told(
     (lease,) = push["leases"]
     assert (lease["version"], lease["app"], lease["app_version"]) == (1, "clinic-ios", "7")
     assert (lease["leases"], lease["withdrawn"]) == (1, 0)
-    assert lease["latest_expiry"] == (now + timedelta(hours=1)).isoformat()
+    assert lease["latest_expiry"] == moment(now + timedelta(hours=1))
     assert (push["calls"], push["gates"]) == ([], [])
-    second = now.replace(microsecond=0).isoformat()
+    second = moment(now.replace(microsecond=0))
     assert (maps["calls"], maps["leases"]) == ([{"version": 1, "last_at": second}], [])
     bench.store.close()
 

@@ -163,7 +163,7 @@ def test_render_names_file_line_got_and_expected(tmp_path: Path) -> None:
     line = TEMPLATE[: TEMPLATE.index("mode: enforce\n")].count("\n") + 1
     assert f"{file}:{line}  apis.clinic.routes[1].mode" in text
     assert "got       'enforced'" in text
-    assert "expected  one of 'off', 'monitor', 'canary' or 'enforce'" in text
+    assert "expected  'enforce'? One of 'off', 'monitor', 'canary' or 'enforce'" in text
 
 
 @pytest.mark.parametrize(

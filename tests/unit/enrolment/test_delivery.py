@@ -28,6 +28,7 @@ from watchword.adapters.store import SqliteStore
 from watchword.broker.envelope import SecretContext, secret_info
 from watchword.broker.interface import DeliveryRule, SecretValue, SecretVersion
 from watchword.encoding import base64url
+from watchword.encoding.phrases import moment
 from watchword.enrolment.delivery import Delivered, LeaseCount, SecretDelivery
 from watchword.enrolment.interface import EnrolmentPolicy, RenewalRequest
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
@@ -200,7 +201,7 @@ def test_instance_is_handed_a_secret_that_it_alone_can_open(bench: Bench, app: s
             "version": 3,
             "lease": lease.id,
             "delivery": 1,
-            "expires_at": lease.expires_at.isoformat(),
+            "expires_at": moment(lease.expires_at),
             "app": app,
             "app_version": "42",
             "level": "hardware",

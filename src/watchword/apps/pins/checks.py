@@ -37,7 +37,7 @@ from watchword.apps.pins.session import (
     say,
 )
 from watchword.apps.settings import schema
-from watchword.apps.settings.plan import PlanSettings, load_plan
+from watchword.apps.settings.plan import load_plan
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
 from watchword.apps.terminal.output import replace_file
 from watchword.apps.terminal.paragraphs import printable, wrapped
@@ -472,40 +472,40 @@ def serving(where: tuple[str, int] | None, page: Callable[[], bytes]) -> Iterato
         server.server_close()
 
 
-class _Recorder:
-    """Hold an observer's key and the plan; both are read before anything is looked at."""
+def _recorder(config: Path, key: Path, api: str) -> Callable[[Check, int | None], int]:
+    """Read an observer's key and the plan, before anything is looked at: a check whose results are lost is one too many.
 
-    def __init__(self, config: Path, key: Path, api: str) -> None:
-        self._signer: Any = read_observer_key(key)
-        self._plan: PlanSettings = load_plan(config)
-        self._api = api
-        if api not in self._plan.generations:
-            known = ", ".join(self._plan.generations) or "none"
-            raise click.UsageError(f"--api: got {api!r}, expected an API of {config}: {known}")
+    :returns: what appends the observation of a check, and returns how many there are: 1, or 0 where nothing could be told.
+    """
+    signer, plan = read_observer_key(key), load_plan(config)
+    if api not in plan.generations:
+        known = ", ".join(plan.generations) or "none"
+        raise click.UsageError(f"--api: got {api!r}, expected an API of {config}: {known}")
 
-    def record(self, found: Check, at: datetime, within: int | None) -> int:
-        """Append the observation, and return how many there are: 1, or 0 where nothing could be told."""
+    def record(found: Check, within: int | None) -> int:
         observation = observation_of(
             found,
-            api=self._api,
-            at=at,
-            environment=self._plan.environment,
-            generation=self._plan.generations[self._api],
+            api=api,
+            at=SystemClock().now(),
+            environment=plan.environment,
+            generation=plan.generations[api],
             within=within,
         )
         if observation is None:
             click.echo("Nothing is recorded: a host couldn't be reached.", err=True)
             return 0
-        line = sign(observation, self._signer)
-        ObservationsFile(self._plan.observations).append(line)
-        if not isinstance(verify(line, Observers.of(self._plan.observers)), Vouched):
+        line = sign(observation, signer)
+        ObservationsFile(plan.observations).append(line)
+        if not isinstance(verify(line, Observers.of(plan.observers)), Vouched):
             click.echo(
                 "warning: no observer under plan.observers has this key; what is good counts as a claim",
                 err=True,
             )
-        told = f"Recorded {observation.protection} as {observation.state} at api:{self._api}: {observation.detail}"
+        told = f"Recorded {observation.protection} as {observation.state} at api:{api}: {observation.detail}"
         click.echo(printable(told), err=True)
         return 1
+
+    return record
 
 
 _MARKS: Final = {"bad": "BAD ", "warn": "warn", "note": "note"}
@@ -520,15 +520,14 @@ def check_command(
     if offline and options["sign"] is not None:
         raise click.UsageError("--sign needs to look: leave out --offline")
     within = seconds_of(options["fail_within"], "--fail-within") if options["fail_within"] else None
-    # What is needed to record is read first: a check whose results are lost is one too many.
-    recorder = _Recorder(config, options["sign"], options["api"]) if options["sign"] else None
+    record = _recorder(config, options["sign"], options["api"]) if options["sign"] else None
     opened = open_session(config)
     apps = opened.file.pins.apps if app is None else (opened.app_named(app),)
     seen_from = options_of(options)
     hosts = opened.file.pins.looked_at(apps, seen_from.named)
     probes = {} if offline else probe(hosts, seen_from)
     found = check(opened, apps, probes, present(), within)
-    recorded = 0 if recorder is None else recorder.record(found, SystemClock().now(), within)
+    recorded = 0 if record is None else record(found, within)
     value = {**_check_members(found), "recorded": recorded}
     say(as_json, value, _check_lines(opened, found, offline=offline))
     raise Exit(_code_of(found))

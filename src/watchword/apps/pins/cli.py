@@ -314,7 +314,7 @@ def render_command() -> None:
 
 
 @_command(
-    _SETS,
+    (command, "reports"),
     "reports",
     "Show what apps reported to the service.",
     "watchword pins reports --host api.example.com",

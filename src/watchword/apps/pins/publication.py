@@ -26,7 +26,6 @@ from watchword.apps.pins.session import (
     require_reason,
     say,
 )
-from watchword.apps.service.client import operator_of
 from watchword.apps.terminal.console import EXIT_REFUSED, print_json
 from watchword.apps.terminal.output import replace_file, write_new_file
 from watchword.apps.terminal.paragraphs import printable, wrapped
@@ -396,36 +395,3 @@ def render_command(
         click.echo(f"{output}: version {chosen.version} of {name}, as {made.file}")
     for each in made.left_out:
         click.echo(printable(f"left out: {each}"), err=True)
-
-
-def reports_command(config: Path, /, *, app: str | None, host: str | None, as_json: bool) -> None:
-    """Show what apps reported since the service started; times are UTC."""
-    with operator_of(config) as service:
-        found = service.get("/v1/pins/reports")
-    found["groups"] = [
-        each
-        for each in found["groups"]
-        if app in {None, each["app"]} and host in {None, each["host"]}
-    ]
-    say(as_json, found, _reports_lines(found))
-
-
-def _reports_lines(found: dict[str, Any]) -> Iterator[str]:
-    if not found["groups"]:
-        yield "No reports."
-    for each in found["groups"]:
-        leaf = each["leaf"] or ("other keys" if each["basis"] is None else "no key")
-        known = f" (pinned as {each['pinned_as']})" if each["pinned_as"] else ""
-        yield f"{each['host']}  {each['app']}  {leaf}{known}"
-        first, last = (
-            "-" if at is None else at[:16].replace("T", " ") for at in (each["first"], each["last"])
-        )
-        what = "no pin matched" if each["mismatch"] else f"without pins ({each['basis']})"
-        yield f"  {each['count']} reports, {each['refused']} refused: {what}; {first} to {last}"
-        versions = ", ".join(each["app_versions"])
-        sets = ", ".join(str(version) for version in each["set_versions"])
-        yield f"  app {versions or '-'}; set {sets or '-'}"
-    if found["unknown"]:
-        yield f"{found['unknown']} of apps or hosts that nothing is published for."
-    if found["dropped"]:
-        yield f"{found['dropped']} not taken: too many at once."

@@ -385,7 +385,13 @@ def _require_offline(directory: Path, config: Path) -> None:
 def _passphrase(file: Path | None, prompt: str, alone: str, *, confirm: bool = False) -> str:
     """Return a passphrase, of a file or of whoever is there to be asked; raises click.UsageError where nobody is."""
     if file is not None:
-        return _of_file(file)
+        data = read_private(file, 1024)
+        if data is None:
+            raise click.UsageError(f"{file}: no such file, expected a passphrase in it")
+        try:
+            return data.decode().strip("\r\n")
+        except UnicodeDecodeError:
+            raise click.UsageError(f"{file}: got bytes that aren't UTF-8, expected text") from None
     if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError(f"{alone}; name a file with --passphrase-file")
     phrase: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
@@ -412,16 +418,6 @@ def _signing_key(key: Path, passphrase_file: Path | None) -> SigningKey:
         found = read_key(key, _passphrase(passphrase_file, f"Passphrase of {key}", alone))
     assert found is not None, "by a passphrase it is read, or refused"
     return found
-
-
-def _of_file(file: Path) -> str:
-    data = read_private(file, 1024)
-    if data is None:
-        raise click.UsageError(f"{file}: no such file, expected a passphrase in it")
-    try:
-        return data.decode().strip("\r\n")
-    except UnicodeDecodeError:
-        raise click.UsageError(f"{file}: got bytes that aren't UTF-8, expected text") from None
 
 
 def _show_list(

@@ -24,7 +24,7 @@ from watchword.adapters.live_chain import (
 )
 from watchword.adapters.pin_workspace import PinWorkspace, WorkspaceError, read_key
 from watchword.adapters.system import SystemClock
-from watchword.apps.settings.document import Document, parse_document
+from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.load import PinsFile, load_pins
 from watchword.apps.settings.schema import HOST_EXPECTED, Config, PinnedHost
@@ -238,7 +238,13 @@ def parse_pinned(file: Path, data: bytes) -> PinnedKeys:
         written = _WrittenKeys.model_validate(document.data)
     except ValidationError as error:
         told = {each.path for each in faults}
-        faults += [each for each in _translated(document, error) if each.path not in told]
+        for details in error.errors(include_url=False):
+            path = tuple(part for part in details["loc"] if part != "[key]")
+            expected = details.get("ctx", {}).get("expected")
+            expected = str(expected or details["msg"].removeprefix("Input should be "))
+            if join(path) not in told:
+                got = shown(details["input"])
+                faults.append(Fault(join(path), document.line(path), got, expected))
         raise ConfigurationError(file, faults) from None
     hosts: dict[str, tuple[PinnedKey, ...]] = {}
     for host, keys in written.hosts.items():
@@ -274,14 +280,6 @@ def pinned_document(keys: PinnedKeys) -> bytes:
                 # A JSON string of printable ASCII is one of YAML's too.
                 lines.append(f"      note: {json.dumps(each.note[:MAX_NOTE])}\n")
     return "".join(lines).encode()
-
-
-def _translated(document: Document, error: ValidationError) -> Iterator[Fault]:
-    for details in error.errors(include_url=False):
-        path = tuple(part for part in details["loc"] if part != "[key]")
-        told = details["msg"].removeprefix("Input should be ")
-        expected = str(details.get("ctx", {}).get("expected") or told)
-        yield Fault(join(path), document.line(path), shown(details["input"]), expected)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 import re
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -110,7 +110,9 @@ class OperatorClient:
         try:
             # A connection for each call: none grows old, and threads have nothing to share.
             with closing(_Connection(self._path.usable)) as connection:
-                connection.request(method, path, body, headers)
+                # Who refuses a request for its head may be gone before the body is sent, and has answered.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    connection.request(method, path, body, headers)
                 got = connection.getresponse()
                 answer = _Answer(got.status, got.read())
         except (OSError, HTTPException):

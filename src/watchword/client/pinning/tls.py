@@ -53,7 +53,7 @@ class _Checked:
         sock = cast("Any", self)
         context: PinnedContext = sock.context
         if self._chain is None:
-            self._chain = _pins_of(_verified_chain(sock))
+            self._chain = _verified_pins(sock)
         host: str = sock.server_hostname
         # Read before the judgement: a change in between is seen at the next write.
         generation = context.judges.generation
@@ -206,24 +206,20 @@ class PinnedContext(ssl.SSLContext):
         return cast("PinnedObject", super().wrap_bio(incoming, outgoing, *arguments[:2], **named))
 
 
-def _pins_of(chain: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Return the pins of a chain; none of one that holds what can't be read, so that it matches nothing."""
-    try:
-        return tuple(map(_pin_of, chain[:MAX_CHAIN]))
-    except MalformedError:
-        return ()
+_pin_of: Final = lru_cache(maxsize=32)(pin_of_certificate)
+"""Returns the pin of a certificate; an app sees the same few again and again."""
 
 
-@lru_cache(maxsize=32)
-def _pin_of(certificate: bytes) -> bytes:
-    """Return the pin of a certificate; an app sees the same few again and again."""
-    return pin_of_certificate(certificate)
+def _verified_pins(sock: Any) -> tuple[bytes, ...]:
+    """Return the pins of the certificates that the verification went by, leaf first.
 
-
-def _verified_chain(sock: Any) -> Sequence[bytes]:
-    """Return the certificates that the verification went by, leaf first, as DER; none of a resumed session."""
+    A resumed session has none, and neither has a chain that holds what can't be read: it matches nothing.
+    """
     if sock.session_reused:
         return ()
     # Python 3.13 made it public, under the same name.
-    chain = sock._sslobj.get_verified_chain()  # noqa: SLF001 - our own base's.
-    return [each.public_bytes(_DER) for each in chain or ()]
+    chain = sock._sslobj.get_verified_chain() or ()  # noqa: SLF001 - our own base's.
+    try:
+        return tuple(_pin_of(each.public_bytes(_DER)) for each in chain[:MAX_CHAIN])
+    except MalformedError:
+        return ()

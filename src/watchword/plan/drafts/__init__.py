@@ -1,6 +1,6 @@
 """Define what a draft is: assets, routes and threats with what is to be said about each of them.
 
-What an attacker is after is guessed from words; the table stands in docs/plan-init.md.  Words are names: of paths,
+What an attacker is after is guessed from words; the table stands in docs/plan-drafts.md.  Words are names: of paths,
 parameters and properties, never prose.  Each rule says where its words count: an ``email`` that a login takes is no record that the API serves.
 """
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 from tests.unit.adapters.published_pins.workspaces import Bench, versions
 from tests.unit.pins.builders import APP, NOW, entry, key, pin_set, roots_data
 
@@ -372,3 +373,23 @@ def test_floor_is_for_this_user_alone(bench: Bench) -> None:
     file.chmod(0o644)
     pins = bench.started()
     assert "0600" in pins.faults[APP]
+
+
+def test_a_fault_is_logged_when_it_comes_and_when_it_is_mended(bench: Bench) -> None:
+    """Once each, however often it is looked at."""
+    bench.roots()
+    bench.publish(1)
+    pins = bench.started()
+    bench.put(2, b"junk")
+    with structlog.testing.capture_logs() as lines:
+        for at in (0, 10, 20):
+            pins.refresh(NOW + at)
+        bench.put(2, sign_set(pin_set(2), key("pin1")))
+        for at in (30, 40):
+            pins.refresh(NOW + at)
+    told = [(each["event"], each.get("what")) for each in lines]
+    assert told == [
+        ("pins not followed", APP),
+        ("pins handed out", None),
+        ("pins followed again", APP),
+    ]

@@ -21,7 +21,7 @@ def test_everything_of_the_report_is_in_it() -> None:
     """Each part of a mixed run is found again, under stable names."""
     found = document(seed.mixed())
     assert found["v"] == 1
-    assert found["started"] == "2026-11-25T03:04:05.678000+00:00"
+    assert found["started"] == "2026-11-25T03:04:05.678000Z"
     assert (found["seconds"], found["requests"], found["interrupted"]) == (12.345, 1114, False)
     assert found["facts"]["api"] == "clinic"
     assert found["facts"]["rate"] == {"requests": 100, "seconds": 60}
