@@ -251,7 +251,7 @@ def test_extra_of_envoy_brings_the_program() -> None:
 
 
 MISSING: Final = {
-    "config": ("watchword.apps.gateway", "watchword.apps.settings"),
+    "config": ("watchword.apps.gateway", "watchword.apps.settings.load"),
     "client": ("watchword.client", "watchword.client.pinning"),
     "lab": ("watchword.lab",),
     "plan": ("watchword.plan.highs",),
