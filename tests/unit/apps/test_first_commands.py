@@ -168,6 +168,12 @@ def test_two_policies_are_compared_without_records(file: Path) -> None:
     assert [json.loads(row)["part"] for row in rows] == ["hardware", "verified", "at every level"]
 
 
+@pytest.mark.parametrize("words", [("check",), ("drill", "attacks"), ("policy", "show")])
+def test_nothing_is_wider_than_the_terminal(file: Path, words: tuple[str, ...]) -> None:
+    """At 80 columns every line fits: of what the file means, of the drill's names, of a policy."""
+    assert [line for line in run(file, *words).output.splitlines() if len(line) > 80] == []
+
+
 def test_an_api_whose_routes_are_all_off_is_noted(file: Path) -> None:
     """A gate that checks nothing is most likely not meant."""
     assert "every route" not in run(file, "check").output

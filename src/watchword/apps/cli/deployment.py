@@ -166,7 +166,7 @@ def _show(settings: "Settings") -> None:
         _notify("app", f"{app.id} ({app.platform.value}){_beside(settings, app.id)}")
     for api in settings.apis.values():
         where = f"{api.listen} -> {api.upstream}" if api.listen else "guarded by a middleware"
-        click.echo(f"  api          {api.name}: {where}, tokens for {api.audience}")
+        _notify("api", f"{api.name}: {where}, tokens for {api.audience}")
         for route in api.routes:
             methods = ",".join(sorted(route.methods)) or "any method"
             needs = "" if route.mode.value == "off" else f", {_asked(route)}"

@@ -49,7 +49,7 @@ from watchword.apps.terminal.console import (
 )
 from watchword.apps.terminal.key_pairs import make_pair
 from watchword.apps.terminal.output import replace_file
-from watchword.apps.terminal.paragraphs import printable
+from watchword.apps.terminal.paragraphs import printable, show, wrapped
 from watchword.apps.terminal.parameters import seconds_of
 from watchword.apps.terminal.process import mute_logs
 from watchword.drill.consent import ALL, MAX_AHEAD, PATH, Consent, ConsentError, written_consent
@@ -277,7 +277,7 @@ def attacks_command(*, attack: str | None, as_json: bool) -> None:
     else:
         width = max(len(each.id) for each in chosen)
         for each in chosen:
-            click.echo(f"{each.id:<{width}}  {each.title}")
+            show(wrapped(each.title, first=each.id, indent=width + 2))
 
 
 def _members(attack: Attack) -> dict[str, Any]:
@@ -300,7 +300,7 @@ def _members(attack: Attack) -> dict[str, Any]:
 
 def _show(attack: Attack) -> None:
 
-    click.echo(f"{attack.id}: {attack.title}")
+    show(wrapped(f"{attack.id}: {attack.title}"))
     rows = [
         ("technique", ", ".join(attack.techniques)),
         ("tests", ", ".join(f"{name} ({key})" for name, key in attack.protections.items())),
