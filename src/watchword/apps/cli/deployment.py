@@ -11,9 +11,10 @@ from watchword.apps.compose.gates import system_ports
 from watchword.apps.compose.vendors import formats_of
 from watchword.apps.deployment import Deployment, require_key_files, require_private_state
 from watchword.apps.settings.faults import ConfigurationError
-from watchword.apps.settings.load import load_settings
-from watchword.apps.settings.plan import Checked, PlanSettings, check_file
-from watchword.apps.settings.schema import ApiSettings, PinsConfig, Settings
+from watchword.apps.settings.load import Checked, check_file, load_settings
+from watchword.apps.settings.pins_section import PinsConfig
+from watchword.apps.settings.plan import PlanSettings
+from watchword.apps.settings.schema import ApiSettings, Settings
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.apps.terminal.paragraphs import show, wrapped
 from watchword.apps.terminal.process import opened_log, serve, until_signal
