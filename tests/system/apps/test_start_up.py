@@ -80,6 +80,33 @@ def test_a_plan_in_words_loads_its_own_section_alone() -> None:
     assert too_much == set()
 
 
+def test_pins_in_words_load_their_own_section_alone() -> None:
+    """The models of other sections, the plan and the service are for those who ask for them."""
+    found = loaded(("watchword.apps.pins.session",))
+    assert "watchword.apps.settings.pins_section" in found
+    too_much = found & {
+        *HEAVY[1:],
+        *("watchword.apps.settings.checks", "watchword.apps.settings.load"),
+        *("watchword.apps.settings.plan_section", "watchword.apps.settings.schema"),
+        *("watchword.apps.deployment", "watchword.apps.service.app"),
+        *("watchword.attestation.interface", "watchword.plan.interface"),
+    }
+    assert too_much == set()
+
+
+def test_a_check_loads_nothing_that_serves() -> None:
+    """What a start composes, its servers and its log are loaded by the start alone."""
+    found = loaded_by(EXAMPLE, "check")
+    assert {"watchword.apps.settings.schema", "watchword.policy.registry"} <= found
+    too_much = found & {
+        *HEAVY[1:],
+        *("asyncio", "cryptography", "uvicorn"),
+        *("watchword.apps.compose.gates", "watchword.apps.compose.vendors"),
+        *("watchword.apps.deployment", "watchword.enrolment.evidence", "watchword.gate.service"),
+    }
+    assert too_much == set()
+
+
 def test_a_policy_in_words_loads_no_records() -> None:
     """To show one takes no model of recorded verifications."""
     found = loaded(("watchword.apps.policy.commands",))
