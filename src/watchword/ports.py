@@ -8,12 +8,14 @@ else that isn't a :class:`watchword.reasons.WatchwordError`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol
-
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from watchword.reasons import Refusal
 from watchword.vocabulary import Level
+
+if TYPE_CHECKING:
+    # A type alone: those who hold no key load nothing of keys.
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 
 class Clock(Protocol):
@@ -53,7 +55,7 @@ class VerificationKey:
     """
 
     kid: str
-    key: EllipticCurvePublicKey
+    key: "EllipticCurvePublicKey"
     verify_until: float | None = None
 
 

@@ -3,13 +3,10 @@
 The order of a start: files are checked before anything is made.
 """
 
-import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Final
 
 import structlog
 
@@ -17,23 +14,17 @@ from watchword.adapters import honeytoken_file, secret_store
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.http_server.mutual_tls import MutualTlsServer
-from watchword.adapters.http_server.tls import require_tls_files, server_tls
+from watchword.adapters.http_server.tls import server_tls
 from watchword.adapters.keyring.file import FileKeyRing, KeyKeeper
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     private_directory,
     require_known_format,
-    require_parents,
-    require_private,
 )
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.reserve import RoomReserve
-from watchword.adapters.revocation import (
-    StatusListError,
-    load_status_lists,
-)
 from watchword.adapters.revocation_journal import RevocationJournal
 from watchword.adapters.store import RollbackDetector, SqliteStore
 from watchword.adapters.system import is_synchronised
@@ -44,28 +35,23 @@ from watchword.apps.compose.vendors import (
     formats_of,
     play_decoders_of,
     play_fetcher_of,
-    require_play_files,
-    team_key_of,
     trust_of,
     vendor_work,
 )
 from watchword.apps.evidence.records import Recorder
 from watchword.apps.gateway import WatchwordMiddleware
-from watchword.apps.gateway.authz.application import Credential, serve_authz
+from watchword.apps.gateway.authz.application import serve_authz
 from watchword.apps.gateway.authz.verdicts import VerdictSigned
 from watchword.apps.gateway.overload import OverloadGuard
 from watchword.apps.gateway.proxy import Injector, ProxyApp
+from watchword.apps.key_files import edge_rule, require_key_files
 from watchword.apps.service.app import PEER_STATE, AsgiApplication, ConsentServed
 from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.apps.service.service import Service, build_service
-from watchword.apps.settings.faults import ConfigurationError, Fault
 from watchword.apps.settings.schema import (
     ApiSettings,
-    AuthzConfig,
-    EdgeSettings,
     ServiceConfig,
     Settings,
-    TlsFiles,
 )
 from watchword.broker.interface import EdgeRule
 from watchword.enrolment.evidence import FormatEvidenceVerifier
@@ -75,16 +61,9 @@ from watchword.gate.limits import ClientAddresses, EnrolmentLimits
 from watchword.gate.references import NONCE_BYTES
 from watchword.gate.service import Gate
 from watchword.ports import Clock, Entropy
-from watchword.reasons import Refusal, WatchwordError
+from watchword.reasons import Refusal
 from watchword.tokens.interface import LEEWAY_SECONDS, TokenExpectation
 from watchword.vocabulary import Environment
-
-MAX_AUTHORITIES_BYTES: Final = 64 * 1024
-"""Most bytes of a file of authorities: some 30 certificates.  It travels to gates in the bundle."""
-
-
-class EdgeAuthoritiesError(WatchwordError):
-    """Report a file of authorities that a secret's origin can't be known by."""
 
 
 def gate_policy(settings: Settings, api: ApiSettings) -> GatePolicy:
@@ -117,38 +96,12 @@ def gate_policies(settings: Settings) -> tuple[GatePolicy, ...]:
     return tuple(gate_policy(settings, api) for api in settings.apis.values())
 
 
-def edge_rule(edge: EdgeSettings) -> EdgeRule:
-    """Return into which calls a secret is injected, with the authorities out of their file.
-
-    :raises EdgeAuthoritiesError: when that can't be read or holds anything else than certificates.
-    """
-    return edge.rule if edge.ca is None else replace(edge.rule, ca=_authorities(edge.ca))
-
-
 def _edges(settings: Settings, api: ApiSettings) -> Mapping[str, EdgeRule]:
     """Return by secret, for those that the API's routes add: its gate is told no others."""
     if settings.secrets is None:
         return {}
     named = dict.fromkeys(route.secret for route in api.routes if route.secret is not None)
     return {name: edge_rule(settings.secrets.edges[name]) for name in named}
-
-
-def _authorities(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(MAX_AUTHORITIES_BYTES + 1)
-        if len(data) > MAX_AUTHORITIES_BYTES:
-            raise EdgeAuthoritiesError(f"{file}: got more than {MAX_AUTHORITIES_BYTES} bytes")
-        text = data.decode("ascii")
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
-    except (ssl.SSLError, ValueError):
-        raise EdgeAuthoritiesError(f"{file}: expected certificates in PEM") from None
-    except OSError as error:
-        raise EdgeAuthoritiesError(f"{file}: {error.strerror}") from None
-    if "PRIVATE KEY" in text:
-        # It would be on its way to every gate.
-        raise EdgeAuthoritiesError(f"{file}: got a private key, expected certificates alone")
-    return text
 
 
 _log = structlog.get_logger()
@@ -290,112 +243,6 @@ def _require_whole(paths: ServiceConfig) -> None:
         _log.warning(
             "store is gone", file=str(paths.database), detail="an empty one takes its place"
         )
-
-
-def require_key_files(settings: Settings) -> None:
-    """Read each vendor's key and each snapshot of a status list, and keep nothing.
-
-    Not a part of reading the file: gates read it too, as users who may not read these keys.
-
-    :raises ConfigurationError: with every file that stops a start.
-    """
-    faults = list(_faults(settings))
-    if faults:
-        raise ConfigurationError(settings.path, faults)
-
-
-def require_private_state(settings: Settings) -> None:
-    """See to it that what is kept is this user's alone, as a start does; nothing is made or changed.
-
-    :raises ConfigurationError: with each directory and file that stops a start.
-    """
-    paths = settings.service
-    found: list[Fault] = []
-
-    def look(check: Callable[[Path], None], path: Path, expected: str) -> None:
-        try:
-            check(path)
-        except PrivateFileError as error:
-            found.append(Fault("service.state", None, str(error), expected))
-
-    look(require_parents, paths.state_dir, "a place that nobody else can change")
-    for directory in (paths.state_dir, paths.gates) if not found else ():
-        if directory.exists():
-            look(private_directory, directory, "a directory for this user alone")
-    if not found:
-        for path in _kept_files(settings):
-            look(require_private, path, "a file for this user alone")
-    if found:
-        raise ConfigurationError(settings.path, found)
-
-
-def _kept_files(settings: Settings) -> Iterator[Path]:
-    """Yield each private file that a start reads, as far as its place is known."""
-    paths = settings.service
-    yield from (paths.keyring, paths.secrets, paths.canaries)
-    yield from (paths.rollback_detector, paths.revocations)
-    for api in settings.apis:
-        for ending in ("canary", "quotas", "replay"):
-            yield paths.gates / f"{api}.{ending}"
-
-
-def _faults(settings: Settings) -> Iterator[Fault]:
-    for index, snapshot in enumerate(settings.revocation.snapshots):
-        expected = "a file with Google's attestation status list, as it was fetched"
-        try:
-            load_status_lists([snapshot])
-        except StatusListError as error:
-            yield Fault(f"trust.revocation_lists[{index}]", None, str(error), expected)
-        except OSError as error:
-            got = f"{snapshot}: {error.strerror}"
-            yield Fault(f"trust.revocation_lists[{index}]", None, got, expected)
-    for name, receipts in settings.receipts.items():
-        try:
-            team_key_of(receipts)
-        except WatchwordError as error:
-            expected = "the .p8 file of the team's key, for this user alone (mode 0600)"
-            yield Fault(f"apps.{name}.receipts.key", None, str(error), expected)
-    if settings.gates is not None:
-        yield from _tls_faults("gates", settings.gates.tls)
-    for name, api in settings.apis.items():
-        if api.authz is not None:
-            yield from _authz_files(f"apis.{name}.authz", api.authz)
-    yield from _edge_files(settings)
-    # A lab that trusts its own Google alone doesn't read them.
-    for name, play in settings.play.items() if settings.trust_vendors else ():
-        try:
-            require_play_files(play)
-        except WatchwordError as error:
-            expected = "what the Play Console gave out, secrets for this user alone (mode 0600)"
-            yield Fault(f"apps.{name}.play_integrity", None, str(error), expected)
-
-
-def _edge_files(settings: Settings) -> Iterator[Fault]:
-    for name, edge in ({} if settings.secrets is None else settings.secrets.edges).items():
-        try:
-            edge_rule(edge)
-        except EdgeAuthoritiesError as error:
-            expected = "PEM with the certificates of who signs for the origin"
-            yield Fault(f"secrets.keys.{name}.edge.ca", None, str(error), expected)
-
-
-def _authz_files(path: str, authz: AuthzConfig) -> Iterator[Fault]:
-    if authz.tls is not None:
-        yield from _tls_faults(path, authz.tls)
-    if authz.credential is not None:
-        try:
-            Credential.read(authz.credential)
-        except WatchwordError as error:
-            expected = "a file with the secret, for this user alone (mode 0600)"
-            yield Fault(f"{path}.credential", None, str(error), expected)
-
-
-def _tls_faults(path: str, files: TlsFiles) -> Iterator[Fault]:
-    try:
-        require_tls_files(*files)
-    except WatchwordError as error:
-        expected = "PEM files, the key for this user alone (mode 0600)"
-        yield Fault(path, None, str(error), expected)
 
 
 @dataclass(slots=True)

@@ -22,8 +22,14 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from watchword.encoding.cache import cached_by_names
-from watchword.gate.interface import API_HEADER, RESULT_HEADERS, TOKEN_HEADER, RawHeaders, Route
-from watchword.gate.signed_verdict import VERDICT_HEADER
+from watchword.gate.interface import (
+    API_HEADER,
+    RESULT_HEADERS,
+    TOKEN_HEADER,
+    VERDICT_HEADER,
+    RawHeaders,
+    Route,
+)
 from watchword.reasons import Reason, Refusal
 
 MAX_FIELDS = 100

@@ -19,8 +19,14 @@ from watchword.gate.hygiene import (
     compile_route,
     read_path,
 )
-from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER, GatePolicy, Injection, Route
-from watchword.gate.signed_verdict import VERDICT_HEADER
+from watchword.gate.interface import (
+    RESULT_HEADERS,
+    TOKEN_HEADER,
+    VERDICT_HEADER,
+    GatePolicy,
+    Injection,
+    Route,
+)
 from watchword.reasons import Reason, Refusal, RefusedError
 from watchword.vocabulary import Level, Mode, Proof
 

@@ -5,14 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from watchword.broker.interface import EdgeRule, HoneytokenWatch, InjectedValue
-from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Refusal
-from watchword.tokens.interface import TokenClaims, TokenExpectation
-from watchword.tokens.proofs.interface import GateSecret
 from watchword.vocabulary import Level, Mode, Proof, ReplayMode
+
+if TYPE_CHECKING:
+    # Types alone: whoever takes a route apart, as the plan does, loads neither keys nor tokens.
+    from watchword.broker.interface import EdgeRule, HoneytokenWatch, InjectedValue
+    from watchword.ports import Signer, VerificationKey
+    from watchword.tokens.interface import TokenClaims, TokenExpectation
+    from watchword.tokens.proofs.interface import GateSecret
 
 DEFAULT_MAX_BODY = 1024 * 1024
 """Most bytes of a body that a proof covers, unless the route says otherwise: it is held until its
@@ -24,9 +27,15 @@ TOKEN_HEADER = b"watchword-token"
 RESULT_HEADERS = (b"watchword-instance", b"watchword-level", b"watchword-app")
 """The headers that tell the upstream who is there; inbound ones are always removed."""
 
+VERDICT_HEADER = b"watchword-verdict"
+"""The request header that carries a verdict, lower case; inbound ones are always removed."""
+
 API_HEADER = b"watchword-api"
 """Names, in an answer of ``/authz`` that lets a request pass, the API whose gate it is.  Engines demand it: whoever else
 answers at the socket says yes with a 200 as well."""
+
+RATE = "rate"
+"""The name under which the API's ``rate`` is counted; no other limit may have it."""
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -175,7 +184,7 @@ class Injection(NamedTuple):
     :param path: the raw path there, without the query.
     """
 
-    rule: EdgeRule
+    rule: "EdgeRule"
     path: bytes
 
 
@@ -206,7 +215,7 @@ class Decision(NamedTuple):
     mode: Mode
     route: str
     refusals: tuple[Refusal, ...]
-    claims: TokenClaims | None
+    claims: "TokenClaims | None"
     headers: list[tuple[bytes, bytes]]
     pending: Pending | None = None
     enforced: bool = True
@@ -252,20 +261,20 @@ class GateState(Protocol):
     def policy(self) -> "GatePolicy":
         """Return the policy of the API; the same object until the generation changes."""
 
-    def find(self, kid: str) -> VerificationKey | None:
+    def find(self, kid: str) -> "VerificationKey | None":
         """Return the token key with this id, None if there is none."""
 
     def is_revoked(self, subject: str) -> bool:
         """Tell whether the instance behind a pairwise subject is revoked."""
 
-    def secret(self, epoch: int) -> GateSecret | None:
+    def secret(self, epoch: int) -> "GateSecret | None":
         """Return the audience's gate secret of an epoch, None if the gate doesn't hold it."""
 
-    def injected(self, secret: str) -> InjectedValue | None:
+    def injected(self, secret: str) -> "InjectedValue | None":
         """Return what is added for a secret now, None while there is nothing to inject."""
 
     @property
-    def canaries(self) -> HoneytokenWatch | None:
+    def canaries(self) -> "HoneytokenWatch | None":
         """Return by what canary keys are recognised, None where none is planted."""
 
     @property
@@ -273,7 +282,7 @@ class GateState(Protocol):
         """Return the 32 bytes under which references of refusals are sealed."""
 
     @property
-    def verdict_signer(self) -> Signer:
+    def verdict_signer(self) -> "Signer":
         """Return the key that signs verdicts for the API behind the gate."""
 
 
@@ -291,13 +300,13 @@ class GatePolicy:
     """
 
     api: str
-    expectation: TokenExpectation
+    expectation: "TokenExpectation"
     routes: tuple[Route, ...]
     replay: ReplayMode = ReplayMode.LOCAL
     rate: Rate | None = None
     binding_header: bytes | None = None
     limits: tuple[Limit, ...] = ()
-    edges: Mapping[str, EdgeRule] = field(default_factory=dict)
+    edges: Mapping[str, "EdgeRule"] = field(default_factory=dict)
     case_sensitive: bool = False
 
 

@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-from watchword.gate.interface import GatePolicy, Limit, LimitKind, Rate, is_at_least
+from watchword.gate.interface import RATE, GatePolicy, Limit, LimitKind, Rate, is_at_least
 from watchword.reasons import Reason, Refusal, UnavailableError
 from watchword.tokens.interface import TokenClaims
 
@@ -334,9 +334,6 @@ class RateLimiter:
         self._turn_from = now
         self._turn_at = now + self._turn_seconds
 
-
-RATE: Final = "rate"
-"""The name under which the API's ``rate`` is counted; no other limit may have it."""
 
 MOST_CHOICES: Final = 4096
 """For how many combinations of route, app and version it is remembered which limits apply."""

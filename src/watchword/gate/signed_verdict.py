@@ -18,9 +18,6 @@ from watchword.tokens.interface import MAX_TOKEN_BYTES
 from watchword.tokens.jose import is_signed_by
 from watchword.vocabulary import Level
 
-VERDICT_HEADER: Final = b"watchword-verdict"
-"""The request header that carries a verdict, lower case; inbound ones are always removed."""
-
 VERDICT_TYPE: Final = "watchword-verdict+jwt"
 """The ``typ`` of a verdict: a token never passes for one (RFC 8725 section 3.11)."""
 

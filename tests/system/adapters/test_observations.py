@@ -20,6 +20,8 @@ from watchword.adapters.observations import (
     MAX_LINES,
     ObservationsFile,
     ObservationsFileError,
+)
+from watchword.adapters.observer_keys import (
     ObserverKeyError,
     read_observer_key,
     write_observer_key,

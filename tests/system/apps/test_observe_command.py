@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 from tests.machine import patience
 from tests.unit.apps.forked_commands import command
 
-from watchword.adapters.observations import ObservationsFile, read_observer_key
+from watchword.adapters.observations import ObservationsFile
+from watchword.adapters.observer_keys import read_observer_key
 from watchword.apps.cli.main import cli
 from watchword.apps.observations.document import from_json, sign, unsigned
 from watchword.observations import Observation, State

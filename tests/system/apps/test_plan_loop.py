@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from watchword.adapters.observations import ObservationsFile, read_observer_key
+from watchword.adapters.observations import ObservationsFile
+from watchword.adapters.observer_keys import read_observer_key
 from watchword.apps.cli.main import cli
 from watchword.apps.demo.stage import OBSERVER_KEY, Stage
 from watchword.apps.demo.steps import drilled

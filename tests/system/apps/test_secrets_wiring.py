@@ -18,12 +18,11 @@ from watchword.adapters.keyring.private_file import PrivateFileError, read_priva
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.system import SystemClock
 from watchword.apps.compose.secrets import openbao_of, secret_work
-from watchword.apps.deployment import (
+from watchword.apps.deployment import gate_policies, service_of
+from watchword.apps.key_files import (
     MAX_AUTHORITIES_BYTES,
     EdgeAuthoritiesError,
-    gate_policies,
     require_key_files,
-    service_of,
 )
 from watchword.apps.service.service import Service
 from watchword.apps.settings.faults import ConfigurationError

@@ -26,7 +26,7 @@ from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.revocation import LiveStatusList, StatusList
 from watchword.adapters.store import SqliteStore
 from watchword.adapters.system import SystemClock, SystemEntropy
-from watchword.apps.cli.deployment import fetched
+from watchword.apps.cli.check import fetched
 from watchword.apps.compose.vendors import VendorWork, fetcher_of, trust_of
 from watchword.apps.service.background import PeriodicTask, Scheduler, refresh_receipts
 from watchword.apps.settings.load import load_settings

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from benchmarks.report import made_here
@@ -14,6 +15,7 @@ OPERATOR = (
     "watchword.apps.pins.reports",
     "watchword.apps.service.client",
 )
+EXAMPLE = Path(__file__).parents[3] / "examples" / "clinic.yaml"
 HEAVY = ("pydantic", "httpx", "structlog", "rich", "granian", "sqlalchemy", "numpy", "highspy")
 """Packages that take longer to import than a service to answer."""
 
@@ -40,19 +42,69 @@ def test_what_asks_a_running_service_loads_no_models(module: str) -> None:
     )
 
 
-def test_a_plan_in_words_loads_neither_its_json_nor_the_policy() -> None:
-    """The models of a plan's JSON, the rules of a policy, the solver and the terminal's tables are for those who ask for them."""
-    found = loaded(("watchword.apps.plan.commands",))
-    assert "watchword.apps.settings.schema" in found
-    assert found.isdisjoint(
-        {
-            *HEAVY[1:],
-            "watchword.apps.plan.document",
-            "watchword.apps.plan.drafts",
-            "watchword.apps.plan.html",
-            "watchword.policy.registry",
-        }
+def loaded_by(file: Path, *words: str) -> set[str]:
+    """Return what a fresh interpreter has loaded when a command ends that reads this file."""
+    program = (
+        "import sys\n"
+        "from watchword.apps.cli.main import cli\n"
+        "cli(standalone_mode=False)\n"
+        "print(*sys.modules, file=sys.stderr)"
     )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "-c", str(file), *words],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.split("\n")[-2].split())
+
+
+def test_a_plan_in_words_loads_its_own_section_alone() -> None:
+    """Other sections' models, keys, rules of a policy, the solver, a plan's JSON are for those who ask for them."""
+    found = loaded_by(EXAMPLE, "plan")
+    assert {"watchword.apps.settings.plan_section", "watchword.plan.service"} <= found
+    too_much = found & {
+        *HEAVY[1:],
+        *("cryptography", "watchword.ports", "watchword.tokens.jose"),
+        "watchword.adapters.observer_keys",
+        "watchword.apps.observations.commands",
+        "watchword.apps.plan.document",
+        "watchword.apps.plan.drafts",
+        "watchword.apps.plan.html",
+        *("watchword.apps.settings.checks", "watchword.apps.settings.load"),
+        *("watchword.apps.settings.pins_section", "watchword.apps.settings.schema"),
+        *("watchword.attestation.interface", "watchword.broker.interface"),
+        *("watchword.gate.limits", "watchword.pins.interface"),
+        *("watchword.policy.interface", "watchword.policy.registry"),
+    }
+    assert too_much == set()
+
+
+def test_pins_in_words_load_their_own_section_alone() -> None:
+    """The models of other sections, the plan and the service are for those who ask for them."""
+    found = loaded(("watchword.apps.pins.session",))
+    assert "watchword.apps.settings.pins_section" in found
+    too_much = found & {
+        *HEAVY[1:],
+        *("watchword.apps.settings.checks", "watchword.apps.settings.load"),
+        *("watchword.apps.settings.plan_section", "watchword.apps.settings.schema"),
+        *("watchword.apps.deployment", "watchword.apps.service.app"),
+        *("watchword.attestation.interface", "watchword.plan.interface"),
+    }
+    assert too_much == set()
+
+
+def test_a_check_loads_nothing_that_serves() -> None:
+    """What a start composes, its servers and its log are loaded by the start alone."""
+    found = loaded_by(EXAMPLE, "check")
+    assert {"watchword.apps.settings.schema", "watchword.policy.registry"} <= found
+    too_much = found & {
+        *HEAVY[1:],
+        *("asyncio", "cryptography", "uvicorn"),
+        *("watchword.apps.compose.gates", "watchword.apps.compose.vendors"),
+        *("watchword.apps.deployment", "watchword.enrolment.evidence", "watchword.gate.service"),
+    }
+    assert too_much == set()
 
 
 def test_a_policy_in_words_loads_no_records() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchword.apps.settings.plan import rows_of, tables_of
-from watchword.apps.settings.schema import AssetConfig
+from watchword.apps.settings.plan_section import AssetConfig
 from watchword.gate.hygiene import compile_routes, find_route
 from watchword.gate.interface import Route
 from watchword.plan.interface import RouteRow

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.system.upgrade.record import CONFIGURATION
 
 from watchword.apps.settings.faults import ConfigurationError, Fault
-from watchword.apps.settings.plan import check_file
+from watchword.apps.settings.load import check_file
 from watchword.apps.settings.template import TEMPLATE
 
 ROOT: Final = Path(__file__).parents[3]

@@ -7,7 +7,8 @@ import yaml
 
 from watchword.apps.pins.session import PinnedKey, PinnedKeys, parse_pinned, pinned_document
 from watchword.apps.settings.faults import ConfigurationError
-from watchword.apps.settings.load import load_pins, load_settings
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.pins import load_pins
 from watchword.apps.settings.template import TEMPLATE
 from watchword.pins.interface import AfterExpiry, Pin, PinMode, PinRole
 

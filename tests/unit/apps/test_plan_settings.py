@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from watchword.apps.cli.declarations import check_command as command
 from watchword.apps.settings import document
-from watchword.apps.settings.checks import NO_LIKELIHOOD
 from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.plan import PlanSettings, generation_of, load_plan
-from watchword.apps.settings.schema import (
+from watchword.apps.settings.plan_section import (
     MAX_STEPS,
+    NO_LIKELIHOOD,
     AssetConfig,
     PlanConfig,
     ScenariosConfig,

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watchword.apps.settings.configuration import SECTIONS
 from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.settings.load import load_settings
-from watchword.apps.settings.schema import MAX_ROUTES, Address
+from watchword.apps.settings.schema import MAX_ROUTES, FileConfig
 from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID, TEMPLATE
+from watchword.apps.settings.values import Address
 from watchword.attestation.interface import SEALED_PLATFORMS, AndroidApp, AppleApp
 from watchword.vocabulary import (
     AppAttestEnvironment,
@@ -36,6 +38,11 @@ def faults_of(file: Path) -> dict[str, tuple[int | None, str, str]]:
     with pytest.raises(ConfigurationError) as caught:
         load_settings(file)
     return {f.path: (f.line, f.got, f.expected) for f in caught.value.faults}
+
+
+def test_keys_of_a_file_are_those_of_its_model() -> None:
+    """Who reads one section knows a misspelt key without the models of all."""
+    assert FileConfig.model_fields.keys() == SECTIONS
 
 
 def test_template_is_understood(tmp_path: Path) -> None:

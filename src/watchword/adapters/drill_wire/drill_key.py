@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
-from watchword.adapters.observations import ObserverKeyError, write_observer_key
+from watchword.adapters.observer_keys import ObserverKeyError, write_observer_key
 from watchword.encoding import strict_json
 from watchword.reasons import ExitCode, MalformedError
 from watchword.tokens.jose import SigningKey, public_key_from_jwk

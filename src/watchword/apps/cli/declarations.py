@@ -9,6 +9,7 @@ from watchword.apps.terminal.parameters import NamesLikeOptions
 from watchword.extras import corpus_command
 
 _body = body_in("watchword.apps.cli.commands")
+_check_body = body_in("watchword.apps.cli.check")
 _deployment_body = body_in("watchword.apps.cli.deployment")
 _refusals_body = body_in("watchword.apps.cli.refusals")
 _demo_body = body_in("watchword.apps.demo.scenario")
@@ -36,7 +37,7 @@ def init_command() -> None:
     help="Exit with 1 if a route lets pass what would harm an asset of the plan.",
 )
 @click.pass_context
-@_deployment_body
+@_check_body
 def check_command() -> None:
     """Show all faults in the file at once, with line, got and expected.
 

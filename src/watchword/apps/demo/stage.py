@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.http_server.mutual_tls import MutualTlsServer
-from watchword.adapters.observations import write_observer_key
+from watchword.adapters.observer_keys import write_observer_key
 from watchword.apps.compose.gates import system_ports
 from watchword.apps.deployment import Deployment
 from watchword.apps.settings.load import load_settings

@@ -17,7 +17,8 @@ from watchword.adapters.drill_wire import (
     read_drill_jwk,
     write_drill_key,
 )
-from watchword.adapters.observations import ObservationsFile, read_observer_key
+from watchword.adapters.observations import ObservationsFile
+from watchword.adapters.observer_keys import read_observer_key
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.drill.harness import open_harness
 from watchword.apps.drill.invited_instance import enrolled, reserve, write_instance
@@ -38,8 +39,8 @@ from watchword.apps.drill.terminal import Announcement, LiveView
 from watchword.apps.observations.commands import digest_of_build
 from watchword.apps.observations.document import ObservationError, Observers, sign, verify
 from watchword.apps.reports.text import json_text
-from watchword.apps.settings.load import load_settings
-from watchword.apps.settings.plan import PlanSettings, check_file, load_plan
+from watchword.apps.settings.load import check_file, load_settings
+from watchword.apps.settings.plan import PlanSettings, load_plan
 from watchword.apps.settings.schema import ApiSettings, Settings
 from watchword.apps.terminal.console import (
     EXIT_REFUSED,

@@ -12,7 +12,8 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from watchword.adapters.observations import ObservationsFile, read_observer_key, write_observer_key
+from watchword.adapters.observations import ObservationsFile
+from watchword.adapters.observer_keys import read_observer_key, write_observer_key
 from watchword.adapters.system import SystemClock
 from watchword.apps.observations.document import (
     DIGEST,
@@ -44,32 +45,13 @@ from watchword.observations import (
     State,
     Vouched,
 )
-from watchword.plan.evidence import NEGATIVE, Circumstances, judge, newest_builds, same_person
+from watchword.plan.evidence import NEGATIVE, Circumstances, judge, same_person
 from watchword.plan.interface import Catalogue, Protection, row_of
 from watchword.plan.outcome import Standing
 from watchword.vocabulary import Environment, Proof
 
 _NAMED: Final = 8
 """Most names that a refusal lists."""
-
-
-def circumstances_of(
-    settings: PlanSettings, now: datetime, vouched: Iterable[Vouched] = ()
-) -> Circumstances:
-    """Return what a plan's observations are judged against.
-
-    :param vouched: all that somebody vouches for: the newest scan of an app says which build it is.
-    """
-    return Circumstances(
-        now=now,
-        max_age=settings.max_age,
-        environment=settings.environment,
-        builds=settings.builds,
-        generations=settings.generations,
-        apps=frozenset(settings.apps),
-        scanned=newest_builds(vouched, now, settings.environment),
-        routes=settings.routes,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +72,7 @@ class Weighed:
 
 def weigh(settings: PlanSettings, reading: Reading, now: datetime) -> tuple[Weighed, ...]:
     """Return every statement with its worth, the newest first."""
-    where = circumstances_of(settings, now, reading.vouched)
+    where = settings.circumstances(now, reading.vouched)
     catalogue = settings.catalogue
     evidence = judge(reading.vouched, reading.claims, catalogue, settings.assets, where)
     standing = [each for found in evidence.standings.values() for each in found]
@@ -126,7 +108,7 @@ def standing_of(
     settings: PlanSettings, statement: Vouched | Claim, now: datetime
 ) -> Standing | None:
     """Return how one statement stands by itself, None for an unknown protection."""
-    return _alone(settings, statement, circumstances_of(settings, now))
+    return _alone(settings, statement, settings.circumstances(now))
 
 
 def _alone(
@@ -339,7 +321,7 @@ def _stated(settings: PlanSettings, options: dict[str, Any]) -> Statement:
 
 
 def _composed(settings: PlanSettings, statement: Statement, now: datetime) -> Observation:
-    return compose(statement, settings.catalogue, circumstances_of(settings, now))
+    return compose(statement, settings.catalogue, settings.circumstances(now))
 
 
 def digest_of_build(text: str) -> str:

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, NoReturn, Self, TypeVar
-
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
 from watchword.adapters.observations import ObservationsFile
 from watchword.apps.reports.text import time
 from watchword.apps.settings.faults import shown
 from watchword.encoding import strict_json
 from watchword.observations import SEVERITIES, Claim, Observation, Review, SeenRoute, State, Vouched
-from watchword.ports import Signer
 from watchword.reasons import MalformedError, WatchwordError
-from watchword.tokens import jose
-from watchword.tokens.jose import is_signed_by, jwk_from_public_key, thumbprint
 from watchword.vocabulary import Environment, Proof
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+    from watchword.ports import Signer
 
 MAX_SOURCE: Final = 200
 """Most characters of what saw it, and of a reviewer's or an author's name."""
@@ -286,18 +286,24 @@ class Observers:
     :param by_kid: name and public key, by the key's RFC 7638 thumbprint.
     """
 
-    by_kid: Mapping[str, tuple[str, EllipticCurvePublicKey]]
+    by_kid: Mapping[str, "tuple[str, EllipticCurvePublicKey]"]
 
     @classmethod
-    def of(cls, keys: Mapping[str, EllipticCurvePublicKey]) -> Self:
+    def of(cls, keys: Mapping[str, "EllipticCurvePublicKey"]) -> Self:
         """Return the observers of the names and P-256 keys given."""
+        # A plan that nobody has proven anything for loads nothing of keys.
+        from watchword.tokens.jose import jwk_from_public_key, thumbprint  # noqa: PLC0415
+
         return cls(
             {thumbprint(jwk_from_public_key(key)): (name, key) for name, key in keys.items()}
         )
 
 
-def sign(observation: Observation, signer: Signer) -> str:
+def sign(observation: Observation, signer: "Signer") -> str:
     """Return the observation as a compact JWS, signed: one line of the file."""
+    # As where keys are read.
+    from watchword.tokens import jose  # noqa: PLC0415
+
     return jose.assemble(strict_json.dumps(to_json(observation)), OBSERVATION_TYPE, signer)
 
 
@@ -316,6 +322,9 @@ def verify(line: str, observers: Observers) -> Vouched | Claim:
     """
     if line.lstrip().startswith("{"):
         return Claim(_read(line.encode()), "it is unsigned")
+    # What is unsigned needs no cryptography.
+    from watchword.tokens import jose  # noqa: PLC0415
+
     try:
         jws = jose.parse(line.strip(), OBSERVATION_TYPE, MAX_LINE_BYTES)
     except MalformedError as error:
@@ -325,7 +334,7 @@ def verify(line: str, observers: Observers) -> Vouched | Claim:
     name, key = observers.by_kid.get(jws.kid, (None, None))
     if key is None or name is None:
         return Claim(_read(jws.payload), "no configured observer has the key that signed it")
-    if not is_signed_by(key, jws.signature, jws.signing_input):
+    if not jose.is_signed_by(key, jws.signature, jws.signing_input):
         raise ObservationError(
             "line", f"a signature that doesn't hold under the key of {name}", f"one by {name}"
         )
@@ -368,7 +377,7 @@ class Reading:
     notes: tuple[LineFault, ...] = ()
 
 
-def read_observations(file: Path, observers: Mapping[str, EllipticCurvePublicKey]) -> Reading:
+def read_observations(file: Path, observers: Mapping[str, "EllipticCurvePublicKey"]) -> Reading:
     """Read the file; one that isn't there holds nothing.
 
     :param observers: public keys on P-256 of those whose word counts, by name.
@@ -378,8 +387,10 @@ def read_observations(file: Path, observers: Mapping[str, EllipticCurvePublicKey
     return read_lines(ObservationsFile(file).read(), observers)
 
 
-def read_lines(data: bytes, observers: Mapping[str, EllipticCurvePublicKey]) -> Reading:
+def read_lines(data: bytes, observers: Mapping[str, "EllipticCurvePublicKey"]) -> Reading:
     """Read lines, each a JSON object or a compact JWS; empty ones are skipped over."""
+    if not data:
+        return Reading()
     known = Observers.of(observers)
     vouched: list[Vouched] = []
     claims: list[Claim] = []

@@ -19,7 +19,8 @@ from pydantic_core import PydanticCustomError
 from watchword import __version__
 from watchword.adapters import metrics
 from watchword.adapters.metrics import Metric
-from watchword.adapters.observations import ObservationsFile, read_observer_key
+from watchword.adapters.observations import ObservationsFile
+from watchword.adapters.observer_keys import read_observer_key
 from watchword.adapters.pin_workspace import moment
 from watchword.adapters.system import SystemClock
 from watchword.apps.observations.document import Observers, sign, verify
@@ -36,7 +37,7 @@ from watchword.apps.pins.session import (
     probe,
     say,
 )
-from watchword.apps.settings import schema
+from watchword.apps.settings import values
 from watchword.apps.settings.plan import load_plan
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
 from watchword.apps.terminal.output import replace_file
@@ -662,7 +663,7 @@ def _listen(text: str | None) -> tuple[str, int] | None:
     if text is None:
         return None
     try:
-        address = schema.address(text)
+        address = values.address(text)
     except PydanticCustomError as error:
         raise click.BadParameter(
             f"got {text!r}, expected {error.message()}", param_hint="--listen"

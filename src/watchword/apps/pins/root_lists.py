@@ -32,8 +32,9 @@ from watchword.apps.pins.session import (
     require_reason,
     say,
 )
+from watchword.apps.settings.configuration import Configuration
 from watchword.apps.settings.document import Document
-from watchword.apps.settings.load import Configuration
+from watchword.apps.settings.pins import workspace_of
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.output import replace_file, write_new_file
 from watchword.apps.terminal.parameters import seconds_of
@@ -368,7 +369,7 @@ pins:
 def _require_offline(directory: Path, config: Path) -> None:
     """See to it that root keys aren't made where the service or the workspace is; raises PinsError within any state directory."""
     file = Configuration.if_readable(config)
-    online = () if file is None else (file.state, file.workspace)
+    online = () if file is None else (file.state, workspace_of(file))
     place = directory.resolve()
     inside = next((each for each in online if place.is_relative_to(each)), None)
     if inside is None:
@@ -484,7 +485,7 @@ def init_command(
     """Make the workspace, or only another key that signs sets."""
     file = Configuration.if_readable(config)
     named = file or Configuration(config, Document())
-    place = directory.resolve() if directory is not None else named.workspace
+    place = directory.resolve() if directory is not None else workspace_of(named)
     workspace = PinWorkspace(place)
     if new_pin_key:
         another_pin_key(workspace, present(), who_runs())
@@ -523,7 +524,7 @@ def init_command(
 def _published_by(config: Path) -> dict[str, int] | None:
     """Return by app the highest version that the workspace here published; None where there's none, as offline."""
     named = Configuration.if_readable(config) or Configuration(config, Document())
-    workspace = PinWorkspace(named.workspace)
+    workspace = PinWorkspace(workspace_of(named))
     try:
         workspace.require()
     except WorkspaceError:

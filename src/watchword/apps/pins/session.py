@@ -26,8 +26,9 @@ from watchword.adapters.pin_workspace import PinWorkspace, WorkspaceError, read_
 from watchword.adapters.system import SystemClock
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
-from watchword.apps.settings.load import PinsFile, load_pins
-from watchword.apps.settings.schema import HOST_EXPECTED, Config, PinnedHost
+from watchword.apps.settings.pins import PinsFile, load_pins
+from watchword.apps.settings.pins_section import HOST_EXPECTED, PinnedHost
+from watchword.apps.settings.values import Config
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.paragraphs import printable
 from watchword.encoding.phrases import counted

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from watchword.adapters.system import SystemClock, SystemEntropy, TimeLimit
-from watchword.apps.observations.commands import circumstances_of
 from watchword.apps.observations.document import Reading, read_observations, troubles
 from watchword.apps.plan.catalogue import (
     Upstream,
@@ -72,7 +71,7 @@ def plan_of(
         reading.claims,
         settings.catalogue,
         settings.model.assets,
-        circumstances_of(settings, now, reading.vouched),
+        settings.circumstances(now, reading.vouched),
     )
     plan = make_plan(settings.model, settings.catalogue, evidence, now, question, deadline)
     return replace(plan, limits=settings.limits, pins=settings.pins), reading

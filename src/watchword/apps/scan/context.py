@@ -10,7 +10,8 @@ from typing import Any, Final
 import click
 
 from watchword import __version__
-from watchword.adapters.observations import ObservationsFile, read_observer_key
+from watchword.adapters.observations import ObservationsFile
+from watchword.adapters.observer_keys import read_observer_key
 from watchword.apps.observations.document import MAX_FINDINGS, MAX_TITLE, Observers, sign, verify
 from watchword.apps.plan.drafts import read_description
 from watchword.apps.reports.text import one_line

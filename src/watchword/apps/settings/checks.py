@@ -4,35 +4,30 @@ import ipaddress
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 from watchword.apps.settings.document import Inconsistency, Path_, mapping_at
 from watchword.apps.settings.faults import shown
+from watchword.apps.settings.pins import between_pins
+from watchword.apps.settings.route_table import RouteConfig
 from watchword.apps.settings.schema import (
     MAX_ROUTES,
     AddConfig,
-    Address,
     AndroidAppConfig,
     ApiConfig,
     EdgeConfig,
     FileConfig,
-    PinsConfig,
-    RouteConfig,
     SecretConfig,
     SecretsConfig,
     ServiceConfig,
-    address,
-    seconds,
 )
 from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID
+from watchword.apps.settings.values import Address, address, seconds
 from watchword.broker.interface import MAX_HELD_ANSWER
 from watchword.gate.hygiene import compile_route, shadowed
 from watchword.gate.injection import asks_for_part, may_go_on, may_hold_key
-from watchword.gate.interface import Route
-from watchword.gate.limits import RATE
-from watchword.pins.interface import PinError, host_of_url
-from watchword.plan.catalogue import LIKELIHOOD_WORDS
+from watchword.gate.interface import RATE, Route
 from watchword.policy.interface import Policy
 from watchword.tokens.interface import MAX_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS
 from watchword.vocabulary import Level, Mode, Proof
@@ -338,29 +333,6 @@ def _state_trouble(directory: Path) -> tuple[str, str] | None:
     return None
 
 
-NO_LIKELIHOOD: Final = (
-    "no such field: the plan ranks by impact alone (a coat is stolen more often than a car, and "
-    "the car is protected first); say under impact what a loss would do"
-)
-
-
-def likelihoods(data: Any, path: Path_) -> Iterator[Inconsistency]:
-    """Yield each key that would state a likelihood, at any depth: a plan ranks by impact alone.
-
-    :param data: plain values of a document, no deeper than it allows.
-    :param path: where they stand in it.
-    """
-    if isinstance(data, dict):
-        for key, value in data.items():
-            here = (*path, key)
-            if key.lower() in LIKELIHOOD_WORDS:
-                yield here, f"the key {key}", NO_LIKELIHOOD
-            yield from likelihoods(value, here)
-    elif isinstance(data, list):
-        for index, value in enumerate(data):
-            yield from likelihoods(value, (*path, index))
-
-
 def _limits(apis: Mapping[str, ApiConfig]) -> Iterator[Inconsistency]:
     """Yield what is wrong between limits, routes and apps: a limit that never holds is one that somebody relies on."""
     for name, api in apis.items():
@@ -381,56 +353,6 @@ def _limits(apis: Mapping[str, ApiConfig]) -> Iterator[Inconsistency]:
                 if app not in api.apps:
                     expected = f"one of its apps: {', '.join(api.apps)}"
                     yield (*here, "below"), shown(app), expected
-
-
-def between_pins(
-    written: PinsConfig, section: Mapping[str, Any], apps: Collection[str]
-) -> Iterator[Inconsistency]:
-    """Yield what is wrong between the parts of a section that are each well formed.
-
-    :param section: its plain values.
-    :param apps: names of the apps of the file.
-    """
-    known = ", ".join(apps)
-    for name, host in written.hosts.items():
-        for index, app in enumerate(host.apps):
-            path = ("pins", "hosts", name, "apps", index)
-            if app not in apps:
-                yield path, shown(app), f"an app of this file: {known}"
-            elif app in host.apps[:index]:
-                yield path, f"{app} again", "each app once"
-            elif app == _WHERE_REPORTS_GO:
-                yield path, app, f"another name: apps send their reports to /v1/pins/{app}"
-        if host.include_subdomains and "." not in name:
-            where = ("pins", "hosts", name, "include_subdomains")
-            yield where, f"true for {name}", "a name with a dot: those below it are yours"
-    if written.soft_expiry >= written.hard_expiry:
-        soft, hard = (
-            section.get(key, PinsConfig.model_fields[key].default)
-            for key in ("soft_expiry", "hard_expiry")
-        )
-        yield ("pins", "soft_expiry"), shown(soft), f"less than hard_expiry, {hard}"
-    if written.reports is not None:
-        yield from _reports(written, written.reports)
-
-
-_WHERE_REPORTS_GO: Final = "reports"
-"""What stands in the place of an app's name where apps report mismatches, and so is no name of one with pins."""
-
-
-def _reports(written: PinsConfig, url: str) -> Iterator[Inconsistency]:
-    """Find a place for reports that the very mismatch cuts off, or that apps won't take."""
-    try:
-        host = host_of_url(url)
-    except PinError as error:
-        yield ("pins", "reports"), shown(url), error.detail.partition("expected ")[2] or "a URL"
-        return
-    if any(
-        host == name or (each.include_subdomains and host.endswith(f".{name}"))
-        for name, each in written.hosts.items()
-    ):
-        # A mismatch on it would cut off its own report.
-        yield ("pins", "reports"), shown(url), "a host that isn't pinned"
 
 
 def _secrets(written: FileConfig) -> Iterator[Inconsistency]:

@@ -1,51 +1,32 @@
-"""Read ``watchword.yaml`` once; settings and pins are views on it, or all of their faults."""
+"""Read the whole of ``watchword.yaml``: its settings, its plan, or all of their faults at once."""
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
+from typing import Any
 
 from watchword.extras import needs
 
 with needs("config"):
-    from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-from watchword.apps.settings.checks import (
-    Fields,
-    Readable,
-    between_pins,
-    between_sections,
-    inconsistencies,
-    likelihoods,
-)
-from watchword.apps.settings.document import Document, Path_, mapping_at, read_document
-from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
+from watchword.apps.settings.checks import Fields, Readable, between_sections, inconsistencies
+from watchword.apps.settings.configuration import Configuration
+from watchword.apps.settings.document import mapping_at
+from watchword.apps.settings.faults import ConfigurationError, Fault
+from watchword.apps.settings.plan import FOR_THE_PLAN_ALONE, PlanSettings, plan_of
+from watchword.apps.settings.plan_section import likelihoods
 from watchword.apps.settings.schema import (
-    IN_WORDS,
     ApiConfig,
-    Config,
     FileConfig,
     GatesConfig,
-    PinsConfig,
     ServiceConfig,
     Settings,
     TrustConfig,
 )
-from watchword.encoding.phrases import nearest
-from watchword.vocabulary import Environment
-
-_Section = TypeVar("_Section", bound=Config)
-
-_UNION_TAGS = {"ios", "android"}
-_STATE: Final = ".watchword"
-_PINS: Final = (
-    "a section `pins`; `watchword pins init` prints one, docs/pins.md tells what stands in it"
-)
+from watchword.apps.settings.values import Config
 
 
 def load_settings(file: Path) -> Settings:
@@ -53,15 +34,82 @@ def load_settings(file: Path) -> Settings:
 
     :raises ConfigurationError: with every fault at once; nothing was started.
     """
-    return Configuration.read(file).settings()
+    return settings_of(Configuration.read(file))
 
 
-def load_pins(file: Path) -> "PinsFile":
-    """Read the section ``pins`` and validate it, and of the rest only what it hangs on: pins need no whole deployment.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Hold what a file without faults comes to; at least one of both is there.
 
-    :raises ConfigurationError: with every fault of the section at once; faults elsewhere are for `watchword check`.
+    :param settings: None for a file that is written for the plan alone.
+    :param plan: None where there is no plan section.
+    :param missing: the keys that `watchword up` would need beside it.
     """
-    return Configuration.read(file).pins()
+
+    settings: Settings | None
+    plan: PlanSettings | None
+    missing: tuple[str, ...] = ()
+
+
+def check_file(file: Path) -> Checked:
+    """Read the whole file: settings, plan, or both.
+
+    :raises ConfigurationError: with every fault of the file; where it has none and a catalogue of
+        the user's own has some, with those.
+    """
+    read = Configuration.read(file)
+    data = read.data
+    # A misspelt key among them is a fault of the plan's file, not a sign of a whole one.
+    alone = "plan" in data and not data.keys() & (
+        FileConfig.model_fields.keys() - FOR_THE_PLAN_ALONE
+    )
+    settings: Settings | None = None
+    plan: PlanSettings | None = None
+    faults: dict[tuple[str, int | None], Fault] = {}
+    elsewhere: ConfigurationError | None = None
+    if not alone:
+        try:
+            settings = settings_of(read)
+        except ConfigurationError as error:
+            faults = {(fault.path, fault.line): fault for fault in error.faults}
+    if alone or data.get("plan") is not None:
+        try:
+            plan = plan_of(read)
+        except ConfigurationError as error:
+            if error.file == file:
+                # Both views find what is wrong with the section's shape.
+                faults = {(fault.path, fault.line): fault for fault in error.faults} | faults
+            else:
+                elsewhere = error
+    if faults:
+        raise ConfigurationError(file, list(faults.values()))
+    if elsewhere is not None:
+        raise elsewhere
+    required = (name for name, field in FileConfig.model_fields.items() if field.is_required())
+    return Checked(settings, plan, tuple(name for name in required if name not in data))
+
+
+def settings_of(file: Configuration) -> Settings:
+    """Return the settings of a file that was read.
+
+    :raises ConfigurationError: with every fault at once.
+    """
+    document = file.document
+    faults = [*document.faults]
+    faults += document.located(likelihoods(file.data.get("plan"), ("plan",)))
+    written, errors = file.validated(FileConfig, document.data)
+    faults += file.untold(errors, {fault.path for fault in faults})
+    # A plan and pins are read without a policy, whose rules are thirty modules.
+    from watchword.apps.settings.policy import read_policy  # noqa: PLC0415
+
+    policy, in_policy = read_policy(file.data.get("policy"))
+    faults += document.located(inconsistencies(_readable(file.data, errors)))
+    faults += document.located(in_policy)
+    if written is not None:
+        faults += document.located(between_sections(written, file.data, policy))
+    if written is None or policy is None or faults:
+        raise ConfigurationError(file.file, faults)
+    return written.build(file.file.resolve(), policy)
 
 
 def file_schema() -> dict[str, Any]:
@@ -75,163 +123,6 @@ def file_schema() -> dict[str, Any]:
         re.sub(r"\b([A-Z]\w+)Config\b", r"Written\1", json.dumps(schema))
     )
     return named
-
-
-@dataclass(frozen=True, slots=True)
-class PinsFile:
-    """Hold what `watchword pins` reads of a file.
-
-    :param path: the file, absolute.
-    :param environment: prod where the file says nothing that can be read.
-    :param apps: names of its apps.
-    :param state: the service's state directory, where it keeps its own keys and floors.
-    """
-
-    path: Path
-    environment: Environment
-    apps: tuple[str, ...]
-    state: Path
-    pins: PinsConfig
-
-
-class Configuration:
-    """Hold a file that was read and parsed once; each view validates its sections, or tells all of their faults.
-
-    :ivar data: its plain values by section; empty where it is no mapping.
-    :ivar base: the directory from which it names files, absolute.
-    """
-
-    def __init__(self, file: Path, document: Document) -> None:
-        """Look at what was read of a file."""
-        self.file = file
-        self.document = document
-        self.data: dict[str, Any] = document.data if isinstance(document.data, dict) else {}
-        self.base = file.resolve().parent
-
-    @classmethod
-    def read(cls, file: Path, **expected: str) -> "Configuration":
-        """Read a file.
-
-        :param expected: what :func:`read_document` is to say of a file that is ``missing``.
-        :raises ConfigurationError: when it can't be read, or isn't YAML at all.
-        """
-        return cls(file, read_document(file, **expected))
-
-    @classmethod
-    def if_readable(cls, file: Path) -> "Configuration | None":
-        """Read a file, None where that can't be done or it isn't YAML at all."""
-        try:
-            return cls.read(file)
-        except ConfigurationError:
-            return None
-
-    @cached_property
-    def whole(self) -> tuple[FileConfig | None, list[ErrorDetails]]:
-        """Return the whole file, or what is wrong with the form of its sections."""
-        return self._validated(FileConfig, self.document.data)
-
-    def section(
-        self, model: type[_Section], name: str, told: set[str]
-    ) -> tuple[_Section | None, list[Fault]]:
-        """Return a section by itself, or its faults of shape and value.
-
-        :param told: paths that have a fault already.
-        """
-        found, errors = self._validated(model, self.data[name])
-        return found, self._untold(errors, told, (name,))
-
-    def _validated(
-        self, model: type[_Section], data: Any
-    ) -> tuple[_Section | None, list[ErrorDetails]]:
-        try:
-            return model.model_validate(data, context=self.base), []
-        except ValidationError as error:
-            return None, error.errors(include_url=False)
-
-    def _untold(
-        self, errors: Sequence[ErrorDetails], told: set[str], prefix: Path_ = ()
-    ) -> list[Fault]:
-        found: dict[str, Fault] = {}
-        for each in errors:
-            fault = _fault(self.document, each, (*prefix, *each["loc"]))
-            before = found.setdefault(fault.path, fault)
-            if before.expected != fault.expected:
-                # A value that may be of several types fits none of them.
-                found[fault.path] = replace(
-                    before, expected=f"{before.expected}, or {fault.expected}"
-                )
-        return [fault for fault in found.values() if fault.path not in told]
-
-    def settings(self) -> Settings:
-        """Return the settings.
-
-        :raises ConfigurationError: with every fault at once.
-        """
-        document = self.document
-        faults = [*document.faults]
-        faults += document.located(likelihoods(self.data.get("plan"), ("plan",)))
-        written, errors = self.whole
-        faults += self._untold(errors, {fault.path for fault in faults})
-        # A plan and pins are read without a policy, whose rules are thirty modules.
-        from watchword.apps.settings.policy import read_policy  # noqa: PLC0415
-
-        policy, in_policy = read_policy(self.data.get("policy"))
-        faults += document.located(inconsistencies(_readable(self.data, errors)))
-        faults += document.located(in_policy)
-        if written is not None:
-            faults += document.located(between_sections(written, self.data, policy))
-        if written is None or policy is None or faults:
-            raise ConfigurationError(self.file, faults)
-        return written.build(self.file.resolve(), policy)
-
-    def pins(self) -> PinsFile:
-        """Return the pins.
-
-        :raises ConfigurationError: with every fault of the section at once.
-        """
-        document = self.document
-        faults = [
-            each
-            for each in document.faults
-            if each.path in {"", "pins"} or each.path.startswith(("pins.", "pins["))
-        ]
-        if self.data.get("pins") is None:
-            faults += document.located([(("pins",), "nothing", _PINS)])
-            raise ConfigurationError(self.file, faults)
-        pins, found = self.section(PinsConfig, "pins", {each.path for each in faults})
-        faults += found
-        if pins is not None:
-            faults += document.located(between_pins(pins, self.data["pins"], self.apps))
-        if pins is None or faults:
-            raise ConfigurationError(self.file, faults)
-        lab = self.data.get("environment") == "lab"
-        return PinsFile(
-            path=self.file.resolve(),
-            environment=Environment.LAB if lab else Environment.PROD,
-            apps=self.apps,
-            state=self.state,
-            pins=pins,
-        )
-
-    @property
-    def apps(self) -> tuple[str, ...]:
-        """Return the names of the apps, none where they can't be read."""
-        return tuple(mapping_at(self.data, "apps"))
-
-    @property
-    def state(self) -> Path:
-        """Return where the service keeps its state, or where it'd be by default."""
-        return self._place("service", "state", _STATE)
-
-    @property
-    def workspace(self) -> Path:
-        """Return the workspace of pins, or where it'd be by default."""
-        return self._place("pins", "directory", PinsConfig.model_fields["directory"].default)
-
-    def _place(self, section: str, key: str, default: str) -> Path:
-        """Return the directory that a section names which nobody has checked."""
-        named = mapping_at(self.data, section).get(key)
-        return (self.base / (named if isinstance(named, str) else default)).resolve()
 
 
 def _readable(data: Mapping[str, Any], errors: Sequence[ErrorDetails]) -> Readable:
@@ -260,125 +151,3 @@ def _readable(data: Mapping[str, Any], errors: Sequence[ErrorDetails]) -> Readab
         apis={name: fields(ApiConfig, "apis", name) for name in mapping_at(data, "apis")},
         gates=fields(GatesConfig, "gates"),
     )
-
-
-def _fault(document: Document, details: ErrorDetails, location: Path_) -> Fault:
-    """Turn one of pydantic's errors into a fault with a line, got and expected."""
-    path = _plain_path(document.data, location)
-    line = document.line(path)
-    kind = details["type"]
-    context = details.get("ctx", {})
-    got, expected = shown(details["input"]), details["msg"].lower()
-    if kind == "missing":
-        got, expected = "nothing", "a value; this key is required"
-    elif kind == "extra_forbidden":
-        got, expected = "an unknown key", known_keys(location)
-    elif kind in {"literal_error", "union_tag_invalid"}:
-        wanted = context.get("expected") or context.get("expected_tags")
-        expected = f"one of {wanted}"
-        if kind == "union_tag_invalid":
-            path = (*path, "platform")
-            got, line = shown(context.get("tag")), document.line(path)
-    elif kind == "union_tag_not_found":
-        path = (*path, "platform")
-        got, expected = "nothing", "one of 'ios', 'android'"
-    elif kind in {"too_short", "too_long"}:
-        count = context.get("min_length") or context.get("max_length")
-        got = f"{context.get('actual_length')} entries"
-        expected = f"at {'least' if kind == 'too_short' else 'most'} {count}"
-    elif kind in {"greater_than_equal", "less_than_equal"}:
-        expected = _bounds(location, context)
-    elif kind == "string_pattern_mismatch":
-        pattern = str(context.get("pattern"))
-        expected = IN_WORDS.get(pattern, f"text that fits {pattern}")
-    elif kind == "expected":
-        # An address may hold a password, and faults stand in logs too.
-        got, expected = re.sub(r"//[^/]*@", "//...@", got), str(context.get("expected"))
-    elif kind in {"model_type", "dict_type", "list_type", "model_attributes_type"}:
-        expected = "a list" if kind == "list_type" else "a mapping"
-    elif kind.endswith("_type"):
-        expected = details["msg"].removeprefix("Input should be ")
-    return Fault(join(path), line, got, _with_nearest(details["input"], expected))
-
-
-def _with_nearest(got: Any, expected: str) -> str:
-    """Put the word that a typo most likely means before the words that may stand there."""
-    if not isinstance(got, str) or not expected.startswith("one of "):
-        return expected
-    near = nearest(got, re.findall("'([^']*)'", expected))
-    return expected if near is None else f"{near!r}? O{expected[1:]}"
-
-
-def _plain_path(data: Any, location: Path_) -> tuple[str | int, ...]:
-    """Return pydantic's location without the parts that don't stand in the file."""
-    path: list[str | int] = []
-    for part in location:
-        if part == "[key]":
-            continue
-        if part in _UNION_TAGS and isinstance(data, dict) and part not in data:
-            continue
-        if path and (not isinstance(data, dict | list) or str(part).startswith("constrained-")):
-            # What follows names which of several types was tried.
-            break
-        path.append(part)
-        if isinstance(data, dict):
-            data = data.get(part) if isinstance(part, str) else None
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-    return tuple(path)
-
-
-def known_keys(location: Path_) -> str:
-    """Name the keys that are known where an unknown one stands, the nearest first."""
-    known = list(_model_at(location[:-1]).model_fields)
-    near = nearest(str(location[-1]), known)
-    hint = "one of " if near is None else f"{near!r}? Known keys: "
-    return hint + ", ".join(known)
-
-
-def _bounds(location: Path_, context: Mapping[str, Any]) -> str:
-    """Say from where to where a number may go; of one in a list, only the end that it went beyond.
-
-    :param context: of pydantic's error.
-    """
-    if not isinstance(location[-1], str) or isinstance(location[-2], int):
-        return f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
-    field = _model_at(location[:-1]).model_fields[location[-1]]
-    least, most = (
-        next(getattr(each, name) for each in field.metadata if hasattr(each, name))
-        for name in ("ge", "le")
-    )
-    return f"{least} to {most}"
-
-
-def _model_at(location: Path_) -> type[Config]:
-    """Return the model of a section; pydantic's location names the union's tag too."""
-    found: list[Any] = [FileConfig]
-    for part in location:
-        found = [inner for each in found for inner in _inside(each, part)]
-    model = found[0]
-    assert isinstance(model, type)
-    assert issubclass(model, Config)
-    return model
-
-
-def _inside(outer: Any, part: int | str) -> Iterator[Any]:
-    """Yield what may stand at one part of a location inside a type, each type by itself."""
-    if get_origin(outer) in {dict, list}:
-        yield from _alternatives(get_args(outer)[-1])
-    elif isinstance(outer, type) and issubclass(outer, Config):
-        if part in outer.model_fields:
-            yield from _alternatives(outer.model_fields[str(part)].annotation)
-        elif part in _UNION_TAGS and part in get_args(outer.model_fields["platform"].annotation):
-            yield outer
-
-
-def _alternatives(annotation: Any) -> Iterator[Any]:
-    """Yield the types that an annotation allows, without what stands around them."""
-    if get_origin(annotation) is Annotated:
-        yield from _alternatives(get_args(annotation)[0])
-    elif get_origin(annotation) in {Union, UnionType}:
-        for each in get_args(annotation):
-            yield from _alternatives(each)
-    else:
-        yield annotation

@@ -7,38 +7,33 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from pydantic import ValidationError
 
-from watchword.apps.settings.checks import likelihoods
+from watchword.apps.settings.configuration import SECTIONS, Configuration, known_keys
 from watchword.apps.settings.document import Document, Inconsistency, mapping_at, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, shown
-from watchword.apps.settings.load import Configuration, known_keys
-from watchword.apps.settings.schema import (
+from watchword.apps.settings.plan_section import (
     AssetConfig,
-    Config,
-    FileConfig,
-    LimitConfig,
     ObserverConfig,
-    PinnedHostConfig,
     PlanConfig,
-    RateConfig,
-    RouteConfig,
-    Settings,
+    likelihoods,
 )
+from watchword.apps.settings.route_table import LimitConfig, RateConfig, RouteConfig
+from watchword.apps.settings.values import Config
 from watchword.encoding import strict_json
 from watchword.gate.hygiene import ANY_SEGMENT, CompiledRoute, compile_route
-from watchword.gate.interface import Route
-from watchword.gate.limits import RATE
+from watchword.gate.interface import RATE, Route
 from watchword.gate.spellings import fold
+from watchword.observations import Vouched
 from watchword.plan.catalogue import load_catalogue, merge
+from watchword.plan.evidence import Circumstances, newest_builds
 from watchword.plan.interface import (
     Actor,
     Asset,
@@ -54,8 +49,10 @@ from watchword.plan.interface import (
 )
 from watchword.plan.threat_model import build_model
 from watchword.reasons import MalformedError
-from watchword.tokens.jose import public_key_from_jwk
 from watchword.vocabulary import Environment, Level, Mode, Proof
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 FOR_THE_PLAN_ALONE: Final = frozenset({"version", "environment", "plan"})
 """Keys of a file that is written for `watchword plan` and starts nothing."""
@@ -122,7 +119,7 @@ class PlanSettings:
     scenarios: Scenarios
     model: Model
     observations: Path
-    observers: Mapping[str, EllipticCurvePublicKey]
+    observers: Mapping[str, "EllipticCurvePublicKey"]
     max_age: timedelta
     builds: Mapping[str, str]
     generations: Mapping[str, str]
@@ -131,6 +128,22 @@ class PlanSettings:
     limits: tuple[LimitRule, ...]
     pins: tuple[PinRule, ...]
     budget: int | None
+
+    def circumstances(self, now: datetime, vouched: Iterable[Vouched] = ()) -> Circumstances:
+        """Return what the plan's observations are judged against.
+
+        :param vouched: all that somebody vouches for: the newest scan of an app says which build it is.
+        """
+        return Circumstances(
+            now=now,
+            max_age=self.max_age,
+            environment=self.environment,
+            builds=self.builds,
+            generations=self.generations,
+            apps=frozenset(self.apps),
+            scanned=newest_builds(vouched, now, self.environment),
+            routes=self.routes,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,58 +172,6 @@ class Table:
         return next(iter(get_close_matches(pattern, paths, n=1)), "")
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """Hold what a file without faults comes to; at least one of both is there.
-
-    :param settings: None for a file that is written for the plan alone.
-    :param plan: None where there is no plan section.
-    :param missing: the keys that `watchword up` would need beside it.
-    """
-
-    settings: Settings | None
-    plan: PlanSettings | None
-    missing: tuple[str, ...] = ()
-
-
-def check_file(file: Path) -> Checked:
-    """Read the whole file: settings, plan, or both.
-
-    :raises ConfigurationError: with every fault of the file; where it has none and a catalogue of
-        the user's own has some, with those.
-    """
-    read = Configuration.read(file)
-    data = read.data
-    # A misspelt key among them is a fault of the plan's file, not a sign of a whole one.
-    alone = "plan" in data and not data.keys() & (
-        FileConfig.model_fields.keys() - FOR_THE_PLAN_ALONE
-    )
-    settings: Settings | None = None
-    plan: PlanSettings | None = None
-    faults: dict[tuple[str, int | None], Fault] = {}
-    elsewhere: ConfigurationError | None = None
-    if not alone:
-        try:
-            settings = read.settings()
-        except ConfigurationError as error:
-            faults = {(fault.path, fault.line): fault for fault in error.faults}
-    if alone or data.get("plan") is not None:
-        try:
-            plan = _plan_of(read)
-        except ConfigurationError as error:
-            if error.file == file:
-                # Both views find what is wrong with the section's shape.
-                faults = {(fault.path, fault.line): fault for fault in error.faults} | faults
-            else:
-                elsewhere = error
-    if faults:
-        raise ConfigurationError(file, list(faults.values()))
-    if elsewhere is not None:
-        raise elsewhere
-    required = (name for name, field in FileConfig.model_fields.items() if field.is_required())
-    return Checked(settings, plan, tuple(name for name in required if name not in data))
-
-
 def load_plan(file: Path) -> PlanSettings:
     """Read the plan section of a file, and of the rest only what the plan hangs on.
 
@@ -219,10 +180,10 @@ def load_plan(file: Path) -> PlanSettings:
     :raises ConfigurationError: with every fault at once; faults in a catalogue of the user's own
         come with that file, once this one has none.
     """
-    return _plan_of(Configuration.read(file, missing=_MISSING))
+    return plan_of(Configuration.read(file, missing=_MISSING))
 
 
-def _plan_of(file: Configuration) -> PlanSettings:
+def plan_of(file: Configuration) -> PlanSettings:
     """Return the plan of a file that was read.
 
     :raises ConfigurationError: as :func:`load_plan` does.
@@ -256,7 +217,7 @@ def _plan_of(file: Configuration) -> PlanSettings:
 def _modelled(
     file: Configuration,
     written: PlanConfig,
-    keys: Mapping[str, EllipticCurvePublicKey],
+    keys: Mapping[str, "EllipticCurvePublicKey"],
     own: Path | None,
     faults: list[Fault],
 ) -> PlanSettings:
@@ -337,7 +298,7 @@ def _head_faults(document: Document) -> Iterator[Inconsistency]:
             yield (), shown(data), "a mapping"
         return
     for key in data:
-        if key not in FileConfig.model_fields:
+        if key not in SECTIONS:
             yield (key,), "an unknown key", known_keys((key,))
     version, environment = data.get("version"), data.get("environment", "prod")
     if version != 1 or not isinstance(version, int) or isinstance(version, bool):
@@ -348,7 +309,7 @@ def _head_faults(document: Document) -> Iterator[Inconsistency]:
 
 def _between(
     file: Configuration, written: PlanConfig | None
-) -> tuple[dict[str, EllipticCurvePublicKey], list[Inconsistency]]:
+) -> tuple[dict[str, "EllipticCurvePublicKey"], list[Inconsistency]]:
     """Return the observers' keys, and what doesn't fit between the plan and what stands beside it.
 
     :param written: None for a section with faults: what is well formed of it is looked at all the same.
@@ -537,7 +498,7 @@ def _places(written: AssetConfig, apis: Any) -> frozenset[str]:
 
 def _observer_keys(
     base: Path, files: Mapping[str, str]
-) -> tuple[dict[str, EllipticCurvePublicKey], list[Inconsistency]]:
+) -> tuple[dict[str, "EllipticCurvePublicKey"], list[Inconsistency]]:
     """Return each observer's key that can be used, and what is wrong with the others.
 
     :param base: the directory from which the files are named.
@@ -562,7 +523,7 @@ def _observer_keys(
     return keys, troubles
 
 
-def _key_of(data: bytes) -> EllipticCurvePublicKey | tuple[str, str]:
+def _key_of(data: bytes) -> "EllipticCurvePublicKey | tuple[str, str]":
     """Return the public key on P-256 that a file holds; else what it holds, never quoting it, and what was expected."""
     if b"PRIVATE KEY" in data:
         return _PRIVATE_KEY
@@ -576,6 +537,9 @@ def _key_of(data: bytes) -> EllipticCurvePublicKey | tuple[str, str]:
         return f"a key of kind {shown(jwk.get('kty'))}", _EXPECTED
     if jwk.get("crv") != "P-256":
         return f"a key on the curve {shown(jwk.get('crv'))}", _EXPECTED
+    # Only a plan with observers loads what reads keys.
+    from watchword.tokens.jose import public_key_from_jwk  # noqa: PLC0415
+
     try:
         return public_key_from_jwk({n: v for n, v in jwk.items() if n not in _ABOUT_THE_KEY})
     except MalformedError:
@@ -670,9 +634,15 @@ def _overlap(one: CompiledRoute, other: CompiledRoute, spelt: Callable[[str], st
 
 def _pins(data: Mapping[str, Any]) -> tuple[PinRule, ...]:
     """Return which app pins which host; an entry that can't be read pins nothing."""
+    hosts = mapping_at(data, "pins", "hosts")
+    if not hosts:
+        return ()
+    # Where no host is pinned the models of pins aren't built.
+    from watchword.apps.settings.pins_section import PinnedHostConfig  # noqa: PLC0415
+
     return tuple(
         PinRule(host, app, each.mode == "enforce")
-        for host, each in _valid(PinnedHostConfig, mapping_at(data, "pins", "hosts"))
+        for host, each in _valid(PinnedHostConfig, hosts)
         for app in sorted(set(each.apps))
     )
 

@@ -1,14 +1,18 @@
 """Import commands only when they are called, so that ``watchword --help`` stays quick."""
 
 import functools
+import gc
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import click
 from click.exceptions import NoSuchCommand
+
+from watchword.encoding.collector import collector_at_rest
 
 Registry: TypeAlias = Mapping[str, tuple[str, str]]
 """Name of each command: (the module with a ``command``, or ``module:name``; the line that ``--help`` shows)."""
@@ -31,12 +35,21 @@ def body_in(module: str) -> Callable[[Callable[[], None]], Callable[..., Any]]:
             context = click.get_current_context(silent=True)
             if context is not None and context.invoked_subcommand is not None:
                 return None
-            body = getattr(importlib.import_module(module), declared.__name__)
+            body = getattr(_loaded(module), declared.__name__)
             return body(*arguments, **options)
 
         return run
 
     return decorated
+
+
+def _loaded(module: str) -> ModuleType:
+    """Return a module; what it imports stays for good, and no pass of the collector looks through it."""
+    if module not in sys.modules:
+        with collector_at_rest():
+            importlib.import_module(module)
+            gc.freeze()
+    return sys.modules[module]
 
 
 @contextmanager

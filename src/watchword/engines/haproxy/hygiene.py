@@ -26,8 +26,7 @@ from watchword.gate.hygiene import (
     PROOF_FIELDS,
     REWRITING_FIELDS,
 )
-from watchword.gate.interface import API_HEADER, RESULT_HEADERS, TOKEN_HEADER
-from watchword.gate.signed_verdict import VERDICT_HEADER
+from watchword.gate.interface import API_HEADER, RESULT_HEADERS, TOKEN_HEADER, VERDICT_HEADER
 from watchword.reasons import Reason
 
 _DECIDING: Final = (

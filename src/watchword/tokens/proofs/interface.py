@@ -9,12 +9,14 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, NoReturn
-
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from watchword.reasons import MalformedError, Reason, RefusedError
 from watchword.tokens.proofs import content_digest
+
+if TYPE_CHECKING:
+    # A type alone: those who hold no key load nothing of keys.
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 _BLOCK_BYTES: Final = 64
 _INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
@@ -151,7 +153,7 @@ class ProofKeys:
     session_id: bytes
     thumbprint: bytes
     jwk: Mapping[str, str]
-    device_key: EllipticCurvePublicKey
+    device_key: "EllipticCurvePublicKey"
     session_key: bytes | None = field(repr=False)
     token: bytes | None = field(default=None, repr=False)
     session_mac: KeyedMac | None = field(init=False, repr=False, compare=False)

@@ -26,8 +26,9 @@ from tests.unit.gate.simulators import (
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.replay.memory import MemoryReplayStore
 from watchword.apps.gateway.authz import AuthzApp, Credential, VerdictRequired, VerdictSigned
+from watchword.gate.interface import VERDICT_HEADER
 from watchword.gate.service import Gate
-from watchword.gate.signed_verdict import VERDICT_HEADER, target_of, verify
+from watchword.gate.signed_verdict import target_of, verify
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason
 from watchword.vocabulary import Environment, Level

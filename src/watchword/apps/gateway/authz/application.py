@@ -42,13 +42,13 @@ from watchword.gate.interface import (
     API_HEADER,
     RESULT_HEADERS,
     TOKEN_HEADER,
+    VERDICT_HEADER,
     Decision,
     GatePolicy,
     GateState,
     Route,
 )
 from watchword.gate.service import Gate
-from watchword.gate.signed_verdict import VERDICT_HEADER
 from watchword.ports import Clock, Entropy, RefusalLog
 from watchword.reasons import Reason, Refusal, UnavailableError
 from watchword.vocabulary import Mode, Proof

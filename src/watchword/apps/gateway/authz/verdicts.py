@@ -5,8 +5,8 @@ from watchword.apps.gateway.asgi_types import Application, Receive, Scope, Send
 from watchword.apps.gateway.guard import refuse_http
 from watchword.apps.problems import render
 from watchword.gate.hygiene import canonical_name
-from watchword.gate.interface import RESULT_HEADERS, GateState
-from watchword.gate.signed_verdict import VERDICT_HEADER, SignedVerdict, sign, target_of, verify
+from watchword.gate.interface import RESULT_HEADERS, VERDICT_HEADER, GateState
+from watchword.gate.signed_verdict import SignedVerdict, sign, target_of, verify
 from watchword.ports import Clock, VerificationKeys
 from watchword.reasons import Reason, Refusal, RefusedError
 from watchword.vocabulary import Level
