@@ -22,10 +22,10 @@ OPERATOR: Final = """\
 ## The operator's socket
 
 `operator.sock` in the state directory, which only the service's own user can open. The commands `watchword instances`, `keys`, `secrets`, `metrics`,
-`explain` and `pins reports` call it.
+`explain` and `pins reports` call it. A query that names anything else is refused with 400.
 
-| method | path | does |
-| --- | --- | --- |
+| method | path | query | does |
+| --- | --- | --- | --- |
 """
 
 
@@ -64,7 +64,8 @@ def _operator() -> Iterator[str]:
     yield OPERATOR.rstrip("\n")
     for route in OPERATOR_ROUTES:
         first = (route.endpoint.__doc__ or "").strip().splitlines()[0]
-        yield f"| {route.method} | `{route.path}` | {cell(prose(first))} |"
+        query = ", ".join(f"`{name}`" for name in route.arguments) or "-"
+        yield f"| {route.method} | `{route.path}` | {query} | {cell(prose(first))} |"
     yield ""
 
 

@@ -239,13 +239,21 @@ class StoredReceipt:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Hold one line of the durable audit trail: who did what to which instance, and why."""
+    """Hold one line of the durable audit trail: who did what to which instance, and why.
+
+    :param number: its place in the trail, greater than that of every earlier entry; 0 before it is there.
+    """
 
     at: datetime
     actor: str
     action: str
     subject: str
     detail: Mapping[str, Any] = field(default_factory=dict)
+    number: int = field(default=0, compare=False)
+
+
+MOST_AUDIT_SCANNED: Final = 20_000
+"""Entries of the audit trail that one query looks at: it has no index by subject, and others wait for the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,8 +396,14 @@ class InstanceStore(Protocol):
         :raises RefusedError: ``instance.unknown`` when there is no instance ``before``.
         """
 
-    async def audit_entries(self, limit: int) -> Sequence[AuditEntry]:
-        """Return at most ``limit`` audit entries, newest first."""
+    async def audit_entries(
+        self, limit: int, subject: str | None = None, before: int | None = None
+    ) -> Sequence[AuditEntry]:
+        """Return at most ``limit`` audit entries, newest first, among :data:`MOST_AUDIT_SCANNED` of them.
+
+        :param subject: only what was done to this instance, key, code or secret.
+        :param before: only entries with a smaller number; None begins with the newest.
+        """
 
     async def add_audit(self, entry: AuditEntry) -> None:
         """Add an entry that belongs to no other write, such as a rotation of keys."""

@@ -40,6 +40,7 @@ from watchword.encoding.phrases import other_format
 from watchword.enrolment.delivery import Lease, LeaseCount
 from watchword.enrolment.interface import OperatorCode
 from watchword.ports import (
+    MOST_AUDIT_SCANNED,
     MOST_UNDER_SERIAL,
     AuditEntry,
     ChallengeUse,
@@ -498,8 +499,8 @@ def audit_row(entry: AuditEntry) -> tuple[Any, ...]:
 
 
 def audit_from_row(row: tuple[Any, ...]) -> AuditEntry:
-    """Return the entry behind the values of :func:`audit_row`."""
-    return AuditEntry(instant(row[0]), row[1], row[2], row[3], json.loads(row[4]))
+    """Return the entry behind the values of :func:`audit_row`, with its number behind them."""
+    return AuditEntry(instant(row[0]), row[1], row[2], row[3], json.loads(row[4]), row[5])
 
 
 def operator_code_row(code: OperatorCode) -> tuple[Any, ...]:
@@ -1189,13 +1190,17 @@ class SqliteStore(WriteBehindStore):
 
         return await self._database.read(work)
 
-    async def audit_entries(self, limit: int) -> Sequence[AuditEntry]:
+    async def audit_entries(
+        self, limit: int, subject: str | None = None, before: int | None = None
+    ) -> Sequence[AuditEntry]:
         """See :meth:`watchword.ports.InstanceStore.audit_entries`."""
 
         def work(connection: sqlite3.Connection) -> Sequence[AuditEntry]:
+            end = _sequence(connection) + 1 if before is None else before
             rows = connection.execute(
-                "SELECT at, actor, action, subject, detail FROM audit ORDER BY seq DESC LIMIT ?",
-                (limit,),
+                "SELECT at, actor, action, subject, detail, seq FROM audit WHERE seq < ? AND seq >= ? "
+                "AND (? IS NULL OR subject = ?) ORDER BY seq DESC LIMIT ?",
+                (end, end - MOST_AUDIT_SCANNED, subject, subject, limit),
             )
             return [audit_from_row(row) for row in rows]
 

@@ -480,7 +480,11 @@ class AttackContext:
             raise MissingError(Need.DEVICE_ROUTE)
         if proofs and proofs[0] is Proof.SESSION:
             raise MissingError(Need.SESSION_ROUTE)
-        raise MissingError(Need.SAMPLE, "one without a body" if body is False else "")
+        kind = ["one without a body"] if body is False else []
+        if proofs and fitting:
+            # There are samples, and the API serves them: what is missing is a route that asks for so little.
+            kind.append("one on a route with proof: " + " or ".join(proofs))
+        raise MissingError(Need.SAMPLE, ", ".join(kind))
 
     def genuine(self) -> Held:
         """Return the genuine instance of this run.

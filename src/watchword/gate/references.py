@@ -67,7 +67,8 @@ def is_whole(reference: str) -> bool:
     """Tell whether a reference can have been made here by its length alone: it holds whole blocks."""
     size = len(reference) * 3 // 4 - NONCE_BYTES - _TAG_BYTES
     return len(reference) > MAX_REFERENCE_CHARACTERS or (
-        size >= _BLOCK_BYTES and not size % _BLOCK_BYTES
+        # Base64 has no text of 4n + 1 characters.
+        len(reference) % 4 != 1 and size >= _BLOCK_BYTES and not size % _BLOCK_BYTES
     )
 
 
@@ -78,10 +79,12 @@ def open_reference(reference: str, key: bytes) -> SealedRefusal:
         for one that wasn't made under this key.
     """
     if not is_whole(reference):
+        # Longer than most can be a part of one of a long route, or a whole one with something beside it.
+        fault = "cut short" if len(reference) < LEAST_CHARACTERS else "too long or cut short"
         raise MalformedError.because(
             Reason.REQUEST_MALFORMED,
-            f"got a reference of {len(reference)} characters, which is cut short: most have {LEAST_CHARACTERS}; "
-            "copy the whole of `ref`",
+            f"got a reference of {len(reference)} characters, which is {fault}: most have {LEAST_CHARACTERS}; "
+            "copy the whole of `ref`, and nothing else",
         )
     raw = base64url.decode(reference, MAX_REFERENCE_CHARACTERS)
     nonce, sealed = raw[:NONCE_BYTES], raw[NONCE_BYTES:]
@@ -89,7 +92,9 @@ def open_reference(reference: str, key: bytes) -> SealedRefusal:
         text = AESGCM(_derive(key, nonce[:_HALF])).decrypt(nonce[_HALF:], sealed, _LABEL)
     except InvalidTag:
         raise RefusedError.because(
-            Reason.REQUEST_MALFORMED, "expected a reference that was made by this deployment"
+            Reason.REQUEST_MALFORMED,
+            "expected a reference that was made by this deployment: a character of this one is mistyped, "
+            "or another deployment made it, or this one before its key ring was replaced",
         ) from None
     members = strict_json.loads(text, MAX_REFERENCE_CHARACTERS)
     reasons = tuple(Reason.from_code(code) for code in members["r"])

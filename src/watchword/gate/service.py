@@ -432,7 +432,10 @@ def hold_epoch(verdict: Verdict, state: GateState, token: bytes, now: float) -> 
     check_epoch(verdict, now)
 
 
-_REVOKED = Refusal(Reason.TOKEN_INSTANCE_REVOKED, "the instance was revoked by an operator")
+_REVOKED = Refusal(
+    Reason.TOKEN_INSTANCE_REVOKED,
+    "the instance was revoked by an operator, or because the vendor revoked a certificate",
+)
 
 
 class Gate:

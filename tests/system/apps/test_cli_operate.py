@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -124,7 +125,12 @@ def test_instances_are_listed_and_revoked(running: Running) -> None:
     assert (listed.returncode, shown["instance"], shown["app_version"]) == (0, "instance-1", "7")
     revoked = running.call("instances", "revoke", "instance-1", "--because", "phone stolen")
     assert revoked.returncode == 0
-    assert "Revoked instance-1 (clinic-ios): phone stolen" in revoked.stdout
+    assert revoked.stdout == "Revoked instance-1 (clinic-ios): phone stolen\n"
+    again = running.call("instances", "revoke", "instance-1", "--because", "again")
+    assert again.returncode == 0
+    assert "Revoked" not in again.stdout
+    told = r"instance-1 \(clinic-ios\) was revoked already at [0-9T:.-]+Z, because: phone stolen\n"
+    assert re.fullmatch(told + "Nothing changed.\n", again.stdout)
     gates = running.directory / "state" / "gates"
     gate = GateBundleFile(gates / "clinic.jws", gates / "signer.jwk")
     assert gate.is_revoked(shown["subjects"][CLINIC])
@@ -136,10 +142,9 @@ def test_instances_are_listed_and_revoked(running: Running) -> None:
 def test_revoking_nobody_is_refused(running: Running) -> None:
     """An id that nobody has, or that no path can carry, is exit code 1 with the reason."""
     unknown = running.call("instances", "revoke", "nobody", "--because", "x")
-    assert (unknown.returncode, unknown.stderr) == (
-        1,
-        "refused: instance.unknown: expected an enrolled instance\n",
-    )
+    assert unknown.returncode == 1
+    assert "refused: instance.unknown: expected the id of an enrolled instance" in unknown.stderr
+    assert "watchword instances list" in unknown.stderr
     odd = running.call("instances", "revoke", "../keys/rotate?", "--because", "x")
     assert odd.returncode == 1
     assert running.call("instances", "revoke", "nobody").returncode == 2
@@ -158,7 +163,14 @@ def test_reference_is_explained(running: Running) -> None:
     assert "request.not_found  (content, HTTP 404)" in shown.stdout
     # What to do about it stands right there, in the words of the documentation.
     assert "The service has no such path. See `/openapi.json`." in shown.stdout
+    ref = answer.json()["ref"]
+    for pasted in (f' "{ref}",', f"{ref[:76]}\n{ref[76:]}", answer.text):
+        assert running.call("explain", pasted).stdout == shown.stdout
     assert running.call("explain", "AAAA").returncode == 1
+    unread = running.call("explain", "13f2c53e-541d-47ae-a489-000000000002")
+    assert (unread.returncode, unread.stdout) == (1, "")
+    assert "no log that was read has it" in unread.stderr
+    assert "cut" not in unread.stderr
     # A line of a log that claims the same reference can't say otherwise; one of its own is explained.
     line = {"time": 1_790_000_000, "status": 401, "reason": "token.expired"}
     log = running.directory / "access.log"
@@ -244,17 +256,22 @@ def test_long_listing_says_how_it_goes_on(running: Running) -> None:
     assert "instance.unknown" in unknown.stderr
 
 
-def test_operators_typing_errors_count_apart(running: Running) -> None:
-    """Whoever watches the counters can tell an operator's slip from what clients did."""
+def test_operators_typing_errors_are_no_refusals(running: Running) -> None:
+    """Whoever asks how many customers were refused doesn't count an operator's slips; they are answers all the same."""
     running.call("instances", "revoke", "nobody-counts", "--because", "x")
+    running.call("explain", "A" * 200)
     scraped = running.call("metrics", "--prometheus").stdout
-    place = 'where="operator POST /v1/instances/{id}/revoke"'
-    assert f'watchword_refusals_total{{reason="instance.unknown",{place}}} ' in scraped
-    assert 'reason="instance.unknown",where="POST' not in scraped
+    assert 'where="operator' not in scraped
+    assert "instance.unknown" not in scraped
+    place = 'route="operator POST /v1/instances/{id}/revoke",status="403"'
+    assert f"watchword_service_answers_total{{{place}}} " in scraped
+    told = json.loads(running.call("metrics", "--json").stdout)
+    places = [each["where"] for each in (*told["counts"], *told["samples"])]
+    assert not [place for place in places if place.startswith("operator")]
 
 
 def test_person_is_recorded(running: Running) -> None:
-    """The audit trail has the name that the operating system gives the person."""
+    """The audit trail has the name that the environment claims for the person."""
     with OperatorClient(running.directory / "state" / "operator.sock") as operator:
         operator.post("/v1/keys/rotate")
         (entry,) = operator.get("/v1/audit", limit=1)["entries"]

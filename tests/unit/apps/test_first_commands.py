@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import pwd
 import re
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,13 +12,16 @@ from typing import Any
 
 import jsonschema
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from tests.unit.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.unit.enrolment.simulators import SimulatedPhone
 
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.cli.main import COMMANDS, cli
+from watchword.apps.cli.refusals import show_engines, show_refusals
 from watchword.apps.deployment import Deployment
+from watchword.apps.service.client import claimed_name
 from watchword.apps.settings.document import read_document
 from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.settings.load import load_settings
@@ -228,8 +233,111 @@ def test_a_reference_that_was_cut_says_so() -> None:
     for length in range(len(whole)):
         with pytest.raises(RefusedError, match=f"of {length} characters, which is cut short"):
             open_reference(whole[:length], key)
-    with pytest.raises(RefusedError, match="made by this deployment"):
-        open_reference(whole, bytes(32))
+    for more in ("x", '""', "\\u002c" * 3):
+        with pytest.raises(RefusedError, match="which is too long or cut short: most have 224"):
+            open_reference(whole + more, key)
+    # Nobody can tell these apart, so that all are named.
+    mistyped = whole[:100] + ("A" if whole[100] != "A" else "B") + whole[101:]
+    for reference, opener in ((whole, bytes(32)), (mistyped, key)):
+        with pytest.raises(RefusedError, match=r"mistyped, or another deployment .* key ring was"):
+            open_reference(reference, opener)
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        " gate.rate\n",
+        "gate.\n  rate",
+        '"gate.rate",',
+        "`gate.rate`;",
+        '"ref": "gate.rate",',
+        '{"type": "urn:watchword:problem:rate-limited", "status": 429, "ref": "gate.rate"}',
+        "{'ref': 'gate.rate'}",
+    ],
+)
+def test_what_comes_along_with_a_copied_reference_is_left_out(file: Path, pasted: str) -> None:
+    """White space, quotes, a comma, and the body that a client got; a reason's name stands in for a reference here."""
+    assert run(file, "explain", pasted).stdout == run(file, "explain", "gate.rate").stdout
+
+
+def test_an_empty_reference_is_called_empty(file: Path) -> None:
+    """And not an engine's."""
+    for empty in ("", " \n", '""', '{"ref": ""}'):
+        assert "got an empty reference" in run(file, "explain", empty, code=2).stderr
+
+
+def test_what_a_client_is_told_is_explained_too(file: Path) -> None:
+    """The public class by its name or as it stands in the answer, with every reason behind it."""
+    shown = run(file, "explain", "evidence-refused").stdout
+    assert shown.startswith("evidence-refused  (HTTP 403): The evidence was refused.\n")
+    assert shown == run(file, "explain", "urn:watchword:problem:evidence-refused").stdout
+    assert "watchword explain REF" in shown
+    told = json.loads(run(file, "explain", "rate-limited", "--json").stdout)
+    behind = {each.code for each in Reason if each.public.slug == "rate-limited"}
+    assert {each["reason"] for each in told["reasons"]} == behind
+    assert "gate.rate" in behind
+
+
+@pytest.mark.parametrize(
+    "name", ["13f2c53e-541d-47ae-a489-0000000000ab", "13F2C53E541D47AEA4890000000000AB"]
+)
+def test_an_engines_id_that_no_log_told_asks_for_the_log(file: Path, name: str) -> None:
+    """It isn't called cut short, and no service is asked for it."""
+    refused = CliRunner().invoke(cli, ["-c", str(file), "explain", name])
+    assert isinstance(refused.exception, RefusedError)
+    assert "no log that was read has it" in str(refused.exception)
+    assert "watchword audit ingest" in str(refused.exception)
+
+
+def _sample(second: int, reason: str, where: str) -> dict[str, Any]:
+    return {
+        "at": f"2026-11-29T10:00:{second:02}Z",
+        "where": where,
+        "refusals": [{"reason": reason, "detail": ""}],
+        # As an engine's are told.
+        "reasons": [{"reason": reason}],
+        "engine": "nginx",
+        "details": "",
+        "ref": None,
+    }
+
+
+def test_the_latest_of_each_reason_is_one_of_each(capsys: pytest.CaptureFixture[str]) -> None:
+    """A flood of one reason hides no other; whoever looks for one refusal sees all that were kept."""
+    samples = [_sample(9 - number, "gate.rate", f"here {number}") for number in range(8)]
+    samples.append(_sample(1, "token.missing", "there"))
+    counts = [{"reason": "gate.rate", "where": "here", "count": 8}]
+    show_refusals({"counts": counts, "samples": samples})
+    output = capsys.readouterr().out
+    assert [line for line in output.splitlines() if "2026-" in line] == [
+        "  2026-11-29T10:00:09  here 0",
+        "  2026-11-29T10:00:01  there",
+    ]
+    show_refusals({"counts": counts, "samples": samples}, every=True)
+    assert capsys.readouterr().out.count("      gate.rate\n") == 8
+    show_engines({"counts": [{**counts[0], "engine": "nginx"}], "samples": samples})
+    assert capsys.readouterr().out.count("      gate.rate  ref") == 1
+
+
+def test_kinds_of_phones_are_completed() -> None:
+    """By the shell, for each command that takes one."""
+    for words in (["request"], ["evidence"], ["revoke"], ["suspend"], ["restore"]):
+        found = ShellComplete(cli, {}, "watchword", "_X").get_completions(["lab", *words], "genu")
+        assert {each.value for each in found} == {each for each in PHONES if each[:4] == "genu"}
+        assert len(found) > 1
+
+
+def test_a_person_without_a_name_goes_by_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by a word that looks like somebody's name."""
+    for name in ("USER", "LOGNAME"):
+        monkeypatch.delenv(name, raising=False)
+    try:
+        account = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        account = f"uid-{os.geteuid()}"
+    assert claimed_name() == re.sub(r"[^A-Za-z0-9._@-]", "_", account)
+    monkeypatch.setenv("USER", "bob")
+    assert claimed_name() == "bob"
 
 
 @pytest.fixture

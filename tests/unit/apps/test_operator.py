@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +18,7 @@ from tests.unit.enrolment.simulators import CLINIC, ISSUER, LEDGER, SimulatedPho
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.keyring.file import FileKeyRing, KeyState
 from watchword.adapters.keyring.private_file import locked_directory
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.store import SqliteStore, insert_audit
 from watchword.apps.service.background import FORGET_MARGIN
 from watchword.apps.service.operator import SETTLED_SECONDS
 from watchword.apps.service.publisher import LONGEST_TOKEN_SECONDS
@@ -25,7 +26,7 @@ from watchword.encoding.phrases import moment
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import to_jws
 from watchword.gate.references import NONCE_BYTES, open_reference, seal
-from watchword.ports import AuditEntry, ChallengeUse
+from watchword.ports import MOST_AUDIT_SCANNED, AuditEntry, ChallengeUse
 from watchword.reasons import Reason, Refusal, RefusedError
 from watchword.tokens.interface import TokenExpectation
 from watchword.tokens.jose import SigningKey
@@ -113,12 +114,34 @@ def test_revoked_instance_is_out_at_once(bench: ServiceBench) -> None:
     assert entries[0].detail == {"because": "stolen"}
 
 
+def test_a_second_revocation_says_that_it_changed_nothing(bench: ServiceBench) -> None:
+    """Time and reason of the first stand, and so does its entry in the trail."""
+
+    async def twice(call: Caller) -> tuple[str, list[dict[str, Any]]]:
+        name = (await call.enrol(SimulatedPhone()))["instance"]
+        answers = []
+        for because in ("stolen", "again"):
+            path = f"/v1/instances/{name}/revoke"
+            answers.append((await call.operator.post(path, json={"because": because})).json())
+            bench.clock.advance(5)
+        return name, answers
+
+    name, (first, second) = bench.run(twice)
+    assert (first["revoked_before"], second["revoked_before"]) == (False, True)
+    assert second["revoked_because"] == "stolen"
+    assert second["revoked_at"] == first["revoked_at"]
+    entries = asyncio.run(bench.store.audit_entries(9, name))
+    assert [each.action for each in entries] == ["instance.revoked", "instance.enrolled"]
+
+
 def test_unknown_instance_is_told(bench: ServiceBench) -> None:
-    """Revoking what isn't there is refused with its reason in the open."""
+    """Revoking what isn't there is refused with its reason in the open, and where the id stands."""
     answer = bench.run(
         lambda call: call.operator.post("/v1/instances/nobody/revoke", json={"because": "x"})
     )
     assert answer.json()["reasons"] == ["instance.unknown"]
+    assert "`watchword instances list`" in answer.json()["details"][0]
+    assert "`subjects`" in answer.json()["details"][0]
 
 
 @pytest.mark.parametrize("because", ["", "x" * 501, 7, None])
@@ -183,6 +206,61 @@ def test_refusals_are_counted_and_explained(bench: ServiceBench) -> None:
         in lines
     )
     assert 'watchword_service_answers_total{route="POST /v1/challenges",status="403"} 1.0' in lines
+
+
+def test_the_audit_trail_is_read_by_subject_and_page_by_page(bench: ServiceBench) -> None:
+    """One instance's entries alone, every entry once, and a query of anything else is no query for everything."""
+
+    async def ask(call: Caller) -> tuple[str, list[Any], list[Any], list[httpx.Response]]:
+        names = [(await call.enrol(SimulatedPhone()))["instance"] for _ in range(3)]
+        await call.operator.post(f"/v1/instances/{names[1]}/revoke", json={"because": "x"})
+        of_one = (await call.operator.get(f"/v1/audit?subject={names[1]}")).json()
+        pages = []
+        before: str | None = ""
+        while before is not None:
+            page = (await call.operator.get(f"/v1/audit?limit=3{before}")).json()
+            pages.append(page["entries"])
+            before = None if page["before"] is None else f"&before={page['before']}"
+        odd = ("instance=x", "subjects=x", "before=x", f"before={'9' * 19}", "limit=1001")
+        refused = [await call.operator.get(f"/v1/audit?{query}") for query in odd]
+        refused.append(await call.operator.get("/v1/instances?subject=x"))
+        refused.append(await call.operator.post("/v1/keys/rotate?porpose=gates"))
+        return names[1], [of_one], pages, refused
+
+    name, (of_one,), pages, refused = bench.run(ask)
+    assert [(each["action"], each["subject"]) for each in of_one["entries"]] == [
+        ("instance.revoked", name),
+        ("instance.enrolled", name),
+    ]
+    assert of_one["before"] is None
+    numbers = [entry["number"] for page in pages for entry in page]
+    assert numbers == [4, 3, 2, 1]
+    assert [answer.status_code for answer in refused] == [400] * len(refused)
+    (told,) = refused[0].json()["details"]
+    assert told == "got the query argument 'instance', expected one of: before, limit, subject"
+    assert "expected one of: purpose" in refused[-1].json()["details"][0]
+
+
+def test_one_query_looks_at_a_bounded_part_of_the_trail(bench: ServiceBench) -> None:
+    """An answer about a subject of long ago is empty, says where to go on, and so finds it."""
+
+    async def ask(call: Caller) -> list[Any]:
+        await bench.store.add_audit(AuditEntry(bench.clock.now(), "x", "first", "sought"))
+        other = AuditEntry(bench.clock.now(), "x", "later", "other")
+
+        def fill(connection: sqlite3.Connection) -> None:
+            for _ in range(MOST_AUDIT_SCANNED):
+                insert_audit(connection, other)
+
+        await bench.store._database.write(fill)
+        first = (await call.operator.get("/v1/audit?subject=sought")).json()
+        rest = await call.operator.get(f"/v1/audit?subject=sought&before={first['before']}")
+        return [first, rest.json()]
+
+    first, rest = bench.run(ask)
+    assert (first["entries"], first["before"]) == ([], 2)
+    assert [each["action"] for each in rest["entries"]] == ["first"]
+    assert rest["before"] is None
 
 
 @pytest.mark.parametrize("ref", ["abc", "!", "A" * 200, "A" * 3000])

@@ -14,7 +14,7 @@ from watchword.client.own_token import OwnToken
 from watchword.client.session import HeldToken
 from watchword.drill.attacks import method_override, proof_old, script_with_key
 from watchword.drill.findings import findings_of
-from watchword.drill.interface import Attempt, Held, Phone, Variant
+from watchword.drill.interface import Attempt, Held, MissingError, Phone, Variant
 from watchword.drill.judgements import Controls, Verdict, judged
 from watchword.drill.volume import numbered_sample
 from watchword.drill.wire import UNKNOWN_CLASS, Answer, Call
@@ -40,6 +40,15 @@ def test_what_the_file_opens_to_all_isn_t_taken_for_guarded() -> None:
     assert numbered_sample(within) is SAMPLE
     for variant in script_with_key.ATTACK.variants:
         assert verdict(script_with_key.ATTACK, variant.name, within) is not Verdict.OPEN
+
+
+def test_a_missing_sample_is_told_by_what_it_lacks() -> None:
+    """There is one, and the API serves it: then it isn't a sample that is missing, but one on another route."""
+    within = context(Simulated(gate), replace(SAMPLE, proof=Proof.SESSION))
+    with pytest.raises(MissingError, match=r"\): one on a route with proof: bearer or device$"):
+        within.sample(Proof.BEARER, Proof.DEVICE)
+    with pytest.raises(MissingError, match=r"requests`\)$"):
+        context(Simulated(gate), LOGIN).sample(Proof.BEARER)
 
 
 def test_where_everything_is_open_to_all_it_is_told_as_open() -> None:

@@ -224,6 +224,8 @@ def test_remembered_tokens_are_revoked() -> None:
     state.revoked.add(CLAIMS.subject)
     decision = clinic.decide(request(token=GOOD), NOW)
     assert decision.refusals[0].reason is Reason.TOKEN_INSTANCE_REVOKED
+    # True of a vendor's revocation too, of which the gate is told nothing else.
+    assert "or because the vendor revoked a certificate" in decision.refusals[0].detail
 
 
 def test_remembered_tokens_of_a_retired_or_removed_key() -> None:

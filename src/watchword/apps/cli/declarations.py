@@ -43,8 +43,10 @@ def check_command() -> None:
 
     Key files are read as `watchword up` reads them: run it as the service's user.
 
-    Exit code 0: the file is good, if only for `watchword plan`.  1: --fail-on holds.  2: it has faults; nothing
-    was started.
+    What the `plan` refers to, such as an asset's routes, is checked here alone: `watchword up` starts with a
+    fault in that.
+
+    Exit code 0: the file is good, if only for `watchword plan`.  1: --fail-on holds.  2: it has faults.
     """
 
 
@@ -61,7 +63,8 @@ def up_command() -> None:
     """Run the service and a proxy in front of each API that has an upstream.
 
     Keys and store are made on the first start.  Logs go to stderr as JSON lines; SIGINT or
-    SIGTERM let running requests end, then stop.  Starts nothing when the file has a fault.
+    SIGTERM let running requests end, then stop.  Starts nothing when the file has a fault; what the `plan`
+    refers to is for `watchword check`.
     """
 
 
@@ -85,10 +88,13 @@ def demo_command() -> None:
 def explain_command() -> None:
     """Open the reference (`ref`) of a refusal: when, where, for which reasons, and what to do.
 
-    The reference holds all of it, encrypted for this deployment; nothing was stored.  An engine's reference
-    (Envoy, nginx, HAProxy) is the id of the request, which is known once `watchword audit ingest` read the
-    engine's log.  For a reason (`gate.rate`), it says what that means.  Without either, it shows the latest
-    refusals, as `watchword metrics` does.
+    The reference holds all of it, encrypted for this deployment; nothing was stored.  It doesn't name the
+    instance.  Quotes, line breaks and the whole body of a refusal may be pasted with it.
+
+    An engine's reference (Envoy, nginx, HAProxy) is the id of the request, which is known once
+    `watchword audit ingest` read the engine's log.  For a reason (`gate.rate`), it says what that means; for what
+    a client was told (`evidence-refused`), which reasons it stands for.  Without any of them, it shows the
+    counters and the latest refusals of each reason.
     """
 
 
@@ -147,6 +153,8 @@ def keys_retire() -> None:
 @_refusals_body
 def metrics_command() -> None:
     """Show refusals by reason and place, and the latest of each reason.
+
+    It counts requests, not customers: one phone can be refused many times.  What operators are refused isn't counted.
 
     Counters start at zero with the service.  Prometheus reads them at /metrics on the operator's
     socket.  What engines refused is counted beside them, as far as `watchword audit ingest` read it.

@@ -4,6 +4,7 @@ Strangers chose some of it, and a terminal obeys none of that.
 """
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,8 @@ from watchword.apps.service.client import OperatorClient, state_of
 from watchword.apps.settings.document import ENGINE_REFUSALS, OPERATOR_SOCKET
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.paragraphs import hanging, printable, show
-from watchword.reasons import Reason, RefusedError, UnavailableError
+from watchword.public_classes import PROBLEM_TYPE, PublicClass
+from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
 
 _MAX_ID: Final = 64
 """Most characters of a request's id; what is sealed has twice as many."""
@@ -25,6 +27,18 @@ _OF_AN_ENGINE: Final = (
     "A ref as short as this is an engine's, or was cut. An engine's is known once its\n"
     "log was read: watchword audit ingest --engine NAME LOG"
 )
+
+_REQUEST_ID: Final = re.compile(
+    r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
+)
+"""How engines number requests: nginx in 32 hex digits, Envoy, HAProxy and Caddy with a UUID."""
+
+_IN_A_BODY: Final = re.compile(r"""["']ref["']\s*:\s*["']([^"']*)""")
+"""The reference in the body of a refusal, or in the one line of it that was copied."""
+
+_AROUND: Final = "\"'`,;\u201c\u201d\u2018\u2019"
+"""What comes along with a reference that is copied out of JSON, a log or a mail, which makes quotes curly."""
+
 LATEST: Final = 8
 """Refusals of each reason that are shown, as many as of the service's own."""
 
@@ -33,19 +47,26 @@ _UNTOLD: Final = "(not told)"
 
 def explain_command(config: Path, *, ref: str | None, as_json: bool) -> None:
     """See ``watchword explain``."""
-    if ref is not None and (reason := _named_reason(ref)):
-        _explain({"reasons": [reason]}, as_json=as_json)
+    ref = None if ref is None else _copied(ref)
+    if ref is not None and (named := _named_class(ref) or _named_reason(ref)):
+        _explain(named, as_json=as_json)
         return
 
     state = state_of(config)
     if ref is None:
         with OperatorClient(state / OPERATOR_SOCKET) as operator:
             refusals = operator.get("/v1/refusals")
-        print_json(refusals) if as_json else show_refusals(refusals)
+        print_json(refusals) if as_json else show_refusals(refusals, every=True)
         return
     # What is sealed says more than a log, and can't be forged: the service is asked first, where one runs.
     ask = len(ref) > _MAX_ID and (state / OPERATOR_SOCKET).exists()
     found = None if ask else kept_refusals(state).find(ref)
+    if found is None and _REQUEST_ID.fullmatch(ref):
+        raise MalformedError.because(
+            Reason.REQUEST_MALFORMED,
+            f"got {ref}, the id that an engine gave to a request, and no log that was read has it; "
+            "read the engine's log: watchword audit ingest --engine NAME LOG",
+        )
     if found is None:
         try:
             with OperatorClient(state / OPERATOR_SOCKET) as operator:
@@ -60,16 +81,41 @@ def explain_command(config: Path, *, ref: str | None, as_json: bool) -> None:
         _explain(shown_refusal(found), as_json=as_json)
 
 
+def _copied(text: str) -> str:
+    """Return the reference alone of what was pasted: with quotes, broken over lines, or a refusal's whole body.
+
+    :raises click.UsageError: when nothing is left.
+    """
+    in_a_body = _IN_A_BODY.search(text)
+    found = "".join((in_a_body[1] if in_a_body else text).split()).strip(_AROUND)
+    if not found:
+        raise click.UsageError("got an empty reference, expected the `ref` that the app shows.")
+    return found
+
+
+def _named_class(ref: str) -> dict[str, Any] | None:
+    """Return what stands behind the public class of this name, which is all that a client is told; None for others."""
+    name = ref.removeprefix(PROBLEM_TYPE)
+    public = next((each for each in PublicClass if each.slug == name), None)
+    if public is None:
+        return None
+    behind = [_shown(each) for each in Reason if each.public is public]
+    return {"class": name, "status": public.status, "title": public.title, "reasons": behind}
+
+
+def _shown(reason: Reason) -> dict[str, Any]:
+    return {
+        "reason": reason.code,
+        "category": reason.category.value,
+        "status": reason.public.status,
+    }
+
+
 def _named_reason(ref: str) -> dict[str, Any] | None:
     """Return the reason of this name; None where it is a reference, which looks like no reason."""
     codes = {each.code: each for each in Reason}
-    reason = codes.get(ref)
-    if reason is not None:
-        return {
-            "reason": ref,
-            "category": reason.category.value,
-            "status": reason.public.status,
-        }
+    if ref in codes:
+        return {"reasons": [_shown(codes[ref])]}
     near = difflib.get_close_matches(ref, codes, n=1) if "." in ref else []
     if near:
         raise click.UsageError(f"{ref} is no reason; did you mean {near[0]}?")
@@ -77,11 +123,13 @@ def _named_reason(ref: str) -> dict[str, Any] | None:
 
 
 def _explain(explained: dict[str, Any], *, as_json: bool) -> None:
-
     for reason in explained["reasons"]:
         reason["text"] = text_of(reason["reason"])
     if as_json:
         print_json(explained)
+        return
+    if "class" in explained:
+        _show_class(explained)
         return
     if "engine" in explained:
         show_kept(explained)
@@ -90,6 +138,20 @@ def _explain(explained: dict[str, Any], *, as_json: bool) -> None:
     for reason in explained["reasons"]:
         click.echo(f"  {reason['reason']}  ({reason['category']}, HTTP {reason['status']})")
         show(hanging(f"    {reason['text']}", further=0))
+
+
+def _show_class(explained: dict[str, Any]) -> None:
+    """Print what a client is told, and which reasons it can't tell apart."""
+    click.echo(f"{explained['class']}  (HTTP {explained['status']}): {explained['title']}.")
+    show(
+        hanging(
+            "  That is all that a client is told. Which of these reasons it was stands in the `ref` of the "
+            "same answer: watchword explain REF",
+            further=2,
+        )
+    )
+    for reason in explained["reasons"]:
+        click.echo(f"  {reason['reason']}")
 
 
 def metrics_command(config: Path, *, as_json: bool, prometheus: bool) -> None:
@@ -111,19 +173,34 @@ def metrics_command(config: Path, *, as_json: bool, prometheus: bool) -> None:
     show_engines(engines)
 
 
-def show_refusals(refusals: dict[str, Any]) -> None:
-    """Print the counters, most frequent first, and the latest refusals, newest first."""
+def show_refusals(refusals: dict[str, Any], *, every: bool = False) -> None:
+    """Print the counters, most frequent first, and refusals, newest first.
+
+    :param every: all that were kept, not only the latest of each reason.
+    """
     if not refusals["counts"]:
         click.echo("No refusals since the start.")
         return
     for entry in refusals["counts"]:
         click.echo(f"{entry['count']:>10}  {entry['reason']:<34} {entry['where']}")
-    click.echo("Latest of each reason:")
-    for sample in refusals["samples"]:
+    samples = refusals["samples"]
+    click.echo(
+        f"Latest refusals, at most {LATEST} of each reason:" if every else "Latest of each reason:"
+    )
+    for sample in samples if every else _first_of_each(samples):
         click.echo(f"  {sample['at'][:19]}  {sample['where']}")
         for cause in sample["refusals"]:
             detail = f": {cause['detail']}" if cause["detail"] else ""
             click.echo(f"      {cause['reason']}{detail}")
+
+
+def _first_of_each(samples: list[dict[str, Any]], member: str = "refusals") -> list[dict[str, Any]]:
+    """Return the first sample of each kind: of the reason that it names first, None where it names none."""
+    first: dict[str | None, dict[str, Any]] = {}
+    for sample in samples:
+        causes = sample[member]
+        first.setdefault(causes[0]["reason"] if causes else None, sample)
+    return list(first.values())
 
 
 def kept_refusals(state: Path) -> "EngineRefusals":
@@ -138,10 +215,7 @@ def shown_refusal(kept: "KeptRefusal") -> dict[str, Any]:
     return {
         "at": utc(refusal.at),
         "where": refusal.route,
-        "reasons": [
-            {"reason": each.code, "category": each.category.value, "status": each.public.status}
-            for each in reasons
-        ],
+        "reasons": [_shown(each) for each in reasons],
         "engine": kept.engine,
         "ref": refusal.ref,
         "status": refusal.status,
@@ -194,7 +268,7 @@ def show_engines(document: dict[str, Any]) -> None:
         where = f"{entry['where'] or 'no route'} ({entry['engine']})"
         click.echo(printable(f"{entry['count']:>10}  {reason:<34} {where}"))
     click.echo("Latest of each reason:")
-    for sample in document["samples"]:
+    for sample in _first_of_each(document["samples"], "reasons"):
         codes = ", ".join(each["reason"] for each in sample["reasons"]) or sample["details"]
         where = f"{sample['where'] or 'no route'} ({sample['engine']})"
         click.echo(printable(f"  {sample['at'][:19]}  {where}"))

@@ -52,7 +52,12 @@ def list_command() -> None:
 def revoke_command() -> None:
     """Revoke an instance: its tokens are refused within a second, and it gets no new ones.
 
-    A second revocation changes nothing; the first reason stands.
+    INSTANCE is its id in `watchword instances list`. APIs know it by other names: `subjects` in the list's JSON.
+
+    A revocation can't be taken back, and a second one changes nothing: the first reason stands. It ends an
+    instance and bars no phone: a genuine app enrols anew, as a new instance, once it is installed again.
+
+    The audit trail tells who did it: the name in $USER, which is a claim.
     """
 
 

@@ -73,7 +73,12 @@ def revoke_command(config: Path, *, instance: str, because: str, as_json: bool) 
     if as_json:
         print_json(revoked)
         return
-    click.echo(f"Revoked {revoked['instance']} ({revoked['app']}): {revoked['revoked_because']}")
+    place, why = f"{revoked['instance']} ({revoked['app']})", revoked["revoked_because"]
+    if revoked.get("revoked_before"):
+        click.echo(f"{place} was revoked already at {revoked['revoked_at']}, because: {why}")
+        click.echo("Nothing changed.")
+    else:
+        click.echo(f"Revoked {place}: {why}")
     if not revoked.get("recorded", True):
         click.echo(f"  {NOT_RECORDED}", err=True)
 

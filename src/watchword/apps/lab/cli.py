@@ -22,6 +22,14 @@ Examples:
   watchword lab request genuine-android POST /payments --data '{}' --proof bearer
 """
 
+
+def _kinds(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the kinds of phones that begin so, for a shell that completes."""
+    from watchword.lab import PHONES  # noqa: PLC0415 - a command that isn't the lab's needs no phones.
+
+    return [kind for kind in PHONES if kind.startswith(incomplete)]
+
+
 _PROOFS: Final = ("auto", "bearer", "session", "device", "dpop")
 
 _json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -40,7 +48,7 @@ def command() -> None:
     short_help="Withdraw an attestation certificate for good.",
     epilog="Example: watchword lab revoke genuine-android",
 )
-@click.argument("target", metavar="KIND|SERIAL")
+@click.argument("target", metavar="KIND|SERIAL", shell_complete=_kinds)
 @_json_option
 @click.pass_obj
 @_body
@@ -57,7 +65,7 @@ def revoke() -> None:
     short_help="Withdraw a certificate for the time being.",
     epilog="Example: watchword lab suspend 1049512760346175",
 )
-@click.argument("target", metavar="KIND|SERIAL")
+@click.argument("target", metavar="KIND|SERIAL", shell_complete=_kinds)
 @_json_option
 @click.pass_obj
 @_body
@@ -70,7 +78,7 @@ def suspend() -> None:
     short_help="Take a certificate off the list again.",
     epilog="Example: watchword lab restore genuine-android",
 )
-@click.argument("target", metavar="KIND|SERIAL")
+@click.argument("target", metavar="KIND|SERIAL", shell_complete=_kinds)
 @_json_option
 @click.pass_obj
 @_body
@@ -116,7 +124,7 @@ def anchors() -> None:
 @command.command(
     "evidence", short_help="Write a new phone's evidence to a file.", epilog=_EVIDENCE_EXAMPLE
 )
-@click.argument("kind")
+@click.argument("kind", shell_complete=_kinds)
 @click.option("--app", "app_name", metavar="NAME", help="An app of watchword.yaml.")
 @click.option("--challenge", metavar="HEX", help="What a verifier gave out; iOS apps hash it.")
 @click.option("--binding", metavar="HEX", help="The bytes to bind to, as they are.")
@@ -131,7 +139,7 @@ def evidence() -> None:
 @command.command(
     "request", short_help="Enrol a phone and send one request.", epilog=_REQUEST_EXAMPLE
 )
-@click.argument("kind")
+@click.argument("kind", shell_complete=_kinds)
 @click.argument("target", nargs=-1, required=True, metavar="[METHOD] URL")
 @click.option("--app", "app_name", metavar="NAME", help="An app of watchword.yaml.")
 @click.option(

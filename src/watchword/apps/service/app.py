@@ -293,6 +293,7 @@ class Route:
     :param takes_json: the body is a JSON object; otherwise a body is left unread.
     :param takes_body: the body is JSON that the endpoint reads by itself.
     :param urgency: how urgent it is where it has to wait for its turn; None where it is so cheap that it never waits.
+    :param arguments: what the query may name; the operator is told of any other.  A phone's are left unread.
     """
 
     method: str
@@ -301,6 +302,7 @@ class Route:
     takes_json: bool = False
     takes_body: bool = False
     urgency: Urgency | None = None
+    arguments: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -485,8 +487,8 @@ class Application:
         """Keep the table.
 
         :param reveal: put reasons in the open.
-        :param operator: the caller may know everything and is told the details too; what he
-            mistypes is counted at places of its own, which begin with ``operator``.
+        :param operator: the caller may know everything and is told the details too.  What he is refused counts as an
+            answer (at a place that begins with ``operator``) and not as a refusal: those are clients'.
         :param addresses: tells clients' addresses; None where nobody asks for them.
         """
         self.routes = tuple(routes)
@@ -558,6 +560,8 @@ class Application:
         return self._addresses.prefix(peer[0] if peer else None, fields)
 
     async def _carry_out(self, route: Route, request: Request) -> Response:
+        if self._operator:
+            _require_arguments(route, request.query)
         if route.takes_json:
             if not self._operator:
                 require_cheap(request.body)
@@ -597,8 +601,12 @@ class Application:
         if made is None or made[0] != second:
             made = self._overloaded[where] = (second, self._answer_of(error, where))
         else:
-            self._context.refusal_log.record((Refusal(error.reason, error.detail),), where)
+            self._count((Refusal(error.reason, error.detail),), where)
         return made[1]
+
+    def _count(self, refusals: Sequence[Refusal], where: str) -> None:
+        if not self._operator:
+            self._context.refusal_log.record(refusals, where)
 
     def _answer_of(self, error: Exception, where: str) -> Response:
         retry_after = None
@@ -620,7 +628,7 @@ class Application:
             refusals = (Refusal(Reason.SERVICE_INTERNAL, type(error).__name__),)
             # The class alone: an exception's text can quote what a stranger or a key file said.
             self._note("internal error", error=type(error).__name__, where=where)
-        self._context.refusal_log.record(refusals, where)
+        self._count(refusals, where)
         problem = render(
             refusals,
             ref=self._context.reference(refusals, where),
@@ -662,6 +670,19 @@ def _query(scope: Scope) -> Mapping[str, str]:
     if len(query) != len(pairs):
         raise MalformedError.because(Reason.REQUEST_MALFORMED, "got a query argument twice")
     return query
+
+
+def _require_arguments(route: Route, query: Mapping[str, str]) -> None:
+    """Refuse a query that names what the route doesn't look at: its answer would pass for one to the question.
+
+    :raises MalformedError: ``request.malformed``.
+    """
+    unknown = sorted(query.keys() - set(route.arguments))
+    if unknown:
+        known = f"one of: {', '.join(route.arguments)}" if route.arguments else "no query"
+        raise MalformedError.because(
+            Reason.REQUEST_MALFORMED, f"got the query argument {unknown[0]!r}, expected {known}"
+        )
 
 
 def _require_json(headers: Mapping[bytes, bytes]) -> None:

@@ -10,7 +10,7 @@ from watchword.apps.reports.text import time as utc
 from watchword.apps.service.app import Request, Response, json_response
 from watchword.apps.service.client import OPERATOR_HEADER
 from watchword.apps.service.context import ServiceContext
-from watchword.ports import AuditEntry
+from watchword.ports import MOST_AUDIT_SCANNED, AuditEntry
 from watchword.reasons import MalformedError, Reason, UnavailableError
 
 _NAME = re.compile(rb"[A-Za-z0-9._@-]{1,64}")
@@ -78,18 +78,30 @@ MAX_LISTED: Final = 1000
 """Most instances or audit entries of one answer."""
 
 
+_MOST_DIGITS: Final = 18
+"""Digits of a number that SQLite still counts with."""
+
 MAX_BECAUSE_CHARACTERS: Final = 500
 """Most characters of the reason that an operator gives."""
 
 
 async def list_audit(context: ServiceContext, request: Request) -> Response:
-    """Return the newest audit entries."""
-    entries = await context.store.audit_entries(read_limit(request.query))
+    """Return audit entries, newest first: of the subject, and before the number, that the query names.
+
+    The answer's ``before`` is the number to go on with, also where a part of the trail holds none of the subject; it
+    is null at the beginning of the trail.
+    """
+    limit, start = read_limit(request.query), _read_before(request.query)
+    if start is None:
+        start = (await context.store.extent())[0] + 1
+    entries = await context.store.audit_entries(limit, request.query.get("subject"), start)
+    end = entries[-1].number if len(entries) == limit else start - MOST_AUDIT_SCANNED
     return json_response(
         200,
         {
             "entries": [
                 {
+                    "number": entry.number,
                     "at": utc(entry.at),
                     "actor": entry.actor,
                     "action": entry.action,
@@ -97,9 +109,21 @@ async def list_audit(context: ServiceContext, request: Request) -> Response:
                     "detail": dict(entry.detail),
                 }
                 for entry in entries
-            ]
+            ],
+            "before": end if end > 1 else None,
         },
     )
+
+
+def _read_before(query: Mapping[str, str]) -> int | None:
+    text = query.get("before")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < len(text) <= _MOST_DIGITS):
+        raise MalformedError.because(
+            Reason.REQUEST_MALFORMED, "expected before to be the number of an audit entry"
+        )
+    return int(text)
 
 
 def read_limit(query: Mapping[str, str]) -> int:

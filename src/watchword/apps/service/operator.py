@@ -56,7 +56,7 @@ from watchword.gate.references import MAX_REFERENCE_CHARACTERS, open_any
 from watchword.pins.interface import PublishedPins
 from watchword.pins.reports import ReportGroup
 from watchword.ports import AuditEntry, Instance
-from watchword.reasons import MalformedError, Reason, UnavailableError
+from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
 from watchword.vocabulary import Level
 
 _log = structlog.get_logger()
@@ -75,7 +75,8 @@ async def revoke_instance(context: ServiceContext, request: Request) -> Response
 
     Also where the store can't write it: it takes trust away, and a full disk must not keep a stolen phone in use.
     It then holds in this process, gates are told, and it is written as soon as that is possible; the answer says
-    so (``recorded``).
+    so (``recorded``).  Of one that was revoked before nothing changes: the first time and reason stand
+    (``revoked_before``).
     """
     require_members(request.members, "because")
     because = text_member(request.members, "because", MAX_BECAUSE_CHARACTERS)
@@ -88,8 +89,12 @@ async def revoke_instance(context: ServiceContext, request: Request) -> Response
     entry = JournalEntry(instance_id, now, actor, because)
     await asyncio.to_thread(context.safeguards.note_revocation, entry)
     await context.safeguards.with_room(lambda: context.publisher.publish(now))
-    _log.info("revoked", instance=instance.id, app=instance.app, recorded=recorded)
-    return json_response(200, _instance(context, instance) | {"recorded": recorded})
+    before = instance.revoked_at != now
+    _log.info(
+        "revoked", instance=instance.id, app=instance.app, recorded=recorded, revoked_before=before
+    )
+    told = {"recorded": recorded, "revoked_before": before}
+    return json_response(200, _instance(context, instance) | told)
 
 
 async def _revoke(
@@ -99,7 +104,14 @@ async def _revoke(
     store = context.store
 
     async def revoke() -> Instance:
-        return await store.revoke(instance_id, audit.at, because, audit)
+        try:
+            return await store.revoke(instance_id, audit.at, because, audit)
+        except RefusedError:
+            raise RefusedError.because(
+                Reason.INSTANCE_UNKNOWN,
+                "expected the id of an enrolled instance, as `watchword instances list` shows it; "
+                "its --json has the APIs' names (`subjects`) beside the id",
+            ) from None
 
     try:
         return await context.safeguards.with_room(revoke), True
@@ -457,19 +469,19 @@ async def show_metrics(context: ServiceContext, _request: Request) -> Response:
 
 
 OPERATOR_ROUTES: Final = (
-    Route("GET", "/v1/instances", list_instances),
+    Route("GET", "/v1/instances", list_instances, arguments=("app", "before", "limit")),
     Route("POST", "/v1/instances/{id}/revoke", revoke_instance, takes_json=True),
     Route("POST", "/v1/test-codes", create_code, takes_json=True),
-    Route("GET", "/v1/test-codes", list_codes),
+    Route("GET", "/v1/test-codes", list_codes, arguments=("limit",)),
     Route("POST", "/v1/test-codes/{id}/revoke", cancel_code),
-    Route("GET", "/v1/audit", list_audit),
+    Route("GET", "/v1/audit", list_audit, arguments=("before", "limit", "subject")),
     Route("GET", "/v1/refusals", list_refusals),
     Route("GET", "/v1/pins", list_pins),
     Route("GET", "/v1/pins/reports", list_pin_reports),
     Route("GET", "/metrics", show_metrics),
     Route("POST", "/v1/explain", explain, takes_json=True),
     Route("GET", "/v1/keys", list_keys),
-    Route("POST", "/v1/keys/rotate", rotate_keys),
+    Route("POST", "/v1/keys/rotate", rotate_keys, arguments=("purpose",)),
     Route("POST", "/v1/keys/{kid}/retire", retire_key),
     Route("GET", "/v1/secrets", list_secrets),
     Route("POST", "/v1/secrets", add_secret, takes_json=True),
@@ -478,7 +490,7 @@ OPERATOR_ROUTES: Final = (
     Route("POST", "/v1/secrets/{name}/revoke", revoke_secret, takes_json=True),
     Route("GET", "/v1/secrets/{name}/users", list_users),
     Route("GET", "/v1/canaries", list_honeytokens),
-    Route("GET", "/v1/canaries/alarms", list_alarms),
+    Route("GET", "/v1/canaries/alarms", list_alarms, arguments=("canary", "limit")),
     Route("POST", "/v1/canaries", plant_honeytoken, takes_json=True),
     Route("POST", "/v1/canaries/{name}/remove", remove_honeytoken),
 )

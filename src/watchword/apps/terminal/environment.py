@@ -2,11 +2,12 @@
 
 ``WATCHWORD_DEBUG``: ``1`` shows stack traces of errors on stderr.
 ``WATCHWORD_LOG``: ``debug``, ``info`` (default), ``warning`` or ``error``.
-``USER``/``LOGNAME``: the operator's name as claimed, for the audit trail.
+``USER``/``LOGNAME``: the operator's name as claimed, for the audit trail; without them that of the process's user.
 What ``secrets.master_key.env`` names: the master key, which is taken out of the environment.
 """
 
 import os
+import pwd
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -23,9 +24,18 @@ def log_level() -> str:
 
 
 def operator_name() -> str:
-    """Return who calls, as the environment claims; it is recorded as a claim."""
+    """Return who calls, as the environment claims, or else the name of the process's user; it is recorded as a claim."""
     environ = os.environ  # noqa: TID251 - the one reader.
-    return (environ.get("USER") or environ.get("LOGNAME") or "operator")[:64]
+    return (environ.get("USER") or environ.get("LOGNAME") or _account())[:64]
+
+
+def _account() -> str:
+    """Return the name of the process's user; its number where nobody named it, as in many containers."""
+    number = os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"uid-{number}"
 
 
 def taken(name: str) -> str | None:

@@ -14,7 +14,11 @@ _body = body_in("watchword.apps.engines.logs.commands")
     epilog="Example: watchword audit ingest --engine nginx /var/log/nginx/watchword.json",
 )
 def command() -> None:
-    """Read what engines in front of the API refused, so that `watchword explain` knows it."""
+    """Read what engines in front of the API refused, so that `watchword explain` knows it.
+
+    The audit trail, which says who enrolled, revoked or rotated what, is the service's: GET /v1/audit on its
+    operator.sock.
+    """
 
 
 @command.command(
