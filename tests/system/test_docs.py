@@ -155,7 +155,7 @@ def test_the_readme_stays_short() -> None:
     assert f"{len(ATTACKS)} attacks on your own deployment" in README
     (cases,) = re.findall(r"held to one corpus of (\d+) requests", README)
     assert f"all {cases} cases" in (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
-    install = f'pip install "watchword-{__version__}-py3-none-any.whl[server]"'
+    install = f'pip install "dist/watchword-{__version__}-py3-none-any.whl[server]"'
     assert f"```sh\n{install}\n```" in README
     assert f"`{install}`" in (ROOT / "docs" / "five-minutes.md").read_text(encoding="utf-8")
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")

@@ -46,7 +46,13 @@ from watchword.apps.settings.template import TEMPLATE
 
 TASKS = [
     ROOT / "docs" / f"{name}.md"
-    for name in ("production", "troubleshooting", "migrate-firebase-app-check", "migrate-approov")
+    for name in (
+        "production",
+        "troubleshooting",
+        "locked-out",
+        "migrate-firebase-app-check",
+        "migrate-approov",
+    )
 ]
 GUIDES = [*sorted((ROOT / "docs" / "guides").glob("*.md")), *TASKS]
 OWN = [
@@ -679,8 +685,9 @@ SEEN = {
         "STOPPED",
         "prepared",
     ),
+    "locked-out": ("refused, as it must be", "policy.bootloader_unlocked", "The bootloader is unlocked"),
     "troubleshooting": (
-        "policy.bootloader_unlocked",
+        "proof.missing",
         '{"status":"ok"}',
         'route="POST /v1/attestations",status="201"',
         "a token alone: refused",

@@ -31,7 +31,10 @@ HEAD = f"""\
 version: 1
 environment: lab
 apps:
-  {APP}: {{platform: android, package: com.example.clinic}}
+  {APP}:
+    platform: android
+    package: com.example.clinic
+    signing_digests: [4f1d8c5b0e3a7296d1c4b5a6978810fe2d3c4b5a69788190a1b2c3d4e5f60718]
 """
 KEYS_ELSEWHERE = ("PR-B04", "--key", "live:secrets.delivered", "--target", "api:clinic")
 API = 'apis:\n  clinic: {upstream: "http://127.0.0.1:9000", audience: clinic, routes: []}\n'
