@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from tests.machine import patience
 from tests.ports import free_port
+from tests.system.apps.test_drill_command import MONITORED, deployed
 from tests.unit.apps.scanned import leaky, package
 from tests.unit.apps.service_process import WATCHWORD
-
-from tests.system.apps.test_drill_command import MONITORED, deployed
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SEED = str(EXAMPLES / "api-key-script.yaml")
