@@ -29,7 +29,15 @@ from watchword.apps.scan.reader import (
     reports_in,
     seconds_of,
 )
-from watchword.apps.scan.report import HTML_MARK, MAX_REPORT, Scanned, lines, page, state_of
+from watchword.apps.scan.report import (
+    HTML_MARK,
+    MAX_REPORT,
+    Scanned,
+    lines,
+    page,
+    said_of,
+    state_of,
+)
 from watchword.apps.terminal.console import (
     EXIT_REFUSED,
     EXIT_UNAVAILABLE,
@@ -339,7 +347,8 @@ def _difference_lines(found: Differences) -> Iterator[str]:
         if turns:
             yield click.style(name, bold=True)
         for turn in turns:
-            told = f"{turn.protection} {turn.key}: {state_of(turn.old)} -> {state_of(turn.new)}. {shown(turn.why)}"
+            was, now = (state_of(said_of(turn.protection, each)) for each in (turn.old, turn.new))
+            told = f"{turn.protection} {turn.key}: {was} -> {now}. {shown(turn.why)}"
             yield from wrapped(told, first="  - ", indent=4)
     groups = (
         ("New", found.new),

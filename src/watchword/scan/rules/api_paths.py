@@ -19,8 +19,10 @@ class ApiPaths:
     techniques: tuple[str, ...] = ("MT-A01", "MT-A03")
     protections: Mapping[str, str] = field(default_factory=dict)
     todo: str = "Put each path under a route of the gate, and into the API description."
-    blind: str = "It doesn't see paths that are put together at run time. Some paths that it reports are pages or file names, "
-    "not an API's."
+    blind: str = (
+        "It doesn't see paths that are put together at run time. Some paths that it reports are pages or file names, "
+        "not an API's."
+    )
     reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
     def run(self, app: App) -> Iterable[Finding]:

@@ -19,8 +19,10 @@ class HostsAndUrls:
     techniques: tuple[str, ...] = ("MT-A01", "MT-A03")
     protections: Mapping[str, str] = field(default_factory=dict)
     todo: str = "Take test and internal hosts out of release builds. Check that each public host is meant for anybody."
-    blind: str = "It doesn't see hosts that are put together at run time or come from a server. It recognises internal ones "
-    "by their names and numbers."
+    blind: str = (
+        "It doesn't see hosts that are put together at run time or come from a server. It recognises internal ones "
+        "by their names and numbers."
+    )
     reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
     def run(self, app: App) -> Iterable[Finding]:
