@@ -96,6 +96,10 @@ class RuleFacts:
     blind: str
 
 
+AT_THE_SERVER: Final = frozenset({"PR-B03", "PR-B04", "PR-B06", "PR-B12"})
+"""Protections that a server enforces: what their package shows is a claim, until a running server was asked (``live:``)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Hold what a build says of one protection by one key of evidence.
@@ -252,7 +256,7 @@ def standings_of(
         if rule.id in by_rule:
             state, why = _says(rule, by_rule[rule.id], coverage, disagreements)
             exposed = any(each.verdict is Verdict.EXPOSED for each in by_rule[rule.id])
-            if state is not None and not named and not exposed:
+            if state is not None and not named and (state is State.PROVEN or not exposed):
                 state, why = (
                     None,
                     "What the package is called couldn't be read: which code is its own isn't known.",
@@ -286,27 +290,45 @@ def _says(
     exposed = [each for each in ranked if each.verdict is Verdict.EXPOSED and _firm(each)]
     there = [each for each in ranked if each.verdict is Verdict.PROTECTED]
     absent = [each for each in ranked if each.verdict is Verdict.ABSENT]
+    unseen = [each for each in ranked if each.verdict is Verdict.NOT_SEEN]
+    # What is low doesn't outweigh what is clean but for it; nor what would be, had all of it been seen.
+    slight = bool(exposed) and exposed[0].severity.rank < Severity.MEDIUM.rank
+    clean = bool(there) or (
+        slight and any(each.confidence is Confidence.POSSIBLE for each in unseen)
+    )
     if coverage.unread(_reads(rule)):
         # What isn't found may be in the code that wasn't read, whatever the rule made of it.
         absent, unsure = [], absent
     else:
         unsure = []
-    if there and exposed and exposed[0].severity.rank >= Severity.MEDIUM.rank:
+    if there and exposed and not slight:
         return State.BROKEN, exposed[0].title
-    if not there and (exposed or absent):
+    if not clean and (exposed or absent):
         return State.ABSENT, (exposed or absent)[0].title
     firm = [each for each in there if _firm(each)]
     unsure = [
         *unsure,
-        *(each for each in ranked if each.verdict is Verdict.NOT_SEEN),
+        *unseen,
         *([] if firm else there),
         *absent,
         *(each for each in ranked if each.verdict is Verdict.EXPOSED and not _firm(each)),
     ]
     if unsure or not firm:
-        return None, unsure[0].title if unsure else "Nothing certain was seen."
+        return None, _doubt([*([] if firm else exposed), *unsure])
     missed = _missed(rule, coverage, disagreements)
     return (None if missed else State.PROVEN), f"{firm[0].title}{missed}"
+
+
+def _doubt(unsure: Sequence[Finding]) -> str:
+    """Return why findings say nothing of a protection, by the first of them."""
+    if not unsure:
+        return "Nothing certain was seen."
+    first = unsure[0]
+    if first.verdict is Verdict.PROTECTED:
+        return f"{first.title} By its looks alone, which proves nothing."
+    if first.verdict is Verdict.EXPOSED and not _firm(first):
+        return f"{first.title} That is possible, not certain."
+    return first.title
 
 
 def _missed(rule: Rule, coverage: Coverage, disagreements: Sequence[Disagreement]) -> str:

@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from watchword.encoding.tables import read_table
@@ -159,9 +159,13 @@ class RuleContext:
     def clean(
         self, subject: str, title: str, *, confidence: Confidence = Confidence.LIKELY
     ) -> Finding:
-        """Say that nothing bad is there, or that it wasn't seen if anything was missed."""
+        """Say that nothing bad is there, or that it wasn't seen if anything was missed.
+
+        What wasn't seen is then marked as possible: the rest may be as clean as it is in what was seen.
+        """
         if not self.whole:
-            return self.not_seen(subject, f"Nothing was found in what was seen, {self._lacking}.")
+            title = f"Nothing was found in what was seen, {self._lacking}."
+            return replace(self.not_seen(subject, title), confidence=Confidence.POSSIBLE)
         return self.protected(subject, title, confidence=confidence)
 
     @property

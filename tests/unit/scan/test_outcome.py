@@ -135,6 +135,46 @@ def test_without_the_packages_name_only_what_is_exposed_counts() -> None:
     assert state(EXPOSED, named=False) is State.ABSENT
 
 
+def test_without_the_packages_name_nothing_is_proven() -> None:
+    """Something slight that is exposed doesn't make it so."""
+    slight = replace(EXPOSED, severity=Severity.LOW)
+    assert state(GOOD, slight) is State.PROVEN
+    assert state(GOOD, slight, named=False) is None
+
+
+@pytest.mark.parametrize(
+    ("severity", "confidence", "expected"),
+    [
+        (Severity.LOW, Confidence.POSSIBLE, None),
+        (Severity.MEDIUM, Confidence.POSSIBLE, State.ABSENT),
+        (Severity.LOW, Confidence.CERTAIN, State.ABSENT),
+    ],
+)
+def test_what_is_slight_isnt_worse_where_less_was_seen(
+    severity: Severity, confidence: Confidence, expected: State | None
+) -> None:
+    """All of it might be clean but for that, as ``RuleContext.clean`` marks it; what was missed for other reasons hides nothing good."""
+    unseen = replace(UNSEEN, confidence=confidence)
+    assert state(replace(EXPOSED, severity=severity), unseen) is expected
+
+
+def test_it_is_said_why_a_build_says_nothing() -> None:
+    """By what keeps it from being proven, never by the good half of it."""
+
+    def why(*findings: Finding) -> str:
+        (found,) = standings_of([Stated()], findings, Coverage())
+        assert found.state is None
+        return found.why
+
+    weak = replace(GOOD, confidence=Confidence.POSSIBLE)
+    slight = replace(EXPOSED, severity=Severity.LOW)
+    assert why(weak, slight) == slight.title
+    assert why(weak) == f"{weak.title} By its looks alone, which proves nothing."
+    unsure = replace(EXPOSED, confidence=Confidence.POSSIBLE)
+    assert why(GOOD, unsure) == f"{unsure.title} That is possible, not certain."
+    assert why(GOOD, UNSEEN) == UNSEEN.title
+
+
 def test_of_several_rules_on_one_key_each_must_hold() -> None:
     """Not debuggable, but no check for debuggers: not proven."""
     rules = [Stated(), Stated(id="other"), Stated(id="for-ios")]

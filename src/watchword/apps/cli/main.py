@@ -5,7 +5,6 @@ A new command is declared in its capability's ``cli.py`` (a small one in ``cli/d
 """
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -13,8 +12,8 @@ from typing import Final
 import click
 
 from watchword import __version__
-from watchword.apps.terminal.console import fail
-from watchword.apps.terminal.lazy import LazyGroup, ReaderGoneError
+from watchword.apps.terminal.console import fail, outlive_readers
+from watchword.apps.terminal.lazy import LazyGroup
 from watchword.reasons import WatchwordError
 
 _CONFORMANCE: Final = "Hold a gate to the conformance corpus."
@@ -95,8 +94,9 @@ def run() -> None:
     """Run the command line and turn every error into one that a person can act on.
 
     Exit codes: 0 done, 1 refused or not as expected, 2 wrong usage or configuration,
-    3 not reachable or not available, 130 interrupted.
+    3 not reachable or not available, 130 interrupted.  Whoever reads the output has no say in it.
     """
+    outlive_readers()
     try:
         code = cli(standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -106,10 +106,6 @@ def run() -> None:
         code = 2
     except (click.Abort, KeyboardInterrupt):
         code = 130
-    except (ReaderGoneError, BrokenPipeError):
-        # That is no failure of ours.
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-        code = 0
     except WatchwordError as error:
         code = fail(error)
     except Exception as error:  # noqa: BLE001 - the last handler; a person gets no stack trace.

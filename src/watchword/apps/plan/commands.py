@@ -103,6 +103,9 @@ def show_plan(
         item = _item_of(item, listed, plan.catalogue)
     if html is not None:
         _write_report(html, plan)
+    # Of an asset that wasn't planned for nobody knows how it stands.
+    unplanned = len(settings.assets) > len(plan.assets)
+    failing = any(_holds(plan, each, earlier, unplanned=unplanned) for each in fail_on)
     if earlier is not None:
         # The models of a plan's JSON take as long to import as a plan to make; who reads words needs none of them.
         from watchword.apps.plan.earlier import show_since  # noqa: PLC0415
@@ -118,9 +121,7 @@ def show_plan(
         print_json(_bill(plan))
     elif html is None or details or item is not None:
         _show(plan, details=details, everything=everything, item=item)
-    # Of an asset that wasn't planned for nobody knows how it stands.
-    unplanned = len(settings.assets) > len(plan.assets)
-    if any(_holds(plan, each, earlier, unplanned=unplanned) for each in fail_on):
+    if failing:
         ctx.exit(EXIT_REFUSED)
 
 

@@ -26,6 +26,7 @@ from watchword.apps.scan.report import (
     coverage,
     gaps_of,
     places,
+    said_of,
     secret_of,
     severities,
 )
@@ -102,7 +103,7 @@ def _run(each: Scanned) -> dict[str, Any]:
             "partial": report.partial,
             "coverage": coverage(report),
             "protections": {
-                f"{one.protection} {one.key}": None if one.state is None else one.state.value
+                f"{one.protection} {one.key}": said_of(one.protection, one.state)
                 for one in report.standings
             },
         },

@@ -29,7 +29,15 @@ from watchword.apps.scan.reader import (
     reports_in,
     seconds_of,
 )
-from watchword.apps.scan.report import HTML_MARK, MAX_REPORT, Scanned, lines, page, state_of
+from watchword.apps.scan.report import (
+    HTML_MARK,
+    MAX_REPORT,
+    Scanned,
+    lines,
+    page,
+    said_of,
+    state_of,
+)
 from watchword.apps.terminal.console import (
     EXIT_REFUSED,
     EXIT_UNAVAILABLE,
@@ -88,18 +96,18 @@ def scan(ctx: click.Context, apps: Sequence[Path], options: dict[str, Any]) -> N
     errors: list[tuple[str, str]] = []
     for path in apps:
         try:
-            scanned = _scanned(path, orders)
+            scans.append(_scanned(path, orders))
         except (OSError, WatchwordError) as error:
             click.echo(printable_lines(f"error: {error}"), err=True)
             errors.append((str(path), str(error)))
             codes.append(EXIT_UNAVAILABLE if isinstance(error, OverTimeError) else _code_of(error))
-            continue
-        if not options["as_json"]:
-            _show(scanned, first=not scans, reveal=orders.reveal)
-        scans.append(scanned)
+    # A full disk beneath the standard output must cost neither files nor the code.
+    codes.append(_keep(scans, orders, options, now))
     if options["as_json"]:
         _print_document(scans, reveal=orders.reveal, errors=errors)
-    codes.append(_keep(scans, orders, options, now))
+    else:
+        for number, each in enumerate(scans):
+            _show(each, first=number == 0, reveal=orders.reveal)
     failing = _failing(scans, options["fail_on"])
     ctx.exit(max(codes) or failing)
 
@@ -339,7 +347,8 @@ def _difference_lines(found: Differences) -> Iterator[str]:
         if turns:
             yield click.style(name, bold=True)
         for turn in turns:
-            told = f"{turn.protection} {turn.key}: {state_of(turn.old)} -> {state_of(turn.new)}. {shown(turn.why)}"
+            was, now = (state_of(said_of(turn.protection, each)) for each in (turn.old, turn.new))
+            told = f"{turn.protection} {turn.key}: {was} -> {now}. {shown(turn.why)}"
             yield from wrapped(told, first="  - ", indent=4)
     groups = (
         ("New", found.new),

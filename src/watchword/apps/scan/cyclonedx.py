@@ -12,7 +12,7 @@ from typing import Any, Final
 from watchword import __version__
 from watchword.apps.reports.text import shown
 from watchword.apps.reports.text import time as utc
-from watchword.apps.scan.report import Scanned, coverage, places, secret_of
+from watchword.apps.scan.report import Scanned, coverage, places, said_of, secret_of
 from watchword.scan.interface import Finding
 from watchword.scan.outcome import Report, bad, fingerprint
 
@@ -66,9 +66,9 @@ def _app(report: Report) -> dict[str, Any]:
             *_properties("coverage", [coverage(report)]),
             *_properties("not-seen", [f"{one.rule}: {one.title}" for one in report.not_seen]),
             *(
-                _property(f"evidence:{one.protection}:{one.key}", one.state.value)
+                _property(f"evidence:{one.protection}:{one.key}", state.value)
                 for one in report.standings
-                if one.state is not None
+                if (state := said_of(one.protection, one.state)) is not None
             ),
         ],
     }

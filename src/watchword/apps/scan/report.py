@@ -17,7 +17,7 @@ from watchword.observations import State
 from watchword.scan.app import Coverage, Depth, Seen
 from watchword.scan.baseline import Sorted
 from watchword.scan.interface import Finding, Severity, Verdict
-from watchword.scan.outcome import Report, bad, fingerprint
+from watchword.scan.outcome import AT_THE_SERVER, Report, Standing, bad, fingerprint
 
 MAX_REPORT: Final = 64 * 1024 * 1024
 """Most bytes of a report: a finding has about one KiB, and those of MobSF hold all strings of an app."""
@@ -220,9 +220,21 @@ def severities(findings: Iterable[Finding]) -> list[tuple[Severity, int]]:
     return [(severity, every.count(severity)) for severity in Severity if severity in every]
 
 
+def said_of(protection: str, state: State | None) -> State | None:
+    """Return what a build may say of a protection: of what a server enforces it claims, and proves nothing."""
+    claims = state is State.PROVEN and protection in AT_THE_SERVER
+    return State.CLAIMED if claims else state
+
+
 def state_of(state: object) -> str:
     """Return how a protection stands, in a word or two."""
     return "says nothing" if state is None else str(state)
+
+
+def why_of(each: Standing) -> str:
+    """Return why a protection stands as it does, and what would prove it where the build can't."""
+    asked = said_of(each.protection, each.state) is State.CLAIMED
+    return f"{shown(each.why)}{' Ask the server.' if asked else ''}"
 
 
 def lines(each: Scanned, *, reveal: bool = False) -> Iterator[str]:
@@ -374,10 +386,11 @@ def _standings(report: Report) -> Iterator[str]:
     yield ""
     yield click.style("What this build says of each protection", bold=True)
     for each in report.standings:
-        state = state_of(each.state)
-        word = click.style(state, fg=_STATES[each.state]) if each.state in _STATES else state
+        state = said_of(each.protection, each.state)
+        word = state_of(state)
+        word = click.style(word, fg=_STATES[state]) if state in _STATES else word
         first = f"  {each.protection} {word}"
-        yield from wrapped(f"{each.key}: {shown(each.why)}", first=first, indent=_TABLE_AT)
+        yield from wrapped(f"{each.key}: {why_of(each)}", first=first, indent=_TABLE_AT)
 
 
 def _not_seen(report: Report) -> Iterator[str]:
@@ -431,7 +444,9 @@ def page(scans: Sequence[Scanned], at: datetime) -> str:
         counted=counted,
         coverage=coverage,
         secret_of=secret_of,
+        said_of=said_of,
         state_of=state_of,
+        why_of=why_of,
         unread_of=unread_of,
         at=at,
         most=MAX_ON_PAGE,

@@ -1,6 +1,7 @@
 """Print for people and for scripts: errors, JSON lines, and the exit codes that go with them."""
 
 import errno
+import io
 import json
 import os
 import sys
@@ -36,6 +37,48 @@ _OF_THE_SYSTEM: Final = frozenset(
 """What no other option or file of the user's makes good: the file system, or who may use it."""
 
 
+class _Descriptor(io.FileIO):
+    """Write to a descriptor for as long as somebody reads it; what comes after goes nowhere."""
+
+    def write(self, data: Any) -> int | None:
+        """Write as a file does; where that fails, drop this and all that follows, of libraries and children too.
+
+        :raises OSError: once, where it fails for anything but a reader that is gone.
+        """
+        try:
+            return super().write(data)
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            if not isinstance(error, BrokenPipeError):
+                raise
+            return memoryview(data).nbytes
+
+
+def outlive_readers() -> None:
+    """Have a command do the same, and end with the same code, whether or not its output is read to the end.
+
+    Without it ``watchword scan app.apk --fail-on high | head`` ends by chance: before its files are written and
+    ``--fail-on`` is looked at, or after.
+    """
+    # Python has no stream where the process was started without a descriptor (``>&-``).
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout = _outliving(sys.stdout)
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr = _outliving(sys.stderr)
+
+
+def _outliving(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Descriptor(stream.fileno(), "wb", closefd=False)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering or stream.write_through,
+    )
+
+
 def print_json(value: Any) -> None:
     """Print one JSON value on one line, in ASCII: strangers' text may hold what a terminal obeys."""
     click.echo(json.dumps(value, default=_as_text))
@@ -52,8 +95,9 @@ def leave(code: int) -> NoReturn:
     Their runtime threads may still wind down and would panic, harmlessly but loudly, while the
     interpreter is taken apart.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
     os._exit(code)
 
 

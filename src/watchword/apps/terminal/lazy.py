@@ -4,8 +4,7 @@ import functools
 import gc
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -16,10 +15,6 @@ from watchword.encoding.collector import collector_at_rest
 
 Registry: TypeAlias = Mapping[str, tuple[str, str]]
 """Name of each command: (the module with a ``command``, or ``module:name``; the line that ``--help`` shows)."""
-
-
-class ReaderGoneError(Exception):
-    """Say that whoever read our output went away (``watchword ... | head``)."""
 
 
 def body_in(module: str) -> Callable[[Callable[[], None]], Callable[..., Any]]:
@@ -52,17 +47,6 @@ def _loaded(module: str) -> ModuleType:
     return sys.modules[module]
 
 
-@contextmanager
-def _telling_who_is_gone() -> Iterator[None]:
-    try:
-        yield
-        # Python has no standard output where the process was started with a closed one (``>&-``): nothing to flush.
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        raise ReaderGoneError from None
-
-
 class LazyGroup(click.Group):
     """Import a command only when it is called; those of a group's own module are there already."""
 
@@ -70,24 +54,6 @@ class LazyGroup(click.Group):
         """Keep the registry of the commands that are imported when they are called."""
         super().__init__(*arguments, **options)
         self._registry = registry or {}
-
-    # Click ends the process with code 1 where nobody reads on; both of its steps print.
-
-    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
-        """Read the command line, and print what ``--help`` asks for.
-
-        :raises ReaderGoneError: in place of the error that click would end the process for.
-        """
-        with _telling_who_is_gone():
-            return super().make_context(*arguments, **options)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command.
-
-        :raises ReaderGoneError: as above.
-        """
-        with _telling_who_is_gone():
-            return super().invoke(ctx)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -156,7 +156,9 @@ def _user_authorities(context: RuleContext, *, pinned: bool) -> Iterator[Finding
             title = f"{hosts_of(each)}: authorities that the phone's owner installs are trusted, so that he reads his traffic{where}."
             at = (Location(file=config.file),)
             severity = Severity.LOW if pinned else Severity.MEDIUM
-            yield context.exposed(f"user:{hosts_of(each)}", title, severity, at=at)
+            # Where not all was seen there may be pins, and so this alone doesn't say that there are none.
+            sure = Confidence.CERTAIN if pinned or context.whole else Confidence.POSSIBLE
+            yield context.exposed(f"user:{hosts_of(each)}", title, severity, at=at, confidence=sure)
 
 
 def _user_authorities_by_default(context: RuleContext, *, pinned: bool) -> Iterator[Finding]:
@@ -180,7 +182,6 @@ def _user_authorities_by_default(context: RuleContext, *, pinned: bool) -> Itera
             f"{more}: targetSdk is {levels.target}, below {USER_AUTHORITIES.target}."
         )
         severity = Severity.LOW if pinned else Severity.MEDIUM
-        # Where not all was seen there may be pins, and so this alone doesn't say that there are none.
         sure = Confidence.CERTAIN if pinned or context.whole else Confidence.POSSIBLE
         yield context.exposed("user:default", title, severity, at=at, confidence=sure)
 

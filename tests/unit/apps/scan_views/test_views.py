@@ -19,12 +19,15 @@ from tests.unit.apps.scan_views import seed
 
 from watchword.apps.reports.text import json_text
 from watchword.apps.scan import cyclonedx, report
-from watchword.apps.scan.ci import junit
+from watchword.apps.scan.ci import junit, sarif
 from watchword.apps.scan.report import HTML_MARK, OPENS, Scanned, lines
 from watchword.apps.terminal.paragraphs import hanging, wrapped
+from watchword.observations import State
+from watchword.plan.catalogue import load_catalogue
+from watchword.plan.interface import EnforcedAt
 from watchword.scan.baseline import sort
 from watchword.scan.interface import Confidence, Location, Severity, Verdict
-from watchword.scan.outcome import fingerprint, ordered
+from watchword.scan.outcome import AT_THE_SERVER, Standing, fingerprint, ordered
 
 SERIAL = "urn:uuid:00000000-0000-4000-8000-000000000000"
 
@@ -143,6 +146,39 @@ def test_a_terminal_names_what_wasnt_seen_and_how_protections_stand() -> None:
     assert "webview: Unread." in text
     assert "GET /v1/users" in text
     assert "at classes.dex:3 com.example.shop.Main.run" in text
+
+
+def test_no_view_takes_a_build_for_the_server() -> None:
+    """What a server enforces is claimed by its app; a bad word about it stands, and what the app enforces is proven."""
+    said = {"PR-B04": State.PROVEN, "PR-B03": State.ABSENT, "PR-A06": State.PROVEN}
+    standings = tuple(
+        Standing(name, f"scan:static.x{name[-1]}", state, "So it looks.", ())
+        for name, state in said.items()
+    )
+    scanned = Scanned.bare(replace(seed.mixed().report, standings=standings))
+    shown = {"PR-B04": "claimed", "PR-B03": "absent", "PR-A06": "proven"}
+    text = printed(scanned)
+    for name, state in shown.items():
+        assert re.search(rf"{name} {state} ", text)
+    assert text.count("Ask the server.") == 1
+    assert page(scanned).count("Ask the server.") == 1
+    (run,) = sarif([scanned])["runs"]
+    found = {key.split()[0]: each for key, each in run["properties"]["protections"].items()}
+    assert found == shown
+    for name, state in shown.items():
+        assert re.search(rf'"watchword:evidence:{name}:[^"]*",\s*"value": "{state}"', bill(scanned))
+
+
+def test_protections_at_the_server_are_those_of_the_catalogue() -> None:
+    """Those of which a package shows one end and a running server the other, as the plan takes them."""
+    found = {
+        each.id
+        for each in load_catalogue().protections.values()
+        if each.enforced_at is EnforcedAt.SERVER
+        and any(key.startswith("scan:static.") for key in each.evidence)
+        and any(key.startswith("live:") for key in each.evidence)
+    }
+    assert found == AT_THE_SERVER
 
 
 @pytest.mark.parametrize("scans", [[seed.mixed()], [seed.clean(), seed.mixed()]])
