@@ -10,10 +10,11 @@ from typing import Any, Final
 import click
 
 from watchword.adapters.engine_refusals import EngineRefusals, KeptRefusal
+from watchword.adapters.gate_refusals import gate_refusals
 from watchword.apps.problems import text_of
 from watchword.apps.reports.text import time as utc
 from watchword.apps.service.client import OperatorClient, state_of
-from watchword.apps.settings.document import ENGINE_REFUSALS, OPERATOR_SOCKET
+from watchword.apps.settings.document import ENGINE_REFUSALS, GATE_REFUSALS, OPERATOR_SOCKET
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.paragraphs import hanging, printable, show
 from watchword.reasons import Reason, RefusedError, UnavailableError
@@ -41,7 +42,12 @@ def explain_command(config: Path, *, ref: str | None, as_json: bool) -> None:
     if ref is None:
         with OperatorClient(state / OPERATOR_SOCKET) as operator:
             refusals = operator.get("/v1/refusals")
-        print_json(refusals) if as_json else show_refusals(refusals)
+        applications = application_document(gate_refusals(state / GATE_REFUSALS))
+        if as_json:
+            print_json(refusals | {"applications": applications})
+            return
+        show_refusals(refusals)
+        show_applications(applications)
         return
     # What is sealed says more than a log, and can't be forged: the service is asked first, where one runs.
     ask = len(ref) > _MAX_ID and (state / OPERATOR_SOCKET).exists()
@@ -98,16 +104,24 @@ def metrics_command(config: Path, *, as_json: bool, prometheus: bool) -> None:
         raise click.UsageError("--json and --prometheus don't go together.")
 
     state = state_of(config)
-    with OperatorClient(state / OPERATOR_SOCKET) as operator:
-        if prometheus:
-            click.echo(operator.text("/metrics"), nl=False)
-            return
-        refusals = operator.get("/v1/refusals")
+    applications = application_document(gate_refusals(state / GATE_REFUSALS))
+    try:
+        with OperatorClient(state / OPERATOR_SOCKET) as operator:
+            if prometheus:
+                click.echo(operator.text("/metrics"), nl=False)
+                return
+            refusals = operator.get("/v1/refusals")
+    except UnavailableError:
+        # On a machine of gates alone no service runs, and what they counted is there all the same.
+        if not as_json and not prometheus:
+            show_applications(applications)
+        raise
     engines = engine_document(kept_refusals(state))
     if as_json:
-        print_json(refusals | {"engines": engines})
+        print_json(refusals | {"applications": applications, "engines": engines})
         return
     show_refusals(refusals)
+    show_applications(applications)
     show_engines(engines)
 
 
@@ -124,6 +138,40 @@ def show_refusals(refusals: dict[str, Any]) -> None:
         for cause in sample["refusals"]:
             detail = f": {cause['detail']}" if cause["detail"] else ""
             click.echo(f"      {cause['reason']}{detail}")
+
+
+def application_document(kept: "EngineRefusals") -> dict[str, Any]:
+    """Return what gates inside applications counted as JSON has it, since their file was made."""
+    return {
+        "counts": [
+            {"api": api, "reason": reason, "where": route, "count": count}
+            for api, reason, route, count in kept.counts()
+        ],
+        "samples": [
+            {
+                "api": each.engine,
+                "at": utc(each.refusal.at),
+                "where": each.refusal.route,
+                "reason": None if each.refusal.reason is None else each.refusal.reason.code,
+            }
+            for each in kept.latest(LATEST)
+        ],
+    }
+
+
+def show_applications(document: dict[str, Any]) -> None:
+    """Print the counters of gates inside applications, most frequent first, and the latest of each reason."""
+    if not document["counts"]:
+        return
+    click.echo("Counted by gates inside applications, since gates/refusals.db was made:")
+    for entry in document["counts"]:
+        where = f"{entry['where'] or 'no route'} ({entry['api']})"
+        click.echo(printable(f"{entry['count']:>10}  {entry['reason']:<34} {where}"))
+    click.echo("Latest of each reason:")
+    for sample in document["samples"]:
+        where = f"{sample['where'] or 'no route'} ({sample['api']})"
+        click.echo(printable(f"  {sample['at'][:19]}  {where}"))
+        click.echo(f"      {sample['reason'] or _UNTOLD}")
 
 
 def kept_refusals(state: Path) -> "EngineRefusals":

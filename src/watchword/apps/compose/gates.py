@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from watchword.adapters.gate_bundle import GateBundleFile
+from watchword.adapters.gate_refusals import GateRefusals
 from watchword.adapters.honeytoken_alarms import HoneytokenAlarmFile
 from watchword.adapters.kept_quotas import QuotaFile
 from watchword.adapters.replay import HostReplayStore, MemoryReplayStore
@@ -21,7 +22,7 @@ from watchword.apps.settings.schema import ApiSettings, Settings
 from watchword.gate.decisions import RolloutState, RolloutStatus
 from watchword.gate.interface import GatePolicy, ReplayStore, Route
 from watchword.gate.service import Gate
-from watchword.ports import Entropy
+from watchword.ports import Entropy, RefusalLog
 from watchword.reasons import WatchwordError
 from watchword.vocabulary import ReplayMode
 
@@ -156,6 +157,7 @@ def gate_of(
     on_narrowed: Callable[[str, RolloutStatus], None] | None = None,
     kept: KeptOfGates | None = None,
     on_policy: Callable[[GatePolicy], None] | None = None,
+    refusal_log: RefusalLog | None = None,
 ) -> Gate:
     """Return the gate of one API; it follows the bundle that the service publishes.
 
@@ -165,6 +167,7 @@ def gate_of(
     :param on_narrowed: is told the route whose error budget was exceeded.
     :param kept: keeps counts and alarms, None where they end with the process.
     :param on_policy: is told each policy that comes into force.
+    :param refusal_log: is told of refusals by a middleware that got no log of its own.
     """
     where = settings.service
     return Gate(
@@ -178,6 +181,7 @@ def gate_of(
         on_narrowed=on_narrowed,
         quotas=None if kept is None else kept.quotas,
         alarms=None if kept is None else kept.alarms,
+        refusal_log=refusal_log,
     )
 
 
@@ -189,6 +193,7 @@ def kept_gate(
     entropy: Entropy | None = None,
     kept_beside: KeptOfGates | None = None,
     on_policy: Callable[[GatePolicy], None] | None = None,
+    refusal_log: RefusalLog | None = None,
 ) -> Gate:
     """Return the gate of one API, which goes on after a restart with what it had learnt.
 
@@ -196,6 +201,7 @@ def kept_gate(
 
     :param kept_beside: made here if None; the end of the process writes what is left then.
     :param on_policy: is told each policy that comes into force.
+    :param refusal_log: is told of refusals by a middleware that got no log of its own.
     :raises PrivateFileError: when a file of these can't be read or trusted.
     """
     kept = RolloutStateFile(settings.service.gates / f"{api.name}.canary")
@@ -224,6 +230,7 @@ def kept_gate(
         on_narrowed=narrowed,
         kept=kept_beside or KeptOfGates(settings, api),
         on_policy=on_policy,
+        refusal_log=refusal_log,
     )
     return gate
 
@@ -233,7 +240,8 @@ def gate_from(file: str | Path, api: str) -> Gate:
 
     The service must run on the same machine with the same file (``watchword up``), or ``watchword gate
     pull`` must fetch its bundles there; until the first one has come, the gate refuses everything.  Routes come with
-    the bundle: where they aren't those of the file, the logger ``watchword.gate`` says so.
+    the bundle: where they aren't those of the file, the logger ``watchword.gate`` says so.  What it refuses, or lets pass in
+    ``monitor``, is counted in the state directory for ``watchword metrics``.
 
     :raises ConfigurationError: with every fault of the file, or when it has no such API.
     :raises WatchwordError: when the store that its gates share, or what is kept of its canaries and quotas,
@@ -247,7 +255,11 @@ def gate_from(file: str | Path, api: str) -> Gate:
     found = settings.apis[api]
     watch = RouteWatch(settings.path, found)
     shared = shared_replay(settings, found)
-    return kept_gate(settings, found, shared=shared, on_policy=watch.look)
+    clock, entropy = system_ports()
+    log = GateRefusals(settings.service.gate_refusals, api, clock=clock, entropy=entropy)
+    return kept_gate(
+        settings, found, shared=shared, entropy=entropy, on_policy=watch.look, refusal_log=log
+    )
 
 
 def open_gate(

@@ -82,7 +82,8 @@ class WatchwordMiddleware(Guard):
     ) -> None:
         """Stand in front of ``app``.
 
-        :param refusal_log: is told of every refusal, also of those that ``monitor`` lets pass.
+        :param refusal_log: is told of every refusal, also of those that ``monitor`` lets pass.  If None, it is the gate's
+            own, which :func:`gate_from` makes: ``watchword metrics`` and ``watchword explain`` show it.
         :param clock: the system's clock if None.
         :param entropy: the system's generator if None.
         :param body_patience: seconds in which the next 8 KiB of a held body must arrive, or its end.

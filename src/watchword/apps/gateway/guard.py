@@ -58,12 +58,12 @@ class Guard:
     ) -> None:
         """Take what decides.
 
-        :param refusal_log: is told of every refusal, also of those that ``monitor`` lets pass.
+        :param refusal_log: is told of every refusal, also of those that ``monitor`` lets pass; the gate's own if None.
         :param clock: the system's clock if None.
         :param entropy: the system's generator if None.
         """
         self._gate = gate
-        self._refusal_log = refusal_log
+        self._refusal_log = gate.refusal_log if refusal_log is None else refusal_log
         self._timestamp = (clock or SystemClock()).timestamp
         self._entropy = entropy or SystemEntropy()
         self.allowed = 0

@@ -531,7 +531,8 @@ class WatchwordWsgiMiddleware(Guard):
     ) -> None:
         """Stand in front of ``app``.
 
-        :param refusal_log: is told of every refusal, also of those that ``monitor`` lets pass.
+        :param refusal_log: is told of every refusal, also of those that ``monitor`` lets pass.  If None, it is the gate's
+            own, which :func:`gate_from` makes: ``watchword metrics`` and ``watchword explain`` show it.
         :param clock: the system's clock if None.
         :param entropy: the system's generator if None.
         :param max_held: most bytes of all bodies that are held at once; one instance gets a sixteenth of it, or

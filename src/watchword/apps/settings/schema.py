@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from watchword.apps.settings.document import ENGINE_REFUSALS, OPERATOR_SOCKET, STATE
+from watchword.apps.settings.document import ENGINE_REFUSALS, GATE_REFUSALS, OPERATOR_SOCKET, STATE
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
 from watchword.broker.interface import (
     MAX_SECRETS,
@@ -587,6 +587,9 @@ class ServiceConfig(Config):
 
     engine_refusals = _Kept(ENGINE_REFUSALS)
     """What engines refused, as their logs told it."""
+
+    gate_refusals = _Kept(GATE_REFUSALS)
+    """What gates inside applications counted."""
 
     operator_socket = _Kept(OPERATOR_SOCKET)
     """The operator's socket."""
