@@ -38,10 +38,11 @@ class GateRefusals:
     def __init__(
         self, path: Path, api: str, *, clock: Clock, entropy: Entropy, seconds: float = 1.0
     ) -> None:
-        """Keep the path; the file is made with the first refusals.
+        """Keep the path; the file is made with the first refusals, its directory by whoever publishes bundles.
 
         :param seconds: after how long counts are written.
         """
+        self._path = path
         self._api = api
         self._now = clock.now
         self._entropy = entropy
@@ -79,6 +80,9 @@ class GateRefusals:
         self._latest: dict[Reason, deque[_Sample]] = {}
 
     def _write(self) -> None:
+        if not self._path.parent.is_dir():
+            # The service makes its directories itself, with the modes that it trusts.  Until then counts wait.
+            return
         with self._holding:
             counts, self._counts = self._counts, Counter()
             latest, self._latest = self._latest, {}

@@ -2,13 +2,12 @@
 
 import logging
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.apps.asgi_client import call, http_scope
+from tests.unit.apps.asgi_client import Recorder, call, http_scope
 from tests.unit.apps.test_gate_from import published
-from tests.unit.apps.test_middleware import Recorder, StoppedClock
+from tests.unit.apps.test_middleware import StoppedClock
 from tests.unit.apps.wsgi_client import RecordedRequests, environ_of
 from tests.unit.apps.wsgi_client import call as call_wsgi
 
@@ -31,7 +30,7 @@ def opened(path: Path, api: str = "clinic") -> GateRefusals:
 
 
 @pytest.fixture(name="path")
-def file_beside_bundles(tmp_path: Path) -> Iterator[Path]:
+def file_beside_bundles(tmp_path: Path) -> Path:
     """Return where the file will be."""
     tmp_path.chmod(0o700)
     return tmp_path / "refusals.db"
@@ -99,6 +98,18 @@ def test_a_disk_that_refuses_loses_no_count(path: Path, caplog: pytest.LogCaptur
     log.record([MISSING], "/records")
     log.close()
     assert counts(path) == {("clinic", "token.missing", "/records"): 4}
+
+
+def test_the_directories_of_the_service_are_left_to_it(tmp_path: Path) -> None:
+    """A gate that refuses before the service's first start makes none; it counts, and writes once they are there."""
+    path = tmp_path / "state" / "gates" / "refusals.db"
+    log = opened(path)
+    log.record([MISSING], "/records")
+    log._write()
+    assert list(tmp_path.iterdir()) == []
+    path.parent.mkdir(parents=True, mode=0o700)
+    log.close()
+    assert counts(path) == {("clinic", "token.missing", "/records"): 1}
 
 
 def test_a_child_counts_only_its_own(path: Path) -> None:

@@ -154,7 +154,7 @@ def application_document(kept: "EngineRefusals") -> dict[str, Any]:
                 "where": each.refusal.route,
                 "reason": None if each.refusal.reason is None else each.refusal.reason.code,
             }
-            for each in kept.latest(LATEST)
+            for each in kept.latest(1)
         ],
     }
 
@@ -167,11 +167,10 @@ def show_applications(document: dict[str, Any]) -> None:
     for entry in document["counts"]:
         where = f"{entry['where'] or 'no route'} ({entry['api']})"
         click.echo(printable(f"{entry['count']:>10}  {entry['reason']:<34} {where}"))
-    click.echo("Latest of each reason:")
     for sample in document["samples"]:
         where = f"{sample['where'] or 'no route'} ({sample['api']})"
-        click.echo(printable(f"  {sample['at'][:19]}  {where}"))
-        click.echo(f"      {sample['reason'] or _UNTOLD}")
+        reason = sample["reason"] or _UNTOLD
+        click.echo(printable(f"  latest {sample['at'][:19]}  {reason:<26} {where}"))
 
 
 def kept_refusals(state: Path) -> "EngineRefusals":
