@@ -15,7 +15,7 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
 
-from watchword.apps.gateway import WatchwordWsgiMiddleware, gate_from, require_claims
+from watchword.apps.gateway import WatchwordWsgiMiddleware, gate_from, verified_claims
 
 CONFIGURATION = Path(__file__).with_name("watchword.yaml")
 
@@ -28,7 +28,10 @@ def health(_request: HttpRequest) -> JsonResponse:
 def patient(request: HttpRequest, number: int) -> JsonResponse:
     """Return a patient's record."""
     # From the middleware, and not from a header: without it in front this is an error, and no answer.
-    instance = require_claims(request.META)
+    # None where nobody was verified: in off, and for what monitor and canary let pass.
+    instance = verified_claims(request.META)
+    if instance is None:
+        return JsonResponse({"patient": number, "asked_by": None})
     return JsonResponse({"patient": number, "asked_by": instance.subject, "level": instance.level})
 
 

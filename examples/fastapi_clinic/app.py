@@ -9,10 +9,13 @@ Run the service and the API beside each other, both on the watchword.yaml of thi
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import FastAPI, Header
+from fastapi import Depends, FastAPI
 
 from watchword.apps.gateway import WatchwordMiddleware, gate_from
+from watchword.apps.gateway.dependencies import watchword_instance_if_any
+from watchword.tokens.interface import TokenClaims
 
+Instance = Annotated[TokenClaims | None, Depends(watchword_instance_if_any)]
 CONFIGURATION = Path(__file__).with_name("watchword.yaml")
 
 
@@ -26,10 +29,8 @@ def clinic(configuration: Path = CONFIGURATION) -> FastAPI:
         return {"status": "ok"}
 
     @app.get("/v1/patients/{patient}")
-    def read_patient(
-        patient: int, watchword_instance: Annotated[str, Header()]
-    ) -> dict[str, str | int]:
-        # The header was put there by the gate: it can be trusted, and tells installations apart.
-        return {"patient": patient, "asked_by": watchword_instance}
+    def read_patient(patient: int, instance: Instance) -> dict[str, str | int | None]:
+        # None where nobody was verified: in off, and for what monitor and canary let pass.
+        return {"patient": patient, "asked_by": instance.subject if instance else None}
 
     return app

@@ -11,7 +11,7 @@ from pathlib import Path
 from flask import Flask, request
 from flask.typing import ResponseReturnValue
 
-from watchword.apps.gateway import WatchwordWsgiMiddleware, gate_from, require_claims
+from watchword.apps.gateway import WatchwordWsgiMiddleware, gate_from, verified_claims
 
 CONFIGURATION = Path(__file__).with_name("watchword.yaml")
 
@@ -27,7 +27,10 @@ def clinic(configuration: Path = CONFIGURATION) -> Flask:
     @app.get("/v1/patients/<int:patient>")
     def read_patient(patient: int) -> ResponseReturnValue:
         # From the middleware, and not from a header: without it in front this is an error, and no answer.
-        instance = require_claims(request.environ)
+        # None where nobody was verified: in off, and for what monitor and canary let pass.
+        instance = verified_claims(request.environ)
+        if instance is None:
+            return {"patient": patient, "asked_by": None}
         return {"patient": patient, "asked_by": instance.subject, "level": instance.level}
 
     @app.post("/v1/patients/<int:patient>/notes")

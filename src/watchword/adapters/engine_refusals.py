@@ -4,7 +4,8 @@ Strangers cause these lines.  So space is bounded, a flood of one kind can't pus
 nothing goes into the durable audit trail (protocol, section 7).
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -147,10 +148,30 @@ class EngineRefusals:
             if before is not None and after is not None:
                 _move(connection, engine, before, after)
             added = [each for each in refusals if _insert(connection, engine, *each)]
-            _count(connection, engine, (refusal for _, refusal in added), self._routes)
+            counts = Counter((_code(refusal), refusal.route) for _, refusal in added)
+            _count(connection, engine, counts, self._routes)
             for reason in {_code(refusal) for _, refusal in added}:
                 _trim(connection, reason, self._kept)
         return len(added)
+
+    def add_counts(
+        self,
+        engine: str,
+        counts: Mapping[tuple[str, str], int],
+        latest: Sequence[tuple[bytes, EngineRefusal]],
+    ) -> None:
+        """Add what was counted elsewhere, and the latest of it, in one transaction.
+
+        :param counts: by reason's code and route.
+        :param latest: as ``refusals`` of :meth:`add`, and not counted once more.
+        :raises PrivateFileError: when the file can't be written.
+        """
+        with self._database.writing() as connection:
+            for line, refusal in latest:
+                _insert(connection, engine, line, refusal)
+            _count(connection, engine, counts, self._routes)
+            for reason in {_code(refusal) for _, refusal in latest}:
+                _trim(connection, reason, self._kept)
 
     def find(self, ref: str) -> KeptRefusal | None:
         """Return the latest refusal with this reference, None if none is kept.
@@ -234,16 +255,16 @@ def _insert(connection: Connection, engine: str, line: bytes, refusal: EngineRef
 
 
 def _count(
-    connection: Connection, engine: str, refusals: Iterable[EngineRefusal], most: int
+    connection: Connection, engine: str, counts: Mapping[tuple[str, str], int], most: int
 ) -> None:
     routes = {row[0] for row in connection.execute("SELECT DISTINCT route FROM counts")}
-    for refusal in refusals:
-        if refusal.route not in routes and len(routes) < most:
-            routes.add(refusal.route)
+    for (code, route), count in counts.items():
+        if route not in routes and len(routes) < most:
+            routes.add(route)
         connection.execute(
-            "INSERT INTO counts (engine, reason, route, count) VALUES (?, ?, ?, 1) "
-            "ON CONFLICT DO UPDATE SET count = count + 1",
-            (engine, _code(refusal), refusal.route if refusal.route in routes else "other"),
+            "INSERT INTO counts (engine, reason, route, count) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET count = count + excluded.count",
+            (engine, code, route if route in routes else "other", count),
         )
 
 

@@ -47,7 +47,7 @@ from watchword.gate.interface import (
 )
 from watchword.gate.limits import LimitTally, QuotaKeeper
 from watchword.gate.replay import AffinityNonces, ImmediateReplayStore
-from watchword.ports import Entropy
+from watchword.ports import Entropy, RefusalLog
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 from watchword.tokens.interface import TokenClaims, VerifiedToken
 from watchword.tokens.proofs import device, dpop, session
@@ -456,6 +456,7 @@ class Gate:
         on_narrowed: Callable[[str, RolloutStatus], None] | None = None,
         quotas: QuotaKeeper | None = None,
         alarms: HoneytokenAlarms | None = None,
+        refusal_log: RefusalLog | None = None,
     ) -> None:
         """Compile the policy where it is known already; it may also come later.
 
@@ -466,10 +467,12 @@ class Gate:
         :param on_narrowed: is told the route whose budget was exceeded.
         :param quotas: keeps the counts of quotas, None where they end with the process.
         :param alarms: is told by whoever asks for a decision that names a canary key.
+        :param refusal_log: is told of refusals by a middleware that got no log of its own.
         :raises ValueError: for a route or a limit that could never match.
         """
         self.state = state
         self.alarms = alarms
+        self.refusal_log = refusal_log
         self._uses = SingleUse(memory, shared, entropy)
         self._narrowed = narrowed
         self._on_narrowed = on_narrowed

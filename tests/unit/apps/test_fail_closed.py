@@ -93,6 +93,8 @@ AFTERWARDS = {
     "HeldMemory.give_back",
     "_Socket.let_go",
     "_Socket._forget",
+    "_AnswerForNobody.send",
+    "Unmet.stands_for",
 }
 """What runs once the API has answered, or is handed the body."""
 

@@ -32,7 +32,13 @@ from watchword.gate.service import Gate
 __all__ = ["published_state"]
 
 MIDDLEWARE = str(Path(wsgi.__file__).parent)
-AFTERWARDS = {"HeldInput.give_back", "SharedMemory.give_back", "HeldMemory.give_back"}
+AFTERWARDS = {
+    "HeldInput.give_back",
+    "SharedMemory.give_back",
+    "HeldMemory.give_back",
+    "WatchwordWsgiMiddleware._call_for_nobody.<locals>.beginning",
+    "Unmet.stands_for",
+}
 """What runs once it is decided, whichever way."""
 
 CHOSEN = {

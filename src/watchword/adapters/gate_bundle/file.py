@@ -61,6 +61,7 @@ class GateBundleFile:
         monotonic: Callable[[], float] = time.monotonic,
         *,
         api: str | None = None,
+        on_policy: Callable[[GatePolicy], None] | None = None,
     ) -> None:
         """Read the file if it is there already; it may also come later.
 
@@ -68,12 +69,14 @@ class GateBundleFile:
             later; once it was read, no other key is believed before the gate starts anew.
         :param api: whose gate this is; the service signs those of all its APIs with one key, and in
             another's place a bundle would let in who may go there.  None takes what comes first.
+        :param on_policy: is told each policy that comes into force, the first one too, and raises nothing.
         """
         self.fault: str | None = None
         self._path = path
         self._key = key
         self._monotonic = monotonic
         self._api = api
+        self._on_policy = on_policy
         self._now: _Known | None = None
         self._stamp: tuple[int, int, int] | None = None
         self._next_look = 0.0
@@ -200,7 +203,12 @@ class GateBundleFile:
         try:
             found = os.stat(self._path)  # noqa: PTH116 - half the cost of Path.stat.
         except OSError as error:
-            self._note(f"{self._path}: {error.strerror}")
+            if self._now is None and isinstance(error, FileNotFoundError):
+                self._note(
+                    f"no bundle yet at {self._path}; `watchword up` with the same watchword.yaml, or `watchword gate pull`, writes it"
+                )
+            else:
+                self._note(f"{self._path}: {error.strerror}")
             self._stamp = None
             return None, 0
         return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns), found.st_size
@@ -221,7 +229,10 @@ class GateBundleFile:
         self._now, self._api = _Known(bundle), api
         if self.fault is not None:
             self.fault = None
-            _log.warning("the gate of %s follows its bundle again", bundle.policy.api)
+            event = "has its first bundle" if current is None else "follows its bundle again"
+            _log.warning("the gate of %s %s", bundle.policy.api, event)
+        if self._on_policy is not None and (current is None or bundle.policy is not current.policy):
+            self._on_policy(bundle.policy)
 
     def _listen(self) -> None:
         """Tell when nothing is heard of the service any more, and when it is again."""
@@ -234,4 +245,9 @@ class GateBundleFile:
         """Tell what is wrong, once until it changes."""
         if fault != self.fault:
             self.fault = fault
-            _log.warning("the gate keeps what it has: %s", fault)
+            effect = (
+                f"everything is refused with 503 ({Reason.GATE_STATE_UNAVAILABLE.code})"
+                if self._now is None
+                else "the gate keeps what it has"
+            )
+            _log.warning("%s: %s", effect, fault)

@@ -11,10 +11,11 @@ from typing import Any, Final
 import click
 
 from watchword.adapters.engine_refusals import EngineRefusals, KeptRefusal
+from watchword.adapters.gate_refusals import gate_refusals
 from watchword.apps.problems import text_of
 from watchword.apps.reports.text import time as utc
 from watchword.apps.service.client import OperatorClient, state_of
-from watchword.apps.settings.document import ENGINE_REFUSALS, OPERATOR_SOCKET
+from watchword.apps.settings.document import ENGINE_REFUSALS, GATE_REFUSALS, OPERATOR_SOCKET
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.paragraphs import hanging, printable, show
 from watchword.public_classes import PROBLEM_TYPE, PublicClass
@@ -56,7 +57,12 @@ def explain_command(config: Path, *, ref: str | None, as_json: bool) -> None:
     if ref is None:
         with OperatorClient(state / OPERATOR_SOCKET) as operator:
             refusals = operator.get("/v1/refusals")
-        print_json(refusals) if as_json else show_refusals(refusals, every=True)
+        applications = application_document(gate_refusals(state / GATE_REFUSALS))
+        if as_json:
+            print_json(refusals | {"applications": applications})
+            return
+        show_refusals(refusals, every=True)
+        show_applications(applications)
         return
     # What is sealed says more than a log, and can't be forged: the service is asked first, where one runs.
     ask = len(ref) > _MAX_ID and (state / OPERATOR_SOCKET).exists()
@@ -160,16 +166,24 @@ def metrics_command(config: Path, *, as_json: bool, prometheus: bool) -> None:
         raise click.UsageError("--json and --prometheus don't go together.")
 
     state = state_of(config)
-    with OperatorClient(state / OPERATOR_SOCKET) as operator:
-        if prometheus:
-            click.echo(operator.text("/metrics"), nl=False)
-            return
-        refusals = operator.get("/v1/refusals")
+    applications = application_document(gate_refusals(state / GATE_REFUSALS))
+    try:
+        with OperatorClient(state / OPERATOR_SOCKET) as operator:
+            if prometheus:
+                click.echo(operator.text("/metrics"), nl=False)
+                return
+            refusals = operator.get("/v1/refusals")
+    except UnavailableError:
+        # On a machine of gates alone no service runs, and what they counted is there all the same.
+        if not as_json and not prometheus:
+            show_applications(applications)
+        raise
     engines = engine_document(kept_refusals(state))
     if as_json:
-        print_json(refusals | {"engines": engines})
+        print_json(refusals | {"applications": applications, "engines": engines})
         return
     show_refusals(refusals)
+    show_applications(applications)
     show_engines(engines)
 
 
@@ -201,6 +215,39 @@ def _first_of_each(samples: list[dict[str, Any]], member: str = "refusals") -> l
         causes = sample[member]
         first.setdefault(causes[0]["reason"] if causes else None, sample)
     return list(first.values())
+
+
+def application_document(kept: "EngineRefusals") -> dict[str, Any]:
+    """Return what gates inside applications counted as JSON has it, since their file was made."""
+    return {
+        "counts": [
+            {"api": api, "reason": reason, "where": route, "count": count}
+            for api, reason, route, count in kept.counts()
+        ],
+        "samples": [
+            {
+                "api": each.engine,
+                "at": utc(each.refusal.at),
+                "where": each.refusal.route,
+                "reason": None if each.refusal.reason is None else each.refusal.reason.code,
+            }
+            for each in kept.latest(1)
+        ],
+    }
+
+
+def show_applications(document: dict[str, Any]) -> None:
+    """Print the counters of gates inside applications, most frequent first, and the latest of each reason."""
+    if not document["counts"]:
+        return
+    click.echo("Counted by gates inside applications, since gates/refusals.db was made:")
+    for entry in document["counts"]:
+        where = f"{entry['where'] or 'no route'} ({entry['api']})"
+        click.echo(printable(f"{entry['count']:>10}  {entry['reason']:<34} {where}"))
+    for sample in document["samples"]:
+        where = f"{sample['where'] or 'no route'} ({sample['api']})"
+        reason = sample["reason"] or _UNTOLD
+        click.echo(printable(f"  latest {sample['at'][:19]}  {reason:<26} {where}"))
 
 
 def kept_refusals(state: Path) -> "EngineRefusals":

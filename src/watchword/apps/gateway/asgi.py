@@ -5,21 +5,24 @@ framework put together from them (CVE-2026-48710: a Host header that poisoned ``
 """
 
 import contextlib
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import Any
 
-from watchword.apps.gateway.asgi_types import Application, Receive, Scope, Send
+from watchword.apps.gateway.asgi_types import Application, Message, Receive, Scope, Send
 from watchword.apps.gateway.guard import (
     CLAIMS,
     INCOMPLETE,
     INTERNAL,
     NONCE_HEADER,
+    POLICY_VIOLATION,
     RETRY_AFTER_SECONDS,
+    UNMET,
     ClientGoneError,
     Guard,
     HeldBody,
     HeldMemory,
+    Unmet,
     announces_too_much,
     closed_where_nothing_is_injected,
     refuse_http,
@@ -33,7 +36,7 @@ from watchword.gate.alarms import Sighting
 from watchword.gate.interface import Decision, RequestFacts
 from watchword.gate.service import Gate, opened_with
 from watchword.ports import Clock, Entropy, RefusalLog
-from watchword.reasons import Refusal
+from watchword.reasons import Refusal, RefusedError
 
 BODY_PATIENCE_SECONDS = 10.0
 """How long the next 8 KiB of a body that is held may take: it holds memory until it is complete."""
@@ -79,7 +82,8 @@ class WatchwordMiddleware(Guard):
     ) -> None:
         """Stand in front of ``app``.
 
-        :param refusal_log: is told of every refusal, also of those that ``monitor`` lets pass.
+        :param refusal_log: is told of every refusal, also of those that ``monitor`` lets pass.  If None, it is the gate's
+            own, which :func:`gate_from` makes: ``watchword metrics`` and ``watchword explain`` show it.
         :param clock: the system's clock if None.
         :param entropy: the system's generator if None.
         :param body_patience: seconds in which the next 8 KiB of a held body must arrive, or its end.
@@ -118,7 +122,9 @@ class WatchwordMiddleware(Guard):
                     await refuse_websocket(found, scope, receive, send)
                 return
             self.allowed += 1
-            if kind == "http":
+            if found[0][CLAIMS] is None:
+                await self._call_for_nobody(*found)
+            elif kind == "http":
                 await self._app(*found)
             else:
                 await self._sockets.serve(self._app, *found)
@@ -132,6 +138,25 @@ class WatchwordMiddleware(Guard):
         finally:
             if held is not None:
                 held.close()
+
+    async def _call_for_nobody(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the application where nobody was verified; what it required all the same is refused."""
+        answer = _AnswerForNobody(scope[UNMET], send, self._unmet_problem)
+        try:
+            if scope["type"] == "http":
+                await self._app(scope, receive, answer.send)
+            else:
+                await self._sockets.serve(self._app, scope, receive, answer.send)
+        except RefusedError:
+            if not answer.can_refuse():
+                raise
+            if scope["type"] == "http":
+                await answer.refuse()
+            else:
+                await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+        if answer.refused:
+            self.allowed -= 1
+            self.refused += 1
 
     def _examine(self, scope: Scope, receive: Receive, send: Send) -> _Passage | Problem | Decision:
         """Return with what the application may be called, the answer of a refusal, or what is pending."""
@@ -223,6 +248,8 @@ class WatchwordMiddleware(Guard):
         if decision.nonce is not None:
             send = _with_nonce(send, decision.nonce)
         passed = {**scope, "headers": decision.headers, CLAIMS: told_claims(decision)}
+        if passed[CLAIMS] is None:
+            passed[UNMET] = Unmet(decision)
         if decision.injection is not None:
             passed[DECISION] = decision
         if opening is not None:
@@ -242,6 +269,44 @@ class WatchwordMiddleware(Guard):
     def _report_end(self, refusal: Refusal, route: str) -> None:
         if self._refusal_log is not None:
             self._refusal_log.record((refusal,), route)
+
+
+class _AnswerForNobody:
+    """Stand before the answer of an application that was called where nobody was verified.
+
+    :ivar refused: whether the refusal was sent in the application's place.
+    """
+
+    def __init__(self, unmet: Unmet, send: Send, problem: Callable[[Unmet], Problem]) -> None:
+        self.refused = False
+        self._begun = False
+        self._unmet = unmet
+        self._send = send
+        self._problem = problem
+
+    async def send(self, message: Message) -> None:
+        """Be the ``send`` of the application; a 500 that stands for the refusal becomes its problem."""
+        if self.refused:
+            return
+        if not self._begun:
+            self._begun = True
+            if message["type"] == "http.response.start" and self._unmet.stands_for(
+                message["status"]
+            ):
+                self._begun = False
+                await self.refuse()
+                return
+        await self._send(message)
+
+    def can_refuse(self) -> bool:
+        """Tell whether an error that got out of the application is the refusal, and nothing was answered."""
+        return self._unmet.refusal is not None and (self.refused or not self._begun)
+
+    async def refuse(self) -> None:
+        """Answer with the refusal, once."""
+        if not self.refused:
+            self.refused = True
+            await refuse_http(self._problem(self._unmet), self._send)
 
 
 def _with_nonce(send: Send, nonce: bytes) -> Send:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import replace
 from heapq import nlargest
+from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from watchword.adapters.system import SystemClock, SystemEntropy
@@ -57,12 +58,12 @@ class Guard:
     ) -> None:
         """Take what decides.
 
-        :param refusal_log: is told of every refusal, also of those that ``monitor`` lets pass.
+        :param refusal_log: is told of every refusal, also of those that ``monitor`` lets pass; the gate's own if None.
         :param clock: the system's clock if None.
         :param entropy: the system's generator if None.
         """
         self._gate = gate
-        self._refusal_log = refusal_log
+        self._refusal_log = gate.refusal_log if refusal_log is None else refusal_log
         self._timestamp = (clock or SystemClock()).timestamp
         self._entropy = entropy or SystemEntropy()
         self.allowed = 0
@@ -74,6 +75,15 @@ class Guard:
             with contextlib.suppress(Exception):
                 refusal = Refusal(Reason.GATE_INTERNAL, f"got {type(error).__name__}")
                 self._refusal_log.record((refusal,), "")
+
+    def _unmet_problem(self, unmet: "Unmet") -> Problem:
+        """Return the answer for an application that asked for an instance where none was verified."""
+        assert unmet.refusal is not None
+        route = unmet.decision.route
+        if self._refusal_log is not None and not unmet.decision.refusals:
+            # A route in off; what monitor let pass was counted before.
+            self._refusal_log.record((unmet.refusal,), route)
+        return self._problem(refuse(unmet.refusal)._replace(route=route), self._timestamp())
 
     def _problem(self, decision: Decision, now: float) -> Problem:
         """Return the answer of a refusal."""
@@ -142,6 +152,30 @@ async def _respond(prefix: str, problem: Problem, send: Send) -> None:
 CLAIMS: Final = "watchword.claims"
 """Where a middleware puts the verified claims: in the ASGI scope, or in the WSGI environ."""
 
+UNMET: Final = "watchword.unmet"
+"""Where it puts an :class:`Unmet` where there are no claims."""
+
+
+class Unmet:
+    """Remember that an application asked for a verified instance where there was none.
+
+    A framework may turn the refusal into a 500 of its own before the middleware sees it; the middleware then answers with
+    the refusal.  Made only where nobody was verified, so that a request of a genuine instance pays nothing.
+
+    :ivar refusal: what :func:`require_claims` raised, None while nobody asked.
+    """
+
+    __slots__ = ("decision", "refusal")
+
+    def __init__(self, decision: Decision) -> None:
+        """Keep the decision by which the application is called for nobody."""
+        self.decision = decision
+        self.refusal: Refusal | None = None
+
+    def stands_for(self, status: int) -> bool:
+        """Tell whether an answer of this status stands for the refusal."""
+        return self.refusal is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
 
 def verified_claims(request: Mapping[str, Any]) -> TokenClaims | None:
     """Return who is there, None where nobody was verified (modes ``off``, ``monitor`` and ``canary``).
@@ -164,11 +198,18 @@ def verified_claims(request: Mapping[str, Any]) -> TokenClaims | None:
 def require_claims(request: Mapping[str, Any]) -> TokenClaims:
     """Return who is there.
 
+    A handler that lets the error pass answers with the refusal's problem (401) behind a middleware, whatever its framework
+    makes of exceptions.  In ``monitor`` and ``canary`` that refuses whom the gate let pass: use :func:`verified_claims` there.
+
     :raises RefusedError: ``token.missing`` where nobody was verified, else as :func:`verified_claims`.
     """
     claims = verified_claims(request)
     if claims is None:
-        raise RefusedError.because(Reason.TOKEN_MISSING, "expected a verified instance")
+        refusal = Refusal(Reason.TOKEN_MISSING, "expected a verified instance")
+        unmet = request.get(UNMET)
+        if unmet is not None:
+            unmet.refusal = refusal
+        raise RefusedError((refusal,))
     return claims
 
 

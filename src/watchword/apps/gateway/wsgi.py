@@ -28,10 +28,12 @@ from watchword.apps.gateway.guard import (
     INTERNAL,
     NONCE_HEADER,
     PACE_BYTES,
+    UNMET,
     ClientGoneError,
     Evictable,
     Guard,
     HeldMemory,
+    Unmet,
     announces_too_much,
     closed_where_nothing_is_injected,
     told_claims,
@@ -45,7 +47,7 @@ from watchword.gate.hygiene import MAX_HEADER_BYTES
 from watchword.gate.interface import TOKEN_HEADER, Decision, RequestFacts
 from watchword.gate.service import Gate
 from watchword.ports import Clock, Entropy, RefusalLog
-from watchword.reasons import Reason, Refusal
+from watchword.reasons import Reason, Refusal, RefusedError
 
 Environ = dict[str, Any]
 """The variables of one request; texts stand for bytes one to one (ISO 8859-1)."""
@@ -529,7 +531,8 @@ class WatchwordWsgiMiddleware(Guard):
     ) -> None:
         """Stand in front of ``app``.
 
-        :param refusal_log: is told of every refusal, also of those that ``monitor`` lets pass.
+        :param refusal_log: is told of every refusal, also of those that ``monitor`` lets pass.  If None, it is the gate's
+            own, which :func:`gate_from` makes: ``watchword metrics`` and ``watchword explain`` show it.
         :param clock: the system's clock if None.
         :param entropy: the system's generator if None.
         :param max_held: most bytes of all bodies that are held at once; one instance gets a sixteenth of it, or
@@ -552,7 +555,42 @@ class WatchwordWsgiMiddleware(Guard):
             self.allowed += 1
         if nonce is not None:
             start_response = _with_nonce(start_response, nonce)
+        if passed[CLAIMS] is None:
+            return self._call_for_nobody(passed[UNMET], passed, start_response)
         return self._app(passed, start_response)
+
+    def _call_for_nobody(
+        self, unmet: Unmet, passed: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Call the application where nobody was verified; what it required all the same is refused."""
+        head: list[str] = []
+        in_place = False
+
+        def beginning(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            nonlocal in_place
+            if not head and unmet.stands_for(int(status[:3])):
+                in_place = True
+                return _unwritten
+            head.append(status)
+            return start_response(status, headers, *more)
+
+        try:
+            answer = self._app(passed, beginning)
+        except RefusedError:
+            if unmet.refusal is None or head:
+                raise
+        else:
+            # An application that begins its answer later, when the server reads it, keeps it as it is.
+            if not in_place:
+                head.append("")
+                return answer
+            close = getattr(answer, "close", None)
+            if close is not None:
+                close()
+        with self._counting:
+            self.allowed -= 1
+            self.refused += 1
+        return _answer(self._unmet_problem(unmet), passed, start_response)
 
     def _examine(self, environ: Environ) -> tuple[Environ, bytes | None] | Problem:
         """Return with what the application may be called, and a nonce for its answer; or the answer."""
@@ -633,6 +671,8 @@ def _passed(environ: Environ, shape: Shape, decision: Decision, held: HeldInput 
     """Return the variables for the application."""
     passed = cleaned(environ, decision.headers, shape)
     passed[CLAIMS] = told_claims(decision)
+    if passed[CLAIMS] is None:
+        passed[UNMET] = Unmet(decision)
     if held is None:
         if decision.bodiless:
             # A body that wasn't announced comes over HTTP/2 alone, and the proof covers none.
@@ -652,6 +692,10 @@ def _answer(problem: Problem, environ: Environ, start_response: StartResponse) -
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in problem.headers]
     start_response(f"{problem.status} {HTTPStatus(problem.status).phrase}", headers)
     return [] if environ.get("REQUEST_METHOD") == "HEAD" else [problem.body]
+
+
+def _unwritten(_piece: bytes) -> None:
+    """Be the ``write`` of an answer in whose place the refusal is sent."""
 
 
 def _with_nonce(start_response: StartResponse, nonce: bytes) -> StartResponse:

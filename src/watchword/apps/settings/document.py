@@ -35,6 +35,7 @@ OPERATOR_SOCKET: Final = "operator.sock"
 """The operator's socket, in that directory."""
 
 ENGINE_REFUSALS: Final = "engine-refusals.db"
+GATE_REFUSALS: Final = "gates/refusals.db"
 """What engines refused, in that directory."""
 
 _EXPECTED: Final = (

@@ -17,7 +17,7 @@ from pydantic import (
     Field,
 )
 
-from watchword.apps.settings.document import ENGINE_REFUSALS, OPERATOR_SOCKET, STATE
+from watchword.apps.settings.document import ENGINE_REFUSALS, GATE_REFUSALS, OPERATOR_SOCKET, STATE
 from watchword.apps.settings.pins_section import PinsConfig
 from watchword.apps.settings.plan_section import PlanConfig
 from watchword.apps.settings.route_table import LimitConfig, RateConfig, RouteConfig
@@ -322,6 +322,9 @@ class ServiceConfig(Config):
 
     engine_refusals = _Kept(ENGINE_REFUSALS)
     """What engines refused, as their logs told it."""
+
+    gate_refusals = _Kept(GATE_REFUSALS)
+    """What gates inside applications counted."""
 
     operator_socket = _Kept(OPERATOR_SOCKET)
     """The operator's socket."""

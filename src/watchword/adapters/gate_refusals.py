@@ -1,0 +1,121 @@
+"""Keep what gates inside applications refuse, or let pass in ``monitor``, where the operator's commands look for it.
+
+Such a gate has no listener that could be asked.  It counts in memory, and adds its counts to one private file about once a
+second, beside those of the other processes of the machine.  Neither token nor detail nor address goes there.
+"""
+
+import hashlib
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from watchword.adapters.engine_refusals import EngineRefusal, EngineRefusals
+from watchword.adapters.keyring.private_file import PrivateFileError
+from watchword.adapters.refusal_log import MAX_PLACES, SAMPLES_PER_REASON
+from watchword.adapters.written_behind import Writer
+from watchword.ports import Clock, Entropy
+from watchword.reasons import Reason, Refusal
+
+KEPT_PER_REASON: Final = 64
+"""Latest refusals of each reason that the file keeps, of all APIs together."""
+
+_Sample = tuple[datetime, str, Reason]
+_log = structlog.get_logger()
+
+
+class GateRefusals:
+    """Implement :class:`watchword.ports.RefusalLog` for the gate of one API; any thread may record.
+
+    What can't be written waits in memory, which is bounded by reasons and routes; a process that is killed loses about a
+    second of its counts.
+    """
+
+    def __init__(
+        self, path: Path, api: str, *, clock: Clock, entropy: Entropy, seconds: float = 1.0
+    ) -> None:
+        """Keep the path; the file is made with the first refusals, its directory by whoever publishes bundles.
+
+        :param seconds: after how long counts are written.
+        """
+        self._path = path
+        self._api = api
+        self._now = clock.now
+        self._entropy = entropy
+        self._file = gate_refusals(path)
+        self._fault: str | None = None
+        self._forget()
+        self._writer = Writer(self._write, self._forget, name="watchword-refusals", seconds=seconds)
+
+    def record(self, refusals: Sequence[Refusal], where: str) -> None:
+        """See :meth:`watchword.ports.RefusalLog.record`; the first cause names the sample's kind."""
+        if not refusals:
+            return
+        reason = refusals[0].reason
+        with self._holding:
+            if where not in self._places:
+                if len(self._places) >= MAX_PLACES:
+                    where = "other"
+                else:
+                    self._places.add(where)
+            for refusal in refusals:
+                self._counts[refusal.reason, where] += 1
+            latest = self._latest.setdefault(reason, deque(maxlen=SAMPLES_PER_REASON))
+            latest.append((self._now(), where, reason))
+        self._writer.wake()
+
+    def close(self) -> None:
+        """Write what is left; what is recorded later isn't kept."""
+        self._writer.close()
+
+    def _forget(self) -> None:
+        """Begin empty, in a child too: what the parent didn't write yet it writes itself."""
+        self._holding = threading.Lock()
+        self._places: set[str] = set()
+        self._counts: Counter[tuple[Reason, str]] = Counter()
+        self._latest: dict[Reason, deque[_Sample]] = {}
+
+    def _write(self) -> None:
+        if not self._path.parent.is_dir():
+            # The service makes its directories itself, with the modes that it trusts.  Until then counts wait.
+            return
+        with self._holding:
+            counts, self._counts = self._counts, Counter()
+            latest, self._latest = self._latest, {}
+        if not counts:
+            return
+        begin = self._entropy.token_bytes(16)
+        every = [sample for samples in latest.values() for sample in samples]
+        every.sort(key=lambda sample: sample[0])
+        samples = [
+            (hashlib.sha256(begin + bytes([number >> 8, number & 255])).digest(), _kept(*sample))
+            for number, sample in enumerate(every)
+        ]
+        try:
+            self._file.add_counts(
+                self._api,
+                {(reason.code, where): count for (reason, where), count in counts.items()},
+                samples,
+            )
+        except PrivateFileError as error:
+            # Nothing was written, so that nothing counts twice; the next refusal tries again.
+            with self._holding:
+                self._counts += counts
+            if str(error) != self._fault:
+                self._fault = str(error)
+                _log.error("refusals not kept", api=self._api, detail=self._fault)
+            return
+        self._fault = None
+
+
+def gate_refusals(path: Path) -> EngineRefusals:
+    """Return the file itself, in which the API stands in an engine's place."""
+    return EngineRefusals(path, kept=KEPT_PER_REASON)
+
+
+def _kept(at: datetime, where: str, reason: Reason) -> EngineRefusal:
+    return EngineRefusal(at, "", where, reason.public.status, reason)
