@@ -685,7 +685,11 @@ SEEN = {
         "STOPPED",
         "prepared",
     ),
-    "locked-out": ("refused, as it must be", "policy.bootloader_unlocked", "The bootloader is unlocked"),
+    "locked-out": (
+        "refused, as it must be",
+        "policy.bootloader_unlocked",
+        "The bootloader is unlocked",
+    ),
     "troubleshooting": (
         "proof.missing",
         '{"status":"ok"}',
