@@ -18,7 +18,7 @@ Keys are pinned in a workspace, checked against what is live, signed as a set, p
 A set that would lock an app out isn't published, unless you force it and say why.
 
 Exit code 0: done.  1: refused, or not as it should be.  2: wrong usage, or faults in a file.  3: not reachable.""",
-    epilog="Example: watchword pins init, then docs/pins.md: how to start and to rotate; docs/pins-emergency.md: what to do at 3 a.m.",
+    epilog="Example: watchword pins init; docs/pins-emergency.md is for 3 a.m., docs/pins.md for all else.",
 )
 
 # What may not be read is told when it is read: that is no wrong usage.
