@@ -87,9 +87,14 @@ def outlive_readers() -> None:
 
 
 def _outliving(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    try:
+        number = stream.fileno()
+    except OSError:
+        # Whoever runs us within a process of theirs collects what is written.
+        return stream
     stream.flush()
     return io.TextIOWrapper(
-        io.BufferedWriter(_Descriptor(stream.fileno())),
+        io.BufferedWriter(_Descriptor(number)),
         encoding=stream.encoding,
         errors=stream.errors,
         line_buffering=stream.line_buffering or stream.write_through,
