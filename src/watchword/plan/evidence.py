@@ -367,6 +367,8 @@ def good_news(seen: Observation, observer: str) -> str:
         until = f"{seen.review.expires:%Y-%m-%d}"
         return f"{seen.review.reviewer} reviewed it, {observer} vouches for that until {until}."
     if seen.key.startswith("scan:static."):
+        if seen.detail:
+            return f"{observer} found in the package: {seen.detail.rstrip('.')}."
         return f"{observer} saw it in the package."
     return f"{observer} saw it work."
 

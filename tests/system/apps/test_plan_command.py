@@ -136,17 +136,17 @@ def test_a_what_if_names_what_stays_open_and_what_was_won() -> None:
     assert "closed" in now.values()
     text = said("--what-if", "+PR-B01")
     assert (
-        "9 of 71 ways in would be closed; what stays is partner-payments (impact 5), payments (impact 5), account-data"
+        "9 of 71 ways in would be closed; still open or delayed: partner-payments (impact 5), payments (impact 5), account-data"
         in text
     )
-    assert "would be closed; what stays" not in said()
+    assert "would be closed; still open" not in said()
 
 
 def test_what_goes_together_in_bulk_is_said_once() -> None:
     """A mark that names three of fourteen says nothing twenty times; an item's details name all."""
     text = said()
-    assert text.count("go together") == 2
-    assert "12 of impact 5 go together: leave one out" in text
+    assert text.count("are needed together") == 2
+    assert "These 12 of impact 5 are needed together: without any one of them" in text
     assert " more * " not in text
     assert "only together with PR-A08, " not in text
     assert "with PR-A10, PR-A14, PR-B02, PR-B03, PR-B19, PR-B26" in said("--item", "PR-B01")

@@ -88,7 +88,7 @@ def test_a_baseline_sets_aside_what_was_there(tmp_path: Path) -> None:
     done = scan(app, "--baseline", known, "--fail-on", "new")
     assert done.returncode == 1
     assert "secret-in-app" in done.stderr
-    assert scan("baseline", file, "-o", app).returncode == 3
+    assert scan("baseline", file, "-o", app).returncode == 2
     assert scan(app, "--fail-on", "new").returncode == 2
 
 
@@ -195,7 +195,7 @@ def test_a_report_never_takes_the_place_of_something_else(tmp_path: Path) -> Non
     app = package(tmp_path / "shop.ipa")
     before = app.read_bytes()
     done = scan(app, "--sarif", app)
-    assert done.returncode == 3
+    assert done.returncode == 2
     assert app.read_bytes() == before
     assert "com.example.shop" in done.stdout
 
@@ -339,3 +339,14 @@ def test_a_scan_of_a_real_app_opens_no_socket(name: str) -> None:
     (found,) = json.loads(done.stdout)["scans"]
     subjects = {each["subject"] for each in found["findings"]}
     assert "scan:fault" not in subjects
+
+
+def test_a_file_that_describes_no_api_is_refused(tmp_path: Path) -> None:
+    """As one that isn't there: ``--fail-on`` would pass, with the reason at the end of a long report."""
+    app, file = package(tmp_path / "shop.ipa"), tmp_path / "health.yaml"
+    for text, said in (("a: 1", "neither openapi nor swagger"), ('openapi: "4.0"', "3.0 to 3.2")):
+        file.write_text(text, encoding="utf-8")
+        done = scan(app, "--api", file, "--fail-on", "high")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{file}: " in done.stderr
+        assert said in done.stderr

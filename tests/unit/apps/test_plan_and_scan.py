@@ -116,7 +116,7 @@ def test_pins_in_the_build_take_pinning_off_the_list(file: Path) -> None:
     assert exposure(found) == {WIRE: ("open", "delayed")}
     assert (
         "PR-C03 Pinning that can be updated is off the list, since it counts as proven: "
-        f"at app:{APP} watchword scan {__version__} found it proven on DATE: ci saw it in the package"
+        f"at app:{APP} watchword scan {__version__} found it proven on DATE: ci found in the package"
     ) in words
     causes = {(each["id"], each["at"], each["after"]) for each in found["causes"]}
     assert ("PR-C03", f"app:{APP} scan:static.pinning", "proven") in causes

@@ -130,7 +130,9 @@ def test_it_stands_beside_other_conditions_and_a_report(file: Path, tmp_path: Pa
     before = kept(file)
     since = ("plan", "--since", before, "--html", tmp_path / "plan.html")
     assert run(file, *since, "--fail-on", "worse", "--fail-on", "open").exit_code == 1
-    assert (tmp_path / "plan.html").is_file()
+    page = (tmp_path / "plan.html").read_text(encoding="utf-8")
+    assert '<h2 id="since">Since ' in page
+    assert "Nothing got worse." in page
     assert "PR-B07" in run(file, "plan", "--since", before).stdout
 
 

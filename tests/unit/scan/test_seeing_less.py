@@ -6,7 +6,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from tests.unit.scan.android.builders import Tag, axml
+from tests.unit.scan.android.builders import Given, Tag, axml
 from tests.unit.scan.app_builders import PINS, apk
 from tests.unit.scan.archive.builders import built
 
@@ -20,7 +20,7 @@ from watchword.scan.registry import RULES
 from watchword.scan.service import scan
 
 BAD = {State.ABSENT, State.BROKEN}
-OFF = {of.ALLOW_BACKUP: False}
+OFF: dict[int | str, Given] = {of.ALLOW_BACKUP: False}
 TRUSTS_USERS = axml(
     Tag(
         "network-security-config",

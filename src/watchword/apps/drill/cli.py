@@ -96,8 +96,8 @@ def command() -> None:
     An attack is stopped when every variant of it was refused for the reason that it was made for, while the genuine
     app is served.  With --sign, what that proves is recorded, and the next plan counts it.
 
-    Exit code 0: the run came to its end.  1: --fail-on holds.  2: wrong usage, or faults in the file.  3: the
-    deployment can't be reached.  130: interrupted; what had ended is reported.
+    Exit code 0: the run came to its end.  1: --fail-on holds.  2: wrong usage, faults in the file, or an output that
+    isn't ours to write over.  3: the deployment can't be reached, or a report not be written.  130: interrupted; what had ended is reported.
     """
 
 

@@ -45,11 +45,12 @@ from watchword.apps.settings.schema import ApiSettings, Settings
 from watchword.apps.terminal.console import (
     EXIT_REFUSED,
     EXIT_UNAVAILABLE,
+    EXIT_USAGE,
     fail,
     print_json,
 )
 from watchword.apps.terminal.key_pairs import make_pair
-from watchword.apps.terminal.output import replace_file
+from watchword.apps.terminal.output import OutputFileError, replace_file
 from watchword.apps.terminal.paragraphs import printable, show, wrapped
 from watchword.apps.terminal.parameters import seconds_of
 from watchword.apps.terminal.process import mute_logs
@@ -105,7 +106,10 @@ def _drill(config: Path, options: dict[str, Any]) -> int:
     if options["as_json"]:
         print_json({**document(report), "recorded": sum(recorded)})
     code = _code(report, options["fail_on"])
-    return EXIT_UNAVAILABLE if faults and not report.interrupted else code
+    if not faults or report.interrupted:
+        return code
+    wrong = all(isinstance(each, OutputFileError) for each in faults)
+    return EXIT_USAGE if wrong else EXIT_UNAVAILABLE
 
 
 def _faults_of(steps: list[Callable[[], None]]) -> Iterator[Exception]:

@@ -115,8 +115,8 @@ def show_plan() -> None:
     The order is by impact, never by likelihood: first what prevents the attack, then what makes it hard to
     gather intelligence, last what hardens.  A protection counts only while an observation proves it.
 
-    Exit code 0: here is the plan.  1: --fail-on holds.  2: wrong usage, or faults in the file.  3: the
-    report can't be written.
+    Exit code 0: here is the plan.  1: --fail-on holds.  2: wrong usage, faults in the file, or an output that isn't
+    ours to write over.  3: the report can't be written.
     """
 
 

@@ -102,7 +102,7 @@ def show_plan(
         listed = [each.protection.id for each in plan.items]
         item = _item_of(item, listed, plan.catalogue)
     if html is not None:
-        _write_report(html, plan)
+        _write_report(html, plan, earlier)
     # Of an asset that wasn't planned for nobody knows how it stands.
     unplanned = len(settings.assets) > len(plan.assets)
     failing = any(_holds(plan, each, earlier, unplanned=unplanned) for each in fail_on)
@@ -186,11 +186,16 @@ def _bill(plan: Plan) -> object:
     return cyclonedx(plan, f"urn:uuid:{serial}", plan.made_at)
 
 
-def _write_report(file: Path, plan: Plan) -> None:
+def _write_report(file: Path, plan: Plan, earlier: "PlanDocument | None") -> None:
     from watchword.apps.plan.html import MARK, report  # noqa: PLC0415
 
+    since: tuple[str, ...] = ()
+    if earlier is not None:
+        from watchword.apps.plan.earlier import changes  # noqa: PLC0415
+
+        since = changes(plan, earlier)
     try:
-        replace_file(file, report(plan), MARK)
+        replace_file(file, report(plan, since), MARK)
     except OutputFileError as error:
         raise click.BadParameter(printable(str(error)), param_hint="--html") from None
     click.echo(printable(f"Wrote {file}"), err=True)
@@ -251,7 +256,7 @@ def _question(settings: PlanSettings, limit: int | None, what_if: tuple[str, ...
             raise click.BadParameter(got, param_hint="--what-if")
         chosen[sign].add(_protection(name, settings.catalogue, "--what-if"))
     if both := sorted(chosen["+"] & chosen["-"]):
-        got = f"got +{both[0]} and -{both[0]}, expected one of both"
+        got = f"got +{both[0]} and -{both[0]}, expected one of the two"
         raise click.BadParameter(got, param_hint="--what-if")
     return Question(
         settings.budget if limit is None else limit, frozenset(chosen["+"]), frozenset(chosen["-"])

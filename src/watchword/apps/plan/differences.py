@@ -789,6 +789,13 @@ def since_lines(
     yield " ".join(verdict(plan)[:1])
     yield from left_out(plan)
     yield ""
+    yield from change_lines(plan, old, new, found, everything=everything)
+
+
+def change_lines(
+    plan: Plan, old: PlanDocument, new: PlanDocument, found: Differences, *, everything: bool
+) -> Iterator[str]:
+    """Yield what changed alone: a heading, and lines below it."""
     yield f"Since {old.made_at:%Y-%m-%d %H:%M} UTC"
     got_worse = [*_got_worse(old, new), *_set_back(plan, old, new)]
     said = [*(got_worse or ["Nothing got worse."]), *_news(old, new, found)]

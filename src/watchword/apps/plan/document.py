@@ -755,7 +755,8 @@ def parse(data: bytes) -> dict[str, Any]:
     try:
         return strict_json.loads(data, MAX_BYTES)
     except MalformedError as error:
-        raise PlanDocumentError(error.refusals[0].detail) from None
+        expected = "expected what `watchword plan --json` writes"
+        raise PlanDocumentError(f"{error.refusals[0].detail}: it is no plan; {expected}") from None
 
 
 def read(members: Mapping[str, Any]) -> PlanDocument:

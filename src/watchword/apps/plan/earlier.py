@@ -4,7 +4,13 @@ from pathlib import Path
 
 import click
 
-from watchword.apps.plan.differences import compare, is_worse, since_as_dict, since_lines
+from watchword.apps.plan.differences import (
+    change_lines,
+    compare,
+    is_worse,
+    since_as_dict,
+    since_lines,
+)
 from watchword.apps.plan.document import (
     MAX_BYTES,
     PlanDocument,
@@ -69,6 +75,12 @@ def show_since(plan: Plan, earlier: PlanDocument, *, as_json: bool, everything: 
         return
     for line in since_lines(plan, earlier, now, found, everything=everything):
         show(hanging(line))
+
+
+def changes(plan: Plan, earlier: PlanDocument) -> tuple[str, ...]:
+    """Return what changed since an earlier plan, for a page that has the rest: a heading, and lines below it."""
+    now = members_of(plan)
+    return tuple(change_lines(plan, earlier, now, compare(earlier, now), everything=False))
 
 
 def is_worse_now(earlier: PlanDocument, plan: Plan) -> bool:

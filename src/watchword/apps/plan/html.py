@@ -9,6 +9,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Final
 
@@ -27,7 +28,7 @@ from watchword.apps.plan.words import (
     world,
 )
 from watchword.apps.reports.html import render
-from watchword.apps.reports.text import in_sentence, one_line
+from watchword.apps.reports.text import in_sentence, listed, one_line
 from watchword.encoding.phrases import counted, printable
 from watchword.plan.interface import Component, Stage, Technique
 from watchword.plan.outcome import AssetState, Exposure, PathState, Phase, Plan, Tally
@@ -699,8 +700,11 @@ MARK: Final = '<meta name="generator" content="Watchword">'
 """Stands in the head of every report, by which an earlier one is known when it is to be written over."""
 
 
-def report(plan: Plan) -> str:
-    """Return the report: a manager reads its top, an engineer works from the rest."""
+def report(plan: Plan, since: Sequence[str] = ()) -> str:
+    """Return the report: a manager reads its top, an engineer works from the rest.
+
+    :param since: what changed since an earlier plan: a heading, and lines below it.
+    """
     now, after = lanes(plan, after=False), lanes(plan, after=True)
     today = "In that case" if asked(plan) else "Today"
     return render(
@@ -708,6 +712,8 @@ def report(plan: Plan) -> str:
         mark=MARK,
         show=one_line,
         listed=in_sentence,
+        either=partial(listed, last=" or "),
+        since=since,
         plan=plan,
         words=words,
         today=today,

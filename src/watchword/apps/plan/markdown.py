@@ -53,7 +53,7 @@ def _phase(phase: Phase, items: Sequence[Item], plan: Plan) -> Iterator[str]:
         return
     yield f"## {words.HEADINGS[phase]}"
     yield ""
-    for each in words.bundles(items):
+    for each in words.bundles(items, plan):
         yield from _paragraph(each)
     for item in items:
         marks = f" _{escaped('; '.join(words.marks(item)))}._" if words.marks(item) else ""

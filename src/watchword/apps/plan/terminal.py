@@ -34,7 +34,7 @@ def lines(plan: Plan, *, details: bool = False, everything: bool = False) -> Ite
         if items:
             yield ""
             yield click.style(words.HEADINGS[phase], bold=True)
-            for each in words.bundles(items):
+            for each in words.bundles(items, plan):
                 yield from hanging(f"  {each}")
             shown = items[:most] if phase is Phase.HARDENING else items
             yield from _items(shown, plan, details=details)

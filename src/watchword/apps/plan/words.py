@@ -219,14 +219,19 @@ def marks(item: Item, plan: Plan | None = None) -> list[str]:
     return found
 
 
-def bundles(items: Iterable[Item]) -> list[str]:
-    """Return what is said once of items that need more others than a mark has room for, a sentence an impact."""
+def bundles(items: Iterable[Item], plan: Plan) -> list[str]:
+    """Return what is said once of items that need more others than a mark has room for, a sentence an impact.
+
+    A budget that closes no asset needs none of them: it buys time.
+    """
+    if plan.budget is not None and not _bought(plan):
+        return []
     found: dict[int, set[str]] = {}
     for item in items:
         if len(item.together) > _MANY:
             found.setdefault(item.level, set()).update((item.protection.id, *item.together))
     return [
-        f"{len(names)} of impact {level} go together: leave one out, and an asset that the others work for stays unclosed."
+        f"These {len(names)} of impact {level} are needed together: without any one of them an asset stays open."
         for level, names in found.items()
     ]
 
@@ -388,13 +393,30 @@ def what_if(plan: Plan) -> str:
     elsewhere = [each for each in plan.added if each in known]
     if new:
         but = "it isn't" if len(new) == 1 else "they aren't"
+        if lacking := sorted(_needs(plan, new) - {*plan.added, *known}):
+            it = "it needs" if len(new) == 1 else "they need"
+            but += f", and {it} {in_sentence(lacking)} besides"
         parts.append(f"{in_sentence(new)} were proven ({but})")
     if elsewhere:
         but = "it is" if len(elsewhere) == 1 else "they are"
         parts.append(f"{in_sentence(elsewhere)} were proven everywhere ({but} in places)")
     if plan.removed:
-        parts.append(f"{in_sentence(plan.removed)} couldn't be had")
+        taken = set(plan.removed)
+        behind = [each for each in plan.removed if _needs(plan, [each]) & taken]
+        first = [each for each in plan.removed if each not in behind]
+        said = f"{in_sentence(first)} couldn't be had"
+        if behind:
+            need = "needs" if len(behind) == 1 else "need"
+            said += (
+                f", nor {in_sentence(behind)}, which {need} {'it' if len(first) == 1 else 'them'}"
+            )
+        parts.append(said)
     return f"What if {in_sentence(parts)}:" if parts else ""
+
+
+def _needs(plan: Plan, protections: Iterable[str]) -> set[str]:
+    known = plan.catalogue.protections
+    return {need for each in protections if each in known for need in known[each].depends_on}
 
 
 def world(plan: Plan) -> str:
@@ -432,7 +454,7 @@ def _answer(plan: Plan) -> Iterator[str]:
     number = sum(plan.catalogue.ways_in(closed).values())
     yield (
         f"{number:,} of {counted(sum(every.values()), 'way')} in would be closed; "
-        f"what stays is {by_impact(left, _MOST_NOTES)}."
+        f"still open or delayed: {by_impact(left, _MOST_NOTES)}."
     )
 
 
@@ -489,7 +511,10 @@ def _today(plan: Plan, now: Mapping[Exposure, int], worst: int) -> str:
         parts.append(f"{now[Exposure.DELAYED]:,} only delayed")
     is_ = be or ("is" if exposed == 1 else "are")
     of = f"{exposed:,} of {counted(total, 'asset')}"
-    return f"{when} {of} {is_} exposed, up to impact {worst}: {', '.join(parts)}{rest}."
+    if len(parts) == 1:
+        state = next(each for each in EXPOSED if now[each])
+        return f"{when} {of} {is_} {EXPOSURES[state]}, up to impact {worst}{rest}."
+    return f"{when} {of} {is_} not closed, up to impact {worst}: {', '.join(parts)}{rest}."
 
 
 def _all(total: int, be: str = "") -> str:
@@ -523,7 +548,12 @@ def _done(plan: Plan) -> str:
     left = [f"{after[state]:,} {EXPOSURES[state]}" for state in EXPOSED if after[state]]
     said = f"{work}; of {counted(len(plan.assets), 'asset')} that leaves {' and '.join(left)}."
     if plan.budget is not None:
-        said += f" {_bought(plan)}"
+        bought = by_impact(_bought(plan)) if _bought(plan) else ""
+        said += (
+            f" The budget closes {bought}: within one impact as many assets as it can, whichever they are."
+            if bought
+            else " The budget closes no asset whole."
+        )
     if plan.unclosable:
         number = sum(plan.catalogue.ways_in(plan.unclosable).values())
         said += f" Nothing {catalogue(plan)} closes {counted(number, 'way')} in."
@@ -539,12 +569,9 @@ def _but(plan: Plan) -> str:
     return f", but for {counted(number, 'way')} in that somebody struck ({ends(paths, plan)})"
 
 
-def _bought(plan: Plan) -> str:
-    """Return which assets a budget closes, and that of each impact the cheapest to close come first."""
-    bought = [each for each in plan.assets if each.now in EXPOSED and each.after is Exposure.CLOSED]
-    if not bought:
-        return "The budget closes no asset whole."
-    return f"The budget closes {by_impact(bought)}: within one impact as many assets as it can, whichever they are."
+def _bought(plan: Plan) -> list[AssetState]:
+    """Return which assets a budget closes; of each impact the cheapest to close come first."""
+    return [each for each in plan.assets if each.now in EXPOSED and each.after is Exposure.CLOSED]
 
 
 def _only_unclosable(plan: Plan) -> str:
@@ -554,14 +581,13 @@ def _only_unclosable(plan: Plan) -> str:
     if not staying or any(each.path.id not in unclosable for each in staying):
         return ""
     states = {each.after for each in staying}
-    how = "is open" if states == {Exposure.OPEN} else "is only delayed"
+    how = "open" if states == {Exposure.OPEN} else "only delayed"
     if len(states) > 1:
-        how = "is open or only delayed"
+        how = "open or only delayed"
     names = ends((each.path for each in staying), plan)
     number = sum(plan.catalogue.ways_in(each.path.id for each in staying).values())
-    are = f"{counted(number, 'way')} in"
-    stays = "what stays open" if how == "is open" else f"what then {how}"
-    return f"{stays} is {are} that nothing {catalogue(plan)} closes ({names})."
+    stay, them = ("stays", "it") if number == 1 else ("stay", "them")
+    return f"{counted(number, 'way')} in {stay} {how}: nothing {catalogue(plan)} closes {them} ({names})."
 
 
 def _work(plan: Plan) -> str:
@@ -741,16 +767,14 @@ def _age(found: Standing) -> float:
 
 
 def shortfalls(plan: Plan) -> list[str]:
-    """Return in words what a budget doesn't reach, one line a phase."""
+    """Return in words what a budget doesn't reach, a line for each phase and effort that is left."""
     lines = []
     for phase, name in PHASES.items():
         rows: dict[tuple[int, int, tuple[str, ...]], list[Shortfall]] = {}
         for each in plan.shortfalls:
             if each.phase is phase:
                 rows.setdefault((each.left, each.needs, each.cheapest), []).append(each)
-        if rows:
-            said = [_short(found, plan) for found in rows.values()]
-            lines.append(f"The budget doesn't complete {name} {'; nor '.join(said)}.")
+        lines += [f"{name[:1].upper()}{name[1:]} {_short(found, plan)}" for found in rows.values()]
     return lines
 
 
@@ -758,10 +782,7 @@ def _short(found: Sequence[Shortfall], plan: Plan) -> str:
     first = found[0]
     levels = in_sentence([str(each.level) for each in found])
     names = in_sentence([named(plan, each) for each in first.cheapest], _MANY)
-    return (
-        f"at impact {levels}: effort {first.left} is left for it, "
-        f"the cheapest set needs {first.needs}: {names}"
-    )
+    return f"at impact {levels} needs effort {first.needs}, and {first.left} is left: {names}."
 
 
 def cheaper(found: Cheaper, plan: Plan) -> str:

@@ -89,7 +89,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
     No watchword.yaml is needed.  With --sign and --app, what the build proves is recorded, and the next plan counts it.
 
-    Exit code 0: done.  1: --fail-on holds.  2: wrong usage, or no package.  3: a file can't be read or written.
+    Exit code 0: done.  1: --fail-on holds.  2: wrong usage, a file that isn't there or is no package, or an output that
+    isn't ours to write over.  3: the system refuses to read or write a file, or reading took too long.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -126,7 +127,8 @@ def diff() -> None:
     Shows new, gone and changed findings, and protections that were lost or gained.  A finding that is gone from
     an unseen part counts as not seen.
 
-    Exit code 0: the new build is no worse.  1: it is worse.  2: a file is neither.  3: a file can't be read.
+    Exit code 0: the new build is no worse.  1: it is worse.  2: a file is neither, or isn't there.  3: the system
+    refuses to read a file, or reading took too long.
     """
 
 

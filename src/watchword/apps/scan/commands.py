@@ -46,7 +46,7 @@ from watchword.apps.terminal.console import (
     fail,
     print_json,
 )
-from watchword.apps.terminal.output import replace_file
+from watchword.apps.terminal.output import OutputFileError, replace_file
 from watchword.apps.terminal.paragraphs import show, wrapped
 from watchword.encoding.phrases import counted, printable, printable_lines
 from watchword.reasons import WatchwordError
@@ -202,7 +202,8 @@ def _keep(scans: Sequence[Scanned], orders: _Orders, options: dict[str, Any], no
             step()
         except (OSError, WatchwordError) as error:
             fail(error)
-            code = max(code, EXIT_USAGE if isinstance(error, AnotherAppError) else EXIT_UNAVAILABLE)
+            wrong = isinstance(error, AnotherAppError | OutputFileError)
+            code = max(code, EXIT_USAGE if wrong else EXIT_UNAVAILABLE)
     return code
 
 
@@ -401,7 +402,7 @@ def baseline(
         replace_file(output, json_text(document), BASELINE_MARK)
     except (OSError, WatchwordError) as error:
         fail(error)
-        ctx.exit(EXIT_UNAVAILABLE)
+        ctx.exit(EXIT_USAGE if isinstance(error, OutputFileError) else EXIT_UNAVAILABLE)
     if as_json:
         print_json(document)
         return

@@ -23,6 +23,7 @@ from watchword.encoding.phrases import printable
 from watchword.observations import Observation, Vouched
 from watchword.reasons import WatchwordError
 from watchword.scan.addresses import hosts_of, paths_of
+from watchword.scan.api.reader import fault_of
 from watchword.scan.api.registry import RULES, look_at
 from watchword.scan.app import App
 from watchword.scan.baseline import BaselineError, Suppression, from_suppressions
@@ -61,7 +62,7 @@ class Described:
 def described_by(path: Path) -> Described:
     """Read a description.
 
-    :raises click.UsageError: when it is neither JSON nor YAML, or too large.
+    :raises click.UsageError: when it is neither JSON nor YAML, too large, or no description of a version that is read.
     """
     try:
         document = read_description(path)
@@ -69,6 +70,9 @@ def described_by(path: Path) -> Described:
         raise click.UsageError(error.render()) from None
     if not isinstance(document, dict):
         raise click.UsageError(f"{path}: got no mapping, expected an OpenAPI or Swagger document")
+    if fault := fault_of(document):
+        got = f"{path}: {fault}; expected an OpenAPI 3.0 to 3.2 or Swagger 2 document"
+        raise click.UsageError(printable(got))
     return Described(path, document)
 
 

@@ -28,7 +28,7 @@ FEW: Final = 5
 OPENS: Final[Mapping[Severity, str]] = {
     Severity.CRITICAL: "Opens data or accounts of many",
     Severity.HIGH: "Opens a step that attacks on the API begin with",
-    Severity.MEDIUM: "Opens one user's data, on his phone",
+    Severity.MEDIUM: "Opens one user's data, on their phone",
     Severity.LOW: "Makes reading or changing the app easier",
     Severity.INFO: "Opens nothing by itself",
 }

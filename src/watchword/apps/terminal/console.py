@@ -37,8 +37,25 @@ _OF_THE_SYSTEM: Final = frozenset(
 """What no other option or file of the user's makes good: the file system, or who may use it."""
 
 
-class _Descriptor(io.FileIO):
+class _Descriptor(io.RawIOBase):
     """Write to a descriptor for as long as somebody reads it; what comes after goes nowhere."""
+
+    def __init__(self, number: int) -> None:
+        """Take an open descriptor; it stays open."""
+        super().__init__()
+        self._number = number
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._number
+
+    def isatty(self) -> bool:
+        """Tell whether it is a terminal."""
+        return os.isatty(self._number)
+
+    def writable(self) -> bool:
+        """Tell that it can be written to."""
+        return True
 
     def write(self, data: Any) -> int | None:
         """Write as a file does; where that fails, drop this and all that follows, of libraries and children too.
@@ -46,10 +63,10 @@ class _Descriptor(io.FileIO):
         :raises OSError: once, where it fails for anything but a reader that is gone.
         """
         try:
-            return super().write(data)
+            return os.write(self._number, data)
         except OSError as error:
             nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            os.dup2(nowhere, self.fileno())
+            os.dup2(nowhere, self._number)
             os.close(nowhere)
             if not isinstance(error, BrokenPipeError):
                 raise
@@ -70,9 +87,14 @@ def outlive_readers() -> None:
 
 
 def _outliving(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    try:
+        number = stream.fileno()
+    except OSError:
+        # Whoever runs us within a process of theirs collects what is written.
+        return stream
     stream.flush()
     return io.TextIOWrapper(
-        io.BufferedWriter(_Descriptor(stream.fileno(), "wb", closefd=False)),
+        io.BufferedWriter(_Descriptor(number)),
         encoding=stream.encoding,
         errors=stream.errors,
         line_buffering=stream.line_buffering or stream.write_through,

@@ -599,7 +599,7 @@ def read(document: object, name: str) -> Description:
     :param name: of its file.
     :returns: one with a ``fault`` where it's none that can be read; never raises on what plain values a document holds.
     """
-    fault = _fault(document)
+    fault = fault_of(document)
     if fault or not isinstance(document, Mapping):
         return Description(shown(name), fault or "it isn't a mapping")
     reader = _Reader(Source(document))
@@ -615,7 +615,7 @@ def read(document: object, name: str) -> Description:
     )
 
 
-def _fault(document: object) -> str:
+def fault_of(document: object) -> str:
     """Return why a document is no description of an API of a version that is read; empty if it is one."""
     if not isinstance(document, Mapping):
         return "it isn't a mapping, but an OpenAPI 3 or Swagger 2 document is"

@@ -97,8 +97,8 @@ RULE = AndroidRule(
     title="Cleartext traffic permitted",
     techniques=("MT-C03", "MT-C04", "MT-C07"),
     protections={"PR-C01": "scan:static.cleartext"},
-    todo="Set android:usesCleartextTraffic to false, permit no cleartext in the network security config, and admit only phones "
-    "that know both (minSdk 24).",
+    todo="Set android:usesCleartextTraffic to false, and permit no cleartext in the network security config. Where minSdk is "
+    "below 24, raise it: older phones don't know both.",
     blind="It shows what is permitted, not what is used (see cleartext-urls). A library with sockets of its own isn't "
     "bound by it. An app that asks for no INTERNET permission may still get it by a shared user id.",
     parts=(Part.MANIFEST, Part.NETWORK_CONFIG),

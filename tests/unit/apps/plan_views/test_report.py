@@ -343,8 +343,33 @@ def test_what_goes_together_in_bulk_stands_in_the_report() -> None:
     plan = seed_plan()
     many = ("PR-A06", "PR-A08", "PR-B02", "PR-B03")
     text = report(replace(plan, items=(replace(plan.items[0], together=many),)))
-    assert "5 of impact 5 go together" in text
+    assert "These 5 of impact 5 are needed together" in text
     assert "<dt>Goes together with</dt><dd>PR-A06, PR-A08, PR-B02 and PR-B03</dd>" in text
+
+
+def test_a_budget_that_closes_nothing_asks_for_nothing_together() -> None:
+    """What is said to close an asset only whole isn't said where none is closed; where one is, it is."""
+    plan = seed_plan()
+    many = ("PR-A06", "PR-A08", "PR-B02", "PR-B03")
+    bulk = replace(plan, items=(replace(plan.items[0], together=many),), budget=40)
+    assert len(words.bundles(bulk.items, bulk)) == 1
+    still = tuple(replace(each, after=each.now) for each in plan.assets)
+    assert words.bundles(bulk.items, replace(bulk, assets=still)) == []
+
+
+def test_what_could_close_a_path_is_told_as_alternatives() -> None:
+    """One of them is enough: they aren't listed as if all were needed."""
+    plan = seed_plan()
+    path = replace(plan.paths[0], closers=("PR-C01", "PR-C02", "PR-C03"))
+    assert "<td>PR-C01, PR-C02 or PR-C03</td>" in report(replace(plan, paths=(path,)))
+
+
+def test_a_report_says_what_changed() -> None:
+    """Its heading, and each line escaped; without an earlier plan there is no such section."""
+    text = report(seed_plan(), ("Since 2026-11-29", "PR-B01 <is> new"))
+    assert '<h2 id="since">Since 2026-11-29</h2>' in text
+    assert "PR-B01 &lt;is&gt; new" in text
+    assert 'id="since"' not in report(seed_plan())
 
 
 def test_empty_plans_are_reports_too() -> None:

@@ -36,6 +36,7 @@ from watchword.apps.plan.markdown import markdown
 from watchword.apps.plan.terminal import SHORT, item_lines, lines
 from watchword.apps.plan.words import nothing, verdict, what_if, world
 from watchword.observations import State
+from watchword.plan.catalogue import load_catalogue
 from watchword.plan.interface import Struck
 from watchword.plan.outcome import (
     Change,
@@ -332,9 +333,9 @@ def test_a_phase_that_the_budget_ends_is_one_line() -> None:
     assert first.count("PR-B01") == 1
     assert "PR-C05" in second
     uneven = replace(short[2], left=1)
-    (told,) = words.shortfalls(replace(plan, shortfalls=(*short[:2], uneven)))
-    assert "impact 5 and 4" in told
-    assert "impact 2: effort 1" in told
+    told, other = words.shortfalls(replace(plan, shortfalls=(*short[:2], uneven)))
+    assert told.startswith("Prevention at impact 5 and 4 needs effort 6, and 0 is left: ")
+    assert other.startswith("Prevention at impact 2 needs effort 6, and 1 is left: ")
 
 
 @VIEWS
@@ -367,10 +368,22 @@ def test_a_verdict_names_what_nothing_can_close() -> None:
     assets = (plan.assets[0], replace(plan.assets[1], after=Exposure.OPEN))
     only = replace(plan, assets=assets, paths=(*plan.paths, lasting), unclosable=(lasting.path.id,))
     assert "MT-A15" in verdict(only)[-1]
-    assert "1 way in that nothing" in verdict(only)[-1]
+    assert "1 way in stays open: nothing in the catalogue closes it" in verdict(only)[-1]
     assert "MT-A15" not in " ".join(verdict(troubled))
     taken = replace(only, removed=("PR-A12",))
     assert "is left in the catalogue" in verdict(taken)[-1]
+
+
+def test_a_what_if_names_what_was_asked_and_what_goes_with_it() -> None:
+    """Whoever takes one protection away sees which others need it; whoever adds one, what it needs besides."""
+    whole = replace(seed_plan(), catalogue=load_catalogue())
+    plan = replace(whole, removed=("PR-B01", "PR-B04"))
+    assert words.what_if(plan) == "What if PR-B01 couldn't be had, nor PR-B04, which needs it:"
+    assert words.what_if(replace(plan, removed=("PR-B04",))) == "What if PR-B04 couldn't be had:"
+    added = replace(whole, added=("PR-B04",))
+    assert "PR-B04 were proven (it isn't, and it needs PR-B01 besides)" in words.what_if(added)
+    both = replace(whole, added=("PR-B01", "PR-B04"))
+    assert "needs" not in words.what_if(both)
 
 
 def test_the_curve_has_struck_assets_apart() -> None:

@@ -33,8 +33,8 @@ RULE = ApiRule(
     title="Reads without authentication",
     techniques=("MT-B04", "MT-B08"),
     protections={},
-    todo="Ask for a user's session, or state `security: []` with its reason if everybody may read it, and count the "
-    "calls.",
+    todo="Ask for a user's session. If everybody may read it, set the finding aside with its reason (--suppress), and count "
+    "the calls.",
     blind="It knows what the description says. A gateway may ask for more, and the API for less.",
     aspects=(Aspect.ACCESS, Aspect.ANSWERS),
     check=_check,
