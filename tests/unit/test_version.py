@@ -1,7 +1,10 @@
 """Hold the version to the discipline of docs/releasing.md: it stands once, and the changelog speaks of it."""
 
 import re
+import runpy
+import sys
 
+import pytest
 from packaging.version import Version
 from scripts.cited_tests import ROOT
 
@@ -35,3 +38,14 @@ def test_version_is_one_that_an_index_takes() -> None:
         assert 'dynamic = ["version"]' in text
         assert "\nversion =" not in text
         assert "src/watchword/__init__.py" in text
+
+
+def test_python_m_is_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``python -m watchword`` works where the script isn't on the path."""
+    monkeypatch.setattr(sys, "argv", ["watchword", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("watchword", run_name="__main__")
+    assert ended.value.code in {None, 0}
+    assert __version__ in capsys.readouterr().out

@@ -79,7 +79,8 @@ def require_private_state(settings: Settings) -> None:
 
     look(require_parents, paths.state_dir, "a place that nobody else can change")
     for directory in (paths.state_dir, paths.gates) if not found else ():
-        if directory.exists():
+        # Of what is in a directory that others can change nothing is told beside that.
+        if not found and directory.exists():
             look(private_directory, directory, "a directory for this user alone")
     if not found:
         for path in _kept_files(settings):

@@ -14,10 +14,10 @@ from tests.unit.apps.wsgi_client import call as call_wsgi
 from watchword.adapters.gate_refusals import KEPT_PER_REASON, GateRefusals, gate_refusals
 from watchword.adapters.refusal_log import MAX_PLACES
 from watchword.adapters.system import SystemEntropy
-from watchword.apps.cli.refusals import application_document, show_applications
+from watchword.apps.cli.refusals import application_document, metrics_command, show_applications
 from watchword.apps.gateway import WatchwordMiddleware, WatchwordWsgiMiddleware, gate_from
 from watchword.apps.settings.load import load_settings
-from watchword.reasons import Reason, Refusal
+from watchword.reasons import Reason, Refusal, UnavailableError
 
 NEVER = 3600.0
 MISSING = Refusal(Reason.TOKEN_MISSING, "a detail with a secret")
@@ -125,7 +125,7 @@ def test_a_child_counts_only_its_own(path: Path) -> None:
 def test_the_middlewares_of_gate_from_count_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A request that a route in ``canary`` lets pass is among what ``watchword metrics`` shows."""
+    """A request that a route in ``canary`` lets pass is among what ``watchword metrics`` shows, where no service runs too."""
     file = published(tmp_path)
     path = load_settings(file).service.gate_refusals
     for framework in ("asgi", "wsgi"):
@@ -140,6 +140,12 @@ def test_the_middlewares_of_gate_from_count_there(
         assert isinstance(gate.refusal_log, GateRefusals)
         gate.refusal_log.close()
     assert counts(path) == {("clinic", "token.missing", "canary"): 2}
+    with pytest.raises(UnavailableError):
+        metrics_command(file, as_json=False, prometheus=False)
+    assert (
+        "         2  token.missing                      canary (clinic)\n"
+        in capsys.readouterr().out
+    )
     show_applications(application_document(gate_refusals(path)))
     assert (
         "         2  token.missing                      canary (clinic)\n"

@@ -247,3 +247,43 @@ def test_play_integrity_that_no_route_takes_is_noted(file: Path) -> None:
 def test_durations_are_told_as_they_are_written(seconds: int, written: str) -> None:
     """In the largest unit that fits."""
     assert duration(seconds) == written
+
+
+def test_a_file_that_anybody_can_change_is_noted(file: Path) -> None:
+    """Who can write it can switch routes off."""
+    file.chmod(0o666)
+    shown = " ".join(check(file).output.split())
+    assert "anybody on this machine can change watchword.yaml" in shown
+    assert "chmod o-w watchword.yaml" in shown
+
+
+@pytest.mark.parametrize(
+    ("issuer", "noted"),
+    [
+        ("http://127.0.0.1:8441", True),
+        ("http://localhost", True),
+        ("http://127.0.0.1:8440", False),
+        ("https://attest.bank.example", False),
+    ],
+)
+def test_an_issuer_of_this_machine_at_another_port_is_noted(
+    file: Path, issuer: str, noted: bool
+) -> None:
+    """Nobody would answer there; a proxy in front has another name."""
+    environment = "lab" if issuer.startswith("http:") else "prod"
+    text = FILE.replace("https://attest.bank.example", issuer)
+    text = text.replace("environment: prod", f"environment: {environment}")
+    file.write_text(text, encoding="utf-8")
+    done = check(file)
+    assert done.exit_code == 0, done.output
+    assert ("phones ask at the issuer's port" in " ".join(done.output.split())) is noted
+
+
+def test_one_directory_is_one_fault(file: Path) -> None:
+    """A state directory that others can change is told once, with one command."""
+    gates = file.with_name("state") / "gates"
+    gates.mkdir(parents=True)
+    gates.parent.chmod(0o777)
+    shown = check(file, "--json").output
+    (fault,) = json.loads(shown)["faults"]
+    assert "chmod 700" in fault["got"]

@@ -325,7 +325,16 @@ def test_nobody_there_exits_with_3(tmp_path: Path) -> None:
     config = write_config(tmp_path, "lab", service=1, api=2)
     shown = lab(config, "request", "genuine-iphone", "/patients")
     assert shown.exit_code == 3
+    assert "no answer of the service at http://127.0.0.1:1: " in shown.stderr
     assert "watchword up" in shown.stderr
+
+
+def test_an_api_that_does_not_answer_is_named(config: Path, world: World) -> None:
+    """With its address; the service has answered."""
+    shown = lab(config, "request", "genuine-iphone", "http://127.0.0.1:1/patients?of=secret")
+    assert (shown.exit_code, world.calls[-1]) == (3, "/v1/attestations")
+    assert "no answer of the API at http://127.0.0.1:1/: " in shown.stderr
+    assert "secret" not in shown.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Show that FastAPI's dependency hands on who was verified, and refuses without the middleware."""
 
+import importlib
 import json
+import sys
 from typing import Annotated
 
 import pytest
@@ -94,3 +96,11 @@ def test_without_the_middleware(path: str) -> None:
     app = application(guarded=False)
     assert get(app, path, GOOD + FORGED).status == 500
     assert "websocket.accept" not in connect(app, GOOD + FORGED)
+
+
+def test_without_fastapi_the_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And names the package that is missing."""
+    monkeypatch.setitem(sys.modules, "starlette.exceptions", None)
+    monkeypatch.delitem(sys.modules, "watchword.apps.gateway.dependencies")
+    with pytest.raises(ModuleNotFoundError, match="pip install fastapi"):
+        importlib.import_module("watchword.apps.gateway.dependencies")

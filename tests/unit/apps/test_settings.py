@@ -501,8 +501,8 @@ def api_with(text: str) -> str:
     [
         ("dpop: true", "routes[1].dpop", "proof: device beside it"),
         ("proof: session, dpop: true", "routes[1].dpop", "proof: device beside it"),
-        ("mode: canary", "routes[1].canary", "mode: canary, and canary: {share: PERCENT}"),
-        ("canary: {share: 5}", "routes[1].canary", "mode: canary, and canary: {share: PERCENT}"),
+        ("mode: canary", "routes[1].canary", "canary: {share: 5} beside mode: canary"),
+        ("canary: {share: 5}", "routes[1].canary", "mode: canary beside it"),
         (
             "minimum_versions: {other: '1'}",
             "routes[1].minimum_versions",
@@ -574,3 +574,28 @@ def test_gates_of_other_machines(tmp_path: Path, listen: str, api: str, path: st
     assert set(faults_of(write(tmp_path, TEMPLATE + GATES.format(listen=listen, api=api)))) == {
         path
     }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path", "expected"),
+    [
+        ("version: 1", "version: 2", "version", "1"),
+        (
+            "version: 1",
+            "version: 1\nreplay: {mode: shared}",
+            "replay",
+            "replay under apis.NAME; here ",
+        ),
+        ("service:\n", "service:\nother:\n", "service", "a mapping with issuer"),
+    ],
+)
+def test_what_is_expected_is_what_is_meant(
+    tmp_path: Path, old: str, new: str, path: str, expected: str
+) -> None:
+    """No choice of one, no guess from another section, and the key without which a section isn't one."""
+    file = tmp_path / "watchword.yaml"
+    file.write_text(TEMPLATE.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(file)
+    found = {fault.path: fault.expected for fault in caught.value.faults}
+    assert found[path].startswith(expected)

@@ -1,8 +1,10 @@
 """Run ``watchword check``: say what the file means."""
 
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -23,6 +25,8 @@ from watchword.plan.evidence import shut_routes, weak_routes
 from watchword.vocabulary import Distribution, Environment, Level, Mode
 
 _HTTPS: Final = 443
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_PORTS: Final = {"http": 80, "https": 443}
 _TEXT_AT: Final = 15
 _MOST_SPELLINGS: Final = 12
 _MOST_ROWS: Final = 2
@@ -137,7 +141,7 @@ def _show_plan(file: Path, checked: "Checked", plan: "PlanSettings") -> None:
     assets, paths = len(plan.model.assets), len(plan.model.paths)
     click.echo(
         f"  plan         {assets} asset{'' if assets == 1 else 's'}, "
-        f"{paths} path{'' if paths == 1 else 's'}"
+        f"{paths} attack path{'' if paths == 1 else 's'}"
     )
     for line in plan.model.cut:
         _notify("note", line)
@@ -204,7 +208,18 @@ def _all_notes(checked: "Checked") -> Iterator[str]:
 
 def _notes(settings: "Settings") -> Iterator[str]:
     """Yield what is allowed, and most likely not meant."""
+    if settings.path.stat().st_mode & stat.S_IWOTH:
+        yield (
+            f"anybody on this machine can change {settings.path.name} and switch routes off; "
+            f"chmod o-w {settings.path.name}"
+        )
     yield from _addresses(settings)
+    issuer, listen = urlsplit(settings.service.issuer), settings.service.listen
+    if issuer.hostname in _LOOPBACK and (issuer.port or _PORTS[issuer.scheme]) != listen.port:
+        yield (
+            f"service.issuer is {settings.service.issuer}, and the service listens on {listen}: "
+            "phones ask at the issuer's port"
+        )
     for api in settings.apis.values():
         if api.routes and all(route.mode is Mode.OFF for route in api.routes):
             yield f"every route of {api.name} is off: nothing is checked there, and everybody is served"

@@ -12,8 +12,14 @@ Needs Starlette, which FastAPI brings; nothing else of Watchword does.
 
 from http import HTTPStatus
 
-from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+try:
+    from starlette.exceptions import HTTPException
+    from starlette.requests import HTTPConnection
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "the package starlette isn't installed; FastAPI brings it: pip install fastapi",
+        name=error.name,
+    ) from None
 
 from watchword.apps.gateway.guard import require_claims, verified_claims
 from watchword.reasons import Refusal, RefusedError

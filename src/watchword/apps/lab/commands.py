@@ -144,8 +144,14 @@ def request(
     except ServiceRefusedError as error:
         print_refusal(error, as_json=as_json)
         ctx.exit(EXIT_REFUSED)
-    except (ClientError, httpx.HTTPError) as error:
-        click.echo(f"no answer: {error}; is `watchword up` running?", err=True)
+    except ClientError as error:
+        # A lab's phones ask there, whatever the issuer is called.
+        where = f"the service at http://{settings.service.listen}"
+        click.echo(f"no answer of {where}: {error}; is `watchword up` running?", err=True)
+        ctx.exit(EXIT_UNAVAILABLE)
+    except httpx.HTTPError as error:
+        place = httpx.URL(url).copy_with(path="/", query=None)
+        click.echo(f"no answer of the API at {place}: {error}; does it listen there?", err=True)
         ctx.exit(EXIT_UNAVAILABLE)
     print_response(response, client, as_json=as_json)
     ctx.exit(0 if response.is_success else EXIT_REFUSED)

@@ -258,7 +258,9 @@ def choose_target(settings: Settings, app: AppRegistration, text: str) -> tuple[
     if not url.is_relative_url:
         return text, chosen[0]
     if chosen[0].listen is None:
-        raise click.UsageError(f"API {chosen[0].name} has no listener; give the whole URL")
+        raise click.UsageError(
+            f"API {chosen[0].name} has no listener; give the whole URL, which begins with http:// or https://"
+        )
     return f"http://{chosen[0].listen}/{text.lstrip('/')}", chosen[0]
 
 

@@ -200,8 +200,10 @@ def _proofs(path: Path_, api: Fields) -> Iterator[Inconsistency]:
         if route.get("dpop") and route.get("proof", "bearer") != "device":
             yield (*here, "dpop"), "dpop", "proof: device beside it"
         if (route.get("mode") == "canary") is not isinstance(route.get("canary"), dict):
-            got = "mode canary without canary" if route.get("mode") == "canary" else "canary"
-            yield (*here, "canary"), got, "mode: canary, and canary: {share: PERCENT}"
+            if route.get("mode") == "canary":
+                yield (*here, "canary"), "no share", "canary: {share: 5} beside mode: canary"
+            else:
+                yield (*here, "canary"), "canary", "mode: canary beside it"
         for member in (("minimum_versions",), ("canary", "from_versions")):
             for app in mapping_at(route, *member):
                 if app not in apps:

@@ -140,7 +140,8 @@ def _fault(document: Document, details: ErrorDetails, location: Path_) -> Fault:
         got, expected = "an unknown key", known_keys(location)
     elif kind in {"literal_error", "union_tag_invalid"}:
         wanted = context.get("expected") or context.get("expected_tags")
-        expected = f"one of {wanted}"
+        # Of a single one the wording would make a choice.
+        expected = f"one of {wanted}" if re.search(r", | or ", str(wanted)) else str(wanted)
         if kind == "union_tag_invalid":
             path = (*path, "platform")
             got, line = shown(context.get("tag")), document.line(path)
@@ -160,10 +161,17 @@ def _fault(document: Document, details: ErrorDetails, location: Path_) -> Fault:
         # An address may hold a password, and faults stand in logs too.
         got, expected = re.sub(r"//[^/]*@", "//...@", got), str(context.get("expected"))
     elif kind in {"model_type", "dict_type", "list_type", "model_attributes_type"}:
-        expected = "a list" if kind == "list_type" else "a mapping"
+        expected = "a list" if kind == "list_type" else _mapping(kind, location)
     elif kind.endswith("_type"):
         expected = details["msg"].removeprefix("Input should be ")
     return Fault(join(path), line, got, _with_nearest(details["input"], expected))
+
+
+def _mapping(kind: str, location: Path_) -> str:
+    """Ask for a mapping, and of a section for the keys that it can't be without."""
+    fields = _model_at(location).model_fields if kind.startswith("model") else {}
+    required = ", ".join(name for name, field in fields.items() if field.is_required())
+    return f"a mapping with {required}" if required else "a mapping"
 
 
 def _with_nearest(got: Any, expected: str) -> str:
@@ -196,6 +204,8 @@ def _plain_path(data: Any, location: Path_) -> tuple[str | int, ...]:
 def known_keys(location: Path_) -> str:
     """Name the keys that are known where an unknown one stands, the nearest first."""
     known = list(_model_at(location[:-1]).model_fields)
+    if len(location) == 1 and location[0] in _model_at(("apis", "")).model_fields:
+        return f"{location[0]} under apis.NAME; here one of {', '.join(known)}"
     near = nearest(str(location[-1]), known)
     hint = "one of " if near is None else f"{near!r}? Known keys: "
     return hint + ", ".join(known)
