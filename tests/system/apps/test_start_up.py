@@ -72,7 +72,7 @@ def test_a_plan_in_words_loads_its_own_section_alone() -> None:
         "watchword.apps.plan.drafts",
         "watchword.apps.plan.html",
         *("watchword.apps.settings.checks", "watchword.apps.settings.load"),
-        *("watchword.apps.settings.pins_section", "watchword.apps.settings.schema"),
+        *("watchword.apps.settings.pins", "watchword.apps.settings.schema"),
         *("watchword.attestation.interface", "watchword.broker.interface"),
         *("watchword.gate.limits", "watchword.pins.interface"),
         *("watchword.policy.interface", "watchword.policy.registry"),
@@ -83,7 +83,7 @@ def test_a_plan_in_words_loads_its_own_section_alone() -> None:
 def test_pins_in_words_load_their_own_section_alone() -> None:
     """The models of other sections, the plan and the service are for those who ask for them."""
     found = loaded(("watchword.apps.pins.session",))
-    assert "watchword.apps.settings.pins_section" in found
+    assert "watchword.apps.settings.pins" in found
     too_much = found & {
         *HEAVY[1:],
         *("watchword.apps.settings.checks", "watchword.apps.settings.load"),

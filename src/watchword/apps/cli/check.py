@@ -11,7 +11,7 @@ import click
 from watchword.apps.key_files import require_key_files, require_private_state
 from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.settings.load import Checked, check_file
-from watchword.apps.settings.pins_section import PinsConfig
+from watchword.apps.settings.pins import PinsConfig
 from watchword.apps.settings.plan import PlanSettings
 from watchword.apps.settings.schema import ApiSettings, Settings
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from watchword.apps.settings.document import Inconsistency, Path_, mapping_at
 from watchword.apps.settings.faults import shown
 from watchword.apps.settings.pins import between_pins
-from watchword.apps.settings.route_table import RouteConfig
 from watchword.apps.settings.schema import (
     MAX_ROUTES,
     AddConfig,
@@ -23,7 +22,7 @@ from watchword.apps.settings.schema import (
     ServiceConfig,
 )
 from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID
-from watchword.apps.settings.values import Address, address, seconds
+from watchword.apps.settings.values import Address, RouteConfig, address, seconds
 from watchword.broker.interface import MAX_HELD_ANSWER
 from watchword.gate.hygiene import compile_route, shadowed
 from watchword.gate.injection import asks_for_part, may_go_on, may_hold_key

@@ -25,8 +25,7 @@ from watchword.apps.settings.plan_section import (
     PlanConfig,
     likelihoods,
 )
-from watchword.apps.settings.route_table import LimitConfig, RateConfig, RouteConfig
-from watchword.apps.settings.values import Config
+from watchword.apps.settings.values import Config, LimitConfig, RateConfig, RouteConfig
 from watchword.encoding import strict_json
 from watchword.gate.hygiene import ANY_SEGMENT, CompiledRoute, compile_route
 from watchword.gate.interface import RATE, Route
@@ -638,7 +637,7 @@ def _pins(data: Mapping[str, Any]) -> tuple[PinRule, ...]:
     if not hosts:
         return ()
     # Where no host is pinned the models of pins aren't built.
-    from watchword.apps.settings.pins_section import PinnedHostConfig  # noqa: PLC0415
+    from watchword.apps.settings.pins import PinnedHostConfig  # noqa: PLC0415
 
     return tuple(
         PinRule(host, app, each.mode == "enforce")

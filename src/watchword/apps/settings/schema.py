@@ -18,9 +18,8 @@ from pydantic import (
 )
 
 from watchword.apps.settings.document import ENGINE_REFUSALS, GATE_REFUSALS, OPERATOR_SOCKET, STATE
-from watchword.apps.settings.pins_section import PinsConfig
+from watchword.apps.settings.pins import PinsConfig
 from watchword.apps.settings.plan_section import PlanConfig
-from watchword.apps.settings.route_table import LimitConfig, RateConfig, RouteConfig
 from watchword.apps.settings.values import (
     PATH,
     TEAM,
@@ -31,12 +30,15 @@ from watchword.apps.settings.values import (
     Digest,
     Duration,
     FilePath,
+    LimitConfig,
     ListenAddress,
     Method,
     Name,
     Origin,
     Pattern,
+    RateConfig,
     ReadText,
+    RouteConfig,
     Url,
     Words,
     default,
