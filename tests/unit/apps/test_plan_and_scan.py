@@ -260,7 +260,7 @@ def test_a_build_that_loses_its_pins_and_gains_a_key_fails_both(file: Path) -> N
     assert {each["now"] for each in after["exposure"]} == {"open"}
     assert scan.exit_code == plan.exit_code == 1
     said = " ".join(scan.stdout.split())
-    assert "PR-B04 scan:static.secret_found: proven -> absent. A secret of the kind stripe" in said
+    assert "PR-B04 scan:static.secret_found: claimed -> absent. A secret of the kind stripe" in said
     assert "PR-C03 scan:static.pinning: proven -> absent. No pins" in said
     build = sha256(worse).hexdigest()[:8]
     where = f"in build {build} of {APP}."

@@ -349,3 +349,12 @@ def test_what_the_file_asks_for_less_is_worse(
     ) in " ".join(done.stdout.split())
     again = kept(file)
     assert run(file, "plan", "--since", again, "--fail-on", "worse").exit_code == 0
+
+
+def test_what_is_no_plan_is_called_none(file: Path, tmp_path: Path) -> None:
+    """A report of another kind nests deeper than a plan does, which helps nobody."""
+    log = tmp_path / "scan.sarif"
+    log.write_text("[" * 20 + "]" * 20, encoding="utf-8")
+    done = run(file, "plan", "diff", log, log)
+    assert done.exit_code == 2
+    assert "it is no plan; expected what `watchword plan --json` writes" in done.stderr
