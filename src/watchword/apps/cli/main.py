@@ -5,14 +5,16 @@ A new command is declared in its capability's ``cli.py`` (a small one in ``cli/d
 """
 
 import importlib.util
+import io
+import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from watchword import __version__
-from watchword.apps.terminal.console import fail, outlive_readers
+from watchword.apps.terminal.console import fail
 from watchword.apps.terminal.lazy import LazyGroup
 from watchword.reasons import WatchwordError
 
@@ -90,13 +92,77 @@ def cli(ctx: click.Context, config: Path) -> None:
     ctx.obj = config
 
 
+class _Descriptor(io.RawIOBase):
+    """Write to a descriptor for as long as somebody reads it; what comes after goes nowhere."""
+
+    def __init__(self, number: int) -> None:
+        """Take an open descriptor; it stays open."""
+        super().__init__()
+        self._number = number
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._number
+
+    def isatty(self) -> bool:
+        """Tell whether it is a terminal."""
+        return os.isatty(self._number)
+
+    def writable(self) -> bool:
+        """Tell that it can be written to."""
+        return True
+
+    def write(self, data: Any) -> int | None:
+        """Write as a file does; where that fails, drop this and all that follows, of libraries and children too.
+
+        :raises OSError: once, where it fails for anything but a reader that is gone.
+        """
+        try:
+            return os.write(self._number, data)
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(nowhere, self._number)
+            os.close(nowhere)
+            if not isinstance(error, BrokenPipeError):
+                raise
+            return memoryview(data).nbytes
+
+
+def _outlive_readers() -> None:
+    """Have a command do the same, and end with the same code, whether or not its output is read to the end.
+
+    Without it ``watchword scan app.apk --fail-on high | head`` ends by chance: before its files are written and
+    ``--fail-on`` is looked at, or after.
+    """
+    # Python has no stream where the process was started without a descriptor (``>&-``).
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout = _outliving(sys.stdout)
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr = _outliving(sys.stderr)
+
+
+def _outliving(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    try:
+        number = stream.fileno()
+    except OSError:
+        # Whoever runs us within a process of theirs collects what is written.
+        return stream
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Descriptor(number)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering or stream.write_through,
+    )
+
+
 def run() -> None:
     """Run the command line and turn every error into one that a person can act on.
 
     Exit codes: 0 done, 1 refused or not as expected, 2 wrong usage or configuration,
     3 not reachable or not available, 130 interrupted.  Whoever reads the output has no say in it.
     """
-    outlive_readers()
+    _outlive_readers()
     try:
         code = cli(standalone_mode=False)
     except click.exceptions.Exit as stop:

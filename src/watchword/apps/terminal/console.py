@@ -1,7 +1,6 @@
 """Print for people and for scripts: errors, JSON lines, and the exit codes that go with them."""
 
 import errno
-import io
 import json
 import os
 import sys
@@ -35,70 +34,6 @@ _OF_THE_SYSTEM: Final = frozenset(
     }
 )
 """What no other option or file of the user's makes good: the file system, or who may use it."""
-
-
-class _Descriptor(io.RawIOBase):
-    """Write to a descriptor for as long as somebody reads it; what comes after goes nowhere."""
-
-    def __init__(self, number: int) -> None:
-        """Take an open descriptor; it stays open."""
-        super().__init__()
-        self._number = number
-
-    def fileno(self) -> int:
-        """Return the descriptor."""
-        return self._number
-
-    def isatty(self) -> bool:
-        """Tell whether it is a terminal."""
-        return os.isatty(self._number)
-
-    def writable(self) -> bool:
-        """Tell that it can be written to."""
-        return True
-
-    def write(self, data: Any) -> int | None:
-        """Write as a file does; where that fails, drop this and all that follows, of libraries and children too.
-
-        :raises OSError: once, where it fails for anything but a reader that is gone.
-        """
-        try:
-            return os.write(self._number, data)
-        except OSError as error:
-            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            os.dup2(nowhere, self._number)
-            os.close(nowhere)
-            if not isinstance(error, BrokenPipeError):
-                raise
-            return memoryview(data).nbytes
-
-
-def outlive_readers() -> None:
-    """Have a command do the same, and end with the same code, whether or not its output is read to the end.
-
-    Without it ``watchword scan app.apk --fail-on high | head`` ends by chance: before its files are written and
-    ``--fail-on`` is looked at, or after.
-    """
-    # Python has no stream where the process was started without a descriptor (``>&-``).
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout = _outliving(sys.stdout)
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr = _outliving(sys.stderr)
-
-
-def _outliving(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    try:
-        number = stream.fileno()
-    except OSError:
-        # Whoever runs us within a process of theirs collects what is written.
-        return stream
-    stream.flush()
-    return io.TextIOWrapper(
-        io.BufferedWriter(_Descriptor(number)),
-        encoding=stream.encoding,
-        errors=stream.errors,
-        line_buffering=stream.line_buffering or stream.write_through,
-    )
 
 
 def print_json(value: Any) -> None:
