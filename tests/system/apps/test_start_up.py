@@ -71,7 +71,7 @@ def test_a_plan_in_words_loads_its_own_section_alone() -> None:
         "watchword.apps.plan.document",
         "watchword.apps.plan.drafts",
         "watchword.apps.plan.html",
-        *("watchword.apps.settings.checks", "watchword.apps.settings.load"),
+        "watchword.apps.settings.load",
         *("watchword.apps.settings.pins", "watchword.apps.settings.schema"),
         *("watchword.attestation.interface", "watchword.broker.interface"),
         *("watchword.gate.limits", "watchword.pins.interface"),
@@ -86,7 +86,7 @@ def test_pins_in_words_load_their_own_section_alone() -> None:
     assert "watchword.apps.settings.pins" in found
     too_much = found & {
         *HEAVY[1:],
-        *("watchword.apps.settings.checks", "watchword.apps.settings.load"),
+        "watchword.apps.settings.load",
         *("watchword.apps.settings.plan_section", "watchword.apps.settings.schema"),
         *("watchword.apps.deployment", "watchword.apps.service.app"),
         *("watchword.attestation.interface", "watchword.plan.interface"),

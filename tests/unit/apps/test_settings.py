@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.apps.settings.configuration import SECTIONS
 from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.schema import MAX_ROUTES, FileConfig
+from watchword.apps.settings.sections import SECTIONS, Address
 from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID, TEMPLATE
-from watchword.apps.settings.values import Address
 from watchword.attestation.interface import SEALED_PLATFORMS, AndroidApp, AppleApp
 from watchword.vocabulary import (
     AppAttestEnvironment,

@@ -37,7 +37,7 @@ from watchword.apps.pins.session import (
     probe,
     say,
 )
-from watchword.apps.settings import values
+from watchword.apps.settings import sections
 from watchword.apps.settings.plan import load_plan
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
 from watchword.apps.terminal.output import replace_file
@@ -663,7 +663,7 @@ def _listen(text: str | None) -> tuple[str, int] | None:
     if text is None:
         return None
     try:
-        address = values.address(text)
+        address = sections.address(text)
     except PydanticCustomError as error:
         raise click.BadParameter(
             f"got {text!r}, expected {error.message()}", param_hint="--listen"

@@ -32,9 +32,9 @@ from watchword.apps.pins.session import (
     require_reason,
     say,
 )
-from watchword.apps.settings.configuration import Configuration
 from watchword.apps.settings.document import Document
 from watchword.apps.settings.pins import workspace_of
+from watchword.apps.settings.sections import Configuration
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.output import replace_file, write_new_file
 from watchword.apps.terminal.parameters import seconds_of

@@ -27,7 +27,7 @@ from watchword.adapters.system import SystemClock
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.pins import HOST_EXPECTED, PinnedHost, PinsFile, load_pins
-from watchword.apps.settings.values import Config
+from watchword.apps.settings.sections import Config
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.paragraphs import printable
 from watchword.encoding.phrases import counted

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import AfterValidator, Field
 
-from watchword.apps.settings.configuration import Configuration
 from watchword.apps.settings.document import Inconsistency
 from watchword.apps.settings.faults import ConfigurationError, shown
-from watchword.apps.settings.values import (
+from watchword.apps.settings.sections import (
     Config,
+    Configuration,
     Duration,
     FilePath,
     Name,

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from watchword.apps.settings.configuration import SECTIONS, Configuration, known_keys
 from watchword.apps.settings.document import Document, Inconsistency, mapping_at, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, shown
 from watchword.apps.settings.plan_section import (
@@ -25,7 +24,15 @@ from watchword.apps.settings.plan_section import (
     PlanConfig,
     likelihoods,
 )
-from watchword.apps.settings.values import Config, LimitConfig, RateConfig, RouteConfig
+from watchword.apps.settings.sections import (
+    SECTIONS,
+    Config,
+    Configuration,
+    LimitConfig,
+    RateConfig,
+    RouteConfig,
+    known_keys,
+)
 from watchword.encoding import strict_json
 from watchword.gate.hygiene import ANY_SEGMENT, CompiledRoute, compile_route
 from watchword.gate.interface import RATE, Route

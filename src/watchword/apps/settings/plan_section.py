@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Self, TypeAlias
 from pydantic import BeforeValidator, Field, model_validator
 
 from watchword.apps.settings.document import Inconsistency, Path_
-from watchword.apps.settings.values import (
+from watchword.apps.settings.sections import (
     Because,
     Config,
     Digest,

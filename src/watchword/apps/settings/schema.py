@@ -20,7 +20,7 @@ from pydantic import (
 from watchword.apps.settings.document import ENGINE_REFUSALS, GATE_REFUSALS, OPERATOR_SOCKET, STATE
 from watchword.apps.settings.pins import PinsConfig
 from watchword.apps.settings.plan_section import PlanConfig
-from watchword.apps.settings.values import (
+from watchword.apps.settings.sections import (
     PATH,
     TEAM,
     Address,
