@@ -101,6 +101,10 @@ _SCHEMA: Final = (
 )
 
 
+GATES_KEPT: Final = 64
+"""Latest refusals of each reason that gates inside applications keep, of all APIs together."""
+
+
 class PositionMovedError(WatchwordError):
     """Report that another process reads the same log at this moment."""
 
@@ -289,3 +293,8 @@ def _from_row(row: tuple[Any, ...]) -> KeptRefusal:
         reason = None
     moment = _EPOCH + timedelta(microseconds=at)
     return KeptRefusal(engine, EngineRefusal(moment, ref, route, status, reason, *rest))
+
+
+def gate_refusals(path: Path) -> EngineRefusals:
+    """Return what gates inside applications kept: the API stands in an engine's place."""
+    return EngineRefusals(path, kept=GATES_KEPT)

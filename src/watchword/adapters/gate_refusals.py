@@ -10,19 +10,15 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 import structlog
 
-from watchword.adapters.engine_refusals import EngineRefusal, EngineRefusals
+from watchword.adapters.engine_refusals import EngineRefusal, gate_refusals
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.refusal_log import MAX_PLACES, SAMPLES_PER_REASON
 from watchword.adapters.written_behind import Writer
 from watchword.ports import Clock, Entropy
 from watchword.reasons import Reason, Refusal
-
-KEPT_PER_REASON: Final = 64
-"""Latest refusals of each reason that the file keeps, of all APIs together."""
 
 _Sample = tuple[datetime, str, Reason]
 _log = structlog.get_logger()
@@ -110,11 +106,6 @@ class GateRefusals:
                 _log.error("refusals not kept", api=self._api, detail=self._fault)
             return
         self._fault = None
-
-
-def gate_refusals(path: Path) -> EngineRefusals:
-    """Return the file itself, in which the API stands in an engine's place."""
-    return EngineRefusals(path, kept=KEPT_PER_REASON)
 
 
 def _kept(at: datetime, where: str, reason: Reason) -> EngineRefusal:

@@ -11,7 +11,8 @@ from tests.unit.apps.test_middleware import StoppedClock
 from tests.unit.apps.wsgi_client import RecordedRequests, environ_of
 from tests.unit.apps.wsgi_client import call as call_wsgi
 
-from watchword.adapters.gate_refusals import KEPT_PER_REASON, GateRefusals, gate_refusals
+from watchword.adapters.engine_refusals import GATES_KEPT, gate_refusals
+from watchword.adapters.gate_refusals import GateRefusals
 from watchword.adapters.refusal_log import MAX_PLACES
 from watchword.adapters.system import SystemEntropy
 from watchword.apps.cli.refusals import application_document, metrics_command, show_applications
@@ -78,12 +79,12 @@ def test_a_flood_takes_bounded_space(path: Path) -> None:
     found = counts(path)
     assert (len(found), sum(found.values())) == (MAX_PLACES + 1, MAX_PLACES + 100)
     assert found["clinic", "token.missing", "other"] == 100
-    for _ in range(KEPT_PER_REASON):
+    for _ in range(GATES_KEPT):
         log = opened(path)
         for _ in range(20):
             log.record([MISSING], "/1")
         log.close()
-    assert len(gate_refusals(path).latest(10**6)) == KEPT_PER_REASON
+    assert len(gate_refusals(path).latest(10**6)) == GATES_KEPT
 
 
 def test_a_disk_that_refuses_loses_no_count(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -853,7 +853,7 @@ def test_check_of_a_whole_file_counts_the_plan(tmp_path: Path) -> None:
     """One line says that the section was understood."""
     done = check(write(tmp_path, TEMPLATE))
     assert done.exit_code == 0, done.output
-    assert re.search(r"plan +2 assets, [0-9]+ paths\n", done.output)
+    assert re.search(r"plan +2 assets, [0-9]+ attack paths\n", done.output)
     assert "a file for the plan alone" not in done.output
     # The template's API takes a token alone, and says so.
     said = " ".join(done.output.split())

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 import click
 
-from watchword.adapters.engine_refusals import EngineRefusals, KeptRefusal
-from watchword.adapters.gate_refusals import gate_refusals
+from watchword.adapters.engine_refusals import EngineRefusals, KeptRefusal, gate_refusals
 from watchword.apps.problems import text_of
 from watchword.apps.reports.text import time as utc
 from watchword.apps.service.client import OperatorClient, state_of

@@ -590,7 +590,7 @@ def settings_of(file: Configuration) -> Settings:
     faults = [*document.faults]
     faults += document.located(likelihoods(file.data.get("plan"), ("plan",)))
     written, errors = file.validated(FileConfig, document.data)
-    faults += file.untold(errors, {fault.path for fault in faults})
+    faults += file.untold(errors, {fault.path for fault in faults}, FileConfig)
     # A plan and pins are read without a policy, whose rules are thirty modules.
     from watchword.apps.settings.policy import read_policy  # noqa: PLC0415
 

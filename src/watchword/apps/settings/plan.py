@@ -305,7 +305,10 @@ def _head_faults(document: Document) -> Iterator[Inconsistency]:
         return
     for key in data:
         if key not in SECTIONS:
-            yield (key,), "an unknown key", known_keys((key,))
+            # Whoever reads one section builds the models of the others only to say what is wrong.
+            from watchword.apps.settings.schema import FileConfig  # noqa: PLC0415
+
+            yield (key,), "an unknown key", known_keys(FileConfig, (key,))
     version, environment = data.get("version"), data.get("environment", "prod")
     if version != 1 or not isinstance(version, int) or isinstance(version, bool):
         yield ("version",), shown(version), "1"

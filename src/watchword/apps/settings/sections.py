@@ -3,7 +3,7 @@
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -408,7 +408,7 @@ class Configuration:
         :param told: paths that have a fault already.
         """
         found, errors = self.validated(model, self.data[name])
-        return found, self.untold(errors, told, (name,))
+        return found, self.untold(errors, told, model, (name,))
 
     def validated(
         self, model: type[_Section], data: Any
@@ -420,16 +420,21 @@ class Configuration:
             return None, error.errors(include_url=False)
 
     def untold(
-        self, errors: Sequence[ErrorDetails], told: set[str], prefix: Path_ = ()
+        self,
+        errors: Sequence[ErrorDetails],
+        told: set[str],
+        model: type[Config],
+        prefix: Path_ = (),
     ) -> list[Fault]:
         """Return pydantic's errors as faults.
 
         :param told: paths that have a fault already.
+        :param model: of the section, or of the whole file.
         :param prefix: where the section stands in the file.
         """
         found: dict[str, Fault] = {}
         for each in errors:
-            fault = _fault(self.document, each, (*prefix, *each["loc"]))
+            fault = _fault(self.document, each, model, prefix)
             before = found.setdefault(fault.path, fault)
             if before.expected != fault.expected:
                 # A value that may be of several types fits none of them.
@@ -454,9 +459,10 @@ class Configuration:
         return (self.base / (named if isinstance(named, str) else default)).resolve()
 
 
-def _fault(document: Document, details: ErrorDetails, location: Path_) -> Fault:
+def _fault(document: Document, details: ErrorDetails, model: type[Config], prefix: Path_) -> Fault:
     """Turn one of pydantic's errors into a fault with a line, got and expected."""
-    path = _plain_path(document.data, location)
+    location = details["loc"]
+    path = _plain_path(document.data, (*prefix, *location))
     line = document.line(path)
     kind = details["type"]
     context = details.get("ctx", {})
@@ -464,7 +470,7 @@ def _fault(document: Document, details: ErrorDetails, location: Path_) -> Fault:
     if kind == "missing":
         got, expected = "nothing", "a value; this key is required"
     elif kind == "extra_forbidden":
-        got, expected = "an unknown key", known_keys(location)
+        got, expected = "an unknown key", known_keys(model, location)
     elif kind in {"literal_error", "union_tag_invalid"}:
         wanted = context.get("expected") or context.get("expected_tags")
         # Of a single one the wording would make a choice.
@@ -480,7 +486,7 @@ def _fault(document: Document, details: ErrorDetails, location: Path_) -> Fault:
         got = f"{context.get('actual_length')} entries"
         expected = f"at {'least' if kind == 'too_short' else 'most'} {count}"
     elif kind in {"greater_than_equal", "less_than_equal"}:
-        expected = _bounds(location, context)
+        expected = _bounds(model, location, context)
     elif kind == "string_pattern_mismatch":
         pattern = str(context.get("pattern"))
         expected = IN_WORDS.get(pattern, f"text that fits {pattern}")
@@ -488,15 +494,15 @@ def _fault(document: Document, details: ErrorDetails, location: Path_) -> Fault:
         # An address may hold a password, and faults stand in logs too.
         got, expected = re.sub(r"//[^/]*@", "//...@", got), str(context.get("expected"))
     elif kind in {"model_type", "dict_type", "list_type", "model_attributes_type"}:
-        expected = "a list" if kind == "list_type" else _mapping(kind, location)
+        expected = "a list" if kind == "list_type" else _mapping(model, kind, location)
     elif kind.endswith("_type"):
         expected = details["msg"].removeprefix("Input should be ")
     return Fault(join(path), line, got, _with_nearest(details["input"], expected))
 
 
-def _mapping(kind: str, location: Path_) -> str:
+def _mapping(model: type[Config], kind: str, location: Path_) -> str:
     """Ask for a mapping, and of a section for the keys that it can't be without."""
-    fields = _model_at(location).model_fields if kind.startswith("model") else {}
+    fields = _model_at(model, location).model_fields if kind.startswith("model") else {}
     required = ", ".join(name for name, field in fields.items() if field.is_required())
     return f"a mapping with {required}" if required else "a mapping"
 
@@ -528,24 +534,32 @@ def _plain_path(data: Any, location: Path_) -> tuple[str | int, ...]:
     return tuple(path)
 
 
-def known_keys(location: Path_) -> str:
-    """Name the keys that are known where an unknown one stands, the nearest first."""
-    known = list(_model_at(location[:-1]).model_fields)
-    if len(location) == 1 and location[0] in _model_at(("apis", "")).model_fields:
+def known_keys(model: type[Config], location: Path_) -> str:
+    """Name the keys that are known where an unknown one stands, the nearest first.
+
+    :param model: of a section, or of the whole file.
+    :param location: of the key, from there.
+    """
+    known = list(_model_at(model, location[:-1]).model_fields)
+    if location[:-1] == () and "apis" in known and location[0] in _of_an_api(model):
         return f"{location[0]} under apis.NAME; here one of {', '.join(known)}"
     near = nearest(str(location[-1]), known)
     hint = "one of " if near is None else f"{near!r}? Known keys: "
     return hint + ", ".join(known)
 
 
-def _bounds(location: Path_, context: Mapping[str, Any]) -> str:
+def _of_an_api(file: type[Config]) -> Collection[str]:
+    return _model_at(file, ("apis", "")).model_fields
+
+
+def _bounds(model: type[Config], location: Path_, context: Mapping[str, Any]) -> str:
     """Say from where to where a number may go; of one in a list, only the end that it went beyond.
 
     :param context: of pydantic's error.
     """
-    if not isinstance(location[-1], str) or isinstance(location[-2], int):
+    if not isinstance(location[-1], str) or isinstance((None, *location)[-2], int):
         return f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
-    field = _model_at(location[:-1]).model_fields[location[-1]]
+    field = _model_at(model, location[:-1]).model_fields[location[-1]]
     least, most = (
         next(getattr(each, name) for each in field.metadata if hasattr(each, name))
         for name in ("ge", "le")
@@ -553,18 +567,15 @@ def _bounds(location: Path_, context: Mapping[str, Any]) -> str:
     return f"{least} to {most}"
 
 
-def _model_at(location: Path_) -> type[Config]:
-    """Return the model of a section; pydantic's location names the union's tag too."""
-    # Whoever reads one section builds the models of the others only to say what is wrong with it.
-    from watchword.apps.settings.schema import FileConfig  # noqa: PLC0415
-
-    found: list[Any] = [FileConfig]
+def _model_at(model: type[Config], location: Path_) -> type[Config]:
+    """Return the model of what stands at a location within another; pydantic's names the union's tag too."""
+    found: list[Any] = [model]
     for part in location:
-        found = [inner for each in found for inner in _inside(each, part)]
-    model = found[0]
-    assert isinstance(model, type)
-    assert issubclass(model, Config)
-    return model
+        found = [each for outer in found for each in _inside(outer, part)]
+    inner = found[0]
+    assert isinstance(inner, type)
+    assert issubclass(inner, Config)
+    return inner
 
 
 def _inside(outer: Any, part: int | str) -> Iterator[Any]:
