@@ -142,6 +142,18 @@ def bystander(port: int = 0) -> Iterator[Machine]:
     assert other.connections == 0, other.heads
 
 
+@contextlib.contextmanager
+def neighbours() -> Iterator[tuple[Machine, Machine]]:
+    """Be a machine and a bystander at the same port: at another one where somebody else of this computer has it there."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            target = stack.enter_context(machine())
+            with contextlib.suppress(OSError):
+                other = stack.enter_context(bystander(target.port))
+                break
+        yield target, other
+
+
 def resolving(**names: Sequence[str]) -> Resolver:
     """Return a resolver that knows these names, dots written as underscores."""
     known = {name.replace("_", "."): addresses for name, addresses in names.items()}

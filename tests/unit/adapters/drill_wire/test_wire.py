@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.adapters.drill_wire.machines import Machine, bystander, certified, machine, ok
+from tests.unit.adapters.drill_wire.machines import Machine, certified, machine, neighbours, ok
 
 from watchword.adapters.drill_wire import HttpWire, UnsendableError
 from watchword.drill.interface import MissingError, Need
@@ -19,17 +19,22 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"
 
 
 @pytest.fixture
-def target() -> Iterator[Machine]:
-    """Return a machine that answers 200 to everything."""
-    with machine() as found:
+def both() -> Iterator[tuple[Machine, Machine]]:
+    """Return a machine that answers 200 to everything, and a bystander."""
+    with neighbours() as found:
         yield found
 
 
 @pytest.fixture
-def other(target: Machine) -> Iterator[Machine]:
+def target(both: tuple[Machine, Machine]) -> Machine:
+    """Return a machine that answers 200 to everything."""
+    return both[0]
+
+
+@pytest.fixture
+def other(both: tuple[Machine, Machine]) -> Machine:
     """Return another host, at the same port; the test fails if anybody connects to it."""
-    with bystander(target.port) as found:
-        yield found
+    return both[1]
 
 
 def wired(target: Machine, **options: object) -> HttpWire:

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.unit.adapters.drill_wire.machines import Machine, bystander, machine, ok, resolving
+from tests.unit.adapters.drill_wire.machines import (
+    Machine,
+    bystander,
+    machine,
+    neighbours,
+    ok,
+    resolving,
+)
 
 from watchword.adapters.drill_wire import (
     AddressError,
@@ -81,7 +88,7 @@ class Owner:
 @pytest.fixture
 def owner() -> Iterator[Owner]:
     """Return a target that agrees, beside another host, at the same port, that nobody may speak to."""
-    with machine() as target, bystander(target.port) as other:
+    with neighbours() as (target, other):
         yield Owner(target, other)
 
 
