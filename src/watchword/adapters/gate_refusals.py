@@ -6,21 +6,18 @@ second, beside those of the other processes of the machine.  Neither token nor d
 
 import hashlib
 import threading
-from collections import Counter, deque
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 import structlog
 
 from watchword.adapters.engine_refusals import EngineRefusal, gate_refusals
 from watchword.adapters.keyring.private_file import PrivateFileError
-from watchword.adapters.refusal_log import MAX_PLACES, SAMPLES_PER_REASON
+from watchword.adapters.refusal_log import MemoryRefusalLog, RefusalSample
 from watchword.adapters.written_behind import Writer
 from watchword.ports import Clock, Entropy
-from watchword.reasons import Reason, Refusal
+from watchword.reasons import Refusal
 
-_Sample = tuple[datetime, str, Reason]
 _log = structlog.get_logger()
 
 
@@ -40,7 +37,7 @@ class GateRefusals:
         """
         self._path = path
         self._api = api
-        self._now = clock.now
+        self._clock = clock
         self._entropy = entropy
         self._file = gate_refusals(path)
         self._fault: str | None = None
@@ -51,17 +48,8 @@ class GateRefusals:
         """See :meth:`watchword.ports.RefusalLog.record`; the first cause names the sample's kind."""
         if not refusals:
             return
-        reason = refusals[0].reason
         with self._holding:
-            if where not in self._places:
-                if len(self._places) >= MAX_PLACES:
-                    where = "other"
-                else:
-                    self._places.add(where)
-            for refusal in refusals:
-                self._counts[refusal.reason, where] += 1
-            latest = self._latest.setdefault(reason, deque(maxlen=SAMPLES_PER_REASON))
-            latest.append((self._now(), where, reason))
+            self._held.record(refusals, where)
         self._writer.wake()
 
     def close(self) -> None:
@@ -71,25 +59,20 @@ class GateRefusals:
     def _forget(self) -> None:
         """Begin empty, in a child too: what the parent didn't write yet it writes itself."""
         self._holding = threading.Lock()
-        self._places: set[str] = set()
-        self._counts: Counter[tuple[Reason, str]] = Counter()
-        self._latest: dict[Reason, deque[_Sample]] = {}
+        self._held = MemoryRefusalLog(self._clock)
 
     def _write(self) -> None:
         if not self._path.parent.is_dir():
             # The service makes its directories itself, with the modes that it trusts.  Until then counts wait.
             return
         with self._holding:
-            counts, self._counts = self._counts, Counter()
-            latest, self._latest = self._latest, {}
+            counts, latest = self._held.drain()
         if not counts:
             return
         begin = self._entropy.token_bytes(16)
-        every = [sample for samples in latest.values() for sample in samples]
-        every.sort(key=lambda sample: sample[0])
         samples = [
-            (hashlib.sha256(begin + bytes([number >> 8, number & 255])).digest(), _kept(*sample))
-            for number, sample in enumerate(every)
+            (hashlib.sha256(begin + bytes([number >> 8, number & 255])).digest(), _kept(sample))
+            for number, sample in enumerate(sorted(latest, key=lambda each: each.at))
         ]
         try:
             self._file.add_counts(
@@ -100,7 +83,7 @@ class GateRefusals:
         except PrivateFileError as error:
             # Nothing was written, so that nothing counts twice; the next refusal tries again.
             with self._holding:
-                self._counts += counts
+                self._held.put_back(counts)
             if str(error) != self._fault:
                 self._fault = str(error)
                 _log.error("refusals not kept", api=self._api, detail=self._fault)
@@ -108,5 +91,6 @@ class GateRefusals:
         self._fault = None
 
 
-def _kept(at: datetime, where: str, reason: Reason) -> EngineRefusal:
-    return EngineRefusal(at, "", where, reason.public.status, reason)
+def _kept(sample: RefusalSample) -> EngineRefusal:
+    reason = sample.refusals[0].reason
+    return EngineRefusal(sample.at, "", sample.where, reason.public.status, reason)

@@ -66,6 +66,17 @@ class MemoryRefusalLog:
         """Return how often each reason was met at each place."""
         return dict(self._counts)
 
+    def drain(self) -> tuple[Mapping[tuple[Reason, str], int], Sequence[RefusalSample]]:
+        """Return counts and kept refusals, and begin anew; which places were met stays known."""
+        taken = self.counts(), self.samples()
+        self._counts.clear()
+        self._samples.clear()
+        return taken
+
+    def put_back(self, counts: Mapping[tuple[Reason, str], int]) -> None:
+        """Count once more what was drained, and reached nobody."""
+        self._counts.update(counts)
+
     def samples(self) -> Sequence[RefusalSample]:
         """Return the kept refusals, newest first."""
         every = (sample for samples in self._samples.values() for sample in samples)
