@@ -50,6 +50,7 @@ from watchword.adapters.keyring.private_file import (
     write_private,
 )
 from watchword.encoding import base64url, strict_json
+from watchword.encoding.phrases import moment as utc
 from watchword.pins.installed import MAX_BUILTIN_BYTES
 from watchword.pins.interface import MAX_ROOTS_BYTES, MAX_SET_BYTES
 from watchword.ports import VerificationKey
@@ -186,7 +187,7 @@ class Step:
 
 def moment(at: float) -> str:
     """Return a time to the second, in UTC, of seconds since 1970."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return utc(datetime.fromtimestamp(at, UTC), "seconds")
 
 
 class StepLog:

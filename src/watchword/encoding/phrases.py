@@ -51,12 +51,13 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
-def moment(at: datetime) -> str:
-    """Return a time in UTC as RFC 3339 writes it, with Z.
+def moment(at: datetime, timespec: str = "auto") -> str:
+    """Return a time in UTC as RFC 3339 writes it: ``2026-11-29T14:11:51Z``.
 
     :param at: aware.
+    :param timespec: how exactly; what is finer is cut off, as by :meth:`~datetime.datetime.isoformat`.
     """
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
 
 
 def nearest(got: str, known: Iterable[str]) -> str | None:

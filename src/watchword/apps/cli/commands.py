@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import click
 
-from watchword.apps.reports.text import time
 from watchword.apps.service.client import NOT_RECORDED, operator_of
 from watchword.apps.settings.template import TEMPLATE
 from watchword.apps.terminal.console import EXIT_REFUSED, print_json
+from watchword.encoding.phrases import moment
 
 SCHEMA_FILE: Final = "watchword.schema.json"
 """What the first lines of a new ``watchword.yaml`` name, beside it."""
@@ -81,7 +81,7 @@ def _show(keys: list[dict[str, Any]], *, as_json: bool) -> None:
 
 
 def _shortly(at: str) -> str:
-    return time(datetime.fromisoformat(at), "seconds")
+    return moment(datetime.fromisoformat(at), "seconds")
 
 
 def schema_command(*, as_json: bool) -> None:

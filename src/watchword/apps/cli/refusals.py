@@ -12,11 +12,11 @@ import click
 
 from watchword.adapters.engine_refusals import EngineRefusals, KeptRefusal, gate_refusals
 from watchword.apps.problems import text_of
-from watchword.apps.reports.text import time as utc
 from watchword.apps.service.client import OperatorClient, state_of
 from watchword.apps.settings.document import ENGINE_REFUSALS, GATE_REFUSALS, OPERATOR_SOCKET
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.paragraphs import hanging, printable, show
+from watchword.encoding.phrases import moment as utc
 from watchword.public_classes import PROBLEM_TYPE, PublicClass
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
 

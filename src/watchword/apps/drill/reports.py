@@ -15,10 +15,10 @@ from watchword.apps.reports import sarif as sarif_kit
 from watchword.apps.reports.html import render
 from watchword.apps.reports.junit import Case, Suite
 from watchword.apps.reports.sarif import message
-from watchword.apps.reports.text import listed, shown, time
+from watchword.apps.reports.text import listed, shown
 from watchword.drill.interface import NEEDED, Attack, Facts, Need
 from watchword.drill.judgements import AttackResult, Finding, Report, VariantResult, Verdict, worst
-from watchword.encoding.phrases import counted
+from watchword.encoding.phrases import counted, moment
 from watchword.observations import SeenRoute
 
 NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
@@ -271,7 +271,7 @@ def document(report: Report) -> dict[str, Any]:
         "target": shown(report.target),
         "loopback": report.loopback,
         "facts": _facts(report.facts),
-        "started": time(report.started),
+        "started": moment(report.started),
         "seconds": round(report.seconds, 3),
         "requests": report.requests,
         "interrupted": report.interrupted,
@@ -538,8 +538,8 @@ def _invocation(report: Report) -> dict[str, Any]:
     ended = report.started + timedelta(seconds=report.seconds)
     found: dict[str, Any] = {
         "executionSuccessful": not report.interrupted,
-        "startTimeUtc": time(report.started, "milliseconds"),
-        "endTimeUtc": time(ended, "milliseconds"),
+        "startTimeUtc": moment(report.started, "milliseconds"),
+        "endTimeUtc": moment(ended, "milliseconds"),
     }
     if report.interrupted:
         why = "The run was interrupted: what didn't run isn't in this log."

@@ -16,11 +16,11 @@ from watchword.apps.evidence.records import (
     plain,
     policy_of,
 )
-from watchword.apps.reports.text import time as utc
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.formats.play_integrity import NAME as _PLAY_FORMAT
 from watchword.attestation.interface import Attestation, Expected, PlayIntegrityPayload, Trust
 from watchword.attestation.registry import examine, find_format, require_verified
+from watchword.encoding.phrases import moment as utc
 from watchword.policy.interface import Policy, Verdict
 from watchword.policy.service import appraise_unverified
 from watchword.ports import Anchor

@@ -28,13 +28,12 @@ from watchword.apps.observations.document import (
     unsigned,
     verify,
 )
-from watchword.apps.reports.text import time
 from watchword.apps.settings.faults import shown
 from watchword.apps.settings.plan import PlanSettings, load_plan
 from watchword.apps.terminal.console import EXIT_REFUSED, print_json, refused_by_the_system
 from watchword.apps.terminal.key_pairs import make_pair
 from watchword.apps.terminal.paragraphs import hanging, printable, show
-from watchword.encoding.phrases import seconds
+from watchword.encoding.phrases import moment, seconds
 from watchword.observations import (
     MAX_REVIEW,
     OF_A_ROUTE,
@@ -447,7 +446,7 @@ def export_command(ctx: click.Context, *, as_json: bool) -> None:
     now = SystemClock().now()
     reading = read_observations(settings.observations, settings.observers)
     document = {
-        "made_at": time(now),
+        "made_at": moment(now),
         "environment": settings.environment.value,
         "observations": [members_of(row) for row in weigh(settings, reading, now)],
         "unreadable": [

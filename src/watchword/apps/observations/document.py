@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
 from watchword.adapters.observations import ObservationsFile
-from watchword.apps.reports.text import time
 from watchword.apps.settings.faults import shown
 from watchword.encoding import strict_json
+from watchword.encoding.phrases import moment
 from watchword.observations import SEVERITIES, Claim, Observation, Review, SeenRoute, State, Vouched
 from watchword.reasons import MalformedError, WatchwordError
 from watchword.vocabulary import Environment, Proof
@@ -80,7 +80,7 @@ def to_json(observation: Observation) -> dict[str, Any]:
         "protection": observation.protection,
         "key": observation.key,
         "state": observation.state.value,
-        "at": time(observation.at),
+        "at": moment(observation.at),
         "target": observation.target,
         "source": observation.source,
         "environment": observation.environment.value,
@@ -105,7 +105,7 @@ def to_json(observation: Observation) -> dict[str, Any]:
             "reviewer": observation.review.reviewer,
             "author": observation.review.author,
             "artifact": observation.review.artifact,
-            "expires": time(observation.review.expires),
+            "expires": moment(observation.review.expires),
         }
     return members
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from watchword import __version__
 from watchword.apps.plan.words import struck, what_if
-from watchword.apps.reports.text import time as utc
 from watchword.encoding.phrases import counted
+from watchword.encoding.phrases import moment as utc
 from watchword.observations import State
 from watchword.plan.interface import (
     AssetKind,

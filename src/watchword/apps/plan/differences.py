@@ -18,8 +18,8 @@ from watchword.apps.plan.document import (
 )
 from watchword.apps.plan.words import left_out, verdict, what_if, world
 from watchword.apps.reports.text import flat, in_sentence
-from watchword.apps.reports.text import time as utc
 from watchword.encoding.phrases import counted
+from watchword.encoding.phrases import moment as utc
 from watchword.gate.hygiene import ANY_SEGMENT, CompiledRoute, compile_route, find_row
 from watchword.gate.interface import Route
 from watchword.observations import SEVERITIES

@@ -36,9 +36,9 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
-from watchword.apps.reports.text import time as utc
 from watchword.encoding import strict_json
 from watchword.encoding.phrases import NEWER
+from watchword.encoding.phrases import moment as utc
 from watchword.gate.hygiene import compile_route
 from watchword.gate.interface import Route
 from watchword.observations import State

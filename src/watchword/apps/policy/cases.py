@@ -18,7 +18,6 @@ from watchword.apps.evidence.records import (
     find_records,
     record_from_line,
 )
-from watchword.apps.reports.text import time as utc
 from watchword.apps.settings.document import Document, Path_, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.policy import nearest
@@ -38,6 +37,7 @@ from watchword.attestation.claims import (
     UnverifiedClaims,
 )
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
+from watchword.encoding.phrases import moment as utc
 from watchword.policy.interface import Circumstances, Policy, Verdict
 from watchword.policy.service import appraise_unverified
 from watchword.reasons import Reason, codes

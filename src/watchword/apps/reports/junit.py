@@ -10,7 +10,7 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from watchword import __version__
-from watchword.apps.reports.text import time
+from watchword.encoding.phrases import moment
 
 
 class Case(NamedTuple):
@@ -69,7 +69,7 @@ def _suite(root: Element, package: str, suite: Suite, at: datetime) -> None:
             "package": package,
             "hostname": suite.host,
             # Ant's schema takes no zone; it is UTC.
-            "timestamp": time(at, "seconds").removesuffix("Z"),
+            "timestamp": moment(at, "seconds").removesuffix("Z"),
             "tests": str(len(suite.cases)),
             "failures": str(ended.count("failure")),
             "errors": str(ended.count("error")),

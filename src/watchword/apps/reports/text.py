@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from watchword.encoding.phrases import printable
@@ -55,15 +54,6 @@ def listed(names: Iterable[str], most: int = 1_000, *, last: str = ", ") -> str:
 def in_sentence(names: Iterable[str], most: int = 1_000_000) -> str:
     """Return names as a sentence lists them: ``one, two and three``; beyond ``most`` they are counted."""
     return listed(names, most, last=" and ")
-
-
-def time(moment: datetime, timespec: str = "auto") -> str:
-    """Return a moment in UTC: ``2026-11-29T14:11:51Z``.
-
-    :param moment: aware.
-    :param timespec: how exactly; what is finer is cut off, as by :meth:`~datetime.datetime.isoformat`.
-    """
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
 
 
 def markdown(text: str) -> str:

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from watchword import __version__
 from watchword.apps.reports.text import shown
-from watchword.apps.reports.text import time as utc
 from watchword.apps.scan.report import Scanned, coverage, places, said_of, secret_of
+from watchword.encoding.phrases import moment as utc
 from watchword.scan.interface import Finding
 from watchword.scan.outcome import Report, bad, fingerprint
 

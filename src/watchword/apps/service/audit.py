@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import structlog
 
-from watchword.apps.reports.text import time as utc
 from watchword.apps.service.app import Request, Response, json_response
 from watchword.apps.service.client import OPERATOR_HEADER
 from watchword.apps.service.context import ServiceContext
+from watchword.encoding.phrases import moment as utc
 from watchword.ports import MOST_AUDIT_SCANNED, AuditEntry
 from watchword.reasons import MalformedError, Reason, UnavailableError
 

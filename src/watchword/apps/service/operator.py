@@ -17,7 +17,6 @@ from watchword.adapters.keyring.file import (
     find_epoch,
 )
 from watchword.adapters.revocation_journal import JournalEntry
-from watchword.apps.reports.text import time as utc
 from watchword.apps.service.app import (
     Request,
     Response,
@@ -48,6 +47,7 @@ from watchword.apps.service.operator_secrets import (
     rotate_secret,
     show_secret,
 )
+from watchword.encoding.phrases import moment as utc
 from watchword.enrolment.evidence import DEFAULT_CODE_LIFE, DEFAULT_INSTANCE_LIFE, Invitation
 from watchword.enrolment.interface import OperatorCode
 from watchword.enrolment.service import pairwise_subject

@@ -16,7 +16,6 @@ import structlog
 from watchword.adapters.honeytoken_alarms import KeptAlarm
 from watchword.adapters.honeytoken_file import HoneytokenFile, PlantedHoneytoken
 from watchword.adapters.keyring.private_file import PrivateFileError
-from watchword.apps.reports.text import time as utc
 from watchword.apps.service.app import (
     Request,
     Response,
@@ -42,6 +41,7 @@ from watchword.broker.interface import (
     check_value,
 )
 from watchword.broker.keeper import SecretKeeper
+from watchword.encoding.phrases import moment as utc
 from watchword.enrolment.statement import MAX_NAME_CHARACTERS
 from watchword.gate.interface import GatePolicy
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
