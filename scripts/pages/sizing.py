@@ -1,13 +1,12 @@
 """Write docs/sizing.md: what an instance and a request cost, read from benchmarks/results, and three deployments reckoned from it."""
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-ROOT: Final = Path(__file__).parents[2]
+from benchmarks.report import RESULTS, read_rows
+from scripts.cited_tests import ROOT
+
 TARGET: Final = ROOT / "docs" / "sizing.md"
-RESULTS: Final = ROOT / "benchmarks" / "results"
 
 ANDROID_BYTES: Final = 1_300
 """Bytes that the enrolment of an Android phone adds to the store, indexes and audit entry included."""
@@ -58,23 +57,10 @@ def figure(source: tuple[str, str]) -> float:
     :raises KeyError: where the file has no such row.
     """
     file, measure = source
-    for row in _rows(json.loads((RESULTS / f"{file}.json").read_text(encoding="utf-8"))):
+    for row in read_rows(RESULTS / f"{file}.json"):
         if row["measure"].strip() == measure:
             return float(row["ours"])
     raise KeyError(f"benchmarks/results/{file}.json has no row {measure!r}")
-
-
-def _rows(document: Any) -> Iterator[dict[str, Any]]:
-    """Yield each row of a result, wherever in the document its list stands."""
-    if isinstance(document, dict):
-        if "measure" in document:
-            yield document
-        else:
-            for each in document.values():
-                yield from _rows(each)
-    elif isinstance(document, list):
-        for each in document:
-            yield from _rows(each)
 
 
 def page() -> str:

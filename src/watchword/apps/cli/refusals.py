@@ -56,7 +56,7 @@ def explain_command(config: Path, *, ref: str | None, as_json: bool) -> None:
     if ref is None:
         with OperatorClient(state / OPERATOR_SOCKET) as operator:
             refusals = operator.get("/v1/refusals")
-        applications = application_document(gate_refusals(state / GATE_REFUSALS))
+        applications = _applications(state)
         if as_json:
             print_json(refusals | {"applications": applications})
             return
@@ -165,7 +165,6 @@ def metrics_command(config: Path, *, as_json: bool, prometheus: bool) -> None:
         raise click.UsageError("--json and --prometheus don't go together.")
 
     state = state_of(config)
-    applications = application_document(gate_refusals(state / GATE_REFUSALS))
     try:
         with OperatorClient(state / OPERATOR_SOCKET) as operator:
             if prometheus:
@@ -175,9 +174,9 @@ def metrics_command(config: Path, *, as_json: bool, prometheus: bool) -> None:
     except UnavailableError:
         # On a machine of gates alone no service runs, and what they counted is there all the same.
         if not as_json and not prometheus:
-            show_applications(applications)
+            show_applications(_applications(state))
         raise
-    engines = engine_document(kept_refusals(state))
+    applications, engines = _applications(state), engine_document(kept_refusals(state))
     if as_json:
         print_json(refusals | {"applications": applications, "engines": engines})
         return
@@ -216,13 +215,14 @@ def _first_of_each(samples: list[dict[str, Any]], member: str = "refusals") -> l
     return list(first.values())
 
 
+def _applications(state: Path) -> dict[str, Any]:
+    return application_document(gate_refusals(state / GATE_REFUSALS))
+
+
 def application_document(kept: "EngineRefusals") -> dict[str, Any]:
     """Return what gates inside applications counted as JSON has it, since their file was made."""
     return {
-        "counts": [
-            {"api": api, "reason": reason, "where": route, "count": count}
-            for api, reason, route, count in kept.counts()
-        ],
+        "counts": _counted(kept, "api"),
         "samples": [
             {
                 "api": each.engine,
@@ -240,13 +240,26 @@ def show_applications(document: dict[str, Any]) -> None:
     if not document["counts"]:
         return
     click.echo("Counted by gates inside applications, since gates/refusals.db was made:")
-    for entry in document["counts"]:
-        where = f"{entry['where'] or 'no route'} ({entry['api']})"
-        click.echo(printable(f"{entry['count']:>10}  {entry['reason']:<34} {where}"))
+    _show_counts(document, "api")
     for sample in document["samples"]:
         where = f"{sample['where'] or 'no route'} ({sample['api']})"
         reason = sample["reason"] or _UNTOLD
         click.echo(printable(f"  latest {sample['at'][:19]}  {reason:<26} {where}"))
+
+
+def _counted(kept: "EngineRefusals", by: str) -> list[dict[str, Any]]:
+    """Return what was counted, and under this name by whom."""
+    return [
+        {by: who, "reason": reason, "where": route, "count": count}
+        for who, reason, route, count in kept.counts()
+    ]
+
+
+def _show_counts(document: dict[str, Any], by: str) -> None:
+    for entry in document["counts"]:
+        reason = entry["reason"] or _UNTOLD
+        where = f"{entry['where'] or 'no route'} ({entry[by]})"
+        click.echo(printable(f"{entry['count']:>10}  {reason:<34} {where}"))
 
 
 def kept_refusals(state: Path) -> "EngineRefusals":
@@ -296,10 +309,7 @@ def show_kept(explained: dict[str, Any]) -> None:
 def engine_document(kept: "EngineRefusals") -> dict[str, Any]:
     """Return counts and the latest refusals as JSON has them."""
     return {
-        "counts": [
-            {"engine": engine, "reason": reason, "where": route, "count": count}
-            for engine, reason, route, count in kept.counts()
-        ],
+        "counts": _counted(kept, "engine"),
         "samples": [shown_refusal(each) for each in kept.latest(LATEST)],
     }
 
@@ -309,10 +319,7 @@ def show_engines(document: dict[str, Any]) -> None:
     if not document["counts"]:
         return
     click.echo("Refused by engines, as far as their logs were read:")
-    for entry in document["counts"]:
-        reason = entry["reason"] or _UNTOLD
-        where = f"{entry['where'] or 'no route'} ({entry['engine']})"
-        click.echo(printable(f"{entry['count']:>10}  {reason:<34} {where}"))
+    _show_counts(document, "engine")
     click.echo("Latest of each reason:")
     for sample in _first_of_each(document["samples"], "reasons"):
         codes = ", ".join(each["reason"] for each in sample["reasons"]) or sample["details"]

@@ -548,9 +548,9 @@ def _done(plan: Plan) -> str:
     left = [f"{after[state]:,} {EXPOSURES[state]}" for state in EXPOSED if after[state]]
     said = f"{work}; of {counted(len(plan.assets), 'asset')} that leaves {' and '.join(left)}."
     if plan.budget is not None:
-        bought = by_impact(_bought(plan)) if _bought(plan) else ""
+        bought = _bought(plan)
         said += (
-            f" The budget closes {bought}: within one impact as many assets as it can, whichever they are."
+            f" The budget closes {by_impact(bought)}: within one impact as many assets as it can, whichever they are."
             if bought
             else " The budget closes no asset whole."
         )

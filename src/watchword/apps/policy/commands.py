@@ -101,7 +101,7 @@ def diff_command(
 
 def _show_changes(old: Policy, new: Policy, *, as_json: bool) -> bool:
     """Print what differs between two policies as they are written, and tell whether anything does."""
-    before, after = _in_parts(old), _in_parts(new)
+    before, after = _by_level(old), _by_level(new)
     changed = [part for part in after if before[part] != after[part]]
     for part in changed:
         lines = [
@@ -123,7 +123,7 @@ def _show_changes(old: Policy, new: Policy, *, as_json: bool) -> bool:
     return bool(changed)
 
 
-def _in_parts(policy: Policy) -> dict[str, list[str]]:
+def _by_level(policy: Policy) -> dict[str, list[str]]:
     """Return a policy in words, by level, with what holds at all of them."""
     found: dict[str, list[str]] = {}
     for level in _LEVELS:
