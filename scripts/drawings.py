@@ -81,7 +81,7 @@ def draw(sources: Mapping[str, PurePosixPath]) -> dict[str, str]:
         named = {drawing_of(source).stem: source for source in sources}
         text = _PAGE.format(sources=_embedded(named), config=_embedded(_CONFIG))
         (place / "page.html").write_text(text, encoding="utf-8")
-        dumped = _dumped(place)
+        dumped = browsed(place / "page.html", "--virtual-time-budget=60000", "--dump-dom")
     found = re.search(r'<pre id="drawn">(.*?)</pre>', dumped, re.DOTALL)
     drawn = json.loads(html.unescape(found[1]) or "{}") if found else {}
     return {
@@ -95,7 +95,11 @@ def _embedded(value: object) -> str:
     return json.dumps(value).replace("<", "\\u003c")
 
 
-def _dumped(place: Path) -> str:
+def browsed(page: Path, *ways: str) -> str:
+    """Open a page in a headless Chromium that reaches no network, with a profile beside the page, and return what it printed.
+
+    :param ways: further options: what to do with the page.
+    """
     flags = (
         "--headless",
         "--no-sandbox",
@@ -104,9 +108,9 @@ def _dumped(place: Path) -> str:
         "--disable-dev-shm-usage",
     )
     offline = ("--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networking")
-    ending = (f"--user-data-dir={place / 'profile'}", "--virtual-time-budget=60000", "--dump-dom")
+    profile = f"--user-data-dir={page.parent / 'profile'}"
     done = subprocess.run(
-        ["chromium", *flags, *offline, *ending, (place / "page.html").as_uri()],
+        ["chromium", *flags, *offline, profile, *ways, page.as_uri()],
         capture_output=True,
         text=True,
         timeout=300,

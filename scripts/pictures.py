@@ -21,6 +21,7 @@ from typing import Final
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
+from scripts.drawings import browsed
 
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "docs" / "pictures"
@@ -93,25 +94,11 @@ def text_of(page: str) -> str:
 def photographed(page: str) -> bytes:
     """Return the head of a report as PNG."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "report.html").write_text(page, encoding="utf-8")
-        flags = (
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--hide-scrollbars",
-        )
-        offline = ("--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networking")
-        taken = (f"--user-data-dir={folder}/profile", f"--screenshot={folder}/report.png")
+        shown, taken = Path(folder) / "report.html", Path(folder) / "report.png"
+        shown.write_text(page, encoding="utf-8")
         size = f"--window-size={REPORT[0]},{REPORT[1]}"
-        shown = (Path(folder) / "report.html").as_uri()
-        subprocess.run(
-            ["chromium", *flags, *offline, *taken, size, shown],
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
-        return (Path(folder) / "report.png").read_bytes()
+        browsed(shown, "--hide-scrollbars", f"--screenshot={taken}", size)
+        return taken.read_bytes()
 
 
 def described(picture: bytes, text: str) -> str:
