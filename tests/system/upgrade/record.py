@@ -12,11 +12,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any, Final
 
 import httpx
@@ -24,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.machine import patience
 from tests.ports import free_port
+from tests.system.apps.test_audit_ingest import line
 from tests.unit.apps.service_process import WATCHWORD, running, upstream
 from tests.unit.scan.app_builders import apk
 
@@ -119,20 +117,6 @@ NARROWED: Final = 25.0
 SERIAL: Final = "c0ffee"
 """The serial that the status list revokes."""
 
-ENVOY_LINE: Final = {
-    "time": "2026-11-27T18:54:29.302Z",
-    "ref": "13f2c53e-541d-47ae-a489-000000000000",
-    "route": "/records/**",
-    "status": 401,
-    "flags": "-",
-    "details": "-",
-    "reason": "token.expired",
-    "method": "GET",
-    "instance": None,
-    "client": "192.0.2.1",
-    "milliseconds": 1,
-}
-
 
 class StatusList(BaseHTTPRequestHandler):
     """Hand out a status list as Google's server does."""
@@ -148,20 +132,6 @@ class StatusList(BaseHTTPRequestHandler):
 
     def log_message(self, *_args: Any) -> None:
         """Stay quiet."""
-
-
-@contextmanager
-def status_list() -> Iterator[int]:
-    """Serve the status list, and give its port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), StatusList)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def with_ports(text: str, **ports: int) -> str:
@@ -227,7 +197,7 @@ def use(deployment: Deployment) -> dict[str, Any]:
     deployment.run("lab", "request", "genuine-iphone", "/patients.json")
     facts["keys"] = deployment.rows("keys", "list")
     log = deployment.directory / "envoy.log"
-    log.write_text(json.dumps(ENVOY_LINE) + "\n", encoding="utf-8")
+    log.write_bytes(line(route="/records/**") + b"\n")
     deployment.run("audit", "ingest", "--engine", "envoy", log.name)
     return facts
 
@@ -340,7 +310,7 @@ def deploy(directory: Path) -> dict[str, Any]:
     )
     text = CONFIGURATION
     (directory / "watchword.yaml").write_text(text, encoding="utf-8")
-    with status_list() as listed, upstream() as api:
+    with upstream(StatusList) as listed, upstream() as api:
         ports = {"service": free_port(), "proxy": free_port(), "upstream": api, "list": listed}
         deployment.config.write_text(with_ports(text, **ports), encoding="utf-8")
         deployment.run("observe", "keygen", "-o", "observer.pem")

@@ -22,7 +22,7 @@ from tests.system.upgrade.record import (
     NEW_VALUE,
     OLD_VALUES,
     SERIAL,
-    status_list,
+    StatusList,
     unpacked,
     with_ports,
 )
@@ -91,7 +91,7 @@ class Taken:
 def taken(version: str, directory: Path) -> Iterator[Taken]:
     """Put a version's state back, with an API and a status list behind free ports; nothing runs on it yet."""
     facts = unpacked(version, directory)
-    with upstream() as api, status_list() as listed:
+    with upstream() as api, upstream(StatusList) as listed:
         text = (directory / "watchword.yaml").read_text(encoding="utf-8")
         ports = {"service": free_port(), "proxy": free_port(), "upstream": api, "list": listed}
         (directory / "run.yaml").write_text(with_ports(text, **ports), encoding="utf-8")

@@ -40,9 +40,9 @@ class Upstream(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def upstream() -> Iterator[int]:
+def upstream(answering: type[BaseHTTPRequestHandler] = Upstream) -> Iterator[int]:
     """Run an API and give its port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), answering)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

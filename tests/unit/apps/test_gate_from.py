@@ -7,10 +7,11 @@ from tests.unit.gate.simulators import NOW, SECRET, SIGNER, policy, request, rou
 from watchword.adapters.gate_bundle import publish_bundle
 from watchword.apps.gateway import gate_from
 from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
 from watchword.gate.decisions import WARM_UP_SECONDS
-from watchword.gate.interface import Rollout
+from watchword.gate.interface import GatePolicy, Rollout
 from watchword.gate.service import Gate
 from watchword.tokens.jose import SigningKey
 from watchword.vocabulary import Level, Mode
@@ -22,14 +23,21 @@ def published(directory: Path) -> Path:
     """Publish the bundle of an API with one canary, as the service does; return the settings' file."""
     file = directory / "watchword.yaml"
     file.write_text(TEMPLATE, encoding="utf-8")
-    service = load_settings(file).service
-    service.gates.mkdir(parents=True, mode=0o700)
+    canary = route("/v1/**", mode=Mode.CANARY, canary=Rollout(share=100), name="canary")
+    publish(load_settings(file), policy(canary))
+    return file
+
+
+def publish(settings: Settings, goes_by: GatePolicy, generation: int = 1) -> None:
+    """Publish a bundle of the API with this policy, as the service does."""
+    service = settings.service
+    service.gates.mkdir(parents=True, mode=0o700, exist_ok=True)
     service.state_dir.chmod(0o700)
     publish_bundle(service.bundle_key, signer_to_json(SERVICE.verification_key()))
     bundle = GateBundle(
-        generation=1,
+        generation=generation,
         made_at=NOW,
-        policy=policy(route("/v1/**", mode=Mode.CANARY, canary=Rollout(share=100), name="canary")),
+        policy=goes_by,
         keys=(SIGNER.published(),),
         secrets=(SECRET,),
         revoked=frozenset(),
@@ -37,7 +45,6 @@ def published(directory: Path) -> Path:
         verdict_key=SERVICE,
     )
     publish_bundle(service.gate_bundle("clinic"), to_jws(bundle, SERVICE))
-    return file
 
 
 def turn_away(gate: Gate, instances: range) -> None:

@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.apps.test_gate_from import SERVICE
-from tests.unit.gate.simulators import NOW, SECRET, SIGNER, request
+from tests.unit.apps.test_gate_from import publish as publish_policy
+from tests.unit.gate.simulators import NOW, request
 
-from watchword.adapters.gate_bundle import publish_bundle
 from watchword.adapters.gate_bundle.file import LOOK_SECONDS
 from watchword.apps.compose.gates import route_differences
 from watchword.apps.deployment import gate_policy
@@ -17,7 +16,6 @@ from watchword.apps.gateway import gate_from
 from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.schema import Settings
 from watchword.apps.settings.template import TEMPLATE
-from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
 
 ROUTES = """\
     routes:
@@ -38,21 +36,7 @@ def settings_of(directory: Path, mode: str) -> Settings:
 
 def publish(settings: Settings, generation: int) -> None:
     """Publish what the service makes of these settings."""
-    service = settings.service
-    service.gates.mkdir(parents=True, mode=0o700, exist_ok=True)
-    service.state_dir.chmod(0o700)
-    publish_bundle(service.bundle_key, signer_to_json(SERVICE.verification_key()))
-    bundle = GateBundle(
-        generation=generation,
-        made_at=NOW,
-        policy=gate_policy(settings, settings.apis["clinic"]),
-        keys=(SIGNER.published(),),
-        secrets=(SECRET,),
-        revoked=frozenset(),
-        reference_key=bytes(32),
-        verdict_key=SERVICE,
-    )
-    publish_bundle(service.gate_bundle("clinic"), to_jws(bundle, SERVICE))
+    publish_policy(settings, gate_policy(settings, settings.apis["clinic"]), generation)
 
 
 def test_a_laxer_bundle_is_told_at_once_and_when_it_is_mended(
