@@ -63,11 +63,12 @@ class Tidying:
 
     def _tidy(self) -> None:
         # Whatever fails here shows in the calls, or is done the next time.
-        with (
-            suppress(sqlite3.Error, OSError),
-            closing(connect_again(self._path)) as link,
-        ):
-            self._work(link)
+        with suppress(sqlite3.Error, OSError):
+            if not is_private(self._path):
+                # Somebody put another file there: opening an empty one would throw the log of the right one away.
+                return
+            with closing(connect_again(self._path)) as link:
+                self._work(link)
 
 
 OPEN_TIMEOUT_SECONDS: Final = 5.0

@@ -57,6 +57,14 @@ def later(state: GateBundleFile, ticks: Ticks) -> int:
     return state.generation
 
 
+def read_aside(state: GateBundleFile, ticks: Ticks) -> None:
+    """Have a large file read, and wait for the thread that reads it: until it ends, nobody looks again."""
+    before = set(threading.enumerate())
+    later(state, ticks)
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+
+
 def test_a_published_state_is_known(tmp_path: Path) -> None:
     """Keys, revoked instances and the reference key arrive as they were published."""
     publish(tmp_path / "gate.jws", BUNDLE)
@@ -115,10 +123,13 @@ def test_the_last_good_state_is_kept(tmp_path: Path) -> None:
     publish(path, BUNDLE)
     state = GateBundleFile(path, KEY, ticks)
     new = to_jws(replace(BUNDLE, generation=11), SERVICE)
-    for broken in (b"", b"{}", new[:-20], new + new, b" " * (MAX_BUNDLE_BYTES + 1)):
+    for broken in (b"", b"{}", new[:-20], new + new):
         path.write_bytes(broken)
         assert later(state, ticks) == 10
         assert state.fault is not None
+    path.write_bytes(b" " * (MAX_BUNDLE_BYTES + 1))
+    read_aside(state, ticks)
+    assert state.generation == 10
     path.write_bytes(new)
     path.chmod(0o644)
     assert later(state, ticks) == 10
