@@ -32,26 +32,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _android(names: Sequence[str] | None, wanted: Sequence[str] | None) -> int:
     """Compile modules and run their tests; return 1 where one failed."""
-    failures = 0
+    build, failures = android.Build(), 0
     for name in names or android.modules():
         if name not in android.modules():
             raise SdkError(f"got {name}, expected a module: {', '.join(android.modules())}")
-        for variant in android.variants(name):
-            android.compiled(name, variant)
-            classes = [
-                each
-                for each in android.test_classes(name)
-                if not wanted or each.rpartition(".")[2] in wanted
-            ]
-            outcomes = android.tested(name, classes, variant) if classes else []
+        module = android.modules()[name]
+        classes = [
+            each
+            for each in android.junit_classes(name)
+            if not wanted or each.rpartition(".")[2] in wanted
+        ]
+        for variant in module.variants:
+            build.compiled(name, variant)
+            outcomes = build.run_junit(name, classes, variant) if classes else []
             for each in outcomes:
                 if each.status != "passed":
                     print(f"{each.status}: {each.test}\n{each.message}".rstrip())
             bad = sum(each.status == "failed" for each in outcomes)
             failures += bad
-            print(
-                f"{name}{variant and f' with {variant}'}: {len(outcomes)} tests, {bad} of them failed"
-            )
+            print(f"{module.label(variant)}: {len(outcomes)} tests, {bad} of them failed")
     return 1 if failures else 0
 
 
