@@ -10,13 +10,6 @@ from scripts.sdk import ROOT, android
 GROUP: Final = "dev.watchword"
 REPOSITORY: Final = android.OUT / "maven"
 _POM: Final = "http://maven.apache.org/POM/4.0.0"
-_TITLES: Final = {
-    "core": "Watchword's client for the JVM: what every adapter stands on",
-    "okhttp": "Watchword for OkHttp 3.13 to 5",
-    "android": "Watchword for Android: Keystore, storage, HttpsURLConnection",
-    "coroutines": "Watchword for cancellable coroutines",
-    "testinstance": "Watchword's test instance for debug builds: never for a release",
-}
 
 
 def version() -> str:
@@ -90,7 +83,7 @@ def _pom(module: android.Module) -> bytes:
         "version": version(),
         "packaging": str(module.artifact),
         "name": f"watchword-{module.name}",
-        "description": _TITLES[module.name],
+        "description": module.about,
     }
     for key, value in said.items():
         ET.SubElement(project, key).text = value
@@ -108,4 +101,4 @@ def _pom(module: android.Module) -> bytes:
             ET.SubElement(dependency, "type").text = "aar"
         ET.SubElement(dependency, "scope").text = "compile"
     ET.indent(project)
-    return ET.tostring(project, "utf-8", xml_declaration=True) + b"\n"
+    return f"{ET.tostring(project, 'unicode')}\n".encode()

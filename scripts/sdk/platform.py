@@ -1,6 +1,6 @@
 """Look up in Android's published list of types what compiled classes ask for, and since which API level a phone has it.
 
-The list gives names and how many parameters each method has, not their types; so much of a mistake it sees and no more.
+The list is written for another language: it says ``number`` for each of Java's, and ``any`` where it has no word. So far it is held to.
 """
 
 import re
@@ -18,13 +18,6 @@ TYPES: Final = TOOLS / "android-types" / "android-platform-37.d.ts"
 _OLDEST: Final = 21
 """What the list gives no level for has been there since this one or longer."""
 
-_CLASS: Final = re.compile(r"export (?:abstract )?class (\w+)(?:<.*?>)?\s+extends (.*) \{$")
-_MODULE: Final = re.compile(r"(?:declare|export) module ([\w.]+) \{$")
-_MEMBER: Final = re.compile(
-    r"(?:public|protected) (?:static |abstract )*([\w$]+)(?:<[^(]*>)?([(:].*)"
-)
-_SINCE: Final = re.compile(r"@since (\d+)")
-
 
 class Member(NamedTuple):
     """Name a member of a class.
@@ -41,10 +34,12 @@ class Reference(NamedTuple):
 
     :param owner: the class, with dots.
     :param member: None where it is the class alone.
+    :param descriptor: the member's types, as the JVM writes them; empty where they aren't asked for.
     """
 
     owner: str
     member: Member | None
+    descriptor: str = ""
 
     def __str__(self) -> str:
         """Return it as the tables of exceptions name it."""
@@ -58,13 +53,36 @@ class Reference(NamedTuple):
 class _Type:
     since: int
     above: list[str]
-    members: dict[Member, int] = field(default_factory=dict)
+    members: dict[Member, list[tuple[int, str]]] = field(default_factory=dict)
+    """Each with since when it is there and its types, once for each overload."""
+
+
+# The list has the root of all classes in another file, as its own language needs it.
+_OBJECT: Final = (
+    Member("constructor", 0),
+    Member("clone", 0),
+    Member("equals", 1),
+    Member("getClass", 0),
+    Member("hashCode", 0),
+    Member("notify", 0),
+    Member("notifyAll", 0),
+    Member("toString", 0),
+    Member("wait", 0),
+    Member("wait", 1),
+    Member("wait", 2),
+)
+_CLASS: Final = re.compile(r"export (?:abstract )?class (\w+)(?:<.*?>)?\s+extends (.*) \{$")
+_MODULE: Final = re.compile(r"(?:declare|export) module ([\w.]+) \{$")
+_MEMBER: Final = re.compile(
+    r"(?:public|protected) (?:static |abstract )*([\w$]+)(?:<[^(]*>)?([(:].*)"
+)
+_SINCE: Final = re.compile(r"@since (\d+)")
 
 
 @cache
 def _types() -> dict[str, _Type]:
     """Read the list: by full name each class with what it extends, its members, and since when each is there."""
-    found: dict[str, _Type] = {}
+    found = {"java.lang.Object": _Type(_OLDEST, [], {each: [(_OLDEST, "")] for each in _OBJECT})}
     path: list[str] = []
     since = _OLDEST
     for line in TYPES.read_text(encoding="utf-8").splitlines():
@@ -87,25 +105,63 @@ def _types() -> dict[str, _Type]:
             path.pop()
         elif member := _MEMBER.match(text):
             if path[-1]:
-                _type = found[".".join(path)]
-                named = Member(member[1], _count(member[2]))
-                _type.members[named] = min(since, _type.members.get(named, since))
+                types = _split(member[2])
+                named = Member(member[1], len(types) - 1 if member[2].startswith("(") else -1)
+                of_it = found[".".join(path)].members.setdefault(named, [])
+                of_it.append((since, " ".join(types)))
             since = _OLDEST
     return found
 
 
-def _count(text: str) -> int:
-    """Return how many parameters stand behind a name; -1 for a field's type."""
-    if text.startswith(":"):
-        return -1
-    depth, count, seen = 0, 0, False
-    for char in re.sub(r"/\*.*?\*/|=>", "", text):
-        depth += (char in "(<{[") - (char in ")>}]")
-        if depth == 0:
-            break
-        seen = seen or (char not in "( ")
-        count += char == "," and depth == 1
-    return count + 1 if seen else 0
+def _split(text: str) -> list[str]:
+    """Return the types of what stands behind a name, each as a word, the result's last."""
+    text = re.sub(r"/\*.*?\*/| \| null", "", text.rstrip(";"))
+    while (shorter := re.sub(r"androidNative\.Array<([^<>]*)>", r"[\1]", text)) != text:
+        text = shorter
+    while (shorter := re.sub(r"<[^<>]*>", "", text)) != text:
+        text = shorter
+    if text.endswith(")"):
+        text += ":void"  # A constructor.
+    taken, _, result = text.rpartition("):") if text.startswith("(") else ("", "", text[1:])
+    words = [each.partition(":")[2] for each in taken[1:].split(",") if each.strip()]
+    return [re.sub(r"\s", "", each) or "any" for each in (*words, result)]
+
+
+_PRIMITIVES: Final = dict.fromkeys("BDFIJS", "number") | {
+    "C": "string",
+    "V": "void",
+    "Z": "boolean",
+}
+_WORDS: Final = {
+    "java.lang.Object": "any",
+    "java.lang.String": "string",
+    "java.lang.CharSequence": "string",
+}
+
+
+def _words(descriptor: str) -> list[str]:
+    """Return the types of a descriptor as the list writes them."""
+    found = []
+    for each in re.findall(r"\[*(?:L[^;]+;|[A-Z])", descriptor):
+        name = each.lstrip("[")
+        dotted = name[1:-1].replace("/", ".").replace("$", ".")
+        word = _PRIMITIVES[name] if len(name) == 1 else _WORDS.get(dotted, dotted)
+        depth = len(each) - len(name)
+        found.append("[" * depth + word + "]" * depth)
+    return found
+
+
+def _fits(listed: str, descriptor: str) -> bool:
+    """Tell whether the types of a member can be those of a descriptor; a variable of a type may be anything."""
+    if not (listed and descriptor):
+        return True
+    return all(
+        theirs == ours
+        or re.fullmatch(r"any|[A-Z][A-Z\d]?|\[[A-Z]\]", theirs)
+        or (ours == "number" and re.fullmatch(r"-?[\d.e+]+", theirs))
+        or (ours == "string" and theirs.startswith('"'))
+        for theirs, ours in zip(listed.split(" "), _words(descriptor), strict=True)
+    )
 
 
 def since(asked: Reference) -> int | None:
@@ -115,20 +171,22 @@ def since(asked: Reference) -> int | None:
         return None
     if asked.member is None:
         return known.since
-    levels = list(_levels(asked.owner, asked.member, set()))
+    levels = list(_levels(asked.owner, asked, set()))
     return max(known.since, min(levels)) if levels else None
 
 
-def _levels(owner: str, member: Member, seen: set[str]) -> Iterator[int]:
-    """Yield since when a class, or one that it extends, has a member."""
+def _levels(owner: str, asked: Reference, seen: set[str]) -> Iterator[int]:
+    """Yield since when a class, or one that it extends, has a member; a constructor is nobody's but its own."""
     known = _types().get(owner)
-    if known is None or owner in seen:
+    if known is None or asked.member is None or owner in seen:
         return
     seen.add(owner)
-    if member in known.members:
-        yield known.members[member]
-    for above in [*known.above, "java.lang.Object"]:
-        yield from _levels(above, member, seen)
+    for level, types in known.members.get(asked.member, ()):
+        if _fits(types, asked.descriptor):
+            yield level
+    if asked.member.name != "constructor":
+        for above in [*known.above, "java.lang.Object"]:
+            yield from _levels(above, asked, seen)
 
 
 _POOL: Final = re.compile(
@@ -148,7 +206,8 @@ def references(jar: Path) -> set[Reference]:
                 owner = owner.removeprefix("L").rstrip(";")
             owner = owner.replace("/", ".").replace("$", ".")
             if owner not in own and "." in owner:
-                found.add(Reference(owner, _member(pool["name"], pool["type"])))
+                member = _member(pool["name"], pool["type"])
+                found.add(Reference(owner, member, pool["type"] or ""))
     return found
 
 
@@ -172,7 +231,7 @@ def declared(jar: Path) -> set[Reference]:
     owner = name = ""
     for line in _javap("-protected", "-s", jar=jar).splitlines():
         if told := _DESCRIPTOR.match(line):
-            found.add(Reference(owner, _member(name, told[1])))
+            found.add(Reference(owner, _member(name, told[1]), told[1]))
         elif line.startswith(" ") and (named := re.search(r"([\w.$]+)(?:\(.*\)[^()]*)?;$", line)):
             name = named[1].replace("$", ".")
             name = '"<init>"' if name == owner else name.rpartition(".")[2]
