@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from scripts.sdk import ROOT, SdkError, android, package, tools
+from scripts.sdk import ROOT, SdkError, android, apk, package, tools
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,14 +24,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command == "android":
             return _android(chosen.module, chosen.test)
         if chosen.command == "package":
-            for file in package.package(android.Build()):
-                print(f"{file.stat().st_size:>9,} bytes  {file.relative_to(ROOT)}")
-            return 0
+            return _package()
         done = tools.install() if chosen.command == "tools" else tools.install_dex()
     except SdkError as error:
         print(f"sdk: {error}", file=sys.stderr)
         return 1
     print("\n".join(f"fetched {each}" for each in done) or "everything is there")
+    return 0
+
+
+def _package() -> int:
+    """Write the artifacts, and the sample app where what dexes it is there."""
+    build = android.Build()
+    files = package.package(build)
+    if tools.DEX.is_file():
+        files.append(apk.sample(build, android.OUT / "app"))
+    for file in files:
+        print(f"{file.stat().st_size:>9,} bytes  {file.relative_to(ROOT)}")
+    if not tools.DEX.is_file():
+        print("no sample app: make sdk-dex fetches what it is dexed with")
     return 0
 
 

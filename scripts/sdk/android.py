@@ -21,7 +21,7 @@ from scripts.sdk.tools import alone
 
 SOURCES: Final = ROOT / "sdk" / "android"
 OUT: Final = ROOT / "build" / "sdk" / "android"
-_KOTLIN: Final = TOOLS / "kotlin"
+KOTLIN: Final = TOOLS / "kotlin"
 _REPORTER: Final = "reporter"
 
 _JVM: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx1g")
@@ -237,7 +237,7 @@ class Build:
         options = [*_KOTLINC, "-module-name", f"watchword-{module}"]
         options += ["-Xexplicit-api=strict"] if strict else []
         said = hashlib.sha256(repr((options, _JAVAC, [path.name for path in friends])).encode())
-        for file in (*sources, *resources, *shared, _KOTLIN / "kotlin-compiler.jar"):
+        for file in (*sources, *resources, *shared, KOTLIN / "kotlin-compiler.jar"):
             name = file.relative_to(folder) if file.is_relative_to(folder) else file.name
             said.update(f"\0{name}\0".encode() + _digest(file, file.stat().st_mtime_ns))
         made = self.out / label / f"{said.hexdigest()[:20]}.jar"
@@ -287,7 +287,7 @@ def _compile(
     """
     if any(each.suffix == ".kt" for each in sources):
         main = "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"
-        command = ["java", *_JVM, "-cp", _joined(sorted(_KOTLIN.glob("*.jar"))), main, *options]
+        command = ["java", *_JVM, "-cp", _joined(sorted(KOTLIN.glob("*.jar"))), main, *options]
         _run([*command, "-cp", _joined(shared), "-d", str(classes), *map(str, sources)])
     if java := [str(each) for each in sources if each.suffix == ".java"]:
         path = _joined([*shared, classes])

@@ -4,6 +4,7 @@ package android.app;
 import android.content.ContextWrapper;
 import android.os.Bundle;
 import android.view.View;
+import android.view.Window;
 
 public class Activity extends ContextWrapper {
     public Activity() {
@@ -14,6 +15,10 @@ public class Activity extends ContextWrapper {
 
     public final Application getApplication() {
         return new Application();
+    }
+
+    public Window getWindow() {
+        return new Window() {};
     }
 
     public final void runOnUiThread(Runnable action) {

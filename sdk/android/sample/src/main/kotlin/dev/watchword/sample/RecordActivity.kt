@@ -2,6 +2,7 @@ package dev.watchword.sample
 
 import android.app.Activity
 import android.os.Bundle
+import android.view.WindowManager
 import android.widget.TextView
 import dev.watchword.WatchwordException
 import okhttp3.Call
@@ -16,6 +17,7 @@ class RecordActivity : Activity() {
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
+        window.addFlags(WindowManager.LayoutParams.FLAG_SECURE)
         record = TextView(this)
         setContentView(record)
         val request = Request.Builder().url("${ClinicApp.API}/v1/records/7").build()
