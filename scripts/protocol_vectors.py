@@ -15,6 +15,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from scripts.pin_vectors import pin_vectors
 
 from watchword.broker.envelope import SecretContext, seal_secret, secret_info
 from watchword.broker.interface import SecretValue
@@ -374,6 +375,7 @@ def vectors() -> dict[str, Any]:
         "reference": {"ref": reference, "reasons": ["token.expired"], "route": "clinic[1] /**"},
         "proofs": proof_vectors(),
         "secret": secret_vectors(enrolments[0][Purpose.SECRET.value]["binding"]),
+        "pins": pin_vectors(lambda name: derive_p256(key("pins"), name, ec.SECP256R1())),
     }
 
 

@@ -6,11 +6,12 @@ import hmac
 import json
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pyhpke import AEADId, CipherSuite, KDFId, KEMId, KEMKey
 from scripts.protocol_vectors import vectors
@@ -22,11 +23,34 @@ from watchword.attestation.interface import (
     AppRegistration,
     Trust,
 )
+from watchword.client.pinning.installation import (
+    Fetched,
+    FilePinStore,
+    HttpPinSource,
+    Kept,
+    PinKeeper,
+    PinUpdater,
+    Seen,
+    SourceError,
+)
+from watchword.client.pinning.reporter import Reporter, url_of
 from watchword.encoding import base64url, strict_json
 from watchword.enrolment.evidence import FormatEvidenceVerifier
 from watchword.enrolment.service import pairwise_subject
 from watchword.enrolment.statement import check_challenge, read_statement
 from watchword.gate.references import open_reference
+from watchword.pins.installed import (
+    BuiltinError,
+    accept_roots,
+    accept_set,
+    fresh,
+    is_fresh,
+    judge,
+    read_builtin,
+    restored,
+)
+from watchword.pins.interface import pin_of_certificate
+from watchword.pins.reports import parse_report, report_of, write_report
 from watchword.policy.service import BALANCED
 from watchword.ports import Anchor, EnrolledCounts, VerificationKey
 from watchword.reasons import Reason, RefusedError
@@ -275,6 +299,218 @@ def test_proofs_of_the_vectors_verify(
     with pytest.raises(RefusedError) as caught:
         verify_proof(request, proof, keys, 0, now + 60)
     assert caught.value.reason is Reason.PROOF_EXPIRED
+
+
+PINS: dict[str, Any] = VECTORS["pins"]
+
+
+class Unpublished:
+    """Publish nothing, or be out of reach."""
+
+    def __init__(self, *, failing: bool) -> None:
+        self._failing = failing
+
+    def roots(self, version: int) -> bytes | None:
+        """See the port."""
+        if self._failing:
+            raise SourceError("out of reach")
+        return None
+
+    def newest(self, etag: str | None) -> Fetched | None:
+        """See the port."""
+
+
+class CountingPostman:
+    """Count the reports that leave; they arrive or don't."""
+
+    posts = 0
+    arrives = True
+
+    def post(self, url: str, body: bytes) -> bool:
+        """See the port."""
+        self.posts += 1
+        return self.arrives
+
+
+class PhoneWithPins:
+    """Go through the steps of a vector as an installed app does, and hold each against what is expected."""
+
+    def __init__(self, vector: dict[str, Any], folder: Path) -> None:
+        self.builtin = read_builtin(self.document({"document": vector["builtin"]}))
+        self.installed = fresh(self.builtin)
+        self.folder = folder
+        self.now = 0.0
+        self.keeper = PinKeeper(self.installed, clock=lambda: self.now)
+        self.postman = CountingPostman()
+        self.reporter = Reporter(self.postman)
+
+    @staticmethod
+    def document(step: dict[str, Any], member: str = "document") -> bytes:
+        """Return a document, with white space behind it up to a size where the step says so."""
+        text: str = PINS["documents"][step[member]]
+        return text.encode().ljust(step.get("pad_to", 0))
+
+    def take(self, step: dict[str, Any]) -> None:
+        """Do one step; a refused one changes nothing."""
+        before, refused = self.installed, None
+        try:
+            getattr(self, f"do_{step['do']}")(step)
+        except RefusedError as error:
+            refused = error.reason.code
+        except BuiltinError:
+            refused = "builtin"
+        assert refused == step.get("refused")
+        assert refused is None or step["do"] == "restart" or self.installed == before
+        if "state" in step:
+            held = self.installed
+            version = None if held.set is None else held.set.version
+            found = {"roots": held.roots.version, "set": version, "seen": held.seen}
+            assert found == step["state"]
+
+    def do_install(self, step: dict[str, Any]) -> None:
+        """Begin with another version of the app."""
+        self.builtin = read_builtin(self.document(step))
+        self.installed = fresh(self.builtin)
+
+    def do_restart(self, step: dict[str, Any]) -> None:
+        """Begin with what a store kept; where that is refused, as the app was built."""
+        self.builtin = read_builtin(self.document(step, "builtin"))
+        self.installed = fresh(self.builtin)
+        lists = [self.document({"document": name}) for name in step["lists"]]
+        signed = None if step["set"] is None else self.document(step, "set")
+        self.installed = restored(self.builtin, lists, signed)
+
+    def do_roots(self, step: dict[str, Any]) -> None:
+        """Read a root list."""
+        self.installed = accept_roots(self.installed, self.document(step), step["now"])
+
+    def do_set(self, step: dict[str, Any]) -> None:
+        """Read a pin set."""
+        self.installed = accept_set(self.installed, self.document(step), step["now"])
+
+    def do_fresh(self, step: dict[str, Any]) -> None:
+        """Ask whether to look for a newer set."""
+        assert is_fresh(self.installed, step["now"]) is step["expect"]
+
+    def do_pin(self, step: dict[str, Any]) -> None:
+        """Take the pin of a certificate."""
+        found = pin_of_certificate(b64decode(step["certificate"]))
+        assert base64url.encode(found) == step["expect"]
+
+    def do_judge(self, step: dict[str, Any]) -> None:
+        """Judge a connection, and say what is told of it."""
+        host, chain = step["host"], tuple(map(base64url.decode, step["chain"]))
+        judgement = judge(self.installed, host, chain, step["now"])
+        assert asdict(judgement) == step["expect"]
+        seen = Seen(host, chain, judgement, step["now"], self.installed)
+        if "report_to" in step:
+            assert url_of(seen) == step["report_to"]
+        if "report_document" in step:
+            app = self.builtin
+            report = report_of(app.app, app.app_version, host, chain, judgement, seen.at)
+            assert json.loads(write_report(report)) == step["report_document"]
+            assert parse_report(write_report(report), "application/json") == report
+
+    def do_store(self, step: dict[str, Any]) -> None:
+        """Keep one state, then another."""
+        store = FilePinStore(self.folder / f"{step['kept']}{step['new']}")
+        kept, new = (
+            Kept(roots_version=each[0], seen=each[1]) for each in (step["kept"], step["new"])
+        )
+        store.save(kept)
+        store.save(new)
+        assert store.load() == (new if step["replaced"] else kept)
+
+    def keeper_at(self, now: float) -> PinKeeper:
+        """Return what judges connections at a time."""
+        self.keeper.replace(self.installed)
+        self.now = now
+        return self.keeper
+
+    def do_secret(self, step: dict[str, Any]) -> None:
+        """Connect, and ask whether a secret may go over it."""
+        keeper = self.keeper_at(step["now"])
+        keeper.judge(step["host"], tuple(map(base64url.decode, step["chain"])))
+        assert keeper.withholds(step["host"]) is step["withheld"]
+
+    def do_connect(self, step: dict[str, Any]) -> None:
+        """Open a connection that the next step writes to."""
+        keeper = self.keeper_at(step["now"])
+        self.connection = (step["host"], tuple(map(base64url.decode, step["chain"])))
+        self.generation = keeper.generation
+        assert keeper.judge(*self.connection).passes is step["passes"]
+
+    def do_write(self, step: dict[str, Any]) -> None:
+        """Write: judged anew only where the keeper says that something has changed."""
+        keeper, passes = self.keeper_at(step["now"]), True
+        if keeper.generation != self.generation:
+            passes = keeper.judge(*self.connection).passes
+        assert passes is step["passes"]
+
+    def do_cleartext(self, step: dict[str, Any]) -> None:
+        """Send a request without TLS."""
+        assert self.keeper_at(step["now"]).refuses_cleartext(step["host"]) is not step["passes"]
+
+    def do_fetch(self, step: dict[str, Any]) -> None:
+        """Fetch a set or a root list."""
+        body = httpx.ByteStream(b"x" * step["bytes"])
+        answer = httpx.Response(step["status"], headers=step["headers"], stream=body)
+        source = HttpPinSource(
+            VECTORS["issuer"],
+            PINS["app"],
+            monotonic=lambda: 0.0,
+            transport=httpx.MockTransport(lambda _: answer),
+        )
+        try:
+            found = source.newest(None) if step["of"] == "set" else source.roots(1)
+            came = "nothing" if found is None else "taken"
+        except SourceError:
+            came = "failed"
+        assert came == step["expect"]
+
+    def updated(self, step: dict[str, Any]) -> PinUpdater:
+        """Return an updater whose last fetches failed so many times, or whose only one went well."""
+        self.now = step["now"]
+        source = Unpublished(failing=step["failures"] > 0)
+        jitter = step.get("jitter", 0.5)
+        updater = PinUpdater(self.builtin, source, clock=lambda: self.now, jitter=lambda: jitter)
+        for _ in range(step["failures"] or 1):
+            updater.update()
+        return updater
+
+    def do_due(self, step: dict[str, Any]) -> None:
+        """Ask when the next fetch is due."""
+        updater = self.updated(step)
+        self.now += step["expect"] - 1
+        assert not updater.is_due()
+        self.now += 1
+        assert updater.is_due()
+
+    def do_hear(self, step: dict[str, Any]) -> None:
+        """Hear of a version."""
+        updater = self.updated(step)
+        assert not updater.is_due()
+        updater.hear(step["version"])
+        assert updater.is_due() is step["due"]
+
+    def do_tell(self, step: dict[str, Any]) -> None:
+        """Report a mismatch, and see whether the report leaves."""
+        chain = (base64url.decode(step["leaf"]),)
+        judgement = judge(self.installed, "api.clinic.example", chain, step["now"])
+        before, self.postman.arrives = self.postman.posts, step["arrives"]
+        self.reporter.notify(
+            Seen("api.clinic.example", chain, judgement, step["now"], self.installed)
+        )
+        self.reporter.close()
+        assert self.postman.posts - before == step["sent"]
+
+
+@pytest.mark.parametrize("row", PINS["vectors"], ids=lambda row: row["id"])
+def test_pins_of_the_vectors(row: dict[str, Any], tmp_path: Path) -> None:
+    """Each step ends as the vector says."""
+    phone = PhoneWithPins(row, tmp_path)
+    for step in row["steps"]:
+        phone.take(step)
 
 
 def test_the_file_is_what_the_script_writes() -> None:
