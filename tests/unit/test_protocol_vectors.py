@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -13,16 +14,23 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+from cryptography.hazmat.primitives.hashes import SHA256
 from pyhpke import AEADId, CipherSuite, KDFId, KEMId, KEMKey
 from scripts.protocol_vectors import vectors
+from tests.unit.gate.proofs import facts
+from tests.unit.gate.simulators import PublishedState, route
 
 from watchword.adapters.anchors import AnchorSet
+from watchword.adapters.replay import MemoryReplayStore
+from watchword.adapters.system import SystemEntropy
 from watchword.attestation.interface import (
     AndroidApp,
     AppleApp,
     AppRegistration,
     Trust,
 )
+from watchword.client.own_token import read_own_token
 from watchword.client.pinning.installation import (
     Fetched,
     FilePinStore,
@@ -34,11 +42,15 @@ from watchword.client.pinning.installation import (
     SourceError,
 )
 from watchword.client.pinning.reporter import Reporter, url_of
+from watchword.client.proofs import Covered, Freshness, device_proof
+from watchword.client.statement import bound_to
 from watchword.encoding import base64url, strict_json
 from watchword.enrolment.evidence import FormatEvidenceVerifier
 from watchword.enrolment.service import pairwise_subject
 from watchword.enrolment.statement import check_challenge, read_statement
+from watchword.gate.interface import GatePolicy
 from watchword.gate.references import open_reference
+from watchword.gate.service import Gate
 from watchword.pins.installed import (
     BuiltinError,
     accept_roots,
@@ -53,9 +65,9 @@ from watchword.pins.interface import pin_of_certificate
 from watchword.pins.reports import parse_report, report_of, write_report
 from watchword.policy.service import BALANCED
 from watchword.ports import Anchor, EnrolledCounts, VerificationKey
-from watchword.reasons import Reason, RefusedError
+from watchword.reasons import MalformedError, Reason, RefusedError
 from watchword.tokens.interface import TokenExpectation
-from watchword.tokens.jose import public_key_from_jwk, thumbprint
+from watchword.tokens.jose import is_signed_by, parse, public_key_from_jwk, thumbprint
 from watchword.tokens.proofs import device, dpop, session
 from watchword.tokens.proofs.interface import (
     GateSecret,
@@ -66,11 +78,12 @@ from watchword.tokens.proofs.interface import (
 )
 from watchword.tokens.proofs.session import proof_keys
 from watchword.tokens.service import verify as verify_token
-from watchword.vocabulary import Environment, Level, Purpose
+from watchword.vocabulary import Environment, Level, Proof, Purpose
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "docs" / "protocol-vectors.json").read_text(encoding="utf-8")
 )
+CLIENT_VECTORS = 283
 NOW = datetime.fromisoformat(VECTORS["now"])
 ENROLMENTS = {row["kind"]: row for row in VECTORS["enrolments"]}
 
@@ -257,9 +270,7 @@ def test_secret_of_the_vectors_is_the_statements() -> None:
     assert (statement.app, statement.secret) == (SECRET["app"], SECRET["name"])
 
 
-@pytest.mark.parametrize(
-    "row", PROOFS["requests"], ids=lambda row: f"{row['method']} {row['path']}"
-)
+@pytest.mark.parametrize("row", PROOFS["requests"], ids=lambda row: row["id"])
 @pytest.mark.parametrize(
     ("kind", "verify_proof"),
     [("session", session.verify), ("device", device.verify), ("dpop", dpop.verify)],
@@ -273,10 +284,12 @@ def test_proofs_of_the_vectors_verify(
         headers.get("signature-input"), headers.get("signature"), headers.get("dpop")
     )
     digest = row["content_digest"]
+    path, _, query = row["target"].partition("?")
+    assert (row["authority"], row["path"], row["query"]) == (row["host"].lower(), path, query)
     request = SignedRequest(
         PROOFS["token"].encode(),
         row["method"].encode(),
-        row["host"].encode(),
+        row["authority"].encode(),
         row["path"].encode(),
         row["query"].encode(),
         None if digest is None else digest.encode(),
@@ -299,6 +312,145 @@ def test_proofs_of_the_vectors_verify(
     with pytest.raises(RefusedError) as caught:
         verify_proof(request, proof, keys, 0, now + 60)
     assert caught.value.reason is Reason.PROOF_EXPIRED
+
+
+@pytest.mark.parametrize("row", VECTORS["statements"], ids=lambda row: row["id"])
+def test_statements_of_the_vectors(row: dict[str, Any]) -> None:
+    """The service reads what a statement says, or refuses it; a client's own writing says the same."""
+    raw, members = base64url.decode(row["statement"]), row["members"]
+    assert hashlib.sha256(raw).hexdigest() == row["binding"]
+    assert strict_json.loads(raw, 4096) == members
+    if "refused" in row:
+        with pytest.raises(RefusedError) as caught:
+            read_statement(raw)
+        assert caught.value.reason.code == row["refused"]
+        return
+    statement = read_statement(raw)
+    assert statement.bnd == members.get("bnd")
+    assert statement.device_for_session is (members.get("prf") == "device")
+    assert statement.secret == members.get("secret")
+    assert list(statement.audiences) == members["aud"]
+    if "header_value" in row:
+        assert bound_to(row["header_value"]) == members["bnd"]
+
+
+def test_instance_of_the_vectors() -> None:
+    """The code is spent by the key of the statement, which signs renewals too."""
+    row = VECTORS["test_instance"]
+    key = public_key_from_jwk(row["proof_jwk"])
+    binding, evidence = bytes.fromhex(row["binding"]), row["evidence"]
+    assert bytes.fromhex(row["signed"]) == b"watchword/test/v1\0" + binding
+    assert re.fullmatch(r"wwt_[A-Za-z0-9_-]{44}", row["code"])
+    assert evidence["code"] == row["code"]
+    signature = base64url.decode(evidence["key_signature"])
+    key.verify(signature, bytes.fromhex(row["signed"]), ECDSA(SHA256()))
+    renewal = row["renewal"]
+    statement = base64url.decode(renewal["statement"])
+    signature = base64url.decode(renewal["evidence"]["signature"])
+    key.verify(signature, b"watchword/renew/v1\0" + statement, ECDSA(SHA256()))
+    assert hashlib.sha256(statement).digest() == binding
+
+
+@pytest.mark.parametrize("row", VECTORS["der"]["vectors"], ids=lambda row: row["id"])
+def test_der_signatures_of_the_vectors(row: dict[str, Any]) -> None:
+    """A client sends r and s, 32 bytes each, whatever their length in DER; what isn't DER is refused."""
+    der = bytes.fromhex(row["der"])
+    covered = Covered("https", "GET", "api.clinic.example", "/", "", None)
+    fresh = Freshness(0, "A" * 22)
+    own = read_own_token(PROOFS["token"])
+    if row["raw"] is None:
+        with pytest.raises(ValueError, match=r"."):
+            device_proof(covered, PROOFS["token"], own, lambda _: der, fresh)
+        return
+    headers = device_proof(covered, PROOFS["token"], own, lambda _: der, fresh)
+    raw = b64decode(headers["Signature"].removeprefix("watchword=:").removesuffix(":"))
+    assert raw.hex() == row["raw"]
+    key = public_key_from_jwk(VECTORS["der"]["key"])
+    assert is_signed_by(key, raw, bytes.fromhex(row["message"]))
+
+
+@pytest.mark.parametrize("row", VECTORS["kinds"]["vectors"], ids=lambda row: row["id"])
+def test_kinds_of_the_vectors(row: dict[str, Any]) -> None:
+    """A gate takes the device's signature on a session route where the token says so, and no DPoP proof."""
+    kinds = VECTORS["kinds"]
+    expectation = TokenExpectation(VECTORS["issuer"], VECTORS["audience"], Environment.PROD)
+    routes = (route("/**", proof=Proof(row["route"])),)
+    secret = GateSecret(SESSION_KEY["epoch"], bytes.fromhex(SESSION_KEY["gate_secret"]))
+    jwk = PROOFS["token_key"]
+    kid = thumbprint(jwk)
+    state = PublishedState(
+        keys={kid: VerificationKey(kid, public_key_from_jwk(jwk))},
+        policy=GatePolicy("clinic", expectation, routes),
+        secrets={secret.epoch: secret},
+    )
+    gate = Gate(state, memory=MemoryReplayStore(), entropy=SystemEntropy())
+    fields = [
+        (b"host", kinds["host"].encode()),
+        (b"watchword-token", kinds["tokens"][row["token"]].encode()),
+    ]
+    fields += [(name.lower().encode(), value.encode()) for name, value in row["proof"].items()]
+    decision = gate.decide(facts(fields, kinds["target"], kinds["method"]), PROOFS["created"])
+    assert [each.reason.code for each in decision.refusals] == (
+        [row["refused"]] if row["refused"] else []
+    )
+
+
+def is_believed(row: dict[str, Any]) -> bool:
+    """Tell whether a client that sent this statement believes a signed refusal."""
+    refusals = VECTORS["refusals"]
+    keys = {each["kid"]: each for each in refusals["jwks"]["keys"]}
+    try:
+        jws = parse(row["signed"], "watchword-refusal+jwt")
+    except MalformedError:
+        return False
+    jwk = keys.get(jws.kid)
+    if jwk is None:
+        return False
+    public = public_key_from_jwk({name: jwk[name] for name in ("kty", "crv", "x", "y")})
+    if not is_signed_by(public, jws.signature, jws.signing_input):
+        return False
+    members = strict_json.loads(jws.payload, 2048)
+    at = members.pop("now", None)
+    final = row["type"].removeprefix("urn:watchword:problem:")
+    return (
+        isinstance(at, int)
+        and final in {"evidence-refused", "instance-refused"}
+        and members
+        == {
+            "v": 1,
+            "iss": VECTORS["issuer"],
+            "app": refusals["app"],
+            "binding": base64url.encode(bytes.fromhex(refusals["binding"])),
+            "type": final,
+        }
+    )
+
+
+@pytest.mark.parametrize("row", VECTORS["refusals"]["vectors"], ids=lambda row: row["id"])
+def test_signed_refusals_of_the_vectors(row: dict[str, Any]) -> None:
+    """Only one by a published key that names this service, app, statement and class is believed."""
+    assert is_believed(row) is row["taken"]
+
+
+def ids_of(found: Any) -> list[tuple[str, str]]:
+    """Return each vector's id, and who can check it."""
+    if isinstance(found, list):
+        return [each for value in found for each in ids_of(value)]
+    if not isinstance(found, dict):
+        return []
+    own = [(found["id"], found.get("by", "client"))] if "id" in found else []
+    return own + ids_of(list(found.values()))
+
+
+def test_how_many_vectors_there_are() -> None:
+    """Every client checks the same number; ids are stable names, each given once."""
+    found = ids_of(VECTORS)
+    names = [name for name, _ in found]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names)
+    by = [who for _, who in found]
+    assert VECTORS["count"] == {who: by.count(who) for who in ("client", "service")}
+    assert VECTORS["count"] == {"client": CLIENT_VECTORS, "service": 19}
 
 
 PINS: dict[str, Any] = VECTORS["pins"]
