@@ -165,6 +165,10 @@ SEALED = {
 again.  They open with the keys beside them; :func:`resealed` makes new ones."""
 
 
+OPTIONAL = {"X25519": {"by": "optional"}}
+"""Seal keys that a client may have or not."""
+
+
 def sealing() -> tuple[bytes, str, dict[str, Any]]:
     """Return binding and session id of the sealed keys, and the private seal keys by curve."""
     binding = hashlib.sha256(b"watchword protocol vectors/a statement").digest()
@@ -259,6 +263,7 @@ def secret_vectors(binding: str) -> dict[str, Any]:
             {
                 "id": f"secret-{curve.lower()}",
                 "rules": ["SE2", "ST10"],
+                **OPTIONAL.get(curve, {}),
                 "seal_key": private,
                 "sealed": SEALED_SECRETS[curve],
             }
@@ -383,6 +388,7 @@ def proof_vectors() -> dict[str, Any]:
                 {
                     "id": f"session-key-{curve.lower()}",
                     "rules": ["PR5", "ST7"],
+                    **OPTIONAL.get(curve, {}),
                     "seal_key": private,
                     "sealed": SEALED[curve],
                 }
@@ -667,8 +673,8 @@ def kind_vectors() -> dict[str, Any]:
 
 
 def counts(found: Any) -> dict[str, int]:
-    """Return how many vectors there are: those that a client checks, and those that only a service or a gate can."""
-    by = {"client": 0, "service": 0}
+    """Return how many vectors there are: those that every client checks, that it may, and that only a service or a gate can."""
+    by = {"client": 0, "optional": 0, "service": 0}
     waiting = [found]
     while waiting:
         each = waiting.pop()
