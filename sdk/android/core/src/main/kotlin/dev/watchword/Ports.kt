@@ -13,8 +13,7 @@ import java.util.concurrent.Executor
  */
 public data class PublicKeyJwk(public val x: String, public val y: String) {
     /** Returns the members `kty`, `crv`, `x` and `y`, in this order. */
-    public fun members(): Map<String, String> =
-        linkedMapOf("kty" to "EC", "crv" to "P-256", "x" to x, "y" to y)
+    public fun members(): Map<String, String> = linkedMapOf("kty" to "EC", "crv" to "P-256", "x" to x, "y" to y)
 
     public companion object {
         private const val COORDINATE_BYTES = 32
@@ -25,13 +24,11 @@ public data class PublicKeyJwk(public val x: String, public val y: String) {
          * @throws IllegalArgumentException if a coordinate doesn't fit 32 bytes: it isn't on P-256.
          */
         @JvmStatic
-        public fun of(key: ECPublicKey): PublicKeyJwk =
-            PublicKeyJwk(coordinate(key.w.affineX), coordinate(key.w.affineY))
+        public fun of(key: ECPublicKey): PublicKeyJwk = PublicKeyJwk(coordinate(key.w.affineX), coordinate(key.w.affineY))
 
-        private fun coordinate(number: BigInteger): String =
-            dev.watchword.internal.Base64Url.encode(
-                dev.watchword.internal.fixedWidth(number, COORDINATE_BYTES),
-            )
+        private fun coordinate(number: BigInteger): String = dev.watchword.internal.Base64Url.encode(
+            dev.watchword.internal.fixedWidth(number, COORDINATE_BYTES),
+        )
     }
 }
 
@@ -167,11 +164,7 @@ public interface Clock {
  * @property headers by name in lower case.
  * @property body at most 64 KiB; see [Transport].
  */
-public class Answer(
-    public val status: Int,
-    public val headers: Map<String, String>,
-    public val body: ByteArray,
-) {
+public class Answer(public val status: Int, public val headers: Map<String, String>, public val body: ByteArray) {
     override fun toString(): String = "Answer(status=$status, ${body.size} bytes)"
 }
 
@@ -192,12 +185,7 @@ public interface Transport {
      * @throws IOException if no answer came; tried again.
      */
     @Throws(IOException::class)
-    public fun post(
-        url: String,
-        headers: Map<String, String>,
-        body: ByteArray,
-        timeoutMillis: Int,
-    ): Answer
+    public fun post(url: String, headers: Map<String, String>, body: ByteArray, timeoutMillis: Int): Answer
 
     /** Sends a GET; all else as [post]. */
     @Throws(IOException::class)

@@ -52,13 +52,12 @@ constructor(
         }
     }
 
-    override fun choose(method: String, path: String): ProofKind =
-        when {
-            device.any { fits(it, path) } -> ProofKind.DEVICE
-            session.any { fits(it, path) } -> ProofKind.SESSION
-            bearer.any { fits(it, path) } -> ProofKind.BEARER
-            else -> otherwise
-        }
+    override fun choose(method: String, path: String): ProofKind = when {
+        device.any { fits(it, path) } -> ProofKind.DEVICE
+        session.any { fits(it, path) } -> ProofKind.SESSION
+        bearer.any { fits(it, path) } -> ProofKind.BEARER
+        else -> otherwise
+    }
 
     private fun fits(pattern: String, path: String): Boolean {
         val rest = pattern.endsWith("/**")

@@ -10,11 +10,7 @@ import java.io.IOException
  *
  * @property code the language-neutral name of the error, the same in every SDK, for example `service-unavailable`.
  */
-public sealed class WatchwordException(
-    public val code: String,
-    message: String,
-    cause: Throwable? = null,
-) : IOException(message, cause) {
+public sealed class WatchwordException(public val code: String, message: String, cause: Throwable? = null) : IOException(message, cause) {
     /**
      * The service (or the vendor) couldn't be reached, asked to come back later, or something else answered in its place.
      * The same call may succeed later.
@@ -39,19 +35,25 @@ public sealed class WatchwordException(
      *   [Watchword.enrol], or until the cool-down of at most one hour has passed.
      */
     public class Refused internal constructor(
-        code: String,
         public val type: String,
         public val status: Int,
-        title: String,
+        internal val title: String,
         public val ref: String?,
         public val reasons: List<String>,
-        public val isFinal: Boolean,
+        internal val signed: String? = null,
     ) : WatchwordException(
-        code,
+        if (type in NAMED) type else "service-refused",
         "the service refused: $status $type: $title" +
             (if (reasons.isEmpty()) "" else reasons.joinToString(", ", " (", ")")) +
             (if (ref == null) "" else "; ref $ref"),
-    )
+    ) {
+        public val isFinal: Boolean get() = type in FINAL
+
+        private companion object {
+            val FINAL = setOf("evidence-refused", "instance-refused")
+            val NAMED = FINAL + setOf("challenge-refused", "secret-refused")
+        }
+    }
 
     /** This phone can't attest: no attestation key, no Play services, or a system that is too old. */
     public class DeviceUnsupported internal constructor(cause: DeviceException) :
@@ -72,15 +74,15 @@ public sealed class WatchwordException(
         message: String,
         public val retryAfter: Double? = null,
         cause: Throwable? = null,
-    ) : WatchwordException("device-error", message, cause)
+        code: String = "device-error",
+    ) : WatchwordException(code, message, cause)
 
     /**
      * A connection to a pinned host isn't used; nothing was sent over it.
      *
      * @property host that was to be reached.
      */
-    public class Pin(public val host: String, message: String, cause: Throwable? = null) :
-        WatchwordException("pin", message, cause)
+    public class Pin(public val host: String, message: String, cause: Throwable? = null) : WatchwordException("pin", message, cause)
 
     /**
      * The answer to a request was lost, or its proof had been used: the API may have carried it out. It wasn't sent again.
@@ -107,12 +109,9 @@ public sealed class WatchwordException(
      *
      * @property limit most bytes that are kept.
      */
-    public class LengthRequired internal constructor(
-        public val method: String,
-        public val origin: String,
-        public val limit: Int,
-    ) : WatchwordException(
-        "length-required",
-        "$method to $origin needs a Content-Length, and its body is a stream of more than $limit bytes: send it with a length",
-    )
+    public class LengthRequired internal constructor(public val method: String, public val origin: String, public val limit: Int) :
+        WatchwordException(
+            "length-required",
+            "$method to $origin needs a Content-Length, and its body is a stream of more than $limit bytes: send it with a length",
+        )
 }

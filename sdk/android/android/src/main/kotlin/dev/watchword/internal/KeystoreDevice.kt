@@ -160,6 +160,8 @@ internal class PlayIntegrityDevice(
         },
         "Play Integrity failed with code ${error.code}",
         error,
+        // Google was asked often enough for now.
+        if (error.code in TRANSIENT) (1 shl MAX_RETRIES) * FIRST_PAUSE else null,
     )
 
     // Codes of com.google.android.play.core.integrity.model.StandardIntegrityErrorCode and IntegrityErrorCode, which

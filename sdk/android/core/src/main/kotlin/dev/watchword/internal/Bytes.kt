@@ -3,14 +3,14 @@ package dev.watchword.internal
 import java.math.BigInteger
 import java.security.MessageDigest
 
-/** Base64url without padding, in its one canonical form (RFC 4648 section 5). No API: for Watchword's own artifacts. */
-public object Base64Url {
+/** Base64url without padding, in its one canonical form (RFC 4648 section 5). */
+internal object Base64Url {
     private const val ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
     private val VALUES = IntArray(128) { ALPHABET.indexOf(it.toChar()) }
 
     /** Returns [data] as base64url. */
-    public fun encode(data: ByteArray): String = encode(data, ALPHABET, padded = false)
+    fun encode(data: ByteArray): String = encode(data, ALPHABET, padded = false)
 
     /**
      * Returns the bytes behind [text].
@@ -21,7 +21,7 @@ public object Base64Url {
      * @param limit most characters that are accepted.
      * @throws IllegalArgumentException if it isn't canonical base64url.
      */
-    public fun decode(text: String, limit: Int = 64 * 1024): ByteArray {
+    fun decode(text: String, limit: Int = 64 * 1024): ByteArray {
         require(text.length <= limit) { "got ${text.length} characters, expected at most $limit" }
         require(text.length % 4 != 1) { "got text of a length that base64url can't have" }
         val out = ByteArray(text.length * 3 / 4)
@@ -64,14 +64,14 @@ private const val STANDARD = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 internal fun base64(data: ByteArray): String = Base64Url.encode(data, STANDARD, padded = true)
 
 /** Returns SHA-256 of [data]. */
-public fun sha256(data: ByteArray): ByteArray = MessageDigest.getInstance("SHA-256").digest(data)
+internal fun sha256(data: ByteArray): ByteArray = MessageDigest.getInstance("SHA-256").digest(data)
 
 /**
  * Returns a number of at least 0 in exactly [size] bytes, big endian.
  *
  * @throws IllegalArgumentException if it is negative or doesn't fit.
  */
-public fun fixedWidth(number: BigInteger, size: Int): ByteArray {
+internal fun fixedWidth(number: BigInteger, size: Int): ByteArray {
     require(number.signum() >= 0 && number.bitLength() <= size * 8) { "got a number that doesn't fit $size bytes" }
     val raw = number.toByteArray()
     val out = ByteArray(size)

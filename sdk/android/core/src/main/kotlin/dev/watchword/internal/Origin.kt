@@ -21,7 +21,8 @@ internal data class Origin(val scheme: String, val host: String, val port: Int) 
         private val DEFAULT_PORTS = mapOf("https" to 443, "http" to 80)
         private val LOOPBACK = Regex("127\\.(25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})(\\.(25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})){2}")
 
-        private val URL = Regex("([A-Za-z]+)://([A-Za-z0-9._~%!$&'()*+,;=-]+|\\[[0-9A-Fa-f:.]+\\])(?::([0-9]{0,5}))?([/?#].*)?")
+        private val URL =
+            Regex("([A-Za-z]+)://(?:[^/?#@\\\\\\s]*@)?([A-Za-z0-9._~%!$&'()*+,;=-]+|\\[[0-9A-Fa-f:.]+\\])(?::([0-9]{0,5}))?([/?#].*)?")
 
         /** Returns the origin of an absolute `http` or `https` URL without user information; null for anything else. */
         fun of(url: String): Origin? {
