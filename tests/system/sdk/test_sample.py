@@ -47,7 +47,7 @@ def scanned(app: Path) -> dict[str, Any]:
 
 def _findings(scanned: dict[str, Any], rule: str) -> dict[str, str]:
     """Return the verdicts of a rule by subject."""
-    (report,) = scanned["apps"]
+    (report,) = scanned["scans"]
     return {each["subject"]: each["verdict"] for each in report["findings"] if each["rule"] == rule}
 
 
