@@ -261,10 +261,14 @@ class ChallengeUse:
     """Hold the one use of a challenge: its nonce, and the instant after which it can be forgotten.
 
     After ``expires_at`` the challenge is refused for its age, so that the nonce needn't be kept.
+
+    :param made_at: when the challenge was made, for one that came with an instance's tokens; None for
+        one that was asked for.
     """
 
     nonce: bytes
     expires_at: datetime
+    made_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,8 +338,8 @@ class InstanceStore(Protocol):
         :param counter: must be greater than the stored one; None where the format has none.
         :param app_version: replaces the stored one; None leaves it.
         :param attested_at: when the vendor vouched for it anew; None leaves that as it was.
-        :raises RefusedError: ``challenge.used``, ``instance.unknown``, ``instance.revoked``,
-            ``instance.counter``.
+        :raises RefusedError: ``challenge.used``, ``challenge.superseded`` for one that was made before the
+            instance renewed last, ``instance.unknown``, ``instance.revoked``, ``instance.counter``.
         """
 
     async def count_enrolled(

@@ -60,6 +60,7 @@ class Reason(Enum):
     CHALLENGE_UNKNOWN = ("challenge.unknown", _C.TRUST, _P.CHALLENGE_REFUSED)
     CHALLENGE_EXPIRED = ("challenge.expired", _C.TIME, _P.CHALLENGE_REFUSED)
     CHALLENGE_USED = ("challenge.used", _C.CONTENT, _P.CHALLENGE_REFUSED)
+    CHALLENGE_SUPERSEDED = ("challenge.superseded", _C.TIME, _P.CHALLENGE_REFUSED)
 
     # Evidence of any format.
     EVIDENCE_MALFORMED = ("evidence.malformed", _C.MALFORMED, _P.EVIDENCE_REFUSED)
@@ -158,7 +159,7 @@ class Reason(Enum):
     INSTANCE_REVOKED = ("instance.revoked", _C.POLICY, _P.INSTANCE_REFUSED)
     INSTANCE_EXISTS = ("instance.exists", _C.CONTENT, _P.INSTANCE_REFUSED)
     INSTANCE_APP = ("instance.app", _C.CONTENT, _P.INSTANCE_REFUSED)
-    INSTANCE_COUNTER = ("instance.counter", _C.CONTENT, _P.INSTANCE_REFUSED)
+    INSTANCE_COUNTER = ("instance.counter", _C.CONTENT, _P.CHALLENGE_REFUSED)
     INSTANCE_WITHDRAWN = ("instance.withdrawn", _C.TRUST, _P.INSTANCE_REFUSED)
     INSTANCE_ATTESTATION_STALE = ("instance.attestation_stale", _C.TIME, _P.INSTANCE_UNKNOWN)
     INSTANCE_TEST = ("instance.test", _C.POLICY, _P.INSTANCE_REFUSED)

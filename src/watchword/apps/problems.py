@@ -33,6 +33,7 @@ def render(
     *,
     ref: str | None,
     reveal: bool,
+    now: float | None = None,
     details: bool = False,
     retry_after: int | None = None,
 ) -> Problem:
@@ -40,6 +41,7 @@ def render(
 
     :param ref: the opaque reference, None where none could be made.
     :param reveal: put the reason codes in the open (lab and operator only).
+    :param now: seconds since 1970 by this side's clock, by which a client corrects its own; None to leave them out.
     :param details: put the detail of each refusal beside its code (operator only).
     :param retry_after: seconds, for what is unavailable.
     """
@@ -49,6 +51,8 @@ def render(
         "title": public.title,
         "status": public.status,
     }
+    if now is not None:
+        document["now"] = int(now)
     if ref is not None:
         document["ref"] = ref
     if reveal:

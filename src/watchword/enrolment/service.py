@@ -30,6 +30,7 @@ from watchword.enrolment.interface import (
     EnrolmentRoom,
     EvidenceVerifier,
     IssuedToken,
+    NextChallenge,
     OperatorCode,
     OperatorCodeStore,
     RenewalRequest,
@@ -234,7 +235,7 @@ class Enrolment:
             recorded = appraised.appraisal if overtaken is None else None
             if self._appraisals is not None and recorded is not None:
                 self._appraisals.record(recorded, enrolled)
-        return Enrolled(instance, tokens)
+        return self._answer(instance, tokens, now)
 
     async def renew(self, request: RenewalRequest, now: datetime) -> Enrolled:
         """Return fresh tokens for an instance that proves to hold the key it enrolled with.
@@ -251,7 +252,7 @@ class Enrolment:
         :raises UnavailableError: when the store or the signer can't answer; nothing was stored.
         """
         statement, app, use = self._validator.validate(
-            request.statement, request.evidence, Purpose.RENEW, now
+            request.statement, request.evidence, Purpose.RENEW, now, request.instance_id
         )
         instance = await self._store.find(request.instance_id)
         if instance is None:
@@ -275,7 +276,17 @@ class Enrolment:
             now if renewal.vouched_anew else None,
         )
         self._count(renewal.signals)
-        return Enrolled(renewed, tokens)
+        return self._answer(renewed, tokens, now)
+
+    def _answer(
+        self, instance: Instance, tokens: tuple[IssuedToken, ...], now: datetime
+    ) -> Enrolled:
+        """Return the answer with the challenge for the next renewal, which lives as long as a token of it."""
+        life = max(token.lifetime for token in tokens)
+        challenge = self._validator.challenges.make_next(
+            instance.app, instance.id, life, now, self._entropy
+        )
+        return Enrolled(instance, tokens, NextChallenge(challenge, life))
 
     def _count(self, signals: tuple[Refusal, ...]) -> None:
         self.signals.update({signal.reason for signal in signals})
@@ -351,6 +362,8 @@ class Enrolment:
                 session_id=self._random_id(),
                 epoch=secret.epoch,
                 binding=statement.bnd,
+                device_for_session=statement.device_for_session
+                and audience in self._policy.device_for_session,
                 device=None
                 if instance.device_key is None
                 else pairwise_device(

@@ -36,6 +36,9 @@ class TokenClaims:
     :param binding: optional ``bnd`` of the statement.
     :param device: what all instances of one app on one device share at this audience alone, where the evidence
         names the device.
+    :param device_for_session: whether the claim ``prf`` is ``device``: the device's own signature stands for a session
+        proof, since the device can't open a session key.
+    :param os: family and major version of the system, from verified evidence alone; None where none says.
     """
 
     issuer: str
@@ -53,6 +56,8 @@ class TokenClaims:
     epoch: int = 0
     binding: str | None = None
     device: str | None = None
+    device_for_session: bool = False
+    os: str | None = None
 
     @property
     def counted_as(self) -> str:

@@ -97,6 +97,7 @@ def test_secret_is_handed_out_as_described(bench: ServiceBench) -> None:
     assert opened.decode() == FIRST
     assert told["expires_in"] == DELIVERY.lease
     assert told["expires_at"] == int(bench.clock.timestamp()) + DELIVERY.lease
+    assert told["now"] == int(bench.clock.timestamp())
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_refusals_tell_a_stranger_one_thing(
     """An unknown name, one that is injected at the edge, another app: same words, same size; operators know."""
     _, answer = bench.run(way(SimulatedPhone(app), secret, **evidence))
     assert answer.status_code == 403
-    assert answer.json().keys() == {"type", "title", "status", "ref"}
+    assert answer.json().keys() == {"type", "title", "status", "now", "ref"}
     assert answer.json()["type"] == "urn:watchword:problem:secret-refused"
     assert reason_in(bench, answer) is reason
 

@@ -633,6 +633,7 @@ class Application:
             refusals,
             ref=self._context.reference(refusals, where),
             reveal=self._reveal,
+            now=self._context.clock.timestamp(),
             details=self._operator,
             retry_after=retry_after,
         )
