@@ -108,15 +108,7 @@ class WatchwordClient:
         self._entropy = entropy
         self._hear_pins = hear_pins
         self._bnd: str | None = None
-        self._http = httpx.Client(
-            base_url=service_url,
-            # Nothing is compressed: see exchange.
-            headers={"content-type": "application/json", "accept-encoding": "identity"},
-            timeout=_TIMEOUT,
-            transport=transport,
-            # Loopback is never reached through the proxy that an environment names.
-            trust_env=url.scheme == "https",
-        )
+        self._http = _http_client(url, transport)
         self._backoff = Backoff(jitter, sleep)
         self._exchange = Exchange(self._http, self._backoff, self._clock.hear)
         self._device = ResilientDevice(device, self._backoff)
@@ -529,3 +521,16 @@ class WatchwordClient:
         """Return a session key; None where the device can't open it (protocol, section 5)."""
         info = _SEAL_LABEL + binding + length_prefixed.join(session_id.encode())
         return self._device.open_sealed(info, sealed)
+
+
+def _http_client(url: httpx.URL, transport: httpx.BaseTransport | None) -> httpx.Client:
+    """Return what talks to the service."""
+    return httpx.Client(
+        base_url=url,
+        # Nothing is compressed: see exchange.
+        headers={"content-type": "application/json", "accept-encoding": "identity"},
+        timeout=_TIMEOUT,
+        transport=transport,
+        # Loopback is never reached through the proxy that an environment names.
+        trust_env=url.scheme == "https",
+    )
