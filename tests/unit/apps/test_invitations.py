@@ -99,6 +99,7 @@ def client_of(
         device,
         audiences or (CLINIC,),
         clock=bench.clock.timestamp,
+        boot=bench.clock.timestamp,
         jitter=lambda: 0.5,
         sleep=lambda _seconds: None,
         transport=InProcess(bench),
