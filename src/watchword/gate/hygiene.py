@@ -25,6 +25,7 @@ from watchword.encoding.cache import cached_by_names
 from watchword.gate.interface import (
     API_HEADER,
     RESULT_HEADERS,
+    SIGNATURE_INPUT,
     TOKEN_HEADER,
     VERDICT_HEADER,
     RawHeaders,
@@ -44,7 +45,7 @@ MAX_HEADER_BYTES = 16 * 1024
 MAX_PATH_BYTES = 8 * 1024
 """Most bytes of a path (RFC 9110 section 4.1 asks servers for at least 8000)."""
 
-PROOF_FIELDS = frozenset({b"dpop", b"signature", b"signature-input"})
+PROOF_FIELDS = frozenset({b"dpop", b"signature", SIGNATURE_INPUT})
 """Fields that carry a proof; where a route asks for one they are the gate's, and stop here."""
 
 _DECIDING_FIELDS = PROOF_FIELDS | {
@@ -275,7 +276,7 @@ def _plan(names: tuple[bytes, ...]) -> Plan:
         kept=kept_names,
         renamed=any(name != name.lower() for name in names),
         proof=(
-            single.get(b"signature-input", -1),
+            single.get(SIGNATURE_INPUT, -1),
             single.get(b"signature", -1),
             single.get(b"dpop", -1),
         ),

@@ -24,6 +24,9 @@ digest was compared."""
 TOKEN_HEADER = b"watchword-token"
 """The request header that carries the token, lower case."""
 
+SIGNATURE_INPUT = b"signature-input"
+"""The request header that says what a proof signs, and how, lower case (RFC 9421 section 4.1)."""
+
 RESULT_HEADERS = (b"watchword-instance", b"watchword-level", b"watchword-app")
 """The headers that tell the upstream who is there; inbound ones are always removed."""
 

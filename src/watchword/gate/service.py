@@ -35,6 +35,7 @@ from watchword.gate.decisions import (
 from watchword.gate.hygiene import MAX_PATH_BYTES, CleanHeaders, canonical_name
 from watchword.gate.interface import (
     RESULT_HEADERS,
+    SIGNATURE_INPUT,
     TOKEN_HEADER,
     Decision,
     GatePolicy,
@@ -45,7 +46,7 @@ from watchword.gate.interface import (
     ReplayStore,
     RequestFacts,
 )
-from watchword.gate.limits import LimitTally, QuotaKeeper
+from watchword.gate.limits import LimitTally, QuotaKeeper, RateSpentError
 from watchword.gate.replay import AffinityNonces, ImmediateReplayStore
 from watchword.ports import Entropy, RefusalLog
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
@@ -104,6 +105,7 @@ class Verdict:
 
     :param generation: of the gate's state in which it was verified.
     :param result_headers: the verified headers for the API.
+    :param signs: whether the device's own signature stands for a session proof.
     :ivar keys: what proofs of the token are verified with, once one was asked for.
     :ivar seen: names of the routes whose canary has counted the instance.
     :ivar session: the token's ``sid`` and a zero, with which tags of replay begin.
@@ -116,6 +118,7 @@ class Verdict:
     valid_until: float
     rank: int
     result_headers: tuple[tuple[bytes, bytes], ...]
+    signs: bool = False
     keys: ProofKeys | None = None
     session_until: float = -math.inf
     session: bytes = b""
@@ -154,6 +157,7 @@ def verdict_of(token: VerifiedToken, generation: int) -> Verdict:
             (name, value.encode("ascii"))
             for name, value in zip(RESULT_HEADERS, values, strict=True)
         ),
+        signs=claims.device_for_session,
     )
 
 
@@ -219,8 +223,8 @@ def verify_proof(
 ) -> VerifiedProof:
     """Return the proof of a request, its signature verified.
 
-    Another kind than the route's never passes: session keys are known to the gates too, so that an
-    HMAC proves less than the device's own signature, and DPoP covers neither query nor body.
+    Another kind than the route's never passes, but for what :attr:`Target.signed` asks for: session keys are known to the
+    gates too, so that an HMAC proves less than the device's own signature, and DPoP covers neither query nor body.
 
     :param cleaned: of a request that carries a token.
     :raises RefusedError: with the reason of the first step that failed; ``proof.missing`` where
@@ -247,7 +251,7 @@ def verify_proof(
     if target.session:
         return session.verify(request, headers, keys, compiled.leeway, now)
     signed, fields = SignedRequest(*request), ProofHeaders(*headers)
-    if at_dpop >= 0 and target.route.dpop:
+    if at_dpop >= 0 and target.dpop:
         http = compiled.allow_http
         return dpop.verify(signed, fields, keys, compiled.leeway, now, allow_http=http)
     return device.verify(signed, fields, keys, compiled.leeway, now)
@@ -395,12 +399,14 @@ class Opened(NamedTuple):
     :param token: the one it was opened with, None where nobody was verified.
     :param claims: what that token said; None as above.
     :param proof: what the route asked for; a proof that was never given can't be given later.
+    :param signed: whether the device's own signature stood for a session proof, so that it rests on no epoch.
     """
 
     raw_path: bytes
     token: bytes | None
     claims: TokenClaims | None
     proof: Proof
+    signed: bool = False
 
 
 def opened_with(
@@ -419,7 +425,13 @@ def opened_with(
     # A token that was verified stands in one field alone.
     sent = [value for name, value in headers if name.lower() == TOKEN_HEADER]
     token = sent[0] if decision.claims is not None and sent else None
-    return Opened(raw_path, token, decision.claims, proof)
+    claims = decision.claims
+    signed = (
+        claims is not None
+        and claims.device_for_session
+        and any(n.lower() == SIGNATURE_INPUT and device.is_named(value) for n, value in headers)
+    )
+    return Opened(raw_path, token, claims, proof, signed)
 
 
 def hold_epoch(verdict: Verdict, state: GateState, token: bytes, now: float) -> None:
@@ -430,6 +442,12 @@ def hold_epoch(verdict: Verdict, state: GateState, token: bytes, now: float) -> 
     if verdict.keys is None:
         verdict.make_keys(state.secret(verdict.claims.epoch), token)
     check_epoch(verdict, now)
+
+
+def _is_signed(cleaned: CleanHeaders) -> bool:
+    """Tell whether a request says that the device signed it."""
+    at = cleaned.plan.proof[0]
+    return at >= 0 and device.is_named(cleaned.values[at])
 
 
 _REVOKED = Refusal(
@@ -532,7 +550,8 @@ class Gate:
         5. The token: there, verified (or remembered as verified), of no revoked instance, and bound
            to the header that the policy names.
         6. The level that the token states, and the app's version, against the route's.
-        7. The proof that the route asks for.
+        7. The proof that the route asks for.  Where the token says so, the device's own signature is as good as a session
+           proof; how many of one token are verified is limited, and asked before 6.
         8. The body is the one that the proof covers.
         9. The proof is new: of all copies of it exactly one passes.  Claimed only when the rest
            holds, so that nobody spends a nonce without the key, nor with half of a body.
@@ -628,7 +647,7 @@ class Gate:
                 return Refusal(
                     Reason.PROOF_MISSING, f"the route asks for {target.route.proof} by now"
                 )
-            if target.session:
+            if target.session and not opened.signed:
                 assert opened.token is not None
                 hold_epoch(verdict, self.state, opened.token, now)
         except RefusedError as error:
@@ -689,6 +708,9 @@ class Gate:
             claims = verdict.claims
             if compiled.binding_header is not None:
                 check_binding(claims.binding, compiled.binding_header, fields)
+            if verdict.signs and target.signed is not None and _is_signed(cleaned):
+                target = target.signed
+                compiled.signatures.take(claims, now)
             if verdict.rank < target.rank or target.route.minimum_versions:
                 refusal = check_standing(claims, target.route)
                 if refusal is not None:
@@ -701,9 +723,7 @@ class Gate:
                 # DPoP covers no body, whether there is one or not.
                 bodiless = proof.body_digest is None and plan.proof[2] < 0
         except RefusedError as error:
-            if error.reason is Reason.PROOF_NONCE:
-                nonce = self._uses.nonce(now)
-            return judge(target, error.refusals, claims, fields, nonce)
+            return self._refuse(target, error, claims, fields, now)
         except UnavailableError as error:
             return judge(target, (Refusal(error.reason, error.detail),), claims, fields, nonce)
         fields += verdict.result_headers
@@ -721,6 +741,21 @@ class Gate:
         return (
             made if overrun is None else run_over(made, overrun, enforced=target.enforces(claims))
         )
+
+    def _refuse(
+        self,
+        target: Target,
+        error: RefusedError,
+        claims: TokenClaims | None,
+        fields: list[tuple[bytes, bytes]],
+        now: float,
+    ) -> Decision:
+        """Refuse, or let pass and report, and say what the next attempt needs: another nonce, or a pause."""
+        nonce = self._uses.nonce(now) if error.reason is Reason.PROOF_NONCE else None
+        decision = judge(target, error.refusals, claims, fields, nonce)
+        if isinstance(error, RateSpentError):
+            return decision._replace(retry_after=error.retry_after)
+        return decision
 
     def _verdict(self, token: bytes | None, compiled: CompiledPolicy, now: float) -> Verdict:
         """Return the verdict on the token (step 5).
