@@ -32,7 +32,7 @@ from watchword.ports import Clock, Entropy
 from watchword.reasons import MalformedError
 
 MAX_KEYS: Final = 10_000
-"""Most App Attest keys at a time; the oldest one goes when another is made."""
+"""Most App Attest keys of one process, some 2 kB each."""
 
 MIN_NONCE_BYTES: Final = 16
 """Fewest bytes of a nonce, before base64."""
@@ -77,11 +77,22 @@ class _HeldKey:
 class Attester:
     """Vouch for keys as the phones of one lab would."""
 
-    def __init__(self, authorities: LabAuthorities, clock: Clock, entropy: Entropy) -> None:
-        """Take the vendors; there are no App Attest keys yet."""
+    def __init__(
+        self,
+        authorities: LabAuthorities,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        most_keys: int = MAX_KEYS,
+    ) -> None:
+        """Take the vendors; there are no App Attest keys yet.
+
+        :param most_keys: most App Attest keys at a time; the oldest one goes when another is made.
+        """
         self._authorities = authorities
         self._clock = clock
         self._entropy = entropy
+        self._most_keys = most_keys
         self._keys: dict[bytes, _HeldKey] = {}
 
     def android_chain(
@@ -138,7 +149,7 @@ class Attester:
         # Nobody can name a key twice: after a start there are others.
         name = f"{device}/{self._entropy.token_bytes(_NAME_BYTES).hex()}"
         phone = replace(model, habits=habits).build(app, self._setup(name))
-        if len(self._keys) >= MAX_KEYS:
+        if len(self._keys) >= self._most_keys:
             del self._keys[next(iter(self._keys))]
         self._keys[phone.key_id] = _HeldKey(device, phone)
         return phone.key_id

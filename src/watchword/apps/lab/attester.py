@@ -70,7 +70,7 @@ _MAX_DIGESTS: Final = 16
 _MAX_VERSION_CODE: Final = 2**53 - 1
 _COORDINATE_BYTES: Final = 32
 _DIGEST: Final = re.compile(r"[0-9A-Fa-f]{64}")
-_DEVICE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_DEVICE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SOMEBODYS: Final = "phone"
 
 _ENVIRONMENTS: Final = {
@@ -179,8 +179,8 @@ class _Members:
         value = self.text(name)
         if value not in known:
             near = nearest(value, known)
-            meant = "" if near is None else f", did you mean {near!r}?"
-            _malformed(f"{self._where}{name}: got {value!r}{meant}")
+            meant = f"one of {', '.join(known)}" if near is None else f"perhaps {near!r}"
+            _malformed(f"{self._where}{name}: got {value[:64]!r}, expected {meant}")
         return value
 
     def nested(self, name: str) -> "_Members":
@@ -208,7 +208,7 @@ def _device(members: _Members, name: str = "device") -> str:
     """Return the name of a phone."""
     device = members.text(name)
     if not _DEVICE.fullmatch(device):
-        _malformed(f"{name}: got {device[:64]!r}, expected 1 to 64 of letters, digits, . _ and -")
+        _malformed(f"{name}: got {device[:64]!r}, expected 1 to 64 of letters, digits, _ and -")
     return device
 
 
@@ -463,7 +463,7 @@ def _line(at: int, line: object) -> ScriptedFault:
     if not isinstance(line, dict):
         _malformed(f"faults[{at}]: got {type(line).__name__}, expected an object")
     members = _Members(line, f"faults[{at}].")
-    on = Operation(members.one_of("on", tuple(Operation)))
+    on = Operation(members.one_of("on", [each.value for each in Operation]))
     endless = "times" in line and line["times"] is None
     made = ScriptedFault(
         on=on,
@@ -557,18 +557,22 @@ def _is_loopback(host: bytes) -> bool:
         return False
 
 
-def attester_app(settings: Settings, context: AttesterContext | None = None) -> AsgiApplication:
-    """Return the application over the lab of a file."""
+def attester_app(context: AttesterContext) -> AsgiApplication:
+    """Return the application that answers by this context."""
+    # Whoever reaches it is the developer, who is told the details.
+    return LoopbackHost(Application(ROUTES, context, reveal=True, operator=True))
+
+
+def _context_of(settings: Settings) -> AttesterContext:
+    """Return what answers for the lab of a file."""
     clock = SystemClock()
-    context = context or AttesterContext(
+    return AttesterContext(
         attester=Attester(authorities_of(settings), clock, SystemEntropy()),
         apps=[installed_app(app) for app in settings.apps.values()],
         clock=clock,
         sleep=asyncio.sleep,
         refusal_log=MemoryRefusalLog(clock),
     )
-    # Whoever reaches it is the developer, who is told the details.
-    return LoopbackHost(Application(ROUTES, context, reveal=True, operator=True))
 
 
 def attester(config: Path, host: str, port: int, as_json: bool) -> None:
@@ -590,7 +594,7 @@ def attester(config: Path, host: str, port: int, as_json: bool) -> None:
 async def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> None:
     wanted = until_signal()
     async with AsyncExitStack() as stack:
-        server = HttpServer(attester_app(settings), host=host, port=port)
+        server = HttpServer(attester_app(_context_of(settings)), host=host, port=port)
         await server.start()
         stack.push_async_callback(server.stop)
         url = f"http://{server.address}"
