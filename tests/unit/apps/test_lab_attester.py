@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ class Asked:
 
 
 @pytest.fixture
-def asked() -> Iterator[Asked]:
+def asked() -> Asked:
     """Return an attester."""
     return Asked()
 
@@ -320,8 +320,8 @@ def test_a_phone_fails_as_its_script_says(asked: Asked) -> None:
     assert asked.fault(CHAIN, ada)["name"] == "secure-hardware-busy"
     asked.ok(CHAIN, ada)
     assert asked.waits == [0.5, 0.5]
+    call = {"kind": "play-phone", "device": "ada", "request_hash": HASH}
     for _ in range(3):
-        call = {"kind": "play-phone", "device": "ada", "request_hash": HASH}
         assert asked.fault(TOKEN, call)["code"] == -3
     assert asked.send("PUT", script, json={"faults": []}).json() == {"faults": []}
     asked.ok(TOKEN, call)

@@ -3,7 +3,8 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -35,7 +36,6 @@ from watchword.lab.device_faults import (
     DeviceFaultError,
     FaultScripts,
     Operation,
-    Retry,
     ScriptedFault,
 )
 from watchword.lab.google_play import GooglePlay
@@ -46,6 +46,7 @@ from watchword.lab.status_list import LabStatusList
 from watchword.policy.interface import Circumstances, Verdict
 from watchword.policy.registry import BALANCED
 from watchword.policy.service import appraise_unverified
+from watchword.reasons import Reason
 from watchword.vocabulary import Level
 
 BINDING = hashlib.sha256(b"statement").digest()
@@ -108,8 +109,8 @@ def test_a_chain_is_that_of_a_phone_of_the_kind(
 
 
 def judged(
-    evidence: dict[str, object], app: AppRegistration, trust: Trust, binding: bytes = BINDING
-) -> tuple[Level, tuple[object, ...]]:
+    evidence: Mapping[str, Any], app: AppRegistration, trust: Trust, binding: bytes = BINDING
+) -> tuple[Level, tuple[Reason, ...]]:
     """Return what the verifier and policy `balanced` make of evidence."""
     attestation = find_format(str(evidence["format"])).read_attestation(evidence)
     examined = examine(attestation, Expected(binding, app), trust, CLOCK.now())
@@ -156,7 +157,7 @@ def test_a_chain_is_for_the_challenge_and_the_app_that_are_given(
     foreign = InstalledAndroidApp("com.example.clinic", (bytes(32),), 120)
     made = attester.android_chain("genuine-android", "ada", foreign, KEY, OTHER)
     evidence["chain"] = [base64url.encode(each) for each in made.chain]
-    assert [reason.code for reason in judged(evidence, app, trust, OTHER)[1]] == [  # type: ignore[attr-defined]
+    assert [reason.code for reason in judged(evidence, app, trust, OTHER)[1]] == [
         "policy.signing_digest"
     ]
 
@@ -377,7 +378,7 @@ def test_faults_have_the_values_of_the_platforms_errors() -> None:
     assert not unprovisioned["requires_user_authentication"]
     pending = FAULTS["keys-pending-connectivity"].members(standard=True)
     assert pending["transient"]
-    assert pending["retry_policy"] == Retry.WHEN_CONNECTIVITY_AVAILABLE == 3
+    assert pending["retry_policy"] == 3
     chip = FAULTS["strongbox-unavailable"].members(standard=True)
     assert chip["exception"] == "android.security.keystore.StrongBoxUnavailableException"
     play = FAULTS["client-transient-error"]

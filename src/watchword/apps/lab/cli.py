@@ -198,5 +198,5 @@ def attester() -> None:
 
     --json prints one line once it listens: {"listen": "127.0.0.1:8450", "url": "http://127.0.0.1:8450"}.
 
-    Exit code 0: it was stopped.  2: an option or the file is wrong, or it is no lab.  3: the address is taken.
+    Exit code 0: it was stopped.  1: the file is of no lab, or the address is taken.  2: an option or the file is wrong.
     """
