@@ -1,5 +1,8 @@
 """Enrol phones whose hardware is the attester's process, at a real deployment; attack the attester meanwhile."""
 
+import json
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -7,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -346,3 +350,31 @@ def test_it_listens_on_ipv6_too(settings: Settings) -> None:
     with attester_process(settings.path, "--host", "::1") as (url, _):
         assert url.startswith("http://[::1]:")
         assert AndroidDevice(Hardware(url), "genuine-android", "six").attest(bytes(32))["chain"]
+
+
+def examples() -> list[tuple[str, str, dict[str, Any] | None, str]]:
+    """Return the calls of the page, each with the answer that stands below it."""
+    page = (Path(__file__).parents[3] / "docs" / "lab.md").read_text(encoding="utf-8")
+    calls = re.findall(r"^\$ (curl .*?)\n(\{[^\n]*\})$", page, re.DOTALL | re.MULTILINE)
+    found = []
+    for command, answer in calls:
+        words = shlex.split(command)
+        [url] = [word for word in words if word.startswith("http://127.0.0.1:8450/")]
+        body = json.loads(words[words.index("-d") + 1]) if "-d" in words else None
+        method = "PUT" if "PUT" in words else "GET" if body is None else "POST"
+        assert body is None or "content-type:application/json" in words
+        found.append((method, url.removeprefix("http://127.0.0.1:8450"), body, answer))
+    return found
+
+
+def test_the_calls_of_the_page_are_answered_as_it_says(address: str) -> None:
+    """Each, in order, with a key id where the page has a word for it; dots stand for what differs each time."""
+    calls = examples()
+    assert len(calls) == 9
+    key_id = ""
+    for method, path, body, told in calls:
+        sent = json.loads(json.dumps(body).replace("KEY_ID", key_id)) if body else None
+        answer = httpx.request(method, address + path, json=sent, timeout=30, trust_env=False)
+        key_id = answer.json().get("key_id", key_id)
+        pattern = ".*".join(re.escape(part) for part in told.split("…"))
+        assert re.fullmatch(pattern, answer.text), f"{path}: {answer.text[:400]}"
