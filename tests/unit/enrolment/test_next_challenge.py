@@ -1,5 +1,6 @@
 """The challenge that comes with tokens: for the next renewal of one instance, once, and until it renews otherwise."""
 
+import hmac
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -144,6 +145,23 @@ def test_garbage_is_refused_with_a_reason(garbage: bytes, version: bytes) -> Non
 def test_it_is_unknown_elsewhere(changes: dict[str, Any]) -> None:
     """At another instance, app, issuer, purpose or key, and where nobody says which instance renews."""
     assert reason_of(make(), **changes) is Reason.CHALLENGE_UNKNOWN
+
+
+def test_its_bytes_are_those_of_the_protocol() -> None:
+    """A version, an end, an instant and random bytes; the code covers a label, these and the context."""
+    entropy = SeededEntropy()
+    made = make(entropy=entropy)
+    context = b"".join(
+        len(part).to_bytes(4, "big") + part
+        for part in (ISSUER.encode(), b"clinic", b"renew", INSTANCE.encode())
+    )
+    microseconds = int(NOW.timestamp()) * 1_000_000
+    assert made[:9] == b"\2" + (int(NOW.timestamp()) + LIFE).to_bytes(8, "big")
+    assert made[9:17] == microseconds.to_bytes(8, "big")
+    assert made[17:25] == SeededEntropy().token_bytes(8)
+    assert made[25:] == hmac.digest(
+        KEY, b"watchword/challenge/v2\0" + made[:25] + context, "sha256"
+    )
 
 
 def test_one_kind_is_never_read_as_the_other() -> None:
