@@ -182,12 +182,13 @@ def test_one_kind_is_never_read_as_the_other() -> None:
 
 def test_another_epoch_knows_none_of_the_last_one() -> None:
     """A store that was put back may have forgotten their use."""
-    first, second = (Challenges(ISSUER, KEY, OneEpoch(number)) for number in (0, 1))
-    made = first.make_next("clinic", INSTANCE, LIFE, NOW, SeededEntropy())
-    assert first.check(made, "clinic", Purpose.RENEW, NOW, INSTANCE).made_at == NOW
-    with pytest.raises(RefusedError) as caught:
-        second.check(made, "clinic", Purpose.RENEW, NOW, INSTANCE)
-    assert caught.value.reason is Reason.CHALLENGE_UNKNOWN
+    epochs = [Challenges(ISSUER, KEY, OneEpoch(number)) for number in (0, 1)]
+    for own, other in (epochs, epochs[::-1]):
+        made = own.make_next("clinic", INSTANCE, LIFE, NOW, SeededEntropy())
+        assert own.check(made, "clinic", Purpose.RENEW, NOW, INSTANCE).made_at == NOW
+        with pytest.raises(RefusedError) as caught:
+            other.check(made, "clinic", Purpose.RENEW, NOW, INSTANCE)
+        assert caught.value.reason is Reason.CHALLENGE_UNKNOWN
 
 
 @pytest.fixture
