@@ -24,6 +24,7 @@ from watchword.engines.paths import Spellings, dots, separators, spellings_of
 from watchword.gate.bundle import GateBundle
 from watchword.gate.hygiene import CompiledRoute, compile_routes
 from watchword.gate.interface import GatePolicy, Rate, Route
+from watchword.gate.limits import SIGNATURES
 from watchword.gate.spellings import fold
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason
@@ -400,6 +401,7 @@ def render(bundle: GateBundle) -> str:
         "routes": _routes(table, spellings),
         "signs": _signs(policy, spellings),
         "rate": _rate(policy.rate),
+        "signatures": _rate(policy.rate or SIGNATURES),
         "binding_header": _header(policy.binding_header),
     }
     return f"{strict_json.dumps(members).decode()}\n{_names(bundle.revoked)}\nend\n"

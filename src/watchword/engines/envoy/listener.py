@@ -167,7 +167,7 @@ def access_log(path: str) -> dict[str, object]:
 
 _SIGN: Final = r"[-!#$%&'*+.^_\x60|~]"
 _STATED_HERE: Final = (
-    rf"watchword{_SIGN}(?:instance|level|app|verdict|environment|framed|api)"
+    rf"watchword{_SIGN}(?:instance|level|app|verdict|environment|framed|api|status|claimed)"
     rf"|x{_SIGN}(?:envoy{_SIGN}.*|forwarded{_SIGN}.*|request{_SIGN}id)"
     rf"|{'|'.join(_SIGN.join(name.lower().split('-')) for name in CLIENT_SIDE if not name.startswith(FORWARDED_PREFIX))}"
     r"|(?:watchword|signature|content|transfer)[!#$%&'*+.^\x60|~](?:token|input|length|digest|encoding)"

@@ -20,6 +20,8 @@ local head = (function()
   local OURS = {
     ["watchword-instance"] = true, ["watchword-level"] = true, ["watchword-app"] = true, ["watchword-verdict"] = true,
     ["watchword-api"] = true,
+    -- What an app says of itself where it sends no token.
+    ["watchword-status"] = true,
     -- For whose sake frameworks serve another path or method than the one that was judged.
     ["x-envoy-original-path"] = true, ["x-http-method"] = true, ["x-http-method-override"] = true,
     ["x-method-override"] = true, ["x-original-host"] = true, ["x-original-method"] = true, ["x-original-uri"] = true,

@@ -3,6 +3,7 @@ local gate = (function()
   local find, match, sub, byte = string.find, string.match, string.sub, string.byte
   local now, var, get_headers = ngx.now, ngx.var, ngx.req.get_headers
   local DIGEST = "^sha%-256=:([A-Za-z0-9+/]+)=:$"
+  local SIGNED = ';alg="ecdsa-p256-sha256"'
   local PASS, WATCHED = {}, {}
   local self = {}
   -- The collector walks over every remembered token; it waits until the heap is three times what is alive.
@@ -52,14 +53,22 @@ local gate = (function()
     return "proof.malformed"
   end
 
-  -- Verifies the proof that the route asks for and the body that it covers, and claims it.  Returns nil or the reason.
+  -- Verifies the proof that the route asks for and the body that it covers, and claims it.  Returns nil, or the reason and seconds to
+  -- wait.
   local function prove(state, headers, target, token, place, entry, at)
     local route, kind = target.route, target.route.kind
+    local input = rawget(headers, "signature-input")
+    if kind == "session" and entry.signs == 1 and input and find(input, SIGNED, 1, true) then
+      -- The device's own signature stands for a session proof.  It costs a curve, so that it takes its room first.
+      local reason, wait = rate.sign(state.signatures, ffi.string(entry.session, entry.session_size), at)
+      if reason then return reason, wait end
+      kind = "device"
+    end
     -- As the gate does: no proof can hold, whatever it looks like.
     if kind == "session" and (entry.prepared == 0 or at >= entry.epoch_ends) then return "proof.epoch" end
-    local input, signature = rawget(headers, "signature-input"), rawget(headers, "signature")
+    local signature = rawget(headers, "signature")
     local other, host = rawget(headers, "dpop"), head.authority(rawget(headers, "host"))
-    if other and route.dpop then
+    if other and route.dpop and route.kind == "device" then
       if input or signature then return "proof.ambiguous" end
       return dpop.prove(state, tokens.keys[place], entry, token, other, target, host, at)
     end
@@ -149,8 +158,8 @@ local gate = (function()
     end
     local results = tokens.results[place]
     if route.kind then
-      local reason = prove(state, headers, target, token, place, entry, at)
-      if reason then return reason, nil, subject end
+      local reason, wait = prove(state, headers, target, token, place, entry, at)
+      if reason then return reason, wait, subject end
       -- A body may have taken its time: what passes counts now, by the rate of now.
       at, state = now(), states.held()
     end
