@@ -88,6 +88,7 @@ def gate_policy(settings: Settings, api: ApiSettings) -> GatePolicy:
         limits=api.limits,
         edges=_edges(settings, api),
         case_sensitive=api.case_sensitive,
+        device_for_session=api.device_for_session,
     )
 
 
@@ -135,6 +136,9 @@ def enrolment_policy(settings: Settings) -> EnrolmentPolicy:
         },
         minimum_level=settings.policy.lowest_level,
         token_lifetime=settings.service.token_lifetime,
+        device_for_session=frozenset(
+            api.audience for api in settings.apis.values() if api.device_for_session
+        ),
     )
 
 
