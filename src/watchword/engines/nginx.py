@@ -61,6 +61,7 @@ _LOG_FIELDS: Final = {
     "details": "$watchword_details",
     "method": "$watchword_method",
     "instance": "$watchword_known",
+    "claimed": "$watchword_claimed",
     "client": "$remote_addr",
     "milliseconds": "$watchword_milliseconds",
 }
@@ -72,6 +73,7 @@ _BARE: Final = frozenset({"status", "milliseconds"})
 _VARIABLES: Final = (
     *("watchword_results", "watchword_known", "watchword_route"),
     *("watchword_reason", "watchword_details", "watchword_milliseconds", "watchword_log"),
+    "watchword_claimed",
 )
 
 

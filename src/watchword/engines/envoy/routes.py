@@ -216,6 +216,7 @@ def route_configuration(
                     names.DEVICE_HEADER,
                     names.FRAMED_HEADER,
                     names.API_HEADER,
+                    names.STATUS_HEADER,
                     "x-envoy-external-address",
                 ],
                 "What is between client and gate alone never reaches the API.",

@@ -5,6 +5,7 @@ local gate = (function()
   local DIGEST = "^sha%-256=:([A-Za-z0-9+/]+)=:$"
   local SIGNED = ';alg="ecdsa-p256-sha256"'
   local PASS, WATCHED = {}, {}
+  local STATUSES = { unsupported = true, offline = true, device = true, refused = true }
   local self = {}
   -- The collector walks over every remembered token; it waits until the heap is three times what is alive.
   collectgarbage("setpause", 300)
@@ -170,6 +171,18 @@ local gate = (function()
     return nil, nil, subject, results
   end
 
+  local function note(reason, details)
+    var.watchword_reason, var.watchword_details, var.watchword_log = reason, details, "1"
+    var.watchword_milliseconds = tostring(math.floor((now() - ngx.req.start_time()) * 1000 + 0.5))
+  end
+
+  -- Writes down why an app sends no token, by its own word; one beside a token leaves nothing to be claimed.
+  local function claim(route, status, token)
+    var.watchword_route = route.name
+    var.watchword_claimed = not token and STATUSES[status] and status or "invalid"
+    note("", "")
+  end
+
   -- Returns PASS, or the reason and the seconds to wait; a route that only watches passes in any case.
   local function decide()
     local at = now()
@@ -177,12 +190,14 @@ local gate = (function()
     if more then return "request.headers_too_large" end
     local reason = head.clean(headers)
     if reason then return reason end
+    local status = head.status
     local state = states.current(at)
     if not state then return "gate.state_unavailable" end
     local target
     target, reason = head.target(state, var.request)
     if not target then return reason end
     local route = target.route
+    if status then claim(route, status, rawget(headers, "watchword-token")) end
     if route.mode == "off" then
       if not target.reported then return PASS end
       var.watchword_route = route.name
@@ -205,11 +220,6 @@ local gate = (function()
     if route.mode == "enforce" then return reason, wait end
     if results then var.watchword_results = results end
     return WATCHED, reason
-  end
-
-  local function note(reason, details)
-    var.watchword_reason, var.watchword_details, var.watchword_log = reason, details, "1"
-    var.watchword_milliseconds = tostring(math.floor((now() - ngx.req.start_time()) * 1000 + 0.5))
   end
 
   -- Answers like every other enforcement point of the gate (RFC 9457); what is told apart is in the access log.
