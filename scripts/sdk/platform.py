@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from scripts.sdk import TOOLS
+from scripts.sdk import TOOLS, SdkError
 
 TYPES: Final = TOOLS / "android-types" / "android-platform-37.d.ts"
 _OLDEST: Final = 21
@@ -81,7 +81,12 @@ _SINCE: Final = re.compile(r"@since (\d+)")
 
 @cache
 def _types() -> dict[str, _Type]:
-    """Read the list: by full name each class with what it extends, its members, and since when each is there."""
+    """Read the list: by full name each class with what it extends, its members, and since when each is there.
+
+    :raises SdkError: where there is no list.
+    """
+    if not TYPES.is_file():
+        raise SdkError(f"{TYPES}: missing: run make sdk-tools")
     found = {"java.lang.Object": _Type(_OLDEST, [], {each: [(_OLDEST, "")] for each in _OBJECT})}
     path: list[str] = []
     since = _OLDEST
