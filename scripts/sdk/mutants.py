@@ -20,7 +20,16 @@ from scripts.sdk.android import SOURCES, Build, junit_classes, library
 TABLE: Final = SOURCES / "mutants.toml"
 _ALIVE: Final = "alive"
 _UNCHANGED: Final = "unchanged"
-_OPTIONS: Final = ("-no-stdlib", "-no-reflect", "-jvm-target", "11", "-language-version", "2.2", "-api-version", "2.2")
+_OPTIONS: Final = (
+    "-no-stdlib",
+    "-no-reflect",
+    "-jvm-target",
+    "11",
+    "-language-version",
+    "2.2",
+    "-api-version",
+    "2.2",
+)
 """As `scripts.sdk.android` compiles, but that a mutant may have warnings."""
 
 
@@ -59,7 +68,9 @@ def _copies(module: str, chosen: Iterable[Mutant], place: Path) -> Iterable[tupl
         file = copy / "kotlin" / mutant.file
         text = file.read_text(encoding="utf-8")
         if text.count(mutant.old) != 1:
-            raise SystemExit(f"{mutant.file}: {mutant.about}: `{mutant.old}` doesn't stand there once")
+            raise SystemExit(
+                f"{mutant.file}: {mutant.about}: `{mutant.old}` doesn't stand there once"
+            )
         file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
         yield mutant.about, copy
 
