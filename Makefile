@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo dist test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-start bench-up mutants fuzz sdk-tools sdk-dex sdk-android site lock clean
+.PHONY: help demo dist test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-sdk bench-start bench-up mutants fuzz sdk-tools sdk-dex sdk-android site lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -48,7 +48,7 @@ fmt: .venv/.dev-ready  ## Format the code and mend what can be mended.
 	$(PY)/ruff format .
 	$(PY)/ruff check --fix .
 
-bench: .venv/.dev-ready .venv/.peers-scan-ready  ## Measure against the floors; writes benchmarks/results/*.json.
+bench: .venv/.dev-ready .venv/.peers-scan-ready sdk-tools sdk-dex  ## Measure against the floors; writes benchmarks/results/*.json.
 	$(PY)/python -m benchmarks
 
 bench-attestation: .venv/.dev-ready  ## Measure verification alone, against other verifiers and the floors.
@@ -80,6 +80,9 @@ bench-drill: .venv/.dev-ready  ## Measure a whole drill of the demo's clinic, be
 
 bench-scan: .venv/.dev-ready .venv/.peers-scan-ready  ## Measure the scan: what it finds in apps of a new seed and in known ones, how fast, APKiD and androguard beside it.
 	$(PY)/python -m benchmarks.bench_scan
+
+bench-sdk: sdk-tools sdk-dex  ## Measure what the Android SDK adds to an app's code and to a request.
+	$(PY)/python -m benchmarks.bench_sdk
 
 bench-start: .venv/.dev-ready  ## Measure how long `watchword --help` and the help of each command take, beside the bare interpreter.
 	$(PY)/python -m benchmarks.bench_start

@@ -50,6 +50,26 @@ GENUINE: Final = (spki("A"), spki("intermediate"), spki("root"))
 INTERCEPTED: Final = (spki("thief"), spki("thief's root"))
 PINS: Final = {spki("A"): "c", spki("B"): "b"}
 CERTIFICATE_DAYS: Final = 30
+FORMS: Final[Mapping[str, str]] = {
+    "set-pin-spare-bits": "F1",
+    "set-pin-padded": "F1",
+    "set-form-padded": "F1",
+    "set-form-standard-alphabet": "F1",
+    "set-form-spare-bits": "F1",
+    "set-duplicate": "F2",
+    "set-trailing": "F2",
+    "set-deep": "F2",
+    "roots-bom": "F2",
+    "roots-duplicate": "F2",
+    "roots-65536": "F2 F4",
+    "roots-65537": "F4",
+    "set-member-missing": "F3",
+    "set-member-unknown": "F3",
+    "set-host-member": "F3",
+    "roots-member-unknown": "F3",
+    "builtin-member-unknown": "F3",
+}
+"""By name the vectors that hold rules of form too."""
 
 
 @dataclass
@@ -1867,4 +1887,6 @@ def pin_vectors(key_of: KeyOf) -> Members:
         *certificates(author),
         *behaviour(author),
     ]
+    for each in vectors:
+        each["rules"] += FORMS.get(each["id"].removeprefix("pins-"), "").split()
     return {"app": APP, "documents": author.documents, "vectors": vectors}

@@ -594,6 +594,7 @@ def refusal_vectors() -> dict[str, Any]:
         "other-class": ("instance-refused", good, False),
         "class-not-final": ("challenge-refused", signed(type="challenge-refused"), False),
         "version-2": ("evidence-refused", signed(v=2), False),
+        "version-true": ("evidence-refused", signed(v=True), False),
         "member-missing": ("evidence-refused", signed(now=None), False),
         "member-unknown": ("evidence-refused", signed(ref="x"), False),
         "now-text": ("evidence-refused", signed(now="1795521600"), False),

@@ -1,10 +1,10 @@
-"""Fetch the tools of the phones' SDKs (``tools``, ``dex``), or build and test the Android SDK (``android``)."""
+"""Fetch the tools of the phones' SDKs (``tools``, ``dex``), or build, test (``android``) and package the Android SDK."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from scripts.sdk import SdkError, android, tools
+from scripts.sdk import ROOT, SdkError, android, apk, package, tools
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,15 +18,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     built.add_argument(
         "--test", action="append", help="test classes of this name alone, without package"
     )
+    commands.add_parser("package", help="write the Android SDK's artifacts as a Maven repository")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "android":
             return _android(chosen.module, chosen.test)
+        if chosen.command == "package":
+            return _package()
         done = tools.install() if chosen.command == "tools" else tools.install_dex()
     except SdkError as error:
         print(f"sdk: {error}", file=sys.stderr)
         return 1
     print("\n".join(f"fetched {each}" for each in done) or "everything is there")
+    return 0
+
+
+def _package() -> int:
+    """Write the artifacts, and the sample app where what dexes it is there."""
+    build = android.Build()
+    files = package.package(build)
+    if tools.DEX.is_file():
+        files.append(apk.sample(build, android.OUT / "app"))
+    for file in files:
+        print(f"{file.stat().st_size:>9,} bytes  {file.relative_to(ROOT)}")
+    if not tools.DEX.is_file():
+        print("no sample app: make sdk-dex fetches what it is dexed with")
     return 0
 
 

