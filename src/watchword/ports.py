@@ -175,6 +175,7 @@ class Instance:
     :param id: random, 22 characters of base64url.  The phone and the operator know it (answers,
         log, audit trail), APIs never do: they see pairwise subjects.  It isn't a secret, since a
         renewal needs the instance's key too.
+    :param platform: its system, and the major version where its evidence stated one last, such as ``android-16``.
     :param format: the evidence format that enrolled it; renewals must fit it.
     :param attested_key: SPKI DER of the key that the vendor attested.
     :param proof_jwk: public JWK that its tokens carry as ``cnf``.
@@ -261,10 +262,14 @@ class ChallengeUse:
     """Hold the one use of a challenge: its nonce, and the instant after which it can be forgotten.
 
     After ``expires_at`` the challenge is refused for its age, so that the nonce needn't be kept.
+
+    :param made_at: when the challenge was made, for one that came with an instance's tokens; None for
+        one that was asked for.
     """
 
     nonce: bytes
     expires_at: datetime
+    made_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,14 +333,16 @@ class InstanceStore(Protocol):
         app_version: str | None,
         audit: AuditEntry,
         attested_at: datetime | None = None,
+        platform: str | None = None,
     ) -> Instance:
         """Consume the challenge, raise the counter (compare-and-set), return the new state.
 
         :param counter: must be greater than the stored one; None where the format has none.
         :param app_version: replaces the stored one; None leaves it.
         :param attested_at: when the vendor vouched for it anew; None leaves that as it was.
-        :raises RefusedError: ``challenge.used``, ``instance.unknown``, ``instance.revoked``,
-            ``instance.counter``.
+        :param platform: replaces the stored one; None leaves it.
+        :raises RefusedError: ``challenge.used``, ``challenge.superseded`` for one that was made before the
+            instance renewed last, ``instance.unknown``, ``instance.revoked``, ``instance.counter``.
         """
 
     async def count_enrolled(

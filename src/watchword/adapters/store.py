@@ -36,7 +36,7 @@ from watchword.adapters.keyring.private_file import (
     write_private,
 )
 from watchword.encoding import strict_json
-from watchword.encoding.phrases import other_format
+from watchword.encoding.phrases import moment, other_format
 from watchword.enrolment.delivery import Lease, LeaseCount
 from watchword.enrolment.interface import OperatorCode
 from watchword.ports import (
@@ -619,6 +619,23 @@ def consume_challenge(connection: sqlite3.Connection, use: ChallengeUse) -> None
         raise RefusedError.because(Reason.CHALLENGE_USED, "expected one that wasn't used before")
 
 
+def require_newest(connection: sqlite3.Connection, use: ChallengeUse, instance_id: str) -> None:
+    """Refuse a challenge that came with older tokens than the instance's newest.
+
+    Here, since of two renewals at the same time one comes first, and makes the other's challenge an old one.
+
+    :raises RefusedError: ``challenge.superseded``; ``instance.unknown``.
+    """
+    if use.made_at is None:
+        return
+    renewed_at = require_instance(connection, instance_id).renewed_at
+    if use.made_at < renewed_at:
+        raise RefusedError.because(
+            Reason.CHALLENGE_SUPERSEDED,
+            f"it came with older tokens: the instance renewed at {moment(renewed_at)}",
+        )
+
+
 def insert_instance(connection: sqlite3.Connection, instance: Instance) -> None:
     """Insert an instance and its certificates, unless its id or its key is enrolled."""
     row = instance_row(instance)
@@ -704,6 +721,7 @@ def advance_instance(
     counter: int | None,
     app_version: str | None,
     attested_at: datetime | None,
+    platform: str | None = None,
 ) -> None:
     """Raise the counter of an instance that isn't revoked, and keep what its evidence stated anew."""
     instance = require_instance(connection, instance_id)
@@ -715,12 +733,14 @@ def advance_instance(
         )
     connection.execute(
         "UPDATE instances SET counter = coalesce(?, counter), "
-        "app_version = coalesce(?, app_version), attested_at = coalesce(?, attested_at) "
+        "app_version = coalesce(?, app_version), attested_at = coalesce(?, attested_at), "
+        "platform = coalesce(?, platform) "
         "WHERE id = ?",
         (
             counter,
             app_version,
             None if attested_at is None else microseconds(attested_at),
+            platform,
             instance_id,
         ),
     )
@@ -1025,13 +1045,15 @@ class SqliteStore(WriteBehindStore):
         app_version: str | None,
         audit: AuditEntry,
         attested_at: datetime | None = None,
+        platform: str | None = None,
     ) -> Instance:
         """See :meth:`watchword.ports.InstanceStore.renew`."""
 
         def work(connection: sqlite3.Connection) -> Instance:
             self._pending.require_standing(instance_id)
+            require_newest(connection, use, instance_id)
             consume_challenge(connection, use)
-            advance_instance(connection, instance_id, counter, app_version, attested_at)
+            advance_instance(connection, instance_id, counter, app_version, attested_at, platform)
             connection.execute(
                 "UPDATE instances SET renewed_at = ? WHERE id = ?",
                 (microseconds(audit.at), instance_id),

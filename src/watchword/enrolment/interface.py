@@ -200,6 +200,7 @@ class Statement:
     :param proof_jwk: P-256 public key of the instance; None on Android, where the attested key
         itself is the proof key (docs/adr/0002).
     :param secret: name of the secret that is asked for; None for every other purpose.
+    :param device_for_session: the instance asks to prove with its own key where routes want a session proof (``prf``).
     """
 
     purpose: Purpose
@@ -213,6 +214,7 @@ class Statement:
     raw: bytes
     binding: bytes
     secret: str | None = None
+    device_for_session: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,7 @@ class EnrolmentPolicy:
     :param audiences: by app id: the API audiences that this app may ask tokens for.
     :param minimum_level: instances below it are neither enrolled nor renewed.
     :param token_lifetime: seconds, 30 to 3600.
+    :param device_for_session: the API audiences whose ``session`` routes take the instance's own key.
     """
 
     issuer: str
@@ -231,6 +234,7 @@ class EnrolmentPolicy:
     audiences: Mapping[str, frozenset[str]]
     minimum_level: Level
     token_lifetime: int
+    device_for_session: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,11 +252,20 @@ class IssuedToken:
 
 
 @dataclass(frozen=True, slots=True)
+class NextChallenge:
+    """Hold the challenge for the next renewal of one instance; ``lifetime`` is in seconds from its issue."""
+
+    challenge: bytes
+    lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
 class Enrolled:
     """Hold the answer to an enrolment or a renewal."""
 
     instance: Instance
     tokens: tuple[IssuedToken, ...]
+    next: NextChallenge
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +317,7 @@ class AppraisedEvidence:
     :param appraisal: how this came about, to be recorded with the instance that it enrols.
     :param counted: how many other instances the verdict depends on; None where it depends on none.
     :param signals: what the policy holds against it without refusing it.
+    :param platform: the system and its major version, as the evidence states them; None where it states none.
     :param code: the operator's code that stood in the place of evidence, to be used up with the enrolment;
         None for all evidence of devices.
     """
@@ -323,6 +337,7 @@ class AppraisedEvidence:
     counted: "CountedInstances | None" = field(default=None, compare=False, repr=False)
     code: OperatorCode | None = None
     signals: tuple[Refusal, ...] = ()
+    platform: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,12 +363,14 @@ class AppraisedRenewal:
     :param app_version: as the evidence states it, None where it states none.
     :param vouched_anew: the vendor vouched for the instance again, not its key alone.
     :param signals: what the policy holds against it without refusing it.
+    :param platform: the system and its major version, as evidence made anew states them; None where none does.
     """
 
     counter: int | None
     app_version: str | None = None
     vouched_anew: bool = False
     signals: tuple[Refusal, ...] = ()
+    platform: str | None = None
 
 
 class EvidenceVerifier(Protocol):

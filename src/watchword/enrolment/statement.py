@@ -6,6 +6,10 @@ A challenge needs no row until it is used (protocol, section 2).  Layout, 57 byt
 1970 (8, big endian), nonce (16), HMAC-SHA256 (32) over a label, those 25 bytes, and the issuer, app and purpose, each with
 its length in front, so that no two triples give the same input.
 
+Version 1 is asked for.  Version 2 comes with tokens, for the next renewal: its code covers the instance too, it lives as
+long as those tokens, and its nonce begins with the instant at which it was made (8 bytes, microseconds since 1970), so
+that the store can refuse one that is older than the newest renewal.
+
 A used challenge is a row in the store.  A store that was restored from a backup doesn't know the uses since then, and a
 clock that ran ahead had uses forgotten that are needed once it is set right.  Any challenge whose use may have been
 forgotten is refused: by the epoch that its code covers, and by its expiry.
@@ -32,16 +36,20 @@ from watchword.enrolment.interface import (
 from watchword.ports import ChallengeUse, Entropy, Instance
 from watchword.reasons import MalformedError, Reason, RefusedError
 from watchword.tokens.jose import public_key_from_jwk
-from watchword.vocabulary import Environment, Purpose
+from watchword.vocabulary import Environment, Proof, Purpose
 
 MAX_CHALLENGE_BYTES = 64
 """Most bytes of a challenge of any version (protocol, section 2)."""
 
 _VERSION = b"\x01"
+_NEXT_VERSION = b"\x02"
 _NONCE_BYTES = 16
+_INSTANT_BYTES = 8
 _BODY_BYTES = 1 + 8 + _NONCE_BYTES
 _MAC_BYTES = 32
 _CHALLENGE_LABEL = b"watchword/challenge/v1\0"
+_NEXT_LABEL = b"watchword/challenge/v2\0"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def make_challenge(
@@ -56,41 +64,77 @@ def make_challenge(
     return body + _mac(body, app, purpose, issuer, key)
 
 
+def make_next_challenge(
+    *, app: str, instance: str, life: int, issuer: str, key: bytes, now: datetime, entropy: Entropy
+) -> bytes:
+    """Return a challenge for the next renewal of one instance.
+
+    :param life: seconds that it lives: as long as the longest token beside it.
+    :param key: the service's challenge key, at least 32 bytes.
+    """
+    expiry = int(now.timestamp()) + life
+    made_at = (now - _EPOCH) // timedelta(microseconds=1)
+    nonce = made_at.to_bytes(_INSTANT_BYTES, "big")
+    nonce += entropy.token_bytes(_NONCE_BYTES - _INSTANT_BYTES)
+    body = _NEXT_VERSION + expiry.to_bytes(8, "big") + nonce
+    return body + _mac(body, app, Purpose.RENEW, issuer, key, instance)
+
+
 def check_challenge(
-    challenge: bytes, *, app: str, purpose: Purpose, issuer: str, key: bytes, now: datetime
+    challenge: bytes,
+    *,
+    app: str,
+    purpose: Purpose,
+    issuer: str,
+    key: bytes,
+    now: datetime,
+    instance: str | None = None,
 ) -> ChallengeUse:
     """Return the one use that this challenge is good for; the caller still must record it.
 
     The code is checked before the expiry is read: an expiry that we didn't write means nothing.
 
+    :param instance: the id of the instance that says it renews; None for every other call.
     :raises MalformedError: ``challenge.malformed``.
-    :raises RefusedError: ``challenge.unknown`` when it isn't ours or is for another app, purpose or
-        issuer (which can't be told apart), ``challenge.expired``.
+    :raises RefusedError: ``challenge.unknown`` when it isn't ours or is for another app, purpose, issuer
+        or instance (which can't be told apart), ``challenge.expired``.
     """
-    if len(challenge) != _BODY_BYTES + _MAC_BYTES or challenge[:1] != _VERSION:
+    version = challenge[:1]
+    if len(challenge) != _BODY_BYTES + _MAC_BYTES or version not in {_VERSION, _NEXT_VERSION}:
         raise MalformedError.because(
             Reason.CHALLENGE_MALFORMED,
-            f"got {len(challenge)} bytes, expected {_BODY_BYTES + _MAC_BYTES} of version 1",
+            f"got {len(challenge)} bytes, expected {_BODY_BYTES + _MAC_BYTES} of version 1 or 2",
         )
     body, code = challenge[:_BODY_BYTES], challenge[_BODY_BYTES:]
-    if not hmac.compare_digest(code, _mac(body, app, purpose, issuer, key)):
+    is_next = version == _NEXT_VERSION
+    renews = purpose is Purpose.RENEW and instance is not None
+    expected = _mac(body, app, purpose, issuer, key, instance if is_next else None)
+    if not hmac.compare_digest(code, expected) or (is_next and not renews):
+        whose = " for this instance" if is_next else ""
         raise RefusedError.because(
             Reason.CHALLENGE_UNKNOWN,
-            f"expected one that was made here for app {app} and purpose {purpose.value}",
+            f"expected one that was made here for app {app} and purpose {purpose.value}{whose}",
         )
     expiry = int.from_bytes(body[1:9], "big")
     age = now.timestamp() - expiry
     if age >= 0:
-        raise RefusedError.because(
-            Reason.CHALLENGE_EXPIRED, f"it expired {age:.0f} s ago; it lives {CHALLENGE_SECONDS} s"
-        )
-    expires_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=expiry)
-    return ChallengeUse(body[9:], expires_at)
+        raise RefusedError.because(Reason.CHALLENGE_EXPIRED, f"it expired {age:.0f} s ago")
+    made_at = None
+    if is_next:
+        instant = int.from_bytes(body[9 : 9 + _INSTANT_BYTES], "big")
+        made_at = _EPOCH + timedelta(microseconds=instant)
+    return ChallengeUse(body[9:], _EPOCH + timedelta(seconds=expiry), made_at)
 
 
-def _mac(body: bytes, app: str, purpose: Purpose, issuer: str, key: bytes) -> bytes:
-    context = length_prefixed.join(issuer.encode(), app.encode(), purpose.value.encode())
-    return hmac.digest(key, _CHALLENGE_LABEL + body + context, "sha256")
+def _mac(
+    body: bytes, app: str, purpose: Purpose, issuer: str, key: bytes, instance: str | None = None
+) -> bytes:
+    parts = [issuer.encode(), app.encode(), purpose.value.encode()]
+    label = _CHALLENGE_LABEL
+    if instance is not None:
+        label = _NEXT_LABEL
+        parts.append(instance.encode())
+    return hmac.digest(key, label + body + length_prefixed.join(*parts), "sha256")
 
 
 _CHALLENGES_LABEL: Final = b"watchword/challenge-epoch/v1\0"
@@ -151,15 +195,45 @@ class Challenges:
             app=app, purpose=purpose, issuer=self._issuer, key=key, now=now, entropy=entropy
         )
 
-    def check(self, made: bytes, app: str, purpose: Purpose, now: datetime) -> ChallengeUse:
+    def make_next(
+        self, app: str, instance: str, life: int, now: datetime, entropy: Entropy
+    ) -> bytes:
+        """Return a challenge for the next renewal of an instance, which lives for ``life`` seconds."""
+        return make_next_challenge(
+            app=app,
+            instance=instance,
+            life=life,
+            issuer=self._issuer,
+            key=epoch_key(self._key, self._epochs.number),
+            now=now,
+            entropy=entropy,
+        )
+
+    def check(
+        self,
+        made: bytes,
+        app: str,
+        purpose: Purpose,
+        now: datetime,
+        instance: str | None = None,
+    ) -> ChallengeUse:
         """Return the one use that a challenge is good for; the caller still must record it.
 
+        :param instance: as for :func:`check_challenge`.
         :raises MalformedError: ``challenge.malformed``.
         :raises RefusedError: as :func:`check_challenge` does; one of an earlier epoch is
             ``challenge.unknown``, and ``challenge.expired`` is also one whose use may have been forgotten.
         """
         key = epoch_key(self._key, self._epochs.number)
-        use = check_challenge(made, app=app, purpose=purpose, issuer=self._issuer, key=key, now=now)
+        use = check_challenge(
+            made,
+            app=app,
+            purpose=purpose,
+            issuer=self._issuer,
+            key=key,
+            now=now,
+            instance=instance,
+        )
         if use.expires_at.timestamp() < self._epochs.forgotten:
             raise RefusedError.because(
                 Reason.CHALLENGE_EXPIRED,
@@ -245,6 +319,9 @@ _OPTIONAL = {"proof_jwk", "bnd"}
 _OF_PURPOSE = {Purpose.SECRET: {"secret"}}
 """Members that a statement has with this purpose, and with no other."""
 
+_OPTIONAL_OF_PURPOSE = {Purpose.ENROL: {"prf"}, Purpose.RENEW: {"prf"}}
+"""Members that a statement may have with this purpose, and with no other."""
+
 _X25519_BYTES = 32
 
 
@@ -261,11 +338,13 @@ def read_statement(raw: bytes) -> Statement:
         _refuse(Reason.STATEMENT_MALFORMED, error.detail)
     if type(members.get("v")) is not int or members["v"] != 1:
         _refuse(Reason.STATEMENT_VERSION, "expected the member v with the number 1")
-    required = _REQUIRED
+    required, optional = _REQUIRED, _OPTIONAL
     if "purpose" in members:
-        required = _REQUIRED | _OF_PURPOSE.get(_purpose(members["purpose"]), set())
+        purpose = _purpose(members["purpose"])
+        required = _REQUIRED | _OF_PURPOSE.get(purpose, set())
+        optional = _OPTIONAL | _OPTIONAL_OF_PURPOSE.get(purpose, set())
     # Names of unknown members are the sender's text; only their number is told.
-    missing, unknown = required - members.keys(), members.keys() - required - _OPTIONAL
+    missing, unknown = required - members.keys(), members.keys() - required - optional
     if missing or unknown:
         _refuse(
             Reason.STATEMENT_MALFORMED,
@@ -286,6 +365,7 @@ def read_statement(raw: bytes) -> Statement:
         raw=raw,
         binding=hashlib.sha256(raw).digest(),
         secret=_secret(members["secret"]) if "secret" in members else None,
+        device_for_session=_prf(members["prf"]) if "prf" in members else False,
     )
 
 
@@ -294,6 +374,12 @@ def _purpose(value: Any) -> Purpose:
         return Purpose(value)
     except ValueError:
         _refuse(Reason.STATEMENT_PURPOSE, f"expected one of: {PURPOSES}")
+
+
+def _prf(value: Any) -> bool:
+    if value != Proof.DEVICE.value:
+        _refuse(Reason.STATEMENT_MALFORMED, f"expected prf to be {Proof.DEVICE.value}")
+    return True
 
 
 def _secret(value: Any) -> str:
@@ -399,11 +485,17 @@ class StatementValidator:
         return "StatementValidator(...)"
 
     def validate(
-        self, statement_bytes: bytes, evidence: Mapping[str, Any], purpose: Purpose, now: datetime
+        self,
+        statement_bytes: bytes,
+        evidence: Mapping[str, Any],
+        purpose: Purpose,
+        now: datetime,
+        instance: str | None = None,
     ) -> Received:
         """Return a statement that was made for this issuer, a known app and this purpose, with a fresh challenge of ours.
 
         :param evidence: only its format is looked at: it says whether the statement has to bring a proof key.
+        :param instance: the id of the instance that says it renews, for the challenge that came with its tokens.
         :raises RefusedError: with the reason of the first check that failed.
         """
         statement = read_statement(statement_bytes)
@@ -425,5 +517,5 @@ class StatementValidator:
             )
         is_stated = self._verifier.states_proof_key(evidence, app)
         require_proof_key(statement, is_stated=is_stated)
-        use = self.challenges.check(statement.challenge, app.id, purpose, now)
+        use = self.challenges.check(statement.challenge, app.id, purpose, now, instance)
         return Received(statement, app, use)

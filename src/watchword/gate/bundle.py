@@ -273,15 +273,20 @@ _ROUTE: Final = {"name", "pattern", "methods", "level", "proof", "mode", "dpop",
     "secret",
 }
 _SENSITIVE: Final = "sensitive"
+_DEVICE_FOR_SESSION: Final = "device_for_session"
+_OPTIONAL: Final = frozenset({"case", _DEVICE_FOR_SESSION})
+"""Left out where they say nothing, so that gates which don't know them read all other tables."""
+
 _SUBJECTS_IN_A_PIECE: Final = 1000
 
 
 def _policy_to_json(policy: GatePolicy) -> dict[str, Any]:
     rate = policy.rate
-    # Left out where it says nothing, so that gates which don't know it read all other tables.
-    case = {"case": _SENSITIVE} if policy.case_sensitive else {}
+    optional: dict[str, Any] = {"case": _SENSITIVE} if policy.case_sensitive else {}
+    if policy.device_for_session:
+        optional[_DEVICE_FOR_SESSION] = True
     return {
-        **case,
+        **optional,
         "api": policy.api,
         "issuer": policy.expectation.issuer,
         "audience": policy.expectation.audience,
@@ -322,10 +327,12 @@ def _route_to_json(route: Route) -> dict[str, Any]:
 
 
 def _policy(value: Any) -> GatePolicy:
-    told = isinstance(value, dict) and "case" in value
-    members = an_object(value, _POLICY | {"case"} if told else _POLICY, "policy")
-    if told and members["case"] != _SENSITIVE:
+    told = _OPTIONAL & value.keys() if isinstance(value, dict) else set()
+    members = an_object(value, _POLICY | told, "policy")
+    if members.get("case", _SENSITIVE) != _SENSITIVE:
         refuse(f"expected case as {_SENSITIVE}, or not at all")
+    if members.get(_DEVICE_FOR_SESSION, True) is not True:
+        refuse(f"expected {_DEVICE_FOR_SESSION} as true, or not at all")
     rate, header = members["rate"], members["binding_header"]
     if rate is not None:
         rate = an_object(rate, {"requests", "seconds"}, "rate")
@@ -349,7 +356,8 @@ def _policy(value: Any) -> GatePolicy:
         else a_text(header, "binding_header").lower().encode("ascii"),
         limits=tuple(_limit(each) for each in a_list(members["limits"], "limits")),
         edges=_edges(members["edges"]),
-        case_sensitive=told,
+        case_sensitive="case" in told,
+        device_for_session=_DEVICE_FOR_SESSION in told,
     )
 
 

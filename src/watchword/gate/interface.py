@@ -24,6 +24,12 @@ digest was compared."""
 TOKEN_HEADER = b"watchword-token"
 """The request header that carries the token, lower case."""
 
+STATUS_HEADER = b"watchword-status"
+"""The request header in which an app says why it sends no token, lower case; always removed, and believed by nobody."""
+
+SIGNATURE_INPUT = b"signature-input"
+"""The request header that says what a proof signs, and how, lower case (RFC 9421 section 4.1)."""
+
 RESULT_HEADERS = (b"watchword-instance", b"watchword-level", b"watchword-app")
 """The headers that tell the upstream who is there; inbound ones are always removed."""
 
@@ -297,6 +303,8 @@ class GatePolicy:
     :param edges: by name of the secret, into which calls it is injected.
     :param case_sensitive: whether the API tells paths apart by case and by Unicode forms alone; where it may not, the
         strictest row judges of those that a path belongs to by any spelling.
+    :param device_for_session: whether its tokens may say that a device's signature stands for a session proof.  A gate
+        goes by the token, which the service signs; an engine that can't verify one refuses such an API at generation.
     """
 
     api: str
@@ -308,6 +316,7 @@ class GatePolicy:
     limits: tuple[Limit, ...] = ()
     edges: Mapping[str, "EdgeRule"] = field(default_factory=dict)
     case_sensitive: bool = False
+    device_for_session: bool = False
 
 
 _VERSION = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18}){0,7}", re.ASCII)

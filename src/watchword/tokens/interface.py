@@ -8,6 +8,9 @@ from watchword.vocabulary import Environment, Level
 TOKEN_TYPE = "watchword+jwt"  # noqa: S105 - a media type.
 """The ``typ`` of a token; nothing else is accepted (RFC 8725 section 3.11)."""
 
+REFUSAL_TYPE = "watchword-refusal+jwt"
+"""The ``typ`` of a refusal that the service signed for a client to keep."""
+
 MAX_TOKEN_BYTES = 2048
 """Most characters of a token; longer ones are refused before they are parsed."""
 
@@ -36,6 +39,9 @@ class TokenClaims:
     :param binding: optional ``bnd`` of the statement.
     :param device: what all instances of one app on one device share at this audience alone, where the evidence
         names the device.
+    :param device_for_session: whether the claim ``prf`` is ``device``: the device's own signature stands for a session
+        proof, since the device can't open a session key.
+    :param os: family and major version of the system, from verified evidence alone; None where none says.
     """
 
     issuer: str
@@ -53,6 +59,8 @@ class TokenClaims:
     epoch: int = 0
     binding: str | None = None
     device: str | None = None
+    device_for_session: bool = False
+    os: str | None = None
 
     @property
     def counted_as(self) -> str:

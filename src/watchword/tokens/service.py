@@ -32,6 +32,12 @@ MAX_TIME = 2**40
 # would let a token write header fields of its own.
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,256}")
 
+PROOF_BY_DEVICE = "device"
+"""The one value of ``prf`` that means anything."""
+
+OS_CLAIM = re.compile(r"(?:android|ios)(?:-[0-9]{1,3})?", re.ASCII)
+"""What ``os`` says: a family, and perhaps a major version."""
+
 
 def claims_to_json(claims: TokenClaims) -> dict[str, Any]:
     """Return the members of the token's payload."""
@@ -56,6 +62,10 @@ def claims_to_json(claims: TokenClaims) -> dict[str, Any]:
         members["bnd"] = claims.binding
     if claims.device is not None:
         members["dev"] = claims.device
+    if claims.device_for_session:
+        members["prf"] = PROOF_BY_DEVICE
+    if claims.os is not None:
+        members["os"] = claims.os
     return members
 
 
@@ -92,6 +102,9 @@ def claims_from_json(members: Mapping[str, Any]) -> TokenClaims:
         epoch=_whole_number(members, "epo"),
         binding=_text(members, "bnd") if "bnd" in members else None,
         device=_header_safe(members, "dev") if "dev" in members else None,
+        # Another value is one of a newer service, and allows nothing here.
+        device_for_session=members.get("prf") == PROOF_BY_DEVICE,
+        os=_os(members),
     )
 
 
@@ -108,6 +121,15 @@ def _header_safe(members: Mapping[str, Any], name: str) -> str:
     if not _HEADER_SAFE.fullmatch(value):
         _refuse(Reason.TOKEN_MALFORMED, f"expected {name} of visible ASCII characters")
     return value
+
+
+def _os(members: Mapping[str, Any]) -> str | None:
+    """Return the system that gates count by: a family, and perhaps a number.
+
+    Nothing is decided by it, so that a family of a newer service is one that isn't known here.
+    """
+    value = members.get("os")
+    return value if isinstance(value, str) and OS_CLAIM.fullmatch(value) else None
 
 
 def _whole_number(members: Mapping[str, Any], name: str) -> int:

@@ -213,9 +213,14 @@ class Caller:
         return document
 
     async def renew(self, phone: SimulatedPhone, instance: str) -> httpx.Response:
-        """Send a renewal."""
-        challenge = await self.challenge(phone, Purpose.RENEW)
-        request = phone.renewal(instance, challenge)
+        """Send a renewal, with a challenge that is asked for."""
+        return await self.renew_with(phone, instance, await self.challenge(phone, Purpose.RENEW))
+
+    async def renew_with(
+        self, phone: SimulatedPhone, instance: str, challenge: bytes, **changes: Any
+    ) -> httpx.Response:
+        """Send a renewal with a challenge; ``changes`` are made to its statement."""
+        request = phone.renewal(instance, challenge, **changes)
         return await self.public.post(
             "/v1/tokens",
             json={

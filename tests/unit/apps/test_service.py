@@ -34,6 +34,7 @@ from watchword.apps.service.openapi import DOCUMENT
 from watchword.apps.service.operator import OPERATOR_ROUTES
 from watchword.apps.service.public import PUBLIC_ROUTES
 from watchword.attestation.interface import AppRegistration
+from watchword.encoding import base64url
 from watchword.enrolment.interface import AppraisedEvidence, Statement
 from watchword.gate.references import open_reference
 from watchword.reasons import Reason, RefusedError
@@ -79,10 +80,85 @@ def test_challenge_enrol_token_renew(bench: ServiceBench) -> None:
     assert renewed.status_code == 200
     assert renewed.headers["cache-control"] == "no-store"
     assert renewed.json().keys() == enrolled.keys()
+    assert enrolled["now"] == renewed.json()["now"] == int(bench.clock.timestamp())
     for token in (*enrolled["tokens"], *renewed.json()["tokens"]):
         expectation = TokenExpectation(ISSUER, token["aud"], Environment.PROD)
         claims = verify(token["token"], expectation, bench.gate(), bench.clock.timestamp())
         assert claims.key == phone.proof_jwk
+
+
+def test_the_next_renewal_needs_no_challenge(bench: ServiceBench) -> None:
+    """A service says that it speaks 1.1; what came with the tokens renews, and what came with those does again."""
+    phone = SimulatedPhone()
+
+    async def way(call: Caller) -> list[httpx.Response]:
+        asked = await call.public.post(
+            "/v1/challenges", json={"app": phone.app, "purpose": "enrol"}
+        )
+        answers = [
+            asked,
+            await call.attest(phone, base64url.decode(asked.json()["challenge"])),
+        ]
+        for _ in range(2):
+            bench.clock.advance(299)
+            last = answers[-1].json()
+            answers.append(
+                await call.renew_with(
+                    phone, last["instance"], base64url.decode(last["next"]["challenge"])
+                )
+            )
+        return answers
+
+    asked, *answers = bench.run(way)
+    assert asked.json()["protocol"] == "1.1"
+    assert [answer.status_code for answer in answers] == [201, 200, 200]
+    assert {answer.json()["next"]["expires_in"] for answer in answers} == {300}
+    assert [answer.json()["now"] for answer in answers] == [
+        int(bench.clock.timestamp()) - past for past in (598, 299, 0)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("purpose", "asked", "claimed"),
+    [
+        ("enrol", True, True),
+        ("enrol", False, False),
+        ("renew", True, True),
+        ("renew", False, False),
+    ],
+)
+def test_a_device_may_stand_for_sessions(
+    tmp_path: Path, purpose: str, *, asked: bool, claimed: bool
+) -> None:
+    """Tokens say so where the statement asks and the API's settings say yes, and each statement asks anew."""
+    policy = replace(POLICY, device_for_session=frozenset({LEDGER}))
+    bench = service_bench(tmp_path, policy=policy)
+    phone = SimulatedPhone(audiences=(CLINIC, LEDGER))
+    wish: dict[str, Any] = {"prf": "device"} if asked else {}
+
+    async def way(call: Caller) -> dict[str, Any]:
+        await bench.service.start()
+        # A renewal asks for itself: what the enrolment said counts no more.
+        other: dict[str, Any] = {} if asked else {"prf": "device"}
+        first = wish if purpose == "enrol" else other
+        enrolled = (await call.attest(phone, await call.challenge(phone), **first)).json()
+        if purpose == "enrol":
+            await bench.service.stop()
+            return dict(enrolled)
+        challenge = base64url.decode(enrolled["next"]["challenge"])
+        renewed = await call.renew_with(phone, enrolled["instance"], challenge, **wish)
+        await bench.service.stop()
+        return dict(renewed.json())
+
+    document = bench.run(way)
+    said = {}
+    for token in document["tokens"]:
+        expectation = TokenExpectation(ISSUER, token["aud"], Environment.PROD)
+        claims = verify(token["token"], expectation, bench.gate(), bench.clock.timestamp())
+        said[token["aud"]] = claims.device_for_session
+        assert token["session_key"]
+    assert said == {CLINIC: False, LEDGER: claimed}
+    bench.store.close()
 
 
 def test_refusal_tells_the_class_and_hides_the_reason(bench: ServiceBench) -> None:
@@ -98,7 +174,8 @@ def test_refusal_tells_the_class_and_hides_the_reason(bench: ServiceBench) -> No
     assert answer.status_code == 409
     assert answer.json()["type"] == "urn:watchword:problem:challenge-refused"
     assert Reason.CHALLENGE_USED.code not in answer.text
-    assert answer.json().keys() == {"type", "title", "status", "ref"}
+    assert answer.json().keys() == {"type", "title", "status", "now", "ref"}
+    assert answer.json()["now"] == int(bench.clock.timestamp())
     assert reason_in(bench, answer) is Reason.CHALLENGE_USED
     counted = bench.log.counts()
     assert counted[Reason.CHALLENGE_USED, "POST /v1/attestations"] == 1

@@ -114,6 +114,26 @@ def test_odd_member_is_refused_with_its_reason(changes: dict[str, Any], reason: 
     assert reason_of(statement(**changes)) is reason
 
 
+@pytest.mark.parametrize("purpose", [Purpose.ENROL, Purpose.RENEW])
+def test_a_device_is_asked_for_in_one_word(purpose: Purpose) -> None:
+    """Who can't open session keys says so with each statement; absent is no."""
+    asked = read_statement(PHONE.statement(purpose, CHALLENGE, prf="device"))
+    assert asked.device_for_session
+    assert not read_statement(PHONE.statement(purpose, CHALLENGE)).device_for_session
+    for value in ("session", "Device", "device ", "", True, 1, ["device"], {"device": True}):
+        raw = PHONE.statement(purpose, CHALLENGE, prf=value)
+        assert reason_of(raw) is Reason.STATEMENT_MALFORMED
+    members = json.loads(PHONE.statement(purpose, CHALLENGE))
+    raw = json.dumps({**members, "prf": None}).encode()
+    assert reason_of(raw) is Reason.STATEMENT_MALFORMED
+
+
+def test_no_secret_is_asked_for_with_a_device() -> None:
+    """A statement that asks for a secret has no such member: it gets no token."""
+    raw = PHONE.statement(Purpose.SECRET, CHALLENGE, secret="push", prf="device")
+    assert reason_of(raw) is Reason.STATEMENT_MALFORMED
+
+
 def test_null_is_not_absence() -> None:
     """A proof key or bnd that is null isn't one that is absent."""
     members = json.loads(statement())
@@ -150,7 +170,7 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-MEMBERS = ["v", "purpose", "iss", "aud", "app", "challenge", "proof_jwk", "seal_jwk", "bnd"]
+MEMBERS = ["v", "purpose", "iss", "aud", "app", "challenge", "proof_jwk", "seal_jwk", "bnd", "prf"]
 
 
 @given(st.dictionaries(st.sampled_from(MEMBERS), JSON_VALUES))

@@ -302,3 +302,18 @@ def test_case_is_named_only_where_it_counts() -> None:
         crooked["policy"]["case"] = value
         with pytest.raises(GateBundleError, match="case"):
             from_jws(signed(crooked), KEY)
+
+
+def test_device_for_session_is_named_only_where_it_counts() -> None:
+    """Bundles of all other APIs keep their bytes; beside case it is read as well."""
+    assert "device_for_session" not in members()["policy"]
+    for sensitive in (False, True):
+        policy = replace(BUNDLE.policy, device_for_session=True, case_sensitive=sensitive)
+        bundle = replace(BUNDLE, policy=policy)
+        assert from_jws(to_jws(bundle, SERVICE), KEY) == bundle
+    assert not from_jws(to_jws(BUNDLE, SERVICE), KEY).policy.device_for_session
+    for value in (False, "true", None, 1):
+        crooked = members()
+        crooked["policy"]["device_for_session"] = value
+        with pytest.raises(GateBundleError, match="device_for_session"):
+            from_jws(signed(crooked), KEY)

@@ -37,7 +37,12 @@ def test_members_of_the_protocol() -> None:
 
 @pytest.mark.parametrize(
     "claims",
-    [CLAIMS, replace(CLAIMS, app_version=None), replace(CLAIMS, binding="b", epoch=7, device="d")],
+    [
+        CLAIMS,
+        replace(CLAIMS, app_version=None),
+        replace(CLAIMS, binding="b", epoch=7, device="d"),
+        replace(CLAIMS, device_for_session=True, os="android-16"),
+    ],
 )
 def test_round_trip(claims: Any) -> None:
     """Claims survive being written and read, with and without the optional ones."""
@@ -56,6 +61,42 @@ def test_a_device_counts_where_it_is_named() -> None:
     for device in ("", "a b", 7, None, ["d"], "d" * 257):
         with pytest.raises(MalformedError):
             claims_from_json(MEMBERS | {"dev": device})
+
+
+def test_what_stands_for_a_session_proof() -> None:
+    """One value allows it; any other, of whatever type, is one of a newer service and allows nothing."""
+    assert claims_to_json(replace(CLAIMS, device_for_session=True)) == MEMBERS | {"prf": "device"}
+    assert "prf" not in MEMBERS
+    for value in ("session", "Device", "device ", "", True, 1, None, ["device"], {"device": 1}):
+        assert claims_from_json(MEMBERS | {"prf": value}) == CLAIMS
+
+
+@pytest.mark.parametrize("system", ["android", "ios", "android-7", "ios-26", "android-999"])
+def test_a_system_is_a_family_and_a_number(system: str) -> None:
+    """That is all that gates count by."""
+    assert claims_from_json(MEMBERS | {"os": system}).os == system
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        "",
+        "android-",
+        "android-1000",
+        "android-14.1",
+        "Android",
+        "pixel",
+        "ios-26\n",
+        "ios-\u0663",
+        None,
+        14,
+        ["ios"],
+        "ios" * 100,
+    ],
+)
+def test_an_unknown_system_counts_as_none(system: object) -> None:
+    """Nothing is decided by it, so that a token of a newer service is still one; a model or serial is never taken in."""
+    assert claims_from_json(MEMBERS | {"os": system}) == CLAIMS
 
 
 @pytest.mark.parametrize("name", [name for name in MEMBERS if name != "bnd"])
@@ -121,7 +162,7 @@ json_values = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from([*MEMBERS, "nbf", "bnd"]), json_values))
+@given(st.dictionaries(st.sampled_from([*MEMBERS, "nbf", "bnd", "prf", "os"]), json_values))
 def test_any_claims(changes: dict[str, Any]) -> None:
     """Whatever a payload holds, it is read or refused with MalformedError."""
     with suppress(MalformedError):

@@ -455,6 +455,13 @@ MAX_QUERY_BYTES: Final = 1024
 STORE_RETRY_SECONDS: Final = 5
 """After how long to come again when the state directory is in trouble."""
 
+_LATER: Final[Mapping[Reason, int]] = {
+    Reason.POLICY_REVOCATION_UNKNOWN: 60,
+    Reason.POLICY_DEVICE_VELOCITY: 3600,
+    Reason.POLICY_SERIAL_FAN_OUT: 3600,
+}
+"""After how many seconds to come again after what a policy refuses for a while: a list comes soon, a day's counts fall slowly."""
+
 NOTE_SECONDS: Final = 10.0
 """How often one kind of failure is logged; the counters have each of them."""
 
@@ -628,10 +635,11 @@ class Application:
             self._context.refusal_log.record(refusals, where)
 
     def _answer_of(self, error: Exception, where: str) -> Response:
-        retry_after = None
+        retry_after, signed = None, None
         extra: tuple[tuple[bytes, bytes], ...] = ()
         if isinstance(error, RefusedError):
             refusals: Sequence[Refusal] = error.refusals
+            retry_after, signed = _LATER.get(error.reason), error.signed
             if isinstance(error, MethodError):
                 extra = ((b"allow", ", ".join(error.allowed).encode()),)
         elif isinstance(error, UnavailableError):
@@ -652,8 +660,10 @@ class Application:
             refusals,
             ref=self._context.reference(refusals, where),
             reveal=self._reveal,
+            now=self._context.clock.timestamp(),
             details=self._operator,
             retry_after=retry_after,
+            signed=signed,
         )
         return Response(problem.status, problem.body, problem.headers + extra)
 

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
@@ -32,6 +33,9 @@ from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableE
 from watchword.tokens.jose import published_jwk
 from watchword.vocabulary import Purpose
 
+PROTOCOL: Final = "1.1"
+"""What the answer to a challenge says: clients send nothing newer than 1.0 before they read it."""
+
 _MAX_STATEMENT_CHARACTERS: Final = (MAX_STATEMENT_BYTES * 4 + 2) // 3
 _MAX_ID_CHARACTERS: Final = 64
 _log = structlog.get_logger()
@@ -41,20 +45,22 @@ async def create_instance(context: ServiceContext, request: Request) -> Response
     """Enrol an instance and return its first tokens."""
     require_members(request.members, "statement", "evidence")
     context.safeguards.require_steady_clock()
+    now = context.clock.now()
     enrolled = await context.enrolment.enrol(
         EnrolmentRequest(_statement(request.members), _evidence(request.members), request.address),
-        context.clock.now(),
+        now,
     )
     instance = enrolled.instance
     _log.info("enrolled", instance=instance.id, app=instance.app, attested=instance.level.value)
-    return json_response(201, _document(context, enrolled))
+    return json_response(201, _document(context, enrolled, now))
 
 
 async def create_tokens(context: ServiceContext, request: Request) -> Response:
     """Renew an instance and return fresh tokens."""
     context.safeguards.require_steady_clock()
-    renewed = await context.enrolment.renew(read_renewal(request.members), context.clock.now())
-    return json_response(200, _document(context, renewed))
+    now = context.clock.now()
+    renewed = await context.enrolment.renew(read_renewal(request.members), now)
+    return json_response(200, _document(context, renewed, now))
 
 
 def read_renewal(members: Mapping[str, Any]) -> RenewalRequest:
@@ -82,7 +88,7 @@ def _evidence(members: Mapping[str, Any]) -> Mapping[str, Any]:
     return evidence
 
 
-def _document(context: ServiceContext, enrolled: Enrolled) -> dict[str, Any]:
+def _document(context: ServiceContext, enrolled: Enrolled, now: datetime) -> dict[str, Any]:
     published = context.pins.newest(enrolled.instance.app)
     # A hint of when to look, and nothing that is believed: the set itself is signed.
     pins = {} if published is None else {"pins": published.pin_set.version}
@@ -98,6 +104,11 @@ def _document(context: ServiceContext, enrolled: Enrolled) -> dict[str, Any]:
             }
             for token in enrolled.tokens
         ],
+        "next": {
+            "challenge": base64url.encode(enrolled.next.challenge),
+            "expires_in": enrolled.next.lifetime,
+        },
+        "now": int(now.timestamp()),
     }
 
 
@@ -112,7 +123,14 @@ async def create_challenge(context: ServiceContext, request: Request) -> Respons
             Reason.REQUEST_MALFORMED, f"expected as purpose one of: {PURPOSES}"
         ) from None
     challenge, seconds = context.enrolment.challenge(app, purpose, context.clock.now())
-    return json_response(200, {"challenge": base64url.encode(challenge), "expires_in": seconds})
+    return json_response(
+        200,
+        {
+            "challenge": base64url.encode(challenge),
+            "expires_in": seconds,
+            "protocol": PROTOCOL,
+        },
+    )
 
 
 CACHE_SECONDS: Final = 60
@@ -226,7 +244,8 @@ async def show_description(_context: ServiceContext, _request: Request) -> Respo
 async def create_lease(context: ServiceContext, request: Request) -> Response:
     """Hand a secret to an instance, sealed, under a lease."""
     context.safeguards.require_steady_clock()
-    delivered = await context.delivery.deliver(read_renewal(request.members), context.clock.now())
+    now = context.clock.now()
+    delivered = await context.delivery.deliver(read_renewal(request.members), now)
     lease = delivered.lease
     _log.info("delivered", instance=lease.instance_id, name=lease.secret, version=lease.version)
     return json_response(
@@ -238,6 +257,7 @@ async def create_lease(context: ServiceContext, request: Request) -> Response:
             "expires_in": delivered.expires_in,
             "expires_at": int(lease.expires_at.timestamp()),
             "sealed": base64url.encode(delivered.sealed),
+            "now": int(now.timestamp()),
         },
     )
 

@@ -459,6 +459,7 @@ class ApiSettings:
     signed_verdict: bool
     limits: tuple[Limit, ...]
     case_sensitive: bool
+    device_for_session: bool
 
 
 class ApiConfig(Config):
@@ -479,6 +480,11 @@ class ApiConfig(Config):
     limits: list[LimitConfig] = default([], "more of them, by route", max_length=MAX_LIMITS)
     binding_header: _HeaderName | None = default(
         None, "header whose SHA-256 a token must carry as bnd, such as Authorization"
+    )
+    device_for_session: bool = default(
+        False,
+        "on routes with proof: session, take a signature by the device's own key from apps that asked for that "
+        "when they enrolled or renewed, since they can't open session keys",
     )
     case: Literal["insensitive", "sensitive"] = default(
         "insensitive",
@@ -504,6 +510,7 @@ class ApiConfig(Config):
             signed_verdict=self.signed_verdict,
             limits=tuple(limit.build(routes) for limit in self.limits),
             case_sensitive=self.case == "sensitive",
+            device_for_session=self.device_for_session,
         )
 
 
