@@ -10,7 +10,8 @@ prints one JSON object on one line once everything listens, and runs until its s
 - ``apis``: each has an ``audience`` and a ``url``: ``proxy`` (the built-in one), ``nginx`` and ``envoy`` (configured by Watchword),
   and ``affine`` (the proxy, where each proof carries the gate's nonce).
 - ``paths``: ``open`` wants nothing; ``bearer``, ``session`` and ``device`` are the proofs of the routes.  A path that goes on with
-  ``/redirect`` is sent by the API to another host (307).
+  ``/redirect`` is sent by the API to another host (307).  Every API takes a device's signature for a session proof where the token
+  says so (``device_for_session``).
 - ``relays``: the same addresses through a network that loses answers when it is told to (``service`` too).
 - ``hosts``: ``foreign`` (answers 200), ``redirecting`` (307 to it), and bad ones: ``portal``, ``huge``, ``bomb``, ``truncated``, ``busy``.
 - ``control``: POST a JSON object to one of its paths: ``/seen`` (what reached the API and those hosts), ``/forget``,
@@ -88,6 +89,7 @@ _API: Final = """\
     apps: [clinic-ios, clinic-android]
     listen: 127.0.0.1:{port}
     upstream: {upstream}
+    device_for_session: true
 {more}\
     routes:
       - {{path: "{open}/**", mode: "off"}}

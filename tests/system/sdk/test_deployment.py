@@ -118,6 +118,29 @@ def test_a_phone_is_served_through_every_gate(
     }
 
 
+class SealedPhone(AndroidDevice):
+    """Be a phone that can't open what is sealed to it, as before Android 12."""
+
+    can_open = False
+
+    def open_sealed(self, info: bytes, sealed: bytes) -> bytes:
+        """Open nothing."""
+        del info, sealed
+        raise ValueError("no key agreement in this hardware")
+
+
+@pytest.mark.parametrize("api", GATES)
+def test_a_phone_without_session_keys_signs_instead(
+    where: dict[str, Any], client_of: Clients, api: str
+) -> None:
+    """On a session route, by its own key: the token says that this is as good."""
+    client = client_of(SealedPhone(Hardware(where["attester"]), "v100-android", "sealed"))
+    client.enrol()
+    with opened(where, client, api) as http:
+        path = f"{where['paths']['session']}/1"
+        assert [http.get(path).status_code, http.post(path).status_code] == [200, 200]
+
+
 @pytest.mark.parametrize("api", GATES)
 def test_nobody_is_served_without_a_token(where: dict[str, Any], api: str) -> None:
     """Where no proof is wanted either; the open path is open."""
