@@ -596,11 +596,11 @@ class Gate:
             root_path and not is_below(root_path, target.decoded_path)
         ):
             return refuse(ROUTED_ELSEWHERE)
-        if cleaned.plan.status:
-            self._claim(cleaned, target)
         watch = compiled.watch
         canary = None if watch is None else spot(watch, cleaned.fields, query)
         if target.unchecked:
+            if cleaned.plan.status:
+                self._claim(cleaned, target)
             route = target.route
             passed = (True, route.mode, route.name, target.reported, None, cleaned.fields)
             return Decision(*passed, canary=canary)
@@ -710,6 +710,8 @@ class Gate:
         """Carry out what comes after step 4."""
         fields, token, _, plan, own = cleaned
         claims, pending, nonce, bodiless = None, None, None, False
+        if plan.status:
+            self._claim(cleaned, target)
         for at in () if target.bearer else own:
             # Where a proof is asked for, its fields are the gate's.
             del fields[at]
