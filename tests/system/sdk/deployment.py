@@ -90,6 +90,7 @@ _API: Final = """\
     listen: 127.0.0.1:{port}
     upstream: {upstream}
     device_for_session: true
+    rate: {{requests: 100000, per: 1m}}
 {more}\
     routes:
       - {{path: "{open}/**", mode: "off"}}
