@@ -375,9 +375,8 @@ public class Attempts internal constructor(
                 return attached(request, sent)
             } catch (error: DeviceException) {
                 if (error.kind != DeviceException.Kind.KEY_LOST) throw error
-                watchword.instance.forget(sent.token)
             }
-            val fresh = watchword.credential(api.audience)
+            val fresh = watchword.replaceToken(api.audience, sent.token, isLost = true)
             held = fresh
             return attached(request, fresh)
         } catch (error: DeviceException) {

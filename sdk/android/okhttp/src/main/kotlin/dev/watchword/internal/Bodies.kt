@@ -38,6 +38,7 @@ internal class KeptBody(private val type: MediaType?, private val bytes: ByteArr
  */
 internal class KeepingBody(private val body: RequestBody) : OneShotBody() {
     private val bytes = ByteArrayOutputStream()
+    private var isBegun = false
     private var isWhole = false
     private var isTooLarge = false
 
@@ -45,18 +46,24 @@ internal class KeepingBody(private val body: RequestBody) : OneShotBody() {
 
     override fun contentLength(): Long = body.contentLength()
 
-    override fun writeTo(sink: BufferedSink) {
-        OkHttpCalls.write(body, Tee(sink.outputStream()))
-        isWhole = true
-    }
+    override fun writeTo(sink: BufferedSink): Unit = writeOnce(sink.outputStream())
 
     /** Returns what was written, or reads what wasn't begun; null where it can't be had whole, or is too large. */
     fun kept(): ByteArray? {
-        if (!isWhole && bytes.size() == 0 && !isTooLarge) {
-            OkHttpCalls.write(body, Tee(null))
-            isWhole = true
+        if (!isBegun) {
+            try {
+                writeOnce(null)
+            } catch (error: IOException) {
+                if (!isTooLarge) throw error
+            }
         }
         return if (isWhole && !isTooLarge) bytes.toByteArray() else null
+    }
+
+    private fun writeOnce(out: OutputStream?) {
+        isBegun = true
+        OkHttpCalls.write(body, Tee(out))
+        isWhole = true
     }
 
     private inner class Tee(private val out: OutputStream?) : OutputStream() {

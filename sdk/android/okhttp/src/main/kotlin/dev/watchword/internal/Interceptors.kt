@@ -7,43 +7,58 @@ import dev.watchword.Verdict
 import dev.watchword.Watchword
 import dev.watchword.WatchwordException
 import dev.watchword.WireRequest
+import okhttp3.Call
 import okhttp3.Interceptor
 import okhttp3.Request
 import okhttp3.RequestBody
 import okhttp3.Response
 import java.io.ByteArrayOutputStream
 import java.io.IOException
+import java.io.InterruptedIOException
 import java.io.OutputStream
 import java.security.cert.X509Certificate
+import java.util.Collections
+import java.util.WeakHashMap
 
 private const val IDEMPOTENCY_KEY = "Idempotency-Key"
 private const val CONTENT_DIGEST = "Content-Digest"
 private const val HOST = "Host"
 
+/** One request of the app on its way through OkHttp, as both interceptors see it. */
+internal class Passage(val attempts: Attempts) {
+    /** Whether an attempt went out and wasn't answered yet. */
+    @Volatile var isOut: Boolean = false
+}
+
 /** Above OkHttp's retries and redirects: waits for a token and judges what came of a request. */
 internal class RetryInterceptor(private val watchword: Watchword) : Interceptor {
+    // What an interceptor above this one sends again is the same call.
+    private val latest = Collections.synchronizedMap(WeakHashMap<Call, Attempts>())
+
     override fun intercept(chain: Interceptor.Chain): Response {
         val request = chain.request()
         val body = OkHttpCalls.body(request)?.let(::sendable)
-        val attempts = watchword.attempts(
-            AppRequest(
-                OkHttpCalls.method(request),
-                url(request),
-                request.header(IDEMPOTENCY_KEY),
-                body?.let(::OkHttpBody),
-            ),
-        ) ?: return chain.proceed(request)
-        return send(chain, attempts, with(request, body).tag(Attempts::class.java, attempts).build())
+        val asked = AppRequest(
+            OkHttpCalls.method(request),
+            url(request),
+            request.header(IDEMPOTENCY_KEY),
+            body?.let(::OkHttpBody),
+        )
+        val attempts = watchword.attempts(asked, latest[chain.call()]) ?: return chain.proceed(request)
+        latest[chain.call()] = attempts
+        return send(chain, Passage(attempts), with(request, body))
     }
 
-    private fun send(chain: Interceptor.Chain, attempts: Attempts, request: Request): Response {
-        var wire = if (attempts.wantsLength) withLength(request, attempts) else request
+    private fun send(chain: Interceptor.Chain, passage: Passage, request: Request.Builder): Response {
+        val attempts = passage.attempts
+        var wire = request.tag(Passage::class.java, passage).build()
+        if (attempts.wantsLength) wire = withLength(wire, attempts).also { attempts.lengthGiven() }
         attempts.prepare()
         while (true) {
             val response = try {
                 chain.proceed(wire)
             } catch (error: IOException) {
-                attempts.lost(error) // Throws, unless the request is to be sent again.
+                lost(passage, error, chain.call().isCanceled())
                 continue
             }
             when (judge(attempts, response)) {
@@ -54,6 +69,24 @@ internal class RetryInterceptor(private val watchword: Watchword) : Interceptor 
                     wire = withLength(wire, attempts)
                 }
             }
+        }
+    }
+
+    /** Throws, unless the request is to be sent again. */
+    private fun lost(passage: Passage, error: IOException, isCanceled: Boolean) {
+        // OkHttp's own repetition may have failed before anything was sent, and an attempt before it was sent all the same.
+        // A call that was cancelled is as one that ran out of time.
+        val judged = when {
+            error is WatchwordException || error is InterruptedIOException -> error
+            isCanceled -> InterruptedIOException("the call was cancelled")
+            passage.isOut -> AnswerLostException(error)
+            else -> error
+        }
+        passage.isOut = false
+        try {
+            passage.attempts.lost(judged)
+        } catch (thrown: IOException) {
+            throw if (thrown === judged) error else thrown
         }
     }
 
@@ -119,12 +152,15 @@ private class CappedBytes : OutputStream() {
     fun bytes(): ByteArray = kept.toByteArray()
 }
 
+/** Stands for an error of OkHttp's after which an attempt was sent and not answered. */
+private class AnswerLostException(error: IOException) : IOException(error.javaClass.simpleName, error)
+
 /** Below OkHttp's retries and redirects: proves each attempt on the wire. */
 internal class AttemptInterceptor : Interceptor {
     override fun intercept(chain: Interceptor.Chain): Response {
         val request = chain.request()
-        val attempts = request.tag(Attempts::class.java) ?: return chain.proceed(request)
-        val headers = attempts.sign(
+        val passage = request.tag(Passage::class.java) ?: return chain.proceed(request)
+        val headers = passage.attempts.sign(
             WireRequest(
                 OkHttpCalls.method(request),
                 url(request),
@@ -136,8 +172,10 @@ internal class AttemptInterceptor : Interceptor {
         val signed = request.newBuilder()
         headers.remove.forEach { signed.removeHeader(it) }
         headers.set.forEach { (name, value) -> signed.header(name, value) }
+        passage.isOut = true
         val response = chain.proceed(signed.build())
-        attempts.answered(OkHttpCalls.code(response)) { response.header(it) }
+        passage.isOut = false
+        passage.attempts.answered(OkHttpCalls.code(response)) { response.header(it) }
         return response
     }
 }
