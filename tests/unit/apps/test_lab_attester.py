@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -484,13 +485,16 @@ apis:
         shown = CliRunner().invoke(command, ["attester", *options], obj=file)
         return shown.exit_code, shown.output
 
-    code, output = told("prod")
-    assert code == 1
-    assert "lab phones exist only with environment: lab" in output
-    for host in ("0.0.0.0", "192.0.2.1", "::", "attester.example", ""):
-        code, output = told("lab", "--host", host)
-        assert code == 2, output
-        assert "expected a loopback address such as 127.0.0.1" in output.replace("\n", " ")
+    # A port that is taken: what went on to listen would fail rather than wait for its end here.
+    with socket.create_server(("", 0)) as taken:
+        port = ("--port", str(taken.getsockname()[1]))
+        code, output = told("prod", *port)
+        assert code == 1
+        assert "lab phones exist only with environment: lab" in output
+        for host in ("0.0.0.0", "192.0.2.1", "::", "attester.example", ""):
+            code, output = told("lab", "--host", host, *port)
+            assert code == 2, output
+            assert "expected a loopback address such as 127.0.0.1" in output.replace("\n", " ")
     assert told("lab", "--port", "65536")[0] == 2
     assert not (tmp_path / "state").exists()
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.unit.lab.conftest import FixedClock
@@ -29,6 +30,7 @@ from watchword.lab import (
     LabAuthorities,
     PhoneSetup,
 )
+from watchword.lab.apple import device_token, read_own
 from watchword.lab.attester import Attester
 from watchword.lab.device_faults import (
     FAULTS,
@@ -41,6 +43,7 @@ from watchword.lab.device_faults import (
 from watchword.lab.google_play import GooglePlay
 from watchword.lab.phones.android import AndroidModel, AndroidPhone, SecurityLevel
 from watchword.lab.phones.iphone import IPhoneModel
+from watchword.lab.phones.kinds import BROKER_DEVICE
 from watchword.lab.phones.play import PlayModel, PlayPhone
 from watchword.lab.status_list import LabStatusList
 from watchword.policy.interface import Circumstances, Verdict
@@ -278,6 +281,21 @@ def test_an_app_attest_key_lives_as_apple_says(
     assert fault("assertion", key_id, b"") == "invalid-input"
     assert fault("attestation", bytes(32)) == fault("assertion", bytes(32)) == "invalid-key"
     assert attester.device_of(bytes(32)) is None
+
+
+def test_apple_counts_the_attestations_of_a_device(
+    attester: Attester, authorities: LabAuthorities, ios_app: InstalledIosApp
+) -> None:
+    """Receipts of two keys of one phone are of one device; a broker's phones are one by themselves."""
+    for kind, name, device in (
+        ("genuine-iphone", "ada", "ada"),
+        ("genuine-iphone", "ada", "ada"),
+        ("broker-iphone", "eve", BROKER_DEVICE),
+    ):
+        key_id = attester.app_attest_key(kind, name, ios_app)
+        attestation = cbor2.loads(attester.app_attest_attestation(key_id, BINDING))
+        receipt = read_own(attestation["attStmt"]["receipt"], authorities.receipts)
+        assert receipt.token == device_token(authorities.seed, device, key_id)
 
 
 def test_counters_go_up_by_one_for_each_key(attester: Attester, ios_app: InstalledIosApp) -> None:
