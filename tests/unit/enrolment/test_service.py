@@ -285,6 +285,37 @@ def test_renewal_states_the_version_in_the_token(bench: Bench) -> None:
     assert (kept, renewed.instance.app_version) == (renewed.instance, "42")
 
 
+@pytest.mark.parametrize(
+    ("stated", "anew", "said"),
+    [
+        ("android-16", None, ("android-16", "android-16")),
+        ("android-15", "android-16", ("android-15", "android-16")),
+        ("android", "android-9", ("android", "android-9")),
+        ("ios-27", None, ("ios-27", "ios-27")),
+        ("macos-27", None, (None, None)),
+        ("unknown", None, (None, None)),
+        ("android-1600", None, (None, None)),
+        (None, None, ("android", "android")),
+    ],
+)
+def test_tokens_name_the_system_and_nothing_finer(
+    bench: Bench, stated: str | None, anew: str | None, said: tuple[str | None, str | None]
+) -> None:
+    """A renewal goes on saying what the evidence stated last: most renewals state nothing of it."""
+    phone = SimulatedPhone("clinic-android")
+    request = with_evidence(phone.enrolment(bench.challenge(phone)), platform=stated)
+    enrolled = run(lambda: bench.enrolment.enrol(request, NOW))
+    answers = [enrolled]
+    for platform in (anew, None):
+        renewal = phone.renewal(enrolled.instance.id, answers[-1].next.challenge)
+        renewal = replace(renewal, evidence={**renewal.evidence, "platform": platform})
+        answers.append(run(lambda renewal=renewal: bench.enrolment.renew(renewal, NOW)))  # type: ignore[misc]
+    found = [bench.claims(answer.tokens[0].token).os for answer in answers]
+    assert found == [said[0], said[1], said[1]]
+    kept = run(lambda: bench.store.find(enrolled.instance.id))
+    assert kept == answers[-1].instance
+
+
 def renewal_of(bench: Bench, phone: SimulatedPhone, instance: Instance, **changes: Any) -> Reason:
     """Return why a renewal with a changed statement is refused."""
     challenge = bench.challenge(phone, Purpose.RENEW)
