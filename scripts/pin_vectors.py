@@ -50,6 +50,26 @@ GENUINE: Final = (spki("A"), spki("intermediate"), spki("root"))
 INTERCEPTED: Final = (spki("thief"), spki("thief's root"))
 PINS: Final = {spki("A"): "c", spki("B"): "b"}
 CERTIFICATE_DAYS: Final = 30
+FORMS: Final[Mapping[str, str]] = {
+    "set-pin-spare-bits": "F1",
+    "set-pin-padded": "F1",
+    "set-form-padded": "F1",
+    "set-form-standard-alphabet": "F1",
+    "set-form-spare-bits": "F1",
+    "set-duplicate": "F2",
+    "set-trailing": "F2",
+    "set-deep": "F2",
+    "roots-bom": "F2",
+    "roots-duplicate": "F2",
+    "roots-65536": "F2 F4",
+    "roots-65537": "F4",
+    "set-member-missing": "F3",
+    "set-member-unknown": "F3",
+    "set-host-member": "F3",
+    "roots-member-unknown": "F3",
+    "builtin-member-unknown": "F3",
+}
+"""By name the vectors that hold rules of form too."""
 
 
 @dataclass
@@ -1069,6 +1089,13 @@ def states(author: Author) -> list[Members]:
             step(
                 "restart",
                 builtin="builtin-roots-2",
+                lists=[],
+                set="set-5-pin2",
+                state=state(2, None, 0),
+            ),
+            step(
+                "restart",
+                builtin="builtin-roots-2",
                 lists=["roots-2-without-pin1"],
                 set="set-thief",
                 state=state(2, None, 0),
@@ -1348,6 +1375,15 @@ def _withdrawn(author: Author) -> list[Members]:
             gone,
             fallen_back(**told),
             builtin="builtin-set-5",
+        ),
+        vector(
+            "withdrawn-shipped-report-closed",
+            "P38",
+            "A host that shipped as closed but only reports isn't closed.",
+            step("set", "set-9"),
+            gone,
+            fallen_back(**told),
+            builtin="builtin-report-closed",
         ),
         vector(
             "withdrawn-report-twice",
@@ -1852,6 +1888,10 @@ def pin_vectors(key_of: KeyOf) -> Members:
         first=author.pins("set-1-report", 1, **_hosts(mode="report")),
         authorities={HOST: [spki("root")]},
     )
+    author.builtin(
+        "builtin-report-closed",
+        first=author.pins("set-1-report-closed", 1, **_hosts(mode="report", after="closed")),
+    )
     author.builtin("builtin-told", first=author.pins("set-1-told", 1, reports=REPORTS))
     vectors = [
         *set_forms(author),
@@ -1867,4 +1907,6 @@ def pin_vectors(key_of: KeyOf) -> Members:
         *certificates(author),
         *behaviour(author),
     ]
+    for each in vectors:
+        each["rules"] += FORMS.get(each["id"].removeprefix("pins-"), "").split()
     return {"app": APP, "documents": author.documents, "vectors": vectors}

@@ -458,6 +458,8 @@ def statement_vectors() -> list[dict[str, Any]]:
         row: dict[str, Any] = {"id": f"statement-{name}", "rules": rules.split()}
         if reason is not None:
             row |= {"by": "service", "refused": reason}
+        if members["seal_jwk"]["kty"] == "OKP":
+            row |= OPTIONAL["X25519"]
         if members.get("bnd") == bound:
             row["header_value"] = header
         rows.append(
@@ -594,6 +596,7 @@ def refusal_vectors() -> dict[str, Any]:
         "other-class": ("instance-refused", good, False),
         "class-not-final": ("challenge-refused", signed(type="challenge-refused"), False),
         "version-2": ("evidence-refused", signed(v=2), False),
+        "version-true": ("evidence-refused", signed(v=True), False),
         "member-missing": ("evidence-refused", signed(now=None), False),
         "member-unknown": ("evidence-refused", signed(ref="x"), False),
         "now-text": ("evidence-refused", signed(now="1795521600"), False),

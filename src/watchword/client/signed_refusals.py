@@ -45,4 +45,9 @@ def is_signed(
         "binding": base64url.encode(binding),
         "type": problem.slug,
     }
-    return {name: payload.get(name) for name in expected} == expected
+    at = payload.pop("now", None)
+    # True is an int in Python, and equal to version 1.
+    numbers = all(
+        isinstance(each, int) and not isinstance(each, bool) for each in (at, payload.get("v"))
+    )
+    return numbers and payload == expected
