@@ -25,7 +25,7 @@ from tests.unit.enrolment.simulators import CLINIC, ISSUER, POLICY
 
 from watchword.adapters.replay.memory import MemoryReplayStore
 from watchword.apps.gateway import WatchwordMiddleware
-from watchword.client import WatchwordAuth, WatchwordClient
+from watchword.client import EvidenceRefusedError, WatchwordAuth, WatchwordClient
 from watchword.client.own_token import read_own_token
 from watchword.client.proofs import Covered, Freshness, device_proof, session_proof
 from watchword.encoding import base64url
@@ -445,3 +445,25 @@ def test_the_simulated_service_of_1_0_is_strict(bench: ServiceBench) -> None:
     world.service = "1.0"
     client.client.renew()
     assert refusals(world) == [("/v1/tokens", 400)]
+
+
+class RefusedPhone(Phone):
+    """Bind its evidence to something else."""
+
+    def attest(self, binding: bytes) -> dict[str, Any]:
+        """Return evidence that is refused."""
+        return super().attest(hashlib.sha256(binding).digest())
+
+
+def test_a_refusal_that_the_service_signed_outlasts_the_process(bench: ServiceBench) -> None:
+    """For an hour nothing is asked; then once."""
+    world = World(bench, "1.1", "1.1")
+    client: OldClient | NewClient = NewClient(world, RefusedPhone())
+    for asked in (1, 1, 2, 2):
+        with pytest.raises(EvidenceRefusedError) as caught:
+            client.get(BOTH[0])
+        assert caught.value.problem.ref is not None
+        assert enrolments(world) == asked
+        assert sum(path == "/.well-known/jwks.json" for path, _ in world.answers) == asked
+        client = client.restart()
+        bench.clock.advance(1800)
