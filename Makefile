@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo dist test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-start bench-up mutants fuzz site lock clean
+.PHONY: help demo dist test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-sdk bench-start bench-up mutants fuzz sdk-tools sdk-dex sdk-android site lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -12,7 +12,7 @@ help:  ## Show this list.
 .venv/.runtime-ready: requirements/runtime.txt pyproject.toml
 	@scripts/setup runtime
 
-.venv/.dev-ready: requirements/dev.txt requirements/mitmproxy.txt pyproject.toml packages/watchword-conformance/pyproject.toml
+.venv/.dev-ready: requirements/dev.txt requirements/mitmproxy.txt requirements/sdk.toml pyproject.toml packages/watchword-conformance/pyproject.toml
 	@scripts/setup dev
 
 .venv/.docs-ready: requirements/docs.txt
@@ -31,7 +31,7 @@ test test-all test-long: export PYTHONDONTWRITEBYTECODE :=
 test: .venv/.dev-ready  ## Run the tests that start no process: minutes (installs the locked development packages first).
 	$(PY)/pytest -n $(PROCESSES) --dist worksteal tests/unit
 
-test-all: .venv/.dev-ready  ## Run these, and those with engines, processes, kills, browsers, docs as written.
+test-all: .venv/.dev-ready sdk-tools  ## Run these, and those with engines, processes, kills, browsers, docs as written.
 	$(PY)/pytest -n $(PROCESSES) --dist worksteal tests/unit tests/system examples
 
 test-long: .venv/.dev-ready  ## Run endurance and fuzzing by time; SHARD=K/N runs one part, SECONDS fuzz each parser.
@@ -48,7 +48,7 @@ fmt: .venv/.dev-ready  ## Format the code and mend what can be mended.
 	$(PY)/ruff format .
 	$(PY)/ruff check --fix .
 
-bench: .venv/.dev-ready .venv/.peers-scan-ready  ## Measure against the floors; writes benchmarks/results/*.json.
+bench: .venv/.dev-ready .venv/.peers-scan-ready sdk-tools sdk-dex  ## Measure against the floors; writes benchmarks/results/*.json.
 	$(PY)/python -m benchmarks
 
 bench-attestation: .venv/.dev-ready  ## Measure verification alone, against other verifiers and the floors.
@@ -81,6 +81,9 @@ bench-drill: .venv/.dev-ready  ## Measure a whole drill of the demo's clinic, be
 bench-scan: .venv/.dev-ready .venv/.peers-scan-ready  ## Measure the scan: what it finds in apps of a new seed and in known ones, how fast, APKiD and androguard beside it.
 	$(PY)/python -m benchmarks.bench_scan
 
+bench-sdk: sdk-tools sdk-dex  ## Measure what the Android SDK adds to an app's code and to a request.
+	$(PY)/python -m benchmarks.bench_sdk
+
 bench-start: .venv/.dev-ready  ## Measure how long `watchword --help` and the help of each command take, beside the bare interpreter.
 	$(PY)/python -m benchmarks.bench_start
 
@@ -93,6 +96,16 @@ mutants: .venv/.dev-ready  ## Mutate recorded evidence in 270,000 ways and more:
 fuzz: .venv/.dev-ready  ## Fuzz every parser, SECONDS each, one after another; finds go into fuzz-finds/.
 	$(PY)/python -m fuzz --seconds $(SECONDS)
 
+sdk-tools: .venv/.dev-ready  ## Fetch what the phones' SDKs are built with into .sdk/, each file held to its hash.
+	@$(PY)/python -m scripts.sdk tools
+
+sdk-dex: .venv/.dev-ready  ## Fetch Android's dexer and shrinker too: for the sample app and the SDK's size, nothing else needs it.
+	@$(PY)/python -m scripts.sdk dex
+
+sdk-android: sdk-tools  ## Build, test and package the Android SDK.
+	$(PY)/pytest -q -n $(PROCESSES) --dist worksteal tests/system/sdk
+	@$(PY)/python -m scripts.sdk package
+
 dist: .venv/.dev-ready  ## Build sdists and wheels from this commit into dist/, twice with the same bytes; with SBOM and provenance.
 	@$(PY)/python -m scripts.dist $(if $(BUILDER),--builder $(BUILDER))
 
@@ -103,4 +116,4 @@ lock: .venv/.dev-ready  ## Write requirements/*.txt anew.
 	scripts/lock
 
 clean:  ## Remove the virtual environment and all caches.
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .sdk .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

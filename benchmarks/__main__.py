@@ -13,6 +13,7 @@ RUNS = (
     ("keys", "benchmarks.bench_keys"),
     ("channel", "benchmarks.bench_channel"),
     ("drill", "benchmarks.bench_drill"),
+    ("sdk", "benchmarks.bench_sdk"),
     ("attestation", "benchmarks.bench_attestation"),
     ("gate_instructions", "benchmarks.gate_instructions"),
     ("plan", "benchmarks.bench_plan"),

@@ -15,13 +15,14 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from scripts.pin_vectors import pin_vectors
 
 from watchword.broker.envelope import SecretContext, seal_secret, secret_info
 from watchword.broker.interface import SecretValue
 from watchword.client import proofs
 from watchword.client.own_token import read_own_token
 from watchword.client.statement import binding_of, build_statement
-from watchword.encoding import base64url
+from watchword.encoding import base64url, strict_json
 from watchword.enrolment.service import pairwise_subject
 from watchword.enrolment.statement import make_challenge
 from watchword.gate import references
@@ -116,6 +117,15 @@ def enrolment(kind: str, authorities: LabAuthorities) -> dict[str, Any]:
             else phone.renew(statement)
         )
         row[purpose.value] = {
+            "id": f"{purpose.value}-{kind}",
+            "rules": [
+                "ST1",
+                "ST3",
+                "ST4",
+                "ST6",
+                "CH2",
+                *([] if purpose is Purpose.ENROL else ["ST5"]),
+            ],
             "challenge": base64url.encode(made),
             "statement": base64url.encode(statement),
             "binding": binding_of(statement).hex(),
@@ -153,6 +163,10 @@ SEALED = {
 }
 """Session keys that were sealed once: each sealing has a fresh ephemeral key, so that they can't be made
 again.  They open with the keys beside them; :func:`resealed` makes new ones."""
+
+
+OPTIONAL = {"X25519": {"by": "optional"}}
+"""Seal keys that a client may have or not."""
 
 
 def sealing() -> tuple[bytes, str, dict[str, Any]]:
@@ -246,27 +260,47 @@ def secret_vectors(binding: str) -> dict[str, Any]:
         "expires_at": context.expires_at,
         "info": secret_info(context).hex(),
         "keys": [
-            {"seal_key": private, "sealed": SEALED_SECRETS[curve]}
+            {
+                "id": f"secret-{curve.lower()}",
+                "rules": ["SE2", "ST10"],
+                **OPTIONAL.get(curve, {}),
+                "seal_key": private,
+                "sealed": SEALED_SECRETS[curve],
+            }
             for curve, private in seal_jwks().items()
         ],
     }
 
 
-REQUESTS = (
-    ("GET", "api.clinic.example", "/v1/patients/7", "", None),
-    ("GET", "api.clinic.example:8443", "/v1/r%C3%A9sum%C3%A9", "a=1&b=%2F", None),
-    ("POST", "api.clinic.example", "/v1/patients", "", b'{"name":"Ada"}'),
-    ("PUT", "api.clinic.example", "/v1/patients/7", "dry=1", b"\x00\xff"),
-)
-"""Method, authority, path, query and body of the proved requests."""
+HOST = "api.clinic.example"
+REQUESTS: dict[str, tuple[str, str, str, bytes | None, str]] = {
+    "get": ("GET", HOST, "/v1/patients/7", None, ""),
+    "get-query": ("GET", f"{HOST}:8443", "/v1/r%C3%A9sum%C3%A9?a=1&b=%2F", None, "PR10 PR11 PR15"),
+    "post": ("POST", HOST, "/v1/patients", b'{"name":"Ada"}', "PR7"),
+    "put": ("PUT", HOST, "/v1/patients/7?dry=1", b"\x00\xff", "PR7"),
+    "host-ipv6": ("GET", "[2001:db8::1]:8443", "/v1/patients", None, "PR10"),
+    "host-ipv6-upper": ("GET", "[2001:DB8::A]", "/v1/patients", None, "PR10"),
+    "host-default-port": ("GET", f"{HOST}:443", "/v1/patients", None, "PR10"),
+    "host-upper": ("GET", "API.Clinic.Example", "/v1/patients", None, "PR10"),
+    "host-final-dot": ("GET", f"{HOST}.", "/v1/patients", None, "PR10"),
+    "target-root": ("GET", HOST, "/", None, "PR11"),
+    "target-slash-encoded": ("GET", HOST, "/v1/files/a%2Fb%2e%2E", None, "PR11"),
+    "target-case-of-escapes": ("GET", HOST, "/v1/%c3%A9", None, "PR11"),
+    "target-lone-mark": ("GET", HOST, "/v1/patients?", None, "PR11"),
+    "target-marks-in-query": ("GET", HOST, "/v1/patients?a=?&b=/?", None, "PR11"),
+    "target-dots": ("GET", HOST, "/v1/../v1/./patients", None, "PR11"),
+    "target-double-slash": ("GET", HOST, "//v1//patients/", None, "PR11"),
+    "target-reserved": ("GET", HOST, "/v1/a;b=c,d@e:f!$&'()*+~|?x=%20+", None, "PR11"),
+    "post-empty": ("POST", HOST, "/v1/patients", None, "PR7"),
+    "method-extension": ("PURGE", HOST, "/v1/patients", None, ""),
+}
+"""By name the proved requests: method, Host and target as they are sent, body, and rules that it holds beside those of all."""
 
 
-def proof_vectors() -> dict[str, Any]:
-    """Return a token, the derivation of its session key, and proofs of requests with it."""
-    binding, session_id, _ = sealing()
-    device = derive_p256(key("proof"), "proof", ec.SECP256R1())
-    signer = FixedSigner(derive_p256(key("token"), "token", ec.SECP256R1()))
+def proof_token(*, device_for_session: bool = False) -> str:
+    """Return the token of the vectors' requests, which says ``prf`` or doesn't."""
     now = int(NOW.timestamp())
+    device = derive_p256(key("proof"), "proof", ec.SECP256R1())
     claims = TokenClaims(
         issuer=ISSUER,
         audience=AUDIENCE,
@@ -279,10 +313,23 @@ def proof_vectors() -> dict[str, Any]:
         app_version="120",
         level=Level.HARDWARE,
         key=public_jwk(device.public_key()),
-        session_id=session_id,
-        epoch=7,
+        session_id=sealing()[1],
+        epoch=EPOCH,
+        device_for_session=device_for_session,
     )
-    token = issue(claims, signer)
+    return issue(claims, FixedSigner(derive_p256(key("token"), "token", ec.SECP256R1())))
+
+
+EPOCH = 7
+
+
+def proof_vectors() -> dict[str, Any]:
+    """Return a token, the derivation of its session key, and proofs of requests with it."""
+    binding, session_id, _ = sealing()
+    device = derive_p256(key("proof"), "proof", ec.SECP256R1())
+    signer = FixedSigner(derive_p256(key("token"), "token", ec.SECP256R1()))
+    now = int(NOW.timestamp())
+    token = proof_token()
     own = read_own_token(token)
     session_key = derive_key(
         key("gate-secret"),
@@ -292,9 +339,10 @@ def proof_vectors() -> dict[str, Any]:
         thumbprint=own.thumbprint,
     )
     rows = []
-    for number, (method, authority, path, query, body) in enumerate(REQUESTS):
+    for number, (name, (method, host, target, body, rules)) in enumerate(REQUESTS.items()):
         digest = None if body is None else proofs.content_digest(body)
-        covered = proofs.Covered("https", method, authority, path, query, digest)
+        path, _, query = target.partition("?")
+        covered = proofs.Covered("https", method, host.lower(), path, query, digest)
         gate_nonce = base64url.encode(key("gate")[:22])[:30] if number == 1 else None
         fresh = proofs.Freshness(now, base64url.encode(key(f"nonce-{number}")[:16]), gate_nonce)
 
@@ -303,8 +351,12 @@ def proof_vectors() -> dict[str, Any]:
 
         rows.append(
             {
+                "id": f"request-{name}",
+                "rules": ["PR6", "PR8", "PR9", "PR12", "PR13", *rules.split()],
                 "method": method,
-                "host": authority,
+                "host": host,
+                "target": target,
+                "authority": covered.authority,
                 "path": path,
                 "query": query,
                 "body": None if body is None else body.hex(),
@@ -320,8 +372,11 @@ def proof_vectors() -> dict[str, Any]:
         "token_key": public_jwk(signer.key.public_key()),
         "created": now,
         "session_key": {
+            "id": "session-key-derived",
+            "rules": ["PR4"],
+            "by": "service",
             "gate_secret": key("gate-secret").hex(),
-            "epoch": claims.epoch,
+            "epoch": EPOCH,
             "sid": session_id,
             "thumbprint": own.thumbprint,
             "key": session_key.hex(),
@@ -330,12 +385,307 @@ def proof_vectors() -> dict[str, Any]:
             "binding": binding.hex(),
             "sid": session_id,
             "keys": [
-                {"seal_key": private, "sealed": SEALED[curve]}
+                {
+                    "id": f"session-key-{curve.lower()}",
+                    "rules": ["PR5", "ST7"],
+                    **OPTIONAL.get(curve, {}),
+                    "seal_key": private,
+                    "sealed": SEALED[curve],
+                }
                 for curve, private in seal_jwks().items()
             ],
         },
         "requests": rows,
     }
+
+
+def statement_vectors() -> list[dict[str, Any]]:
+    """Return statements: what each is to say, and one way to write it."""
+    device = public_jwk(derive_p256(key("proof"), "proof", ec.SECP256R1()).public_key())
+    seal_jwk = {name: value for name, value in seal_jwks()["P-256"].items() if name != "d"}
+    header = "Bearer users-own-token"
+    bound = base64url.encode(hashlib.sha256(header.encode()).digest())
+    said: dict[str, tuple[str, str, dict[str, Any]]] = {
+        "ios": ("enrol", "ST1 ST2 ST3", {}),
+        "android": ("enrol", "ST1 ST2 ST3 ST6", {"proof_jwk": None}),
+        "two-audiences": ("renew", "ST2", {"aud": [AUDIENCE, "https://pay.clinic.example"]}),
+        "x25519": (
+            "enrol",
+            "ST7",
+            {
+                "seal_jwk": {
+                    name: value for name, value in seal_jwks()["X25519"].items() if name != "d"
+                }
+            },
+        ),
+        "bnd": ("renew", "ST8", {"bnd": bound}),
+        "prf-enrol": ("enrol", "ST9", {"prf": "device"}),
+        "prf-renew": ("renew", "ST9", {"prf": "device", "bnd": bound}),
+        "secret": ("secret", "ST10", {"secret": SECRET_NAME}),
+    }
+    refused: dict[str, tuple[str, str, dict[str, Any], str]] = {
+        "bnd-129": ("renew", "ST8", {"bnd": "b" * 129}, "statement.malformed"),
+        "prf-session": ("renew", "ST9", {"prf": "session"}, "statement.malformed"),
+        "prf-true": ("renew", "ST9", {"prf": True}, "statement.malformed"),
+        "prf-secret": (
+            "secret",
+            "ST9",
+            {"prf": "device", "secret": SECRET_NAME},
+            "statement.malformed",
+        ),
+        "secret-renew": ("renew", "ST10", {"secret": SECRET_NAME}, "statement.malformed"),
+        "secret-missing": ("secret", "ST10", {}, "statement.malformed"),
+        "member-unknown": ("enrol", "ST1", {"os": "ios-18"}, "statement.malformed"),
+        "version": ("enrol", "ST2", {"v": 2}, "statement.version"),
+        "audience-twice": ("enrol", "ST2", {"aud": [AUDIENCE, AUDIENCE]}, "statement.audience"),
+    }
+    rows = []
+    accepted = {name: (*each, None) for name, each in said.items()}
+    for name, (purpose, rules, changes, reason) in {**accepted, **refused}.items():
+        members: dict[str, Any] = {
+            "v": 1,
+            "purpose": purpose,
+            "iss": ISSUER,
+            "aud": [AUDIENCE],
+            "app": "clinic-ios",
+            "challenge": base64url.encode(bytes(57)),
+            "proof_jwk": device,
+            "seal_jwk": seal_jwk,
+            **changes,
+        }
+        members = {name: value for name, value in members.items() if value is not None}
+        written = strict_json.dumps(members)
+        row: dict[str, Any] = {"id": f"statement-{name}", "rules": rules.split()}
+        if reason is not None:
+            row |= {"by": "service", "refused": reason}
+        if members.get("bnd") == bound:
+            row["header_value"] = header
+        rows.append(
+            {
+                **row,
+                "members": members,
+                "statement": base64url.encode(written),
+                "binding": hashlib.sha256(written).hexdigest(),
+            }
+        )
+    return rows
+
+
+def test_instance_vectors() -> dict[str, Any]:
+    """Return an operator's code, the signature that spends it on a key, and a renewal."""
+    private = derive_p256(key("test-instance"), "proof", ec.SECP256R1())
+    code = f"wwt_{base64url.encode(key('code')[:9])}{base64url.encode(key('code')[:24])}"
+    proof_jwk = public_jwk(private.public_key())
+    row = next(each for each in statement_vectors() if each["id"] == "statement-prf-renew")
+    binding = bytes.fromhex(row["binding"])
+    statement = base64url.decode(row["statement"])
+    return {
+        "id": "test-instance",
+        "rules": ["EN9", "ST5"],
+        "code": code,
+        "proof_jwk": proof_jwk,
+        "binding": binding.hex(),
+        "signed": (b"watchword/test/v1\0" + binding).hex(),
+        "evidence": {
+            "format": "operator_code",
+            "code": code,
+            "key_signature": base64url.encode(
+                sign_message(private, b"watchword/test/v1\0" + binding)
+            ),
+        },
+        "renewal": {
+            "statement": row["statement"],
+            "evidence": {
+                "format": "operator_code",
+                "signature": base64url.encode(
+                    sign_message(private, b"watchword/renew/v1\0" + statement)
+                ),
+            },
+        },
+    }
+
+
+def der_vectors() -> list[dict[str, Any]]:
+    """Return signatures as devices return them, and their 64 bytes; none where that isn't a signature in DER."""
+    private = derive_p256(key("proof"), "proof", ec.SECP256R1())
+    # The first numbers at which the signatures of this key have such r and s.
+    numbers = {
+        "plain": 1,
+        "r-high-bit": 8,
+        "s-high-bit": 0,
+        "both-high-bits": 2,
+        "r-short": 85,
+        "s-short-high-bit": 103,
+        "r-short-high-bit": 762,
+    }
+    rows: list[dict[str, Any]] = []
+    for name, number in numbers.items():
+        message = f"watchword protocol vectors/{number}".encode()
+        signature = sign_message(private, message)
+        r, s = decode_dss_signature(signature)
+        raw = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        rows.append(
+            {
+                "id": f"der-{name}",
+                "rules": ["PR12"],
+                "message": message.hex(),
+                "der": signature.hex(),
+                "raw": raw.hex(),
+            }
+        )
+    one = "0201" + "01"
+    long = "0221" + "01" + "00" * 32
+    bad = {
+        "empty": "",
+        "not-a-sequence": f"3106{one}{one}",
+        "cut": f"3006{one}0201",
+        "trailing": f"3006{one}{one}00",
+        "trailing-inside": f"3009{one}{one}020101",
+        "one-number": f"3003{one}",
+        "r-33-bytes": f"3026{long}{one}",
+        "negative": f"3006020180{one}",
+        "r-spare-zero": f"300702020001{one}",
+        "length-indefinite": f"3080{one}{one}0000",
+        "length-long-form": f"308106{one}{one}",
+        "number-empty": f"30050200{one}",
+        "raw-64-bytes": "01" * 64,
+    }
+    rows += [
+        {"id": f"der-{name}", "rules": ["PR12"], "der": text, "raw": None}
+        for name, text in bad.items()
+    ]
+    return rows
+
+
+REFUSAL_TYPE = "watchword-refusal+jwt"
+
+
+def refusal_vectors() -> dict[str, Any]:
+    """Return signed refusals, and whether a client believes them."""
+    signers = {
+        name: FixedSigner(derive_p256(key(name), name, ec.SECP256R1()))
+        for name in ("token", "next token", "stranger")
+    }
+    binding = hashlib.sha256(b"watchword protocol vectors/a refused statement").digest()
+    said: dict[str, Any] = {
+        "v": 1,
+        "iss": ISSUER,
+        "app": "clinic-ios",
+        "binding": base64url.encode(binding),
+        "type": "evidence-refused",
+        "now": int(NOW.timestamp()),
+    }
+
+    def signed(by: str = "token", typ: str = REFUSAL_TYPE, **changes: Any) -> str:
+        members = {name: value for name, value in {**said, **changes}.items() if value is not None}
+        return jose.assemble(strict_json.dumps(members), typ, signers[by])
+
+    good = signed()
+    head, payload, signature = good.split(".")
+    forged = signed("stranger").rpartition(".")[2]
+    other = base64url.encode(bytes(32))
+    texts = {
+        "taken": ("evidence-refused", good, True),
+        "taken-next-key": ("evidence-refused", signed("next token"), True),
+        "taken-instance": ("instance-refused", signed(type="instance-refused"), True),
+        "other-binding": ("evidence-refused", signed(binding=other), False),
+        "other-issuer": ("evidence-refused", signed(iss="https://other.example"), False),
+        "other-app": ("evidence-refused", signed(app="clinic-android"), False),
+        "other-class": ("instance-refused", good, False),
+        "class-not-final": ("challenge-refused", signed(type="challenge-refused"), False),
+        "version-2": ("evidence-refused", signed(v=2), False),
+        "version-true": ("evidence-refused", signed(v=True), False),
+        "member-missing": ("evidence-refused", signed(now=None), False),
+        "member-unknown": ("evidence-refused", signed(ref="x"), False),
+        "now-text": ("evidence-refused", signed(now="1795521600"), False),
+        "unknown-key": ("evidence-refused", signed("stranger"), False),
+        "forged": ("evidence-refused", f"{head}.{payload}.{forged}", False),
+        "typ-token": ("evidence-refused", signed(typ="watchword+jwt"), False),
+        "padded": ("evidence-refused", f"{head}.{payload}.{signature}==", False),
+        "empty": ("evidence-refused", "", False),
+    }
+    return {
+        "jwks": {
+            "keys": [
+                jose.published_jwk(each.kid, each.key.public_key())
+                for name, each in signers.items()
+                if name != "stranger"
+            ]
+        },
+        "app": "clinic-ios",
+        "binding": binding.hex(),
+        "vectors": [
+            {
+                "id": f"refusal-{name}",
+                "rules": ["RF4"],
+                "type": f"urn:watchword:problem:{type_}",
+                "signed": text,
+                "taken": taken,
+            }
+            for name, (type_, text, taken) in texts.items()
+        ],
+    }
+
+
+def kind_vectors() -> dict[str, Any]:
+    """Return requests to a ``session`` route, by a token that says ``prf`` and by one that doesn't."""
+    device = derive_p256(key("proof"), "proof", ec.SECP256R1())
+    now = int(NOW.timestamp())
+    tokens = {name: proof_token(device_for_session=name == "prf") for name in ("prf", "plain")}
+
+    def proof(kind: str, which: str, nonce: str) -> dict[str, str]:
+        token = tokens[which]
+        own = read_own_token(token)
+        covered = proofs.Covered("https", "GET", HOST, "/v1/patients", "", None)
+        fresh = proofs.Freshness(now, base64url.encode(key(nonce)[:16]))
+        if kind == "session":
+            secret = bytes.fromhex(proof_vectors()["session_key"]["key"])
+            return proofs.session_proof(covered, token, own, secret, fresh)
+        make = proofs.device_proof if kind == "device" else proofs.dpop_proof
+        return make(covered, token, own, lambda message: sign_message(device, message), fresh)
+
+    rows: dict[str, tuple[str, str, str, str | None]] = {
+        "device": ("session", "prf", "device", None),
+        "session": ("session", "prf", "session", None),
+        "dpop": ("session", "prf", "dpop", "proof.missing"),
+        "device-without": ("session", "plain", "device", "proof.algorithm"),
+        "session-without": ("session", "plain", "session", None),
+        "session-on-device": ("device", "prf", "session", "proof.algorithm"),
+        "device-on-device": ("device", "prf", "device", None),
+    }
+    return {
+        "tokens": tokens,
+        "host": HOST,
+        "method": "GET",
+        "target": "/v1/patients",
+        "vectors": [
+            {
+                "id": f"kind-{name}",
+                "rules": ["PR2", "PR3"],
+                "by": "service",
+                "route": route,
+                "token": which,
+                "proof": proof(kind, which, f"kind {name}"),
+                "refused": reason,
+            }
+            for name, (route, which, kind, reason) in rows.items()
+        ],
+    }
+
+
+def counts(found: Any) -> dict[str, int]:
+    """Return how many vectors there are: those that every client checks, that it may, and that only a service or a gate can."""
+    by = {"client": 0, "optional": 0, "service": 0}
+    waiting = [found]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            if "id" in each:
+                by[each.get("by", "client")] += 1
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+    return by
 
 
 def vectors() -> dict[str, Any]:
@@ -346,7 +696,7 @@ def vectors() -> dict[str, Any]:
     kinds = ("genuine-iphone", "genuine-android")
     enrolments = [enrolment(kind, authorities) for kind in kinds]
     reference = references.seal(refusals, "clinic[1] /**", NOW.timestamp(), key("reference"), nonce)
-    return {
+    found: dict[str, Any] = {
         "now": NOW.isoformat(),
         "issuer": ISSUER,
         "audience": AUDIENCE,
@@ -367,14 +717,34 @@ def vectors() -> dict[str, Any]:
         ],
         "enrolments": enrolments,
         "subject": {
+            "id": "subject",
+            "rules": ["TK6"],
+            "by": "service",
             "instance": "AAAAAAAAAAAAAAAAAAAAAA",
             "audience": AUDIENCE,
             "subject": pairwise_subject("AAAAAAAAAAAAAAAAAAAAAA", AUDIENCE, key("pairwise")),
         },
-        "reference": {"ref": reference, "reasons": ["token.expired"], "route": "clinic[1] /**"},
+        "reference": {
+            "id": "reference",
+            "rules": ["RF2"],
+            "by": "service",
+            "ref": reference,
+            "reasons": ["token.expired"],
+            "route": "clinic[1] /**",
+        },
         "proofs": proof_vectors(),
         "secret": secret_vectors(enrolments[0][Purpose.SECRET.value]["binding"]),
+        "statements": statement_vectors(),
+        "test_instance": test_instance_vectors(),
+        "der": {
+            "key": public_jwk(derive_p256(key("proof"), "proof", ec.SECP256R1()).public_key()),
+            "vectors": der_vectors(),
+        },
+        "refusals": refusal_vectors(),
+        "kinds": kind_vectors(),
+        "pins": pin_vectors(lambda name: derive_p256(key("pins"), name, ec.SECP256R1())),
     }
+    return {"count": counts(found), **found}
 
 
 if __name__ == "__main__":

@@ -141,9 +141,10 @@ def _fixed_width(der: bytes) -> bytes:
 
     :raises ValueError: if the device returned something else than an ECDSA signature in DER.
     """
-    return b"".join(
-        number.to_bytes(_COORDINATE_BYTES, "big") for number in decode_dss_signature(der)
-    )
+    numbers = decode_dss_signature(der)
+    if not all(0 <= number < 1 << 8 * _COORDINATE_BYTES for number in numbers):
+        raise ValueError(f"got a signature with a number above {_COORDINATE_BYTES} bytes")
+    return b"".join(number.to_bytes(_COORDINATE_BYTES, "big") for number in numbers)
 
 
 def _base64(data: bytes) -> str:

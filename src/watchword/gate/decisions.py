@@ -34,7 +34,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -57,7 +57,7 @@ from watchword.gate.interface import (
     Route,
     is_at_least,
 )
-from watchword.gate.limits import Limits, Overrun, QuotaKeeper
+from watchword.gate.limits import Limits, Overrun, QuotaKeeper, SignatureLimit
 from watchword.gate.spellings import Rivals, fold_path, judge_spelling, rivals_of
 from watchword.reasons import Reason, Refusal
 from watchword.tokens.interface import TokenClaims
@@ -293,11 +293,13 @@ class Target:
 
     :param rank: of the level that the route needs.
     :param unchecked: whether the route's mode is ``off``.
-    :param bearer: whether the token alone is enough; ``session`` whether an HMAC is asked for.
+    :param bearer: whether the token alone is enough; ``session`` whether an HMAC is asked for, ``dpop`` whether a
+        DPoP proof is taken in place of a signature.
     :param enforced: whether a refusal refuses; None where that depends on the instance.
     :param watch: counts whom the route turns away, None in ``monitor``.
     :param injection: where the request goes with a key added, None where it goes to the API.
     :param reported: what is wrong with the path, and refuses nobody: none of its rows is the strictest, and all watch.
+    :param signed: the same on a ``session`` route for a request that the device signs itself; None on all others.
     """
 
     route: Route
@@ -305,12 +307,14 @@ class Target:
     unchecked: bool
     bearer: bool
     session: bool
+    dpop: bool
     enforced: bool | None
     watch: RouteRollout | None
     method: bytes
     decoded_path: str
     injection: Injection | None = None
     reported: tuple[Refusal, ...] = ()
+    signed: "Target | None" = None
 
     def enforces(self, claims: TokenClaims | None) -> bool:
         """Tell whether a refusal refuses; in ``canary`` only for verified instances that take part."""
@@ -325,6 +329,7 @@ class CompiledPolicy:
     :ivar generation: of the gate's state in which the policy was read.
     :ivar canaries: by route, whom it is enforced for and whom it turned away.
     :ivar limits: None where the policy sets none, and no rate.
+    :ivar signatures: how many are verified that stand for session proofs.
     :ivar watch: by what canary keys are recognised, None where none is planted.
     """
 
@@ -362,6 +367,9 @@ class CompiledPolicy:
         self.canaries = _canaries(policy, earlier, narrowed)
         before = None if earlier is None else earlier.limits
         self.limits: Limits | None = Limits(policy, before, keeper) or None
+        self.signatures: SignatureLimit = SignatureLimit(
+            policy.rate, None if earlier is None else earlier.signatures
+        )
         self.watch = watch
         self._keeper = keeper
 
@@ -455,12 +463,13 @@ def _resolve(
             return found
         injection = found
     slash = "/" if segments and raw_path.endswith(b"/") else ""
-    return Target(
+    target = Target(
         route=route,
         rank=route.level.rank,
         unchecked=route.mode is Mode.OFF,
         bearer=route.proof is Proof.BEARER,
         session=route.proof is Proof.SESSION,
+        dpop=route.proof is Proof.DEVICE and route.dpop,
         enforced=None if route.mode is Mode.CANARY else route.mode is Mode.ENFORCE,
         watch=watches.get(route.name),
         method=method.encode("ascii"),
@@ -468,6 +477,7 @@ def _resolve(
         injection=injection,
         reported=reported,
     )
+    return replace(target, signed=replace(target, session=False)) if target.session else target
 
 
 def check_standing(claims: TokenClaims, route: Route) -> Refusal | None:

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from watchword.gate.interface import RATE, GatePolicy, Limit, LimitKind, Rate, is_at_least
-from watchword.reasons import Reason, Refusal, UnavailableError
+from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 from watchword.tokens.interface import TokenClaims
 
 QUOTA_CAPACITY: Final = 500_000
@@ -333,6 +333,54 @@ class RateLimiter:
             self._cells = {}
         self._turn_from = now
         self._turn_at = now + self._turn_seconds
+
+
+SIGNATURES: Final = Rate(600, 60)
+"""How many signatures of one token are verified where the API sets no ``rate``: ten a second, after 600 at once."""
+
+
+class RateSpentError(RefusedError):
+    """Refuse what has no room.
+
+    :ivar retry_after: whole seconds after which there is some.
+    """
+
+    def __init__(self, refusal: Refusal, retry_after: int) -> None:
+        """Keep why, and until when."""
+        super().__init__((refusal,))
+        self.retry_after = retry_after
+
+
+class SignatureLimit:
+    """Bound what one token's signatures cost where they stand for session proofs.
+
+    A session proof costs an HMAC, so that a flood of forged ones is cheap; a signature costs a curve.  So each takes its
+    room first: who copied a token, and has no key, gets as many curves as the API's ``rate`` allows, and no more.  He
+    takes that one token's room, and nothing of the instance's rate and quotas: its owner renews, and is served.
+    """
+
+    def __init__(self, rate: Rate | None, earlier: "SignatureLimit | None" = None) -> None:
+        """Begin with all the room there is, or go on where an earlier policy had the same rate.
+
+        :param rate: the API's; :data:`SIGNATURES` if None.
+        """
+        self.rate: Rate = rate or SIGNATURES
+        kept = earlier is not None and earlier.rate == self.rate
+        self.limiter: RateLimiter = (
+            earlier.limiter if earlier is not None and kept else RateLimiter(self.rate)
+        )
+
+    def take(self, claims: TokenClaims, now: float) -> None:
+        """Take room for one signature of a token.
+
+        :param claims: of the verified token.
+        :param now: seconds since 1970.
+        :raises RateSpentError: ``gate.rate``, where there is none.
+        """
+        wait = self.limiter.take(claims.session_id, now)
+        if wait:
+            detail = f"got more signatures of one token than the rate, the next in {wait:.1f} s"
+            raise RateSpentError(Refusal(Reason.GATE_RATE, detail), math.ceil(wait))
 
 
 MOST_CHOICES: Final = 4096

@@ -35,6 +35,7 @@ from watchword.gate.decisions import (
 from watchword.gate.hygiene import MAX_PATH_BYTES, CleanHeaders, canonical_name
 from watchword.gate.interface import (
     RESULT_HEADERS,
+    SIGNATURE_INPUT,
     TOKEN_HEADER,
     Decision,
     GatePolicy,
@@ -45,8 +46,9 @@ from watchword.gate.interface import (
     ReplayStore,
     RequestFacts,
 )
-from watchword.gate.limits import LimitTally, QuotaKeeper
+from watchword.gate.limits import LimitTally, QuotaKeeper, RateSpentError
 from watchword.gate.replay import AffinityNonces, ImmediateReplayStore
+from watchword.gate.tallies import Tallies, TallySink
 from watchword.ports import Entropy, RefusalLog
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 from watchword.tokens.interface import TokenClaims, VerifiedToken
@@ -104,6 +106,7 @@ class Verdict:
 
     :param generation: of the gate's state in which it was verified.
     :param result_headers: the verified headers for the API.
+    :param signs: whether the device's own signature stands for a session proof.
     :ivar keys: what proofs of the token are verified with, once one was asked for.
     :ivar seen: names of the routes whose canary has counted the instance.
     :ivar session: the token's ``sid`` and a zero, with which tags of replay begin.
@@ -116,6 +119,7 @@ class Verdict:
     valid_until: float
     rank: int
     result_headers: tuple[tuple[bytes, bytes], ...]
+    signs: bool = False
     keys: ProofKeys | None = None
     session_until: float = -math.inf
     session: bytes = b""
@@ -154,6 +158,7 @@ def verdict_of(token: VerifiedToken, generation: int) -> Verdict:
             (name, value.encode("ascii"))
             for name, value in zip(RESULT_HEADERS, values, strict=True)
         ),
+        signs=claims.device_for_session,
     )
 
 
@@ -190,6 +195,10 @@ class VerdictCache:
             self._young = {}
         self._young[token] = verdict
 
+    def __contains__(self, token: bytes) -> bool:
+        """Tell whether a token was verified, whether or not that still holds."""
+        return token in self._young or token in self._old
+
     def __len__(self) -> int:
         """Return how many verdicts are held."""
         return len(self._young) + len(self._old)
@@ -219,8 +228,8 @@ def verify_proof(
 ) -> VerifiedProof:
     """Return the proof of a request, its signature verified.
 
-    Another kind than the route's never passes: session keys are known to the gates too, so that an
-    HMAC proves less than the device's own signature, and DPoP covers neither query nor body.
+    Another kind than the route's never passes, but for what :attr:`Target.signed` asks for: session keys are known to the
+    gates too, so that an HMAC proves less than the device's own signature, and DPoP covers neither query nor body.
 
     :param cleaned: of a request that carries a token.
     :raises RefusedError: with the reason of the first step that failed; ``proof.missing`` where
@@ -247,7 +256,7 @@ def verify_proof(
     if target.session:
         return session.verify(request, headers, keys, compiled.leeway, now)
     signed, fields = SignedRequest(*request), ProofHeaders(*headers)
-    if at_dpop >= 0 and target.route.dpop:
+    if at_dpop >= 0 and target.dpop:
         http = compiled.allow_http
         return dpop.verify(signed, fields, keys, compiled.leeway, now, allow_http=http)
     return device.verify(signed, fields, keys, compiled.leeway, now)
@@ -395,12 +404,14 @@ class Opened(NamedTuple):
     :param token: the one it was opened with, None where nobody was verified.
     :param claims: what that token said; None as above.
     :param proof: what the route asked for; a proof that was never given can't be given later.
+    :param signed: whether the device's own signature stood for a session proof, so that it rests on no epoch.
     """
 
     raw_path: bytes
     token: bytes | None
     claims: TokenClaims | None
     proof: Proof
+    signed: bool = False
 
 
 def opened_with(
@@ -419,7 +430,13 @@ def opened_with(
     # A token that was verified stands in one field alone.
     sent = [value for name, value in headers if name.lower() == TOKEN_HEADER]
     token = sent[0] if decision.claims is not None and sent else None
-    return Opened(raw_path, token, decision.claims, proof)
+    claims = decision.claims
+    signed = (
+        claims is not None
+        and claims.device_for_session
+        and any(n.lower() == SIGNATURE_INPUT and device.is_named(value) for n, value in headers)
+    )
+    return Opened(raw_path, token, claims, proof, signed)
 
 
 def hold_epoch(verdict: Verdict, state: GateState, token: bytes, now: float) -> None:
@@ -430,6 +447,12 @@ def hold_epoch(verdict: Verdict, state: GateState, token: bytes, now: float) -> 
     if verdict.keys is None:
         verdict.make_keys(state.secret(verdict.claims.epoch), token)
     check_epoch(verdict, now)
+
+
+def _is_signed(cleaned: CleanHeaders) -> bool:
+    """Tell whether a request says that the device signed it."""
+    at = cleaned.plan.proof[0]
+    return at >= 0 and device.is_named(cleaned.values[at])
 
 
 _REVOKED = Refusal(
@@ -443,6 +466,8 @@ class Gate:
 
     Safe to share between the tasks of an event loop and between threads: what it remembers is
     replaced, never changed.
+
+    :ivar tallies: what it counts and decides nothing by.
     """
 
     def __init__(
@@ -457,6 +482,7 @@ class Gate:
         quotas: QuotaKeeper | None = None,
         alarms: HoneytokenAlarms | None = None,
         refusal_log: RefusalLog | None = None,
+        tally_sink: TallySink | None = None,
     ) -> None:
         """Compile the policy where it is known already; it may also come later.
 
@@ -468,11 +494,13 @@ class Gate:
         :param quotas: keeps the counts of quotas, None where they end with the process.
         :param alarms: is told by whoever asks for a decision that names a canary key.
         :param refusal_log: is told of refusals by a middleware that got no log of its own.
+        :param tally_sink: is told of what :attr:`tallies` counts, None where that ends with the process.
         :raises ValueError: for a route or a limit that could never match.
         """
         self.state = state
         self.alarms = alarms
         self.refusal_log = refusal_log
+        self.tallies = Tallies(tally_sink)
         self._uses = SingleUse(memory, shared, entropy)
         self._narrowed = narrowed
         self._on_narrowed = on_narrowed
@@ -532,16 +560,15 @@ class Gate:
         5. The token: there, verified (or remembered as verified), of no revoked instance, and bound
            to the header that the policy names.
         6. The level that the token states, and the app's version, against the route's.
-        7. The proof that the route asks for.
+        7. The proof that the route asks for, or a signature that stands for one (:attr:`Target.signed`), within a limit.
         8. The body is the one that the proof covers.
-        9. The proof is new: of all copies of it exactly one passes.  Claimed only when the rest
-           holds, so that nobody spends a nonce without the key, nor with half of a body.
+        9. The proof is new: of all copies of it exactly one passes.  Claimed only when the rest holds, so that nobody
+           spends a nonce without the key, nor with half of a body.
         10. The instance's rate and limits: a request has room in each, or counts in none.  Last, so that
             a thief without the key can't spend the victim's.
 
-        Where canary keys are planted, they are looked for in each request that passes 3, and judged when
-        all of this is done: no answer comes sooner or later for one.
-
+        Where canary keys are planted, they are looked for in each request that passes 3, and judged when all of this is
+        done: no answer comes sooner or later for one.
         Where 8 and 9 have to be waited for, the decision is ``pending`` and :meth:`conclude` ends it.
 
         What fails in 1 to 3 is refused whatever the mode: a request that two servers read in two
@@ -572,6 +599,8 @@ class Gate:
         watch = compiled.watch
         canary = None if watch is None else spot(watch, cleaned.fields, query)
         if target.unchecked:
+            if cleaned.plan.status:
+                self._claim(cleaned, target)
             route = target.route
             passed = (True, route.mode, route.name, target.reported, None, cleaned.fields)
             return Decision(*passed, canary=canary)
@@ -628,7 +657,7 @@ class Gate:
                 return Refusal(
                     Reason.PROOF_MISSING, f"the route asks for {target.route.proof} by now"
                 )
-            if target.session:
+            if target.session and not opened.signed:
                 assert opened.token is not None
                 hold_epoch(verdict, self.state, opened.token, now)
         except RefusedError as error:
@@ -681,6 +710,8 @@ class Gate:
         """Carry out what comes after step 4."""
         fields, token, _, plan, own = cleaned
         claims, pending, nonce, bodiless = None, None, None, False
+        if plan.status:
+            self._claim(cleaned, target)
         for at in () if target.bearer else own:
             # Where a proof is asked for, its fields are the gate's.
             del fields[at]
@@ -689,6 +720,9 @@ class Gate:
             claims = verdict.claims
             if compiled.binding_header is not None:
                 check_binding(claims.binding, compiled.binding_header, fields)
+            if verdict.signs and target.signed is not None and _is_signed(cleaned):
+                target = target.signed
+                compiled.signatures.take(claims, now)
             if verdict.rank < target.rank or target.route.minimum_versions:
                 refusal = check_standing(claims, target.route)
                 if refusal is not None:
@@ -701,9 +735,7 @@ class Gate:
                 # DPoP covers no body, whether there is one or not.
                 bodiless = proof.body_digest is None and plan.proof[2] < 0
         except RefusedError as error:
-            if error.reason is Reason.PROOF_NONCE:
-                nonce = self._uses.nonce(now)
-            return judge(target, error.refusals, claims, fields, nonce)
+            return self._refuse(target, error, claims, fields, now)
         except UnavailableError as error:
             return judge(target, (Refusal(error.reason, error.detail),), claims, fields, nonce)
         fields += verdict.result_headers
@@ -722,6 +754,26 @@ class Gate:
             made if overrun is None else run_over(made, overrun, enforced=target.enforces(claims))
         )
 
+    def _claim(self, cleaned: CleanHeaders, target: Target) -> None:
+        """Count why an app sends no token, by its own word; nothing is decided by it."""
+        values = [cleaned.values[at] for at in cleaned.plan.status]
+        self.tallies.claim(target.route.name, values, beside_token=cleaned.token is not None)
+
+    def _refuse(
+        self,
+        target: Target,
+        error: RefusedError,
+        claims: TokenClaims | None,
+        fields: list[tuple[bytes, bytes]],
+        now: float,
+    ) -> Decision:
+        """Refuse, or let pass and report, and say what the next attempt needs: another nonce, or a pause."""
+        nonce = self._uses.nonce(now) if error.reason is Reason.PROOF_NONCE else None
+        decision = judge(target, error.refusals, claims, fields, nonce)
+        if isinstance(error, RateSpentError):
+            return decision._replace(retry_after=error.retry_after)
+        return decision
+
     def _verdict(self, token: bytes | None, compiled: CompiledPolicy, now: float) -> Verdict:
         """Return the verdict on the token (step 5).
 
@@ -737,6 +789,8 @@ class Gate:
                 token.decode("latin-1"), compiled.policy.expectation, self.state, now
             )
             verdict = verdict_of(verified, generation)
+            if token not in self._verdicts:
+                self.tallies.token(verdict.claims.os)
             self._verdicts.keep(token, verdict)
         if self.state.is_revoked(verdict.claims.subject):
             raise RefusedError((_REVOKED,))

@@ -81,7 +81,9 @@ def test_a_device_stands_for_sessions_where_the_api_says_so(tmp_path: Path) -> N
         assert enrolment_policy(settings).device_for_session == audiences
         assert gate_policy(settings, api).device_for_session is said
     for wrong in ("device", "1", '"true"', "[true]"):
-        file = write(tmp_path, text.replace("for_session: true", f"for_session: {wrong}"))
+        listen = "    listen: 127.0.0.1:8080\n"
+        text = TEMPLATE.replace(listen, f"{listen}    device_for_session: {wrong}\n")
+        file = write(tmp_path, text)
         assert faults_of(file).keys() == {"apis.clinic.device_for_session"}
 
 

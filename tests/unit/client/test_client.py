@@ -178,6 +178,7 @@ class World:
             self.device,
             audiences or [AUDIENCE],
             clock=lambda: self.time,
+            boot=lambda: self.time,
             jitter=lambda: self.jitter,
             sleep=self.sleep,
             transport=httpx.MockTransport(self.service),

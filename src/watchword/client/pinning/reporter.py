@@ -12,6 +12,7 @@ from typing import Final, Protocol, TypeAlias
 import httpx
 
 from watchword.client.pinning.installation import Seen
+from watchword.pins.installed import is_withdrawn
 from watchword.pins.reports import report_of, write_report
 from watchword.pins.sets import reports_to_itself
 
@@ -144,6 +145,12 @@ class Reporter:
 
 
 def url_of(seen: Seen) -> str | None:
-    """Return where a connection is reported: nowhere, if that were a pinned host."""
-    pin_set = seen.installed.set
+    """Return where a connection is reported: nowhere, if that were a pinned host.
+
+    The address of a withdrawn set may be a thief's, who could aim all phones at anybody: the shipped set's is taken instead.
+    """
+    held = seen.installed
+    pin_set = held.set
+    if pin_set is not None and is_withdrawn(pin_set, held.roots):
+        pin_set = held.builtin.first
     return None if pin_set is None or reports_to_itself(pin_set) else pin_set.reports

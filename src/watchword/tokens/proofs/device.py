@@ -20,6 +20,14 @@ from watchword.tokens.proofs.interface import (
 _FORM: Final = signature_form(DEVICE_ALGORITHM, rb"[A-Za-z0-9+/]{85}[AQgw]==", 88)
 
 
+_NAMED: Final = b';alg="%b"' % DEVICE_ALGORITHM.encode("ascii")
+
+
+def is_named(signature_input: bytes) -> bool:
+    """Tell whether a ``Signature-Input`` names this algorithm; no quoted part of a well-formed one looks like it."""
+    return _NAMED in signature_input
+
+
 def verify(
     request: SignedRequest, headers: ProofHeaders, keys: ProofKeys, leeway: int, now: float
 ) -> VerifiedProof:

@@ -1,0 +1,63 @@
+package dev.watchword.internal
+
+import dev.watchword.Store
+import java.io.File
+import java.io.FileNotFoundException
+import java.io.FileOutputStream
+import java.io.IOException
+
+/** Most bytes that are read: far more than a session has, far less than memory. */
+private const val MAX_BYTES = 1024 * 1024
+
+/**
+ * One file that only this app can read, replaced in one step.
+ *
+ * @param file in the app's no-backup directory, which neither a backup nor a transfer to another phone takes along.
+ */
+internal class FileStore(private val file: File) : Store {
+    private val next = File(file.path + ".next")
+
+    @Synchronized
+    override fun read(): ByteArray? = try {
+        if (file.length() > MAX_BYTES) null else file.readBytes()
+    } catch (error: FileNotFoundException) {
+        if (file.exists()) throw error
+        null
+    }
+
+    @Synchronized
+    override fun write(data: ByteArray) {
+        FileOutputStream(next).use {
+            it.write(data)
+            it.fd.sync()
+        }
+        if (!next.renameTo(file)) throw IOException("couldn't replace ${file.name}")
+    }
+
+    @Synchronized
+    override fun clear() {
+        next.delete()
+        if (!file.delete() && file.exists()) throw IOException("couldn't remove ${file.name}")
+    }
+}
+
+/**
+ * Hands out a session only where the keys that belong to it are there.
+ *
+ * A backup tool or a cloned phone may bring files without keys: their session would go on, with another phone's tokens.
+ *
+ * @param keysExist asks the keystore; what it throws proves nothing.
+ */
+internal class KeyedStore(private val store: Store, private val keysExist: () -> Boolean) : Store by store {
+    override fun read(): ByteArray? {
+        val data = store.read() ?: return null
+        val exist = try {
+            keysExist()
+        } catch (_: dev.watchword.DeviceException) {
+            true
+        }
+        if (exist) return data
+        store.clear()
+        return null
+    }
+}

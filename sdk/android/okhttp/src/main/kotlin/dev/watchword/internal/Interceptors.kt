@@ -1,0 +1,200 @@
+package dev.watchword.internal
+
+import dev.watchword.AppRequest
+import dev.watchword.Attempts
+import dev.watchword.ConnectionCheck
+import dev.watchword.Verdict
+import dev.watchword.Watchword
+import dev.watchword.WatchwordException
+import dev.watchword.WireRequest
+import okhttp3.Call
+import okhttp3.Interceptor
+import okhttp3.Request
+import okhttp3.RequestBody
+import okhttp3.Response
+import java.io.ByteArrayOutputStream
+import java.io.IOException
+import java.io.InterruptedIOException
+import java.io.OutputStream
+import java.security.cert.X509Certificate
+import java.util.Collections
+import java.util.WeakHashMap
+
+private const val IDEMPOTENCY_KEY = "Idempotency-Key"
+private const val CONTENT_DIGEST = "Content-Digest"
+private const val HOST = "Host"
+
+/** One request of the app on its way through OkHttp, as both interceptors see it. */
+internal class Passage(val attempts: Attempts) {
+    /** Whether an attempt went out and wasn't answered yet. */
+    @Volatile var isOut: Boolean = false
+}
+
+/** Above OkHttp's retries and redirects: waits for a token and judges what came of a request. */
+internal class RetryInterceptor(private val watchword: Watchword) : Interceptor {
+    // What an interceptor above this one sends again is the same call.
+    private val latest = Collections.synchronizedMap(WeakHashMap<Call, Attempts>())
+
+    override fun intercept(chain: Interceptor.Chain): Response {
+        val request = chain.request()
+        val body = OkHttpCalls.body(request)?.let(::sendable)
+        val asked = AppRequest(
+            OkHttpCalls.method(request),
+            url(request),
+            request.header(IDEMPOTENCY_KEY),
+            body?.let(::OkHttpBody),
+        )
+        val attempts = watchword.attempts(asked, latest[chain.call()]) ?: return chain.proceed(request)
+        latest[chain.call()] = attempts
+        return send(chain, Passage(attempts), with(request, body))
+    }
+
+    private fun send(chain: Interceptor.Chain, passage: Passage, request: Request.Builder): Response {
+        val attempts = passage.attempts
+        var wire = request.tag(Passage::class.java, passage).build()
+        if (attempts.wantsLength) wire = withLength(wire, attempts).also { attempts.lengthGiven() }
+        attempts.prepare()
+        while (true) {
+            val response = try {
+                chain.proceed(wire)
+            } catch (error: IOException) {
+                lost(passage, error, chain.call().isCanceled())
+                continue
+            }
+            when (judge(attempts, response)) {
+                Verdict.DELIVER -> return response
+                Verdict.REPEAT -> response.close()
+                Verdict.REPEAT_WITH_LENGTH -> {
+                    response.close()
+                    wire = withLength(wire, attempts)
+                }
+            }
+        }
+    }
+
+    /** Throws, unless the request is to be sent again. */
+    private fun lost(passage: Passage, error: IOException, isCanceled: Boolean) {
+        // OkHttp's own repetition may have failed before anything was sent, and an attempt before it was sent all the same.
+        // A call that was cancelled is as one that ran out of time.
+        val judged = when {
+            error is WatchwordException || error is InterruptedIOException -> error
+            isCanceled -> InterruptedIOException("the call was cancelled")
+            passage.isOut -> AnswerLostException(error)
+            else -> error
+        }
+        passage.isOut = false
+        try {
+            passage.attempts.lost(judged)
+        } catch (thrown: IOException) {
+            throw if (thrown === judged) error else thrown
+        }
+    }
+
+    private fun judge(attempts: Attempts, response: Response): Verdict = try {
+        attempts.judge(OkHttpCalls.code(response), { response.header(it) }) { firstBytes(response) }
+    } catch (error: Throwable) {
+        response.close()
+        throw error
+    }
+
+    /** Returns what the app will read too; nothing where that fails, as it will for the app. */
+    private fun firstBytes(response: Response): ByteArray = try {
+        response.peekBody(Attempts.MAX_ANSWER_BYTES.toLong()).bytes()
+    } catch (_: IOException) {
+        ByteArray(0)
+    }
+
+    /** Returns a body that can be proved, or kept while it is sent; OkHttp's own where it can be written again. */
+    private fun sendable(body: RequestBody): RequestBody {
+        if (!OkHttpCalls.isOneShot(body)) return body
+        val length = body.contentLength()
+        if (length < 0 || length > Attempts.MAX_KEPT_BYTES) return KeepingBody(body)
+        return KeptBody(body.contentType(), written(body) ?: throw IOException("the body is longer than it said"))
+    }
+
+    private fun withLength(request: Request, attempts: Attempts): Request {
+        val body = OkHttpCalls.body(request) ?: return request
+        val bytes = (if (body is KeepingBody) body.kept() else written(body)) ?: throw attempts.lengthMissing()
+        return with(request, KeptBody(body.contentType(), bytes)).build()
+    }
+
+    private fun with(request: Request, body: RequestBody?): Request.Builder =
+        request.newBuilder().method(OkHttpCalls.method(request), body)
+
+    /** Returns a body's bytes; null where they are more than what is kept. */
+    private fun written(body: RequestBody): ByteArray? {
+        val out = CappedBytes()
+        return try {
+            OkHttpCalls.write(body, out)
+            out.bytes()
+        } catch (error: IOException) {
+            if (out.isFull) null else throw error
+        }
+    }
+}
+
+/** Bytes in memory, at most as many as are kept of a stream. */
+private class CappedBytes : OutputStream() {
+    private val kept = ByteArrayOutputStream()
+    var isFull = false
+        private set
+
+    override fun write(byte: Int): Unit = write(byteArrayOf(byte.toByte()), 0, 1)
+
+    override fun write(data: ByteArray, offset: Int, length: Int) {
+        if (kept.size() + length > Attempts.MAX_KEPT_BYTES) {
+            isFull = true
+            throw IOException("the body is larger than what is kept")
+        }
+        kept.write(data, offset, length)
+    }
+
+    fun bytes(): ByteArray = kept.toByteArray()
+}
+
+/** Stands for an error of OkHttp's after which an attempt was sent and not answered. */
+private class AnswerLostException(error: IOException) : IOException(error.javaClass.simpleName, error)
+
+/** Below OkHttp's retries and redirects: proves each attempt on the wire. */
+internal class AttemptInterceptor : Interceptor {
+    override fun intercept(chain: Interceptor.Chain): Response {
+        val request = chain.request()
+        val passage = request.tag(Passage::class.java) ?: return chain.proceed(request)
+        val headers = passage.attempts.sign(
+            WireRequest(
+                OkHttpCalls.method(request),
+                url(request),
+                request.header(HOST),
+                request.header(CONTENT_DIGEST),
+                OkHttpCalls.body(request)?.let(::OkHttpBody),
+            ),
+        )
+        val signed = request.newBuilder()
+        headers.remove.forEach { signed.removeHeader(it) }
+        headers.set.forEach { (name, value) -> signed.header(name, value) }
+        passage.isOut = true
+        val response = chain.proceed(signed.build())
+        passage.isOut = false
+        passage.attempts.answered(OkHttpCalls.code(response)) { response.header(it) }
+        return response
+    }
+}
+
+/** Between a TLS handshake and the first byte of a request: asks whether the connection may be used. */
+internal class PinInterceptor(private val pins: ConnectionCheck) : Interceptor {
+    override fun intercept(chain: Interceptor.Chain): Response {
+        val request = chain.request()
+        val url = OkHttpCalls.url(request)
+        if (url.isHttps) pins.check(OkHttpCalls.host(url), presented(chain, OkHttpCalls.host(url)))
+        return chain.proceed(request)
+    }
+
+    private fun presented(chain: Interceptor.Chain, host: String): List<X509Certificate> {
+        val certificates = chain.connection()?.let(OkHttpCalls::certificates)
+            ?: throw WatchwordException.Pin(host, "the connection to $host shows no certificates")
+        return certificates.filterIsInstance<X509Certificate>()
+    }
+}
+
+/** Returns the URL without its fragment, which isn't sent. */
+private fun url(request: Request): String = OkHttpCalls.url(request).toString().substringBefore('#')
