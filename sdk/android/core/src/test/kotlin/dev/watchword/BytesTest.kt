@@ -138,6 +138,20 @@ class BytesTest {
     }
 
     @Test
+    fun signaturesOutOfRange() {
+        val order = BigInteger("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551", 16)
+        val (one, last) = fixedWidth(BigInteger.ONE, 32) to fixedWidth(order - BigInteger.ONE, 32)
+        assertArrayEquals(one + last, P256.fixedSignature(P256.derSignature(one + last)))
+        for (wrong in listOf(ByteArray(32), fixedWidth(order, 32), ByteArray(32) { -1 })) {
+            assertThrows(IllegalArgumentException::class.java) { P256.derSignature(wrong + one) }
+            assertThrows(IllegalArgumentException::class.java) { P256.derSignature(one + wrong) }
+            val parts = listOf(wrong, one).map { BigInteger(1, it).toByteArray() }.map { byteArrayOf(2, it.size.toByte()) + it }
+            val der = byteArrayOf(0x30, (parts[0].size + parts[1].size).toByte()) + parts[0] + parts[1]
+            assertThrows(IllegalArgumentException::class.java) { P256.fixedSignature(der) }
+        }
+    }
+
+    @Test
     fun originsOfUrls() {
         assertEquals("https://api.example", Origin.of("HTTPS://API.example:443/a?b#c").toString())
         assertEquals("https://api.example:8443", Origin.of("https://api.example:8443?x").toString())
