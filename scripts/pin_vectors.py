@@ -1089,6 +1089,13 @@ def states(author: Author) -> list[Members]:
             step(
                 "restart",
                 builtin="builtin-roots-2",
+                lists=[],
+                set="set-5-pin2",
+                state=state(2, None, 0),
+            ),
+            step(
+                "restart",
+                builtin="builtin-roots-2",
                 lists=["roots-2-without-pin1"],
                 set="set-thief",
                 state=state(2, None, 0),
@@ -1368,6 +1375,15 @@ def _withdrawn(author: Author) -> list[Members]:
             gone,
             fallen_back(**told),
             builtin="builtin-set-5",
+        ),
+        vector(
+            "withdrawn-shipped-report-closed",
+            "P38",
+            "A host that shipped as closed but only reports isn't closed.",
+            step("set", "set-9"),
+            gone,
+            fallen_back(**told),
+            builtin="builtin-report-closed",
         ),
         vector(
             "withdrawn-report-twice",
@@ -1871,6 +1887,10 @@ def pin_vectors(key_of: KeyOf) -> Members:
         "builtin-report-authorities",
         first=author.pins("set-1-report", 1, **_hosts(mode="report")),
         authorities={HOST: [spki("root")]},
+    )
+    author.builtin(
+        "builtin-report-closed",
+        first=author.pins("set-1-report-closed", 1, **_hosts(mode="report", after="closed")),
     )
     author.builtin("builtin-told", first=author.pins("set-1-told", 1, reports=REPORTS))
     vectors = [

@@ -458,6 +458,8 @@ def statement_vectors() -> list[dict[str, Any]]:
         row: dict[str, Any] = {"id": f"statement-{name}", "rules": rules.split()}
         if reason is not None:
             row |= {"by": "service", "refused": reason}
+        if members["seal_jwk"]["kty"] == "OKP":
+            row |= OPTIONAL["X25519"]
         if members.get("bnd") == bound:
             row["header_value"] = header
         rows.append(

@@ -73,7 +73,7 @@ SCENARIOS: Final[Mapping[str, str]] = {
     "DV5": "B13 D1",
     "KS2": "C22 B10",
     "KS3": "B11 B12",
-    "KS4": "L7 B10",
+    "KS4": "L7 B10 C24",
     "SW1": "S5 S6 S7",
     "SW2": "S1 S2 S3 S4",
 }

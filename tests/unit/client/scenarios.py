@@ -567,7 +567,8 @@ class World:
         elif "text" in answer:
             content, media_type = answer["text"].encode(), "text/html"
         elif "gzip" in answer:
-            content = gzip.compress(b'{"challenge": "' + b"x" * answer["gzip"])
+            content = gzip.compress(json.dumps(_right_answer(answer["gzip"])).encode())
+            media_type = "application/json"
             headers["content-encoding"] = "gzip"
         headers.setdefault("content-type", media_type)
         # As a stream: nothing opens what is compressed before the client reads it.
@@ -580,7 +581,7 @@ class World:
         if "json" in answer:
             return dict(answer["json"])
         if "filler" in answer:
-            return {"challenge": "c0", "expires_in": 300, "filler": "x" * answer["filler"]}
+            return _right_answer(answer["filler"])
         if "jwks" in answer:
             return {"keys": [published_jwk(self.signer.kid, self.signer.public)]}
         for kind in ("problem", "session", "secret"):
@@ -720,6 +721,11 @@ def _created(request: httpx.Request) -> int:
     found = re.search(rb"created=(\d{10})", headers.signature_input)
     assert found is not None
     return int(found[1])
+
+
+def _right_answer(filler: int) -> dict[str, Any]:
+    """Return the answer to a call for a challenge, with so many bytes more."""
+    return {"challenge": "c0", "expires_in": 300, "protocol": "1.1", "filler": "x" * filler}
 
 
 def _parts(data: bytes) -> Iterator[bytes]:

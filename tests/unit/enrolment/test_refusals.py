@@ -15,15 +15,19 @@ from tests.unit.enrolment.simulators import (
     NOW,
     POLICY,
     CredulousVerifier,
+    SeededEntropy,
     SimulatedPhone,
+    gate_secret,
     public_spki,
+    with_evidence,
 )
 
 from watchword.adapters.keyring.file import new_key
+from watchword.adapters.store import SqliteStore
 from watchword.encoding import base64url, strict_json
 from watchword.enrolment.interface import RenewalRequest, Statement
 from watchword.enrolment.refusals import SIGNED_A_SECOND, RefusalSigner
-from watchword.enrolment.service import at_once
+from watchword.enrolment.service import Enrolment, EnrolmentKeys, at_once
 from watchword.enrolment.statement import read_statement
 from watchword.ports import Signer
 from watchword.reasons import (
@@ -227,6 +231,37 @@ def test_what_carries_no_challenge_of_ours_costs_no_signature(
     answer = bench.run(way)
     assert answer.json()["type"] == f"urn:watchword:problem:{slug}"
     assert "signed" not in answer.json()
+
+
+def test_a_flood_costs_no_signature(tmp_path: Path) -> None:
+    """A hundred strangers with challenges that they made up cost none; a hundred with a genuine one cost a second's share."""
+    store, signer = SqliteStore(tmp_path / "watchword.db"), CountingSigner()
+    enrolment = Enrolment(
+        policy=POLICY,
+        verifier=CredulousVerifier(),
+        store=store,
+        keys=EnrolmentKeys(bytes(32), bytes(32), lambda: signer, gate_secret),
+        entropy=SeededEntropy(),
+        refusals=RefusalSigner(ISSUER, lambda: signer, at_once),
+    )
+    phone = SimulatedPhone()
+    genuine, _ = enrolment.challenge(phone.app, Purpose.ENROL, NOW)
+
+    async def flood(challenges: list[bytes]) -> None:
+        for challenge in challenges:
+            request = with_evidence(phone.enrolment(challenge), level="software")
+            with pytest.raises(RefusedError):
+                await enrolment.enrol(request, NOW)
+            renewal = phone.renewal("A" * 22, challenge)
+            with pytest.raises(RefusedError):
+                await enrolment.renew(renewal, NOW)
+
+    made_up = [version + bytes([number]) * 56 for number in range(50) for version in (b"\1", b"\2")]
+    asyncio.run(flood(made_up))
+    assert signer.signed == 0
+    asyncio.run(flood([genuine] * 100))
+    assert signer.signed == SIGNED_A_SECOND
+    store.close()
 
 
 def test_a_bad_policy_that_was_mended(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -16,18 +16,18 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 import structlog
 
 from watchword.adapters.system import steady_seconds
 from watchword.apps.problems import render
-from watchword.apps.service.context import ServiceContext
 from watchword.drill.consent import MAX_BYTES, PATH, ConsentError, read_consent
 from watchword.encoding import strict_json
 from watchword.gate.hygiene import clean, read_path
 from watchword.gate.limits import ClientAddresses
+from watchword.ports import Clock, RefusalLog
 from watchword.reasons import (
     MalformedError,
     Reason,
@@ -479,13 +479,32 @@ _WITHOUT_CONTENT = frozenset({204, 304})
 _log = structlog.get_logger()
 
 
+class FrameContext(Protocol):
+    """Hold what the frame itself needs of the context that it hands to endpoints."""
+
+    @property
+    def answers(self) -> Counter[tuple[str, int]]:
+        """Return how often each route answered with each status."""
+
+    @property
+    def clock(self) -> Clock:
+        """Return what tells the time."""
+
+    @property
+    def refusal_log(self) -> RefusalLog:
+        """Return what counts refusals of strangers."""
+
+    def reference(self, refusals: Sequence[Refusal], where: str) -> str | None:
+        """Return the opaque reference of a refusal, None where nothing opens one."""
+
+
 class Application:
     """Answer HTTP requests by a table of routes; a refusal leaves as a problem, whatever its cause."""
 
     def __init__(
         self,
         routes: Sequence[Route],
-        context: ServiceContext,
+        context: FrameContext,
         *,
         reveal: bool,
         operator: bool = False,
