@@ -210,6 +210,16 @@ class WatchwordTest {
     }
 
     @Test
+    fun keysThatCannotBeMadeLeaveTheInstance() {
+        val watchword = watchword()
+        val token = watchword.token(api)
+        phone.script["create_keys"] = java.util.ArrayDeque(listOf("LOCKED"))
+        assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.enrol() }
+        assertEquals(token, watchword.token(api))
+        assertEquals(token, watchword().token(api))
+    }
+
+    @Test
     fun nothingSaysATokenOrAKey() {
         val watchword = watchword()
         val token = watchword.token(api)
