@@ -74,8 +74,8 @@ class ScriptedWorld(
     private val meanwhile: (JSONArray) -> Unit,
 ) : Transport {
     private val audience = config.getJSONArray("audiences").getString(0)
-    private val serviceKey = newKey()
-    private val otherKey = newKey()
+    private val serviceKey by lazy(::newKey)
+    private val otherKey by lazy(::newKey)
     private val sessionKeys = HashMap<String, ByteArray>()
     private val proofKeys = HashMap<String, PublicKeyJwk>()
     private val nonces = HashSet<String>()
