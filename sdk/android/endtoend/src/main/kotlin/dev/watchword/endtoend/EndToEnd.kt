@@ -4,11 +4,13 @@ package dev.watchword.endtoend
 
 import dev.watchword.Watchword
 import dev.watchword.WatchwordException
+import dev.watchword.send
 import org.json.JSONArray
 import org.json.JSONObject
 import java.io.File
 import java.io.PrintWriter
 import java.io.StringWriter
+import java.net.URL
 import java.util.concurrent.Callable
 import java.util.concurrent.Executors
 import java.util.concurrent.atomic.AtomicBoolean
@@ -58,6 +60,7 @@ private class Checks(private val world: World, private val root: File) {
         "lost-answers" to ::lostAnswers,
         "lost-answer-of-the-service" to ::lostAnswerOfTheService,
         "redirect" to ::redirect,
+        "url-connection" to ::urlConnection,
         "bad-hosts" to ::badHosts,
         "keystore-failures" to ::keystoreFailures,
     )
@@ -214,6 +217,30 @@ private class Checks(private val world: World, private val root: File) {
             same("/$path/1", row.getString("target"), "where it led")
             same(emptySet<String>(), fields(row) intersect OURS, "fields at the other host")
         }
+    }
+
+    /** Without OkHttp: by what the platform has. */
+    private fun urlConnection(): Unit = on("genuine-android") {
+        val watchword = start()
+
+        fun send(url: String, method: String = "GET", body: ByteArray? = null): Int =
+            watchword.send(URL(url), method, body = body).use { it.status }
+        for (api in world.apis) {
+            for (path in listOf("records", "payments", "patients")) {
+                same(200, send("${world.url(api)}/$path/1?a=%20&b"), "GET $api/$path")
+                same(200, send("${world.url(api)}/$path/2", "POST", "{}".toByteArray()), "POST $api/$path")
+            }
+        }
+        world.control("forget")
+        same(200, send("${world.relay("nginx")}/records/0"), "whole")
+        world.control("lose", "relay" to "nginx", "answers" to 1)
+        thrown<WatchwordException.OutcomeUnknown> { send("${world.relay("nginx")}/records/1", "POST", "{}".toByteArray()) }
+        world.control("lose", "relay" to "nginx", "answers" to 1)
+        same(200, send("${world.relay("nginx")}/records/2"), "lost")
+        val posts = world.seen().count { it.getString("method") == "POST" }
+        same(1, posts, "POSTs that were carried out")
+        same(307, send("${world.url("proxy")}/records/1/redirect"), "a redirect, which isn't followed")
+        same(emptyList<Any>(), world.seen("foreign"), "requests at the other host")
     }
 
     private fun badHosts() {
