@@ -5,7 +5,6 @@
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -58,21 +57,18 @@ def mutants() -> list[Mutant]:
     ]
 
 
-def _copies(module: str, chosen: Iterable[Mutant], place: Path) -> Iterable[tuple[str, Path]]:
-    """Yield the name of each change and a copy of the module's source with it; first the source as it is."""
-    main = SOURCES / module / "src" / "main"
-    yield _UNCHANGED, main
+def _changed(chosen: Iterable[Mutant], place: Path) -> Iterable[tuple[str, Path]]:
+    """Yield the name of each change and the file with it."""
     for index, mutant in enumerate(chosen):
-        copy = place / str(index)
-        shutil.copytree(main, copy)
-        file = copy / "kotlin" / mutant.file
-        text = file.read_text(encoding="utf-8")
+        text = mutant.source.read_text(encoding="utf-8")
         if text.count(mutant.old) != 1:
             raise SystemExit(
                 f"{mutant.file}: {mutant.about}: `{mutant.old}` doesn't stand there once"
             )
+        file = place / str(index) / mutant.source.name
+        file.parent.mkdir()
         file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
-        yield mutant.about, copy
+        yield mutant.about, file
 
 
 def run(module: str, chosen: Sequence[Mutant]) -> int:
@@ -80,14 +76,16 @@ def run(module: str, chosen: Sequence[Mutant]) -> int:
     build = Build()
     compiler = [TOOLS / "kotlin" / f"{name}.jar" for name in ("kotlin-compiler", "kotlin-stdlib")]
     compiler += [TOOLS / "kotlin" / "kotlinx-coroutines-core-jvm.jar", *library("junit")]
-    shared = [*build.classpath(module)[1:]]
-    tests = [build.compiled_tests(module), *shared]
-    options = [*_OPTIONS, "-module-name", f"watchword-{module}"]
+    # A changed file is compiled against all others as they are, and stands before them.
+    shared = build.classpath(module)
+    tests = [*shared, build.compiled_tests(module)]
+    options = [*_OPTIONS, "-module-name", f"watchword-{module}", f"-Xfriend-paths={shared[0]}"]
     alive = 0
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         listed = place / "copies"
-        rows = [f"{name}\t{copy}\n" for name, copy in _copies(module, chosen, place)]
+        unchanged = [(_UNCHANGED, chosen[0].source)] if chosen else []
+        rows = [f"{name}\t{file}\n" for name, file in (*unchanged, *_changed(chosen, place))]
         listed.write_text("".join(rows), encoding="utf-8")
         command = ["java", "-ea", "-XX:+UseSerialGC", "-Xmx1500m", f"-Dwatchword.root={ROOT}"]
         command += [f"-Djava.io.tmpdir={place}", "-cp", _joined(compiler)]

@@ -19,11 +19,11 @@ import org.junit.runner.notification.RunNotifier;
 import org.junit.runner.notification.StoppedByUserException;
 
 /**
- * Compiles each of many copies of a module's source in one process, and runs its tests until one fails.
+ * Compiles each of many changed files of a module in one process, and runs the module's tests until one fails.
  *
- * Arguments: a file with a line for each copy (name, tab, source folder), the class path to compile with, the class path of the
- * tests, the compiler's options (joined by spaces), then the test classes. The first copy is the source as it is: its tests
- * have to pass, and ten times their time is what each other copy has.
+ * Arguments: a list with a line for each file (name, tab, path), the class path to compile with, the class path of the tests,
+ * the compiler's options (joined by spaces), then the test classes. The first file is as it is: the tests have to pass, and
+ * ten times their time is what each other one has.
  *
  * Writes a line for each: name, tab, `alive` or what killed it.
  */

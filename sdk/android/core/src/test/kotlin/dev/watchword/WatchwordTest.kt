@@ -210,6 +210,16 @@ class WatchwordTest {
     }
 
     @Test
+    fun keysThatCannotBeMadeLeaveTheInstance() {
+        val watchword = watchword()
+        val token = watchword.token(api)
+        phone.script["create_keys"] = java.util.ArrayDeque(listOf("LOCKED"))
+        assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.enrol() }
+        assertEquals(token, watchword.token(api))
+        assertEquals(token, watchword().token(api))
+    }
+
+    @Test
     fun nothingSaysATokenOrAKey() {
         val watchword = watchword()
         val token = watchword.token(api)
@@ -245,7 +255,11 @@ class WatchwordTest {
                 object : Transport by inner {
                     override fun post(url: String, headers: Map<String, String>, body: ByteArray, timeoutMillis: Int): Answer {
                         val answer = inner.post(url, headers, body, timeoutMillis)
-                        return Answer(answer.status, answer.headers, JSONObject(String(answer.body)).put("pins", told).toString().toByteArray())
+                        return Answer(
+                            answer.status,
+                            answer.headers,
+                            JSONObject(String(answer.body)).put("pins", told).toString().toByteArray(),
+                        )
                     }
                 }
             val pins = ArrayList<Long>()
@@ -385,8 +399,17 @@ class WatchwordTest {
     fun whatFailedBeforeSendingIsTheLibrarysError() {
         val errors = listOf(java.net.ConnectException(), java.net.UnknownHostException(), javax.net.ssl.SSLHandshakeException("x"))
         for (error in errors) {
+            assertTrue(Attempts.isBeforeSending(error))
             val attempts = begun("POST").apply { sign(WireRequest("POST", "$api/x")) }
-            assertEquals(error, assertThrows(IOException::class.java) { attempts.lost(error) })
+            assertEquals(error, assertThrows(IOException::class.java) { attempts.lost(error, isUnsent = true) })
+            // Below an interceptor the library may have sent it over another connection before.
+            val other = begun("POST").apply { sign(WireRequest("POST", "$api/x")) }
+            assertThrows(WatchwordException.OutcomeUnknown::class.java) { other.lost(error) }
+        }
+        assertFalse(Attempts.isBeforeSending(SocketException("reset")))
+        assertEquals(errors[0], assertThrows(IOException::class.java) { begun("POST").lost(errors[0]) })
+        assertThrows(IllegalStateException::class.java) {
+            watchword().attempts(AppRequest("GET", "$api/x"))?.sign(WireRequest("GET", "$api/x"))
         }
         val pin = WatchwordException.Pin("api.example", "no")
         assertEquals(pin, assertThrows(WatchwordException.Pin::class.java) { begun("POST").lost(pin) })
