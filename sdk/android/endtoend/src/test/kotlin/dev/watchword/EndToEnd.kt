@@ -1,6 +1,7 @@
 package dev.watchword
 
 import android.os.Build
+import dev.watchword.internal.KeptBody
 import dev.watchword.phone.FakePhone
 import okhttp3.OkHttpClient
 import okhttp3.Request
@@ -15,6 +16,7 @@ import org.junit.Assert.assertTrue
 import org.junit.Rule
 import org.junit.Test
 import org.junit.rules.TemporaryFolder
+import java.io.File
 import java.net.URL
 import java.util.concurrent.Callable
 import java.util.concurrent.Executors
@@ -41,7 +43,7 @@ class EndToEnd {
 
     private fun get(url: String) = Request.Builder().url(url).build()
 
-    private fun post(url: String) = Request.Builder().url(url).method("POST", Calls.json("""{"sum":40}""")).build()
+    private fun post(url: String) = Request.Builder().url(url).method("POST", KeptBody(null, """{"sum":40}""".toByteArray())).build()
 
     private fun OkHttpClient.status(request: Request): Int = newCall(request).execute().use(Calls::code)
 
@@ -63,7 +65,7 @@ class EndToEnd {
         assertEquals("hardware", watchword.level)
         val rows = deployment.seen()
         assertEquals(6 * deployment.gates.size, rows.size)
-        assertFalse(rows.any { row -> row.getJSONObject("headers").keys().asSequence().any { it == "watchword-token" || it == "signature" } })
+        assertFalse(rows.any { it.getJSONObject("headers").keys().asSequence().any("watchword-token"::equals) })
     }
 
     @Test
@@ -214,7 +216,8 @@ class EndToEnd {
         val client = Deployment.client(watchword)
         val url = "${deployment.url("proxy")}${deployment.path("session")}/1"
         assertEquals(200, client.status(get(url)))
-        deployment.control("revoke", "instance" to checkNotNull(watchword.instance.id))
+        val session = JSONObject(String(checkNotNull(watchword.ports.store.read()))).getJSONObject("session")
+        deployment.control("revoke", "instance" to session.getString("instance"))
         for (attempt in 1..ATTEMPTS) {
             try {
                 client.status(get(url))
@@ -226,6 +229,20 @@ class EndToEnd {
             Thread.sleep(100)
         }
         throw AssertionError("the revocation was never seen")
+    }
+
+    @Test
+    fun `the self-test finds a phone in order, and shows what it sent`() {
+        phone = deployment.phone(folder.root, "genuine-android", "tested")
+        val urls = ProofKind.values().associateWith { "${deployment.url("proxy")}${deployment.path(it.name.lowercase())}/1" }
+        val report = SelfTest(phone.context, deployment.config(), urls).run()
+        assertTrue(report.json(), report.passed)
+        // Whoever runs these tests verifies this file by the command line.
+        val place = System.getenv("WATCHWORD_SELF_TEST") ?: return
+        File(place, "report.json").writeText(report.json())
+        File(place, "chain.pem").writeText(checkNotNull(report.chain()))
+        assertTrue(phone.keystore.held.isEmpty())
+        assertEquals(emptyList<String>(), phone.noBackup.list()?.toList())
     }
 
     @Test
