@@ -193,7 +193,10 @@ class EndToEnd {
         assertEquals(200, client.status(get("${deployment.url("proxy")}${deployment.path("session")}/1/redirect")))
         val foreign = deployment.seen().single { it.getString("host") == "foreign" }.getJSONObject("headers")
         val names = foreign.keys().asSequence().toSet()
-        assertEquals(emptySet<String>(), names intersect setOf("watchword-token", "watchword-status", "signature", "signature-input", "dpop"))
+        assertEquals(
+            emptySet<String>(),
+            names intersect setOf("watchword-token", "watchword-status", "signature", "signature-input", "dpop"),
+        )
     }
 
     @Test
@@ -251,7 +254,9 @@ class EndToEnd {
         for (api in deployment.gates) {
             val url = URL("${deployment.relay(api)}${deployment.path("session")}/url?a=%20b")
             watchword.send(url).use { assertEquals(200, it.status) }
-            watchword.send(url, "POST", mapOf("Content-Type" to "application/json"), "{}".toByteArray()).use { assertEquals(200, it.status) }
+            watchword.send(url, "POST", mapOf("Content-Type" to "application/json"), "{}".toByteArray()).use {
+                assertEquals(200, it.status)
+            }
             deployment.control("lose", "relay" to api, "answers" to 1)
             assertThrows(WatchwordException.OutcomeUnknown::class.java) { watchword.send(url, "POST", body = "{}".toByteArray()) }
             deployment.control("lose", "relay" to api, "answers" to 1)
