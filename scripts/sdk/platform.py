@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from scripts.sdk import TOOLS
+from scripts.sdk import TOOLS, SdkError
 
 TYPES: Final = TOOLS / "android-types" / "android-platform-37.d.ts"
 _OLDEST: Final = 21
@@ -71,7 +71,9 @@ _OBJECT: Final = (
     Member("wait", 1),
     Member("wait", 2),
 )
-_CLASS: Final = re.compile(r"export (?:abstract )?class (\w+)(?:<.*?>)?\s+extends (.*) \{$")
+_CLASS: Final = re.compile(
+    r"export (?:abstract )?class (\w+)(?:<.*?>)?(?:\s+extends (?P<above>.*))? \{$"
+)
 _MODULE: Final = re.compile(r"(?:declare|export) module ([\w.]+) \{$")
 _MEMBER: Final = re.compile(
     r"(?:public|protected) (?:static |abstract )*([\w$]+)(?:<[^(]*>)?([(:].*)"
@@ -81,7 +83,12 @@ _SINCE: Final = re.compile(r"@since (\d+)")
 
 @cache
 def _types() -> dict[str, _Type]:
-    """Read the list: by full name each class with what it extends, its members, and since when each is there."""
+    """Read the list: by full name each class with what it extends, its members, and since when each is there.
+
+    :raises SdkError: where there is no list.
+    """
+    if not TYPES.is_file():
+        raise SdkError(f"{TYPES}: missing: run make sdk-tools")
     found = {"java.lang.Object": _Type(_OLDEST, [], {each: [(_OLDEST, "")] for each in _OBJECT})}
     path: list[str] = []
     since = _OLDEST
@@ -93,7 +100,7 @@ def _types() -> dict[str, _Type]:
             path.append(module[1])
         elif declared := _CLASS.match(text):
             path.append(declared[1])
-            above = re.sub(r"<[^<>]*>", "", re.sub(r"<[^<>]*>", "", declared[2]))
+            above = _plain(declared["above"] or "java.lang.Enum")
             found[".".join(path)] = _Type(since, re.findall(r"[\w.]+", above))
             since = _OLDEST
         elif text == "}":
@@ -116,15 +123,25 @@ def _types() -> dict[str, _Type]:
 def _split(text: str) -> list[str]:
     """Return the types of what stands behind a name, each as a word, the result's last."""
     text = re.sub(r"/\*.*?\*/| \| null", "", text.rstrip(";"))
-    while (shorter := re.sub(r"androidNative\.Array<([^<>]*)>", r"[\1]", text)) != text:
-        text = shorter
-    while (shorter := re.sub(r"<[^<>]*>", "", text)) != text:
-        text = shorter
+    text = _plain(text)
     if text.endswith(")"):
         text += ":void"  # A constructor.
     taken, _, result = text.rpartition("):") if text.startswith("(") else ("", "", text[1:])
     words = [each.partition(":")[2] for each in taken[1:].split(",") if each.strip()]
     return [re.sub(r"\s", "", each) or "any" for each in (*words, result)]
+
+
+def _plain(text: str) -> str:
+    """Return types without what they are made of, but for arrays, which are written in brackets."""
+    while (
+        shorter := re.sub(
+            r"([\w.]*)<([^<>]*)>",
+            lambda made: f"[{made[2]}]" if made[1] == "androidNative.Array" else made[1],
+            text,
+        )
+    ) != text:
+        text = shorter
+    return text
 
 
 _PRIMITIVES: Final = dict.fromkeys("BDFIJS", "number") | {

@@ -620,16 +620,17 @@ def consume_challenge(connection: sqlite3.Connection, use: ChallengeUse) -> None
 
 
 def require_newest(connection: sqlite3.Connection, use: ChallengeUse, instance_id: str) -> None:
-    """Refuse a challenge that came with older tokens than the instance's newest.
+    """Refuse a challenge that came with other tokens than the instance's newest, whose row has its instant.
 
-    Here, since of two renewals at the same time one comes first, and makes the other's challenge an old one.
+    Here, since of two renewals at the same time one comes first, and makes the other's challenge an old one.  Compared as
+    a whole: after a clock was set back, an older one is of a later instant.
 
     :raises RefusedError: ``challenge.superseded``; ``instance.unknown``.
     """
     if use.made_at is None:
         return
     renewed_at = require_instance(connection, instance_id).renewed_at
-    if use.made_at < renewed_at:
+    if use.made_at != renewed_at:
         raise RefusedError.because(
             Reason.CHALLENGE_SUPERSEDED,
             f"it came with older tokens: the instance renewed at {moment(renewed_at)}",

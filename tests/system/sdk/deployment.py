@@ -15,7 +15,7 @@ prints one JSON object on one line once everything listens, and runs until its s
 - ``relays``: the same addresses through a network that loses answers when it is told to (``service`` too).
 - ``hosts``: ``foreign`` (answers 200), ``redirecting`` (307 to it), and bad ones: ``portal``, ``huge``, ``bomb``, ``truncated``, ``busy``.
 - ``control``: POST a JSON object to one of its paths: ``/seen`` (what reached the API and those hosts), ``/forget``,
-  ``/lose`` ``{"relay", "answers"}``, ``/invite`` ``{"platform"}`` (an operator code), ``/revoke`` ``{"instance"}``,
+  ``/lose`` ``{"relay", "answers"}``, ``/instances``, ``/invite`` ``{"platform"}`` (an operator code), ``/revoke`` ``{"instance"}``,
   ``/withdraw`` ``{"serial"}`` (an attestation certificate), ``/rotate`` ``{"purpose": "tokens|gates"}``, ``/secret`` ``{"value"}``.
 """
 
@@ -243,6 +243,11 @@ def _run(file: Path, *arguments: str, given: str = "") -> Any:
     return lines[0] if len(lines) == 1 else lines
 
 
+def _listed(told: Any) -> list[Any]:
+    """Return what a command told in so many lines, or in one."""
+    return told if isinstance(told, list) else [told]
+
+
 def _actions(file: Path, seen: Seen, relays: Mapping[str, Relay]) -> dict[str, Any]:
     """Return what a test may have done, by the path of the control."""
     because = ("--because", "a test of an SDK")
@@ -253,6 +258,7 @@ def _actions(file: Path, seen: Seen, relays: Mapping[str, Relay]) -> dict[str, A
         "invite": lambda asked: _run(
             file, "instances", "invite", "--app", APPS[asked["platform"]], *because
         ),
+        "instances": lambda _: _listed(_run(file, "instances", "list")),
         "revoke": lambda asked: _run(file, "instances", "revoke", asked["instance"], *because),
         "withdraw": lambda asked: _run(file, "lab", "revoke", asked["serial"]),
         "rotate": lambda asked: _run(file, "keys", "rotate", "--purpose", asked["purpose"]),

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from scripts.sdk import ROOT, TOOLS, SdkError, android
+from tests.conftest import Once
 from tests.machine import patience
 
 CASES = [
@@ -16,10 +17,28 @@ CASES = [
 """Each test class, with each library that its module is compiled against."""
 
 
+def _compiles(once: Once, module: str, variant: str) -> None:
+    """Fail with the compiler's words, which are asked for once in a run, where a module or its tests don't compile."""
+
+    def told() -> str:
+        try:
+            build = android.Build()
+            build.compiled(module, variant)
+            if android.junit_classes(module):
+                build.compiled_tests(module, variant)
+        except SdkError as error:
+            return str(error)
+        return ""
+
+    if words := once(f"sdk-compiles-{module}-{variant}", told):
+        pytest.fail(words, pytrace=False)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(filter(None, case)))
-def test_junit(case: tuple[str, str, str]) -> None:
+def test_junit(case: tuple[str, str, str], once: Once) -> None:
     """Every test of a class passes; of those that don't each is named, with what it said."""
     module, variant, test = case
+    _compiles(once, module, variant)
     try:
         outcomes = android.Build().run_junit(module, [test], variant, patience(300))
     except SdkError as error:
@@ -30,10 +49,10 @@ def test_junit(case: tuple[str, str, str]) -> None:
 
 
 @pytest.mark.parametrize("module", android.modules())
-def test_module_compiles(module: str) -> None:
+def test_module_compiles(module: str, once: Once) -> None:
     """Without a warning, also where nothing tests it, and against each library that it is made for."""
     for variant in android.modules()[module].variants:
-        assert android.Build().compiled(module, variant).is_file()
+        _compiles(once, module, variant)
 
 
 def test_sources_have_the_usual_form() -> None:

@@ -84,6 +84,20 @@ def test_stubs_are_as_android() -> None:
             "(Ljava/lang/String;[C)Ljava/security/PublicKey;",
             None,
         ),
+        (
+            "java.lang.Class",
+            Member("getMethod", 2),
+            "(Ljava/lang/String;[Ljava/lang/Class;)Ljava/lang/reflect/Method;",
+            21,
+        ),
+        ("java.util.concurrent.TimeUnit", Member("toMillis", 1), "(J)J", 21),
+        (
+            "java.util.concurrent.TimeUnit",
+            Member("SECONDS", -1),
+            "Ljava/util/concurrent/TimeUnit;",
+            21,
+        ),
+        ("java.util.concurrent.TimeUnit", Member("ordinal", 0), "()I", 21),
         ("java.util.Arrays", Member("copyOf", 2), "([BI)[B", 21),
     ],
 )

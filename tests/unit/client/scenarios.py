@@ -4,13 +4,14 @@ Plays the service, the API's gate, the device, the clock and the storage; docs/s
 member means.  Proofs are verified by the product's verifiers, which share no code with the client.
 """
 
+import asyncio
 import contextlib
 import gzip
 import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -24,6 +25,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from tests.unit.client.simulators import ISSUER, SECRET, proof_headers, signed_request
 
 from watchword.client import (
+    AsyncWatchwordTransport,
     ChallengeRefusedError,
     DeliveredSecrets,
     DeviceError,
@@ -188,8 +190,12 @@ class Step:
 class World:
     """Hold one client and everything around it, as one scenario says."""
 
-    def __init__(self, scenario: Mapping[str, Any]) -> None:
-        """Begin where nothing happened yet."""
+    def __init__(self, scenario: Mapping[str, Any], *, asynchronous: bool = False) -> None:
+        """Begin where nothing happened yet.
+
+        :param asynchronous: send requests to the API by the transport of asyncio.
+        """
+        self.asynchronous = asynchronous
         defaults = DOCUMENT["defaults"]
         self.scenario = scenario
         self.config = defaults["config"] | scenario.get("config", {})
@@ -348,11 +354,11 @@ class World:
 
     def call_request(self, step: Mapping[str, Any]) -> dict[str, Any]:
         """Return the status of the API's answer."""
+        if self.asynchronous:
+            return {"status": asyncio.run(self.requested(step)).status_code}
         content: Any = step.get("body")
-        if "stream" in step:
-            content = _parts(step["stream"].encode())
-        elif "stream_size" in step:
-            content = _parts(bytes(step["stream_size"]))
+        if "stream" in step or "stream_size" in step:
+            content = _parts(_stream_of(step))
         transport = WatchwordTransport(self.auth, httpx.MockTransport(self.answer))
         with httpx.Client(transport=transport, follow_redirects=self.config["redirects"]) as http:
             answer = http.request(
@@ -362,6 +368,21 @@ class World:
                 content=content,
             )
         return {"status": answer.status_code}
+
+    async def requested(self, step: Mapping[str, Any]) -> httpx.Response:
+        """Return the API's answer to a request that asyncio sends."""
+        content: Any = step.get("body")
+        if "stream" in step or "stream_size" in step:
+            content = _async_parts(_stream_of(step))
+        transport = AsyncWatchwordTransport(self.auth, httpx.MockTransport(self.answer))
+        redirects = self.config["redirects"]
+        async with httpx.AsyncClient(transport=transport, follow_redirects=redirects) as http:
+            return await http.request(
+                step["method"],
+                self.config["audiences"][0] + step["path"],
+                headers=step.get("headers"),
+                content=content,
+            )
 
     # What changes around it.
 
@@ -567,7 +588,8 @@ class World:
         elif "text" in answer:
             content, media_type = answer["text"].encode(), "text/html"
         elif "gzip" in answer:
-            content = gzip.compress(b'{"challenge": "' + b"x" * answer["gzip"])
+            content = gzip.compress(json.dumps(_right_answer(answer["gzip"])).encode())
+            media_type = "application/json"
             headers["content-encoding"] = "gzip"
         headers.setdefault("content-type", media_type)
         # As a stream: nothing opens what is compressed before the client reads it.
@@ -580,7 +602,7 @@ class World:
         if "json" in answer:
             return dict(answer["json"])
         if "filler" in answer:
-            return {"challenge": "c0", "expires_in": 300, "filler": "x" * answer["filler"]}
+            return _right_answer(answer["filler"])
         if "jwks" in answer:
             return {"keys": [published_jwk(self.signer.kid, self.signer.public)]}
         for kind in ("problem", "session", "secret"):
@@ -720,6 +742,22 @@ def _created(request: httpx.Request) -> int:
     found = re.search(rb"created=(\d{10})", headers.signature_input)
     assert found is not None
     return int(found[1])
+
+
+def _right_answer(filler: int) -> dict[str, Any]:
+    """Return the answer to a call for a challenge, with so many bytes more."""
+    return {"challenge": "c0", "expires_in": 300, "protocol": "1.1", "filler": "x" * filler}
+
+
+def _stream_of(step: Mapping[str, Any]) -> bytes:
+    """Return the body of a step that has no length."""
+    return str(step["stream"]).encode() if "stream" in step else bytes(step["stream_size"])
+
+
+async def _async_parts(data: bytes) -> AsyncIterator[bytes]:
+    """Yield the same for asyncio."""
+    yield data[:1]
+    yield data[1:]
 
 
 def _parts(data: bytes) -> Iterator[bytes]:

@@ -22,6 +22,20 @@ def test_the_client_does_as_a_scenario_says(name: str) -> None:
     World(SCENARIOS[name]).run()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, scenario in SCENARIOS.items()
+        if any(step["call"] == "request" for step in scenario["steps"])
+        and "threads" not in scenario.get("needs", [])
+    ],
+)
+def test_asyncio_does_the_same(name: str) -> None:
+    """Requests that asyncio sends follow the same rules."""
+    World(SCENARIOS[name], asynchronous=True).run()
+
+
 def test_each_rule_of_the_page_has_a_scenario() -> None:
     """A rule that nobody could break unnoticed, and no scenario for a rule that isn't written."""
     page = (DOCS / "client.md").read_text(encoding="utf-8")

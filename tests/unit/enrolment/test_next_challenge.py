@@ -306,11 +306,14 @@ def test_a_clock_that_was_set_back_locks_nobody_out(bench: Bench) -> None:
     """The newest renewal is the one that came last, whatever the clock said at it."""
     phone = SimulatedPhone()
     bench.clock.advance(7200)
-    answer = enrolled(bench, phone)
+    ahead = enrolled(bench, phone)
     bench.clock.advance(-7200)
-    fresh = phone.renewal(answer.instance.id, bench.challenge(phone, Purpose.RENEW))
+    fresh = phone.renewal(ahead.instance.id, bench.challenge(phone, Purpose.RENEW))
     answer = run(lambda: bench.enrolment.renew(fresh, bench.clock.now()))
     bench.clock.advance(10)
+    # One that was made before is of a later instant, and old all the same.
+    reason = refused(bench, phone, ahead.instance.id, ahead.next.challenge)
+    assert reason is Reason.CHALLENGE_SUPERSEDED
     assert renewed(bench, phone, answer).instance.id == answer.instance.id
 
 

@@ -1,8 +1,10 @@
 package dev.watchword
 
 import dev.watchword.internal.Base64Url
+import dev.watchword.internal.Covered
 import dev.watchword.internal.MalformedException
 import dev.watchword.internal.Origin
+import dev.watchword.internal.OwnToken
 import dev.watchword.internal.P256
 import dev.watchword.internal.StrictJson
 import dev.watchword.internal.base64
@@ -135,6 +137,62 @@ class BytesTest {
                 x.copyOf(31) to y,
             )
         for ((left, right) in wrong) assertThrows(IllegalArgumentException::class.java) { P256.publicKey(left, right) }
+    }
+
+    @Test
+    fun signaturesOutOfRange() {
+        val order = BigInteger("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551", 16)
+        val (one, last) = fixedWidth(BigInteger.ONE, 32) to fixedWidth(order - BigInteger.ONE, 32)
+        assertArrayEquals(one + last, P256.fixedSignature(P256.derSignature(one + last)))
+        for (wrong in listOf(ByteArray(32), fixedWidth(order, 32), ByteArray(32) { -1 })) {
+            assertThrows(IllegalArgumentException::class.java) { P256.derSignature(wrong + one) }
+            assertThrows(IllegalArgumentException::class.java) { P256.derSignature(one + wrong) }
+            val parts = listOf(wrong, one).map { BigInteger(1, it).toByteArray() }.map { byteArrayOf(2, it.size.toByte()) + it }
+            val der = byteArrayOf(0x30, (parts[0].size + parts[1].size).toByte()) + parts[0] + parts[1]
+            assertThrows(IllegalArgumentException::class.java) { P256.fixedSignature(der) }
+        }
+    }
+
+    @Test
+    fun signaturesOfAnotherLength() {
+        val der = P256.derSignature(fixedWidth(BigInteger.ONE, 32) + fixedWidth(BigInteger.TEN, 32))
+        assertEquals(64, P256.fixedSignature(der).size)
+        for (length in listOf(der[1] - 1, der[1] + 1, 0, 0x81)) {
+            assertThrows(IllegalArgumentException::class.java) { P256.fixedSignature(der.copyOf().also { it[1] = length.toByte() }) }
+        }
+    }
+
+    @Test
+    fun targetsOfUrls() {
+        val wanted =
+            mapOf(
+                "https://api.example" to ("/" to ""),
+                "https://api.example?x=1" to ("/" to "x=1"),
+                "https://api.example/a/../b%2Fc?" to ("/a/../b%2Fc" to ""),
+                "https://api.example/a?b?c/d#e?f" to ("/a" to "b?c/d"),
+                "https://ada@api.example/a#/b" to ("/a" to ""),
+            )
+        for ((url, target) in wanted) {
+            val covered = Covered.of("GET", url, null, null)
+            assertEquals(url, target, covered.path to covered.query)
+            assertEquals("api.example", covered.authority)
+        }
+        assertThrows(IllegalArgumentException::class.java) { Covered.of("GET", "/a", null, null) }
+    }
+
+    @Test
+    fun tokensThatSayWhatTheyAre() {
+        fun token(claims: String) = "e30.${Base64Url.encode(claims.toByteArray())}.x"
+        val key = "\"cnf\":{\"jwk\":{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"a\",\"y\":\"b\"}}"
+        assertEquals(true, OwnToken.read(token("{\"sid\":\"s\",$key,\"prf\":\"device\"}"))?.isProvenByDevice)
+        for (prf in listOf("\"session\"", "null", "true", "[\"device\"]")) {
+            assertEquals(prf, false, OwnToken.read(token("{\"sid\":\"s\",$key,\"prf\":$prf}"))?.isProvenByDevice)
+        }
+        assertEquals(listOf("crv", "kty", "x", "y"), OwnToken.read(token("{\"sid\":\"s\",$key}"))?.key?.keys?.toList())
+        val none =
+            listOf("", "a.b", "a.b.c.d", token("{$key}"), token("{\"sid\":7,$key}"), token("{\"sid\":\"s\"}"), token("[]"), "e30.e30=.x")
+        for (each in none) assertNull(each, OwnToken.read(each))
+        assertNull(OwnToken.read(token("{\"sid\":\"${"s".repeat(2048)}\",$key}")))
     }
 
     @Test

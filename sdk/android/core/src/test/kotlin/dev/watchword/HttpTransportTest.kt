@@ -9,6 +9,7 @@ import org.junit.Test
 import java.io.IOException
 import java.net.InetAddress
 import java.net.ServerSocket
+import java.net.SocketException
 import java.util.Collections
 
 /** Shows what the default transport makes of answers as they come over the wire, from a server that says anything. */
@@ -24,7 +25,13 @@ class HttpTransportTest {
     private fun serve(vararg answers: ByteArray) {
         Thread {
             for (answer in answers) {
-                socket.accept().use { connection ->
+                val connection =
+                    try {
+                        socket.accept()
+                    } catch (_: SocketException) {
+                        return@Thread // The test is over.
+                    }
+                connection.use {
                     val reader = connection.getInputStream().bufferedReader(Charsets.ISO_8859_1)
                     val head = generateSequence { reader.readLine() }.takeWhile { it.isNotEmpty() }.toList()
                     val length =

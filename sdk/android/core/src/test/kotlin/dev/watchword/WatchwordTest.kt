@@ -1,6 +1,8 @@
 package dev.watchword
 
+import dev.watchword.internal.Delivery
 import dev.watchword.internal.Remembered
+import dev.watchword.internal.Secrets
 import org.json.JSONArray
 import org.json.JSONObject
 import org.junit.Assert.assertArrayEquals
@@ -208,6 +210,16 @@ class WatchwordTest {
     }
 
     @Test
+    fun keysThatCannotBeMadeLeaveTheInstance() {
+        val watchword = watchword()
+        val token = watchword.token(api)
+        phone.script["create_keys"] = java.util.ArrayDeque(listOf("LOCKED"))
+        assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.enrol() }
+        assertEquals(token, watchword.token(api))
+        assertEquals(token, watchword().token(api))
+    }
+
+    @Test
     fun nothingSaysATokenOrAKey() {
         val watchword = watchword()
         val token = watchword.token(api)
@@ -233,6 +245,52 @@ class WatchwordTest {
                 errors.joinToString { error -> StringWriter().also { error.printStackTrace(PrintWriter(it)) }.toString() }
         assertEquals(2, errors.size)
         for (each in listOf(token, token.split('.')[2], key, "s3cret", "secret=1")) assertFalse(each, told.contains(each))
+    }
+
+    @Test
+    fun theVersionOfThePinsIsHeard() {
+        for ((told, heard) in listOf<Pair<Any, Long?>>(12 to 12, 0 to null, -1 to null, "12" to null, 1.5 to null, (1L shl 53) to null)) {
+            val inner = service()
+            val transport =
+                object : Transport by inner {
+                    override fun post(url: String, headers: Map<String, String>, body: ByteArray, timeoutMillis: Int): Answer {
+                        val answer = inner.post(url, headers, body, timeoutMillis)
+                        return Answer(
+                            answer.status,
+                            answer.headers,
+                            JSONObject(String(answer.body)).put("pins", told).toString().toByteArray(),
+                        )
+                    }
+                }
+            val pins = ArrayList<Long>()
+            val config = WatchwordConfig(service, "clinic", api)
+            val ports = Ports(phone, MemoryStore(), clock, transport, worker = Executor(Runnable::run), hearPins = { pins += it })
+            Watchword(config, ports).token(api)
+            assertEquals(listOfNotNull(heard), pins)
+        }
+    }
+
+    @Test
+    fun whatIsLetGoIsOverwritten() {
+        val values = ArrayList<ByteArray>()
+        val ports = Ports(phone, store, clock, service())
+        val secrets =
+            Secrets(ports) { _, _ ->
+                val value = "s3cret".toByteArray().also { values += it }
+                Delivery(value, clock.boot() + 3600, clock.boot() + 2520)
+            }
+        secrets.refresh("push")
+        assertNull(secrets.copy("other"))
+        secrets.refresh("push")
+        assertArrayEquals(ByteArray(6), values[0])
+        secrets.forget("push")
+        assertArrayEquals(ByteArray(6), values[1])
+        secrets.refresh("push")
+        val copy = checkNotNull(secrets.copy("push"))
+        clock.advance(3600.0)
+        assertNull(secrets.copy("push"))
+        assertArrayEquals(ByteArray(6), values[2])
+        assertEquals("s3cret", copy.text())
     }
 
     @Test
@@ -341,8 +399,17 @@ class WatchwordTest {
     fun whatFailedBeforeSendingIsTheLibrarysError() {
         val errors = listOf(java.net.ConnectException(), java.net.UnknownHostException(), javax.net.ssl.SSLHandshakeException("x"))
         for (error in errors) {
+            assertTrue(Attempts.isBeforeSending(error))
             val attempts = begun("POST").apply { sign(WireRequest("POST", "$api/x")) }
-            assertEquals(error, assertThrows(IOException::class.java) { attempts.lost(error) })
+            assertEquals(error, assertThrows(IOException::class.java) { attempts.lost(error, isUnsent = true) })
+            // Below an interceptor the library may have sent it over another connection before.
+            val other = begun("POST").apply { sign(WireRequest("POST", "$api/x")) }
+            assertThrows(WatchwordException.OutcomeUnknown::class.java) { other.lost(error) }
+        }
+        assertFalse(Attempts.isBeforeSending(SocketException("reset")))
+        assertEquals(errors[0], assertThrows(IOException::class.java) { begun("POST").lost(errors[0]) })
+        assertThrows(IllegalStateException::class.java) {
+            watchword().attempts(AppRequest("GET", "$api/x"))?.sign(WireRequest("GET", "$api/x"))
         }
         val pin = WatchwordException.Pin("api.example", "no")
         assertEquals(pin, assertThrows(WatchwordException.Pin::class.java) { begun("POST").lost(pin) })

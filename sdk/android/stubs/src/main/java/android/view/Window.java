@@ -2,5 +2,7 @@
 package android.view;
 
 public abstract class Window {
+    private Window() {}
+
     public void addFlags(int flags) {}
 }

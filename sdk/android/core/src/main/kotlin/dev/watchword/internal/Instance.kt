@@ -173,8 +173,14 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
         val (challenge, bnd) = challenge(Purpose.ENROL, Exchange.MAX_ATTEMPTS) to bnd
         if (!hasUnusedKeys) {
             // Stored first: if the process ends here, nothing of the old instance is left whose keys are gone.
-            update { it.copy(session = null) }
-            device(Exchange.MAX_ATTEMPTS) { ports.device.createKeys() }
+            store(known().copy(session = null))
+            try {
+                device(Exchange.MAX_ATTEMPTS) { ports.device.createKeys() }
+            } catch (error: DeviceException) {
+                store(known())
+                throw error
+            }
+            update(isStored = false) { it.copy(session = null) }
             hasUnusedKeys = true
         }
         val asksDevice = !ports.device.canOpen
@@ -459,9 +465,12 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
 
     private fun update(isStored: Boolean = true, change: (Remembered) -> Remembered) {
         val new = synchronized(stored) { change(known()).also { remembered = it } }
-        if (!isStored) return
+        if (isStored) store(new)
+    }
+
+    private fun store(document: Remembered) {
         try {
-            ports.store.write(new.write())
+            ports.store.write(document.write())
         } catch (_: Exception) {
             // The next start of the app renews or enrols; this one goes on.
         }
