@@ -50,6 +50,26 @@ GENUINE: Final = (spki("A"), spki("intermediate"), spki("root"))
 INTERCEPTED: Final = (spki("thief"), spki("thief's root"))
 PINS: Final = {spki("A"): "c", spki("B"): "b"}
 CERTIFICATE_DAYS: Final = 30
+FORMS: Final[Mapping[str, str]] = {
+    "set-pin-spare-bits": "F1",
+    "set-pin-padded": "F1",
+    "set-form-padded": "F1",
+    "set-form-standard-alphabet": "F1",
+    "set-form-spare-bits": "F1",
+    "set-duplicate": "F2",
+    "set-trailing": "F2",
+    "set-deep": "F2",
+    "roots-bom": "F2",
+    "roots-duplicate": "F2",
+    "roots-65536": "F2 F4",
+    "roots-65537": "F4",
+    "set-member-missing": "F3",
+    "set-member-unknown": "F3",
+    "set-host-member": "F3",
+    "roots-member-unknown": "F3",
+    "builtin-member-unknown": "F3",
+}
+"""By name the vectors that hold rules of form too."""
 
 
 @dataclass
@@ -410,6 +430,14 @@ def set_forms(author: Author) -> list[Members]:
             unpinned(HOST),
         ),
         vector(
+            "set-bounds",
+            "P4 P5 P6",
+            "20 pins, the longest names and the longest address are taken.",
+            step("set", author.pins("set-bounds", **_bounds()), state=state(1, 5, 5)),
+            matched("twenty.example", (spki("many 19"),)),
+            *(matched(name, (spki("A"),)) for name in EDGES),
+        ),
+        vector(
             "set-highest",
             "P3",
             "The highest version is 2^53 - 1.",
@@ -449,6 +477,25 @@ def set_forms(author: Author) -> list[Members]:
             )
         )
     return found
+
+
+EDGES: Final = (
+    ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61]),
+    "xn--mnchen-3ya.example",
+    "7.4-7.7up",
+    "host.0xg",
+    "a",
+)
+"""Names that are hosts, each at some edge of what is one."""
+
+
+def _bounds() -> Members:
+    twenty = {spki(f"many {number}"): "c" for number in range(20)}
+    names = {name: {"pins": PINS} for name in EDGES}
+    return {
+        "hosts": {"twenty.example": {"pins": twenty}, **names},
+        "reports": "https://reports.example.net/" + "a" * 484,
+    }
 
 
 def _full() -> Members:
@@ -561,6 +608,24 @@ def root_forms(author: Author) -> list[Members]:
             ),
         ),
     ]
+    keys = [author.jwk(name) for name in ("root1", "root2")]
+    full = author.roots(
+        "roots-2-bounds",
+        2,
+        keys=[*keys, *many[:14]],
+        threshold=2,
+        pin_keys=[author.jwk("pin1"), *(author.jwk(f"pin {number}") for number in range(15))],
+        floors={f"app-{number}": 1 for number in range(200)},
+    )
+    found.append(
+        vector(
+            "roots-bounds",
+            "P8",
+            "16 keys of both kinds and 200 floors are taken.",
+            step("roots", full, state=state(2, None, 0)),
+            step("set", "set-5", state=state(2, 5, 5)),
+        )
+    )
     plain = author.documents["roots-2"]
     found += [
         vector(
@@ -625,7 +690,7 @@ def walks(author: Author) -> list[Members]:
     return [
         vector(
             "walk-follows",
-            "P10 P11",
+            "P7 P8 P10 P11",
             "List 2, signed by two of the three keys of list 1, follows it.",
             step("roots", "roots-2", state=state(2, None, 0)),
         ),
@@ -1069,6 +1134,13 @@ def states(author: Author) -> list[Members]:
             step(
                 "restart",
                 builtin="builtin-roots-2",
+                lists=[],
+                set="set-5-pin2",
+                state=state(2, None, 0),
+            ),
+            step(
+                "restart",
+                builtin="builtin-roots-2",
                 lists=["roots-2-without-pin1"],
                 set="set-thief",
                 state=state(2, None, 0),
@@ -1348,6 +1420,15 @@ def _withdrawn(author: Author) -> list[Members]:
             gone,
             fallen_back(**told),
             builtin="builtin-set-5",
+        ),
+        vector(
+            "withdrawn-shipped-report-closed",
+            "P38",
+            "A host that shipped as closed but only reports isn't closed.",
+            step("set", "set-9"),
+            gone,
+            fallen_back(**told),
+            builtin="builtin-report-closed",
         ),
         vector(
             "withdrawn-report-twice",
@@ -1852,6 +1933,10 @@ def pin_vectors(key_of: KeyOf) -> Members:
         first=author.pins("set-1-report", 1, **_hosts(mode="report")),
         authorities={HOST: [spki("root")]},
     )
+    author.builtin(
+        "builtin-report-closed",
+        first=author.pins("set-1-report-closed", 1, **_hosts(mode="report", after="closed")),
+    )
     author.builtin("builtin-told", first=author.pins("set-1-told", 1, reports=REPORTS))
     vectors = [
         *set_forms(author),
@@ -1867,4 +1952,6 @@ def pin_vectors(key_of: KeyOf) -> Members:
         *certificates(author),
         *behaviour(author),
     ]
+    for each in vectors:
+        each["rules"] += FORMS.get(each["id"].removeprefix("pins-"), "").split()
     return {"app": APP, "documents": author.documents, "vectors": vectors}

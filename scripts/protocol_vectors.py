@@ -124,6 +124,7 @@ def enrolment(kind: str, authorities: LabAuthorities) -> dict[str, Any]:
                 "ST4",
                 "ST6",
                 "CH2",
+                "EN1",
                 *([] if purpose is Purpose.ENROL else ["ST5"]),
             ],
             "challenge": base64url.encode(made),
@@ -458,6 +459,8 @@ def statement_vectors() -> list[dict[str, Any]]:
         row: dict[str, Any] = {"id": f"statement-{name}", "rules": rules.split()}
         if reason is not None:
             row |= {"by": "service", "refused": reason}
+        if members["seal_jwk"]["kty"] == "OKP":
+            row |= OPTIONAL["X25519"]
         if members.get("bnd") == bound:
             row["header_value"] = header
         rows.append(
@@ -481,7 +484,7 @@ def test_instance_vectors() -> dict[str, Any]:
     statement = base64url.decode(row["statement"])
     return {
         "id": "test-instance",
-        "rules": ["EN9", "ST5"],
+        "rules": ["EN1", "EN9", "ST5"],
         "code": code,
         "proof_jwk": proof_jwk,
         "binding": binding.hex(),
@@ -594,6 +597,7 @@ def refusal_vectors() -> dict[str, Any]:
         "other-class": ("instance-refused", good, False),
         "class-not-final": ("challenge-refused", signed(type="challenge-refused"), False),
         "version-2": ("evidence-refused", signed(v=2), False),
+        "version-true": ("evidence-refused", signed(v=True), False),
         "member-missing": ("evidence-refused", signed(now=None), False),
         "member-unknown": ("evidence-refused", signed(ref="x"), False),
         "now-text": ("evidence-refused", signed(now="1795521600"), False),

@@ -32,6 +32,7 @@ def cases() -> list[Json]:
     """Return the cases."""
     return [
         *_claimed(),
+        *_statuses(),
         *_hosts(),
         *_connection(),
         *_sizes(),
@@ -334,6 +335,54 @@ def _rewriting() -> list[Json]:
                 )
             )
     return made
+
+
+def _statuses() -> list[Json]:
+    """Return what an app says of itself where it sends no token: counted, and never seen by the API."""
+    name, unseen = "Watchword-Status", ["watchword-status"]
+    made = []
+    for spelling, sign, words in SPELLINGS:
+        for where, target, has_token, results in TARGETS:
+            fields = [[name.replace("-", sign), "offline"]]
+            parts: Json = {"headers": fields} | ({} if has_token else {"token": None})
+            made.append(
+                case(
+                    f"status/{where}-{spelling}",
+                    f"The client says why it sends no token, {words}; the API must not see it.",
+                    request(target, passed(results=results, unseen=unseen), **parts),
+                )
+            )
+    for value, word in (
+        ("unsupported", "unsupported"),
+        ("refused", "refused"),
+        ("", "empty"),
+        ("x" * 300, "long"),
+    ):
+        made.append(
+            case(
+                f"status/opens-nothing-{word}",
+                "Whatever it says, it isn't a token.",
+                request(T, refused("token.missing"), headers=[[name, value]], token=None),
+            )
+        )
+    expect = passed(results=False, unseen=unseen)
+    return [
+        *made,
+        case(
+            "status/twice",
+            "Two of them are as good as one.",
+            request("/open/x", expect, headers=[[name, "offline"], [name, "device"]], token=None),
+        ),
+        case(
+            "status/connection",
+            "Connection names it, which takes nothing away that the API was meant to see.",
+            request(
+                T,
+                contained(unseen=unseen),
+                headers=[["Connection", f"close, {name}"], [name, "offline"]],
+            ),
+        ),
+    ]
 
 
 def _named() -> list[Json]:

@@ -20,7 +20,7 @@ def cases() -> list[Json]:
         made += [*_genuine(kind), *_stripped(kind), *_foreign(kind), *_changed(kind)]
         made += [*_covered(kind), *_parameters(kind), *_encodings(kind), *_doubled(kind)]
         made += [*_times(kind), *_replays(kind)]
-    return [*made, *_session_alone(), *_downgrades(), *_dpop()]
+    return [*made, *_session_alone(), *_downgrades(), *_dpop(), *_signed_sessions()]
 
 
 def _one(kind: str, identity: str, note: str, expect: Json, **parts: Any) -> Json:
@@ -1110,5 +1110,113 @@ def _dpop() -> list[Json]:
                 parallel=True,
             ),
             needs=("replay", "race"),
+        ),
+    ]
+
+
+def _signed_sessions() -> list[Json]:
+    """Return what a token changes that lets the device's own signature stand for a session proof."""
+    token = {"claims": {"prf": "device"}}
+    needs = ("device-for-session",)
+
+    def one(
+        identity: str, note: str, expect: Json, target: str = "/session/orders", **parts: Any
+    ) -> Json:
+        recipe = {"kind": "device", **parts.pop("proof", {})}
+        asked = parts.pop("needs", needs)
+        told = {"token": token} | parts
+        return case(
+            f"signed-session/{identity}",
+            note,
+            request(target, expect, proof=recipe, **told),
+            needs=asked,
+        )
+
+    def both(first: str, second: str) -> Json:
+        nonce = {"nonce": f"{first}-then-{second}-0"}
+        return case(
+            f"signed-session/{second}-after-{first}",
+            "One nonce is used up for both kinds.",
+            *(
+                request("/session/orders", expect, token=token, proof={"kind": kind, **nonce})
+                for kind, expect in ((first, passed()), (second, refused("proof.replayed")))
+            ),
+            needs=needs,
+        )
+
+    elsewhere = {"over": {"path": "/session/other"}}
+    signed = [
+        one("good", "The device signs, and the token says that it may.", passed()),
+        one("good-query", "A query is covered.", passed(), "/session/orders?a=1"),
+        one("good-body", "A body is covered.", passed(), method="POST", body={"text": "{}"}),
+        one(
+            "good-old-epoch",
+            "It rests on no gate secret.",
+            passed(),
+            token={"claims": {"prf": "device", "epo": 9}},
+        ),
+        one("other-path", "It was made for another path.", SIGNATURE, proof=elsewhere),
+        one(
+            "other-key",
+            "Another instance's key, in the name of this token's.",
+            SIGNATURE,
+            proof={"key": "other"},
+        ),
+        one(
+            "other-key-named",
+            "Another instance's key under its own name.",
+            refused("proof.key"),
+            proof={"key": "other", "keyid": "other"},
+        ),
+        one("stale", "It was made too long ago.", refused("proof.expired"), proof={"created": -95}),
+        one("cut", "Half of a signature.", MALFORMED, proof={"bend": "cut"}),
+        both("session", "device"),
+    ]
+    return [
+        *signed,
+        one(
+            "hmac",
+            "A session proof is as good as it was.",
+            passed(),
+            proof={"kind": "session"},
+            needs=(),
+        ),
+        one(
+            "hmac-on-device",
+            "A device route takes no HMAC for it.",
+            ALGORITHM,
+            "/device/orders",
+            proof={"kind": "session"},
+            needs=(),
+        ),
+        one(
+            "dpop",
+            "DPoP covers neither query nor body, and stands for no session proof.",
+            refused("proof.missing"),
+            proof={"kind": "dpop"},
+            needs=(),
+        ),
+        one(
+            "no-proof",
+            "The claim is no proof.",
+            refused("proof.missing"),
+            needs=(),
+            drop=["signature", "signature-input"],
+        ),
+        *(
+            one(
+                f"claim-{word}",
+                "The claim says something else.",
+                ALGORITHM,
+                token={"claims": {"prf": value}},
+                needs=(),
+            )
+            for word, value in (
+                ("session", "session"),
+                ("upper-case", "DEVICE"),
+                ("true", True),
+                ("list", ["device"]),
+                ("number", 1),
+            )
         ),
     ]

@@ -19,6 +19,7 @@ from scripts.pages import (
     promises,
     reasons,
     scan_rules,
+    sdk_rules,
     sizing,
 )
 from tests.system.conformance.results import FILE, recorded
@@ -53,6 +54,7 @@ PAGES: Final[Mapping[str, Page]] = {
     "promises": Page(promises.TARGET, lambda: promises.page(promises.load())),
     "reasons": Page(reasons.TARGET, reasons.page),
     "scan-rules": Page(scan_rules.TARGET, scan_rules.page),
+    "sdk-rules": Page(sdk_rules.TARGET, sdk_rules.page),
     "sizing": Page(sizing.TARGET, sizing.page),
 }
 """Each page by its name."""

@@ -154,7 +154,7 @@ Disk was measured by enrolling 100 simulated phones of each kind; `tests/system/
 | an Android phone: instance, certificates, indexes, audit entry | {ANDROID_BYTES:,} |
 | an iPhone: the same, and Apple's receipt of 4.1 kB | {IOS_BYTES:,} |
 | each renewal, for good: its audit entry | {RENEWAL_BYTES} |
-| each renewal, for about an hour: the used challenge | 70 |
+| each renewal, for about an hour (two, with tokens of an hour): the used challenge | 70 |
 
 Memory that grows with load has bounds:
 

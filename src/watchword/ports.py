@@ -175,6 +175,7 @@ class Instance:
     :param id: random, 22 characters of base64url.  The phone and the operator know it (answers,
         log, audit trail), APIs never do: they see pairwise subjects.  It isn't a secret, since a
         renewal needs the instance's key too.
+    :param platform: its system, and the major version where its evidence stated one last, such as ``android-16``.
     :param format: the evidence format that enrolled it; renewals must fit it.
     :param attested_key: SPKI DER of the key that the vendor attested.
     :param proof_jwk: public JWK that its tokens carry as ``cnf``.
@@ -332,12 +333,14 @@ class InstanceStore(Protocol):
         app_version: str | None,
         audit: AuditEntry,
         attested_at: datetime | None = None,
+        platform: str | None = None,
     ) -> Instance:
         """Consume the challenge, raise the counter (compare-and-set), return the new state.
 
         :param counter: must be greater than the stored one; None where the format has none.
         :param app_version: replaces the stored one; None leaves it.
         :param attested_at: when the vendor vouched for it anew; None leaves that as it was.
+        :param platform: replaces the stored one; None leaves it.
         :raises RefusedError: ``challenge.used``, ``challenge.superseded`` for one that was made before the
             instance renewed last, ``instance.unknown``, ``instance.revoked``, ``instance.counter``.
         """

@@ -140,8 +140,8 @@ class Reason(Enum):
     POLICY_DISTRIBUTION = ("policy.distribution", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_APPLE_SYSTEM = ("policy.apple_system", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_RISK_METRIC = ("policy.risk_metric", _C.POLICY, _P.EVIDENCE_REFUSED)
-    POLICY_DEVICE_VELOCITY = ("policy.device_velocity", _C.POLICY, _P.EVIDENCE_REFUSED)
-    POLICY_SERIAL_FAN_OUT = ("policy.serial_fan_out", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_DEVICE_VELOCITY = ("policy.device_velocity", _C.UNAVAILABLE, _P.UNAVAILABLE)
+    POLICY_SERIAL_FAN_OUT = ("policy.serial_fan_out", _C.UNAVAILABLE, _P.UNAVAILABLE)
     POLICY_APP_RECOGNITION = ("policy.app_recognition", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_DEVICE_INTEGRITY = ("policy.device_integrity", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_LICENSING = ("policy.licensing", _C.POLICY, _P.EVIDENCE_REFUSED)
@@ -326,6 +326,11 @@ def codes(refusals: Iterable[Refusal]) -> list[str]:
     return list(dict.fromkeys(refusal.reason.code for refusal in refusals))
 
 
+def lasting_first(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:
+    """Return refusals with those that pass by themselves behind all others, which decide then what a client is told."""
+    return tuple(sorted(refusals, key=lambda each: each.reason.public is PublicClass.UNAVAILABLE))
+
+
 class ExitCode(IntEnum):
     """Say how a command ends that an error stops.
 
@@ -348,6 +353,9 @@ class WatchwordError(Exception):
 
 class RefusedError(WatchwordError):
     """Report that something was refused, with every cause that was found (at least one)."""
+
+    signed: str | None = None
+    """What the service signed for the client to keep (protocol, section 7); None where it signed nothing."""
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:
         """Keep the refusals; raise ValueError if there are none."""

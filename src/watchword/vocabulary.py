@@ -59,6 +59,19 @@ class Proof(StrEnum):
     DEVICE = "device"
 
 
+class ClaimedStatus(StrEnum):
+    """Say why an app sends no token, by its own word (``Watchword-Status``).
+
+    ``unsupported``: the phone can't attest.  ``offline``: the service can't be reached.  ``device``: key store, App Attest
+    or Play failed.  ``refused``: the service refused for good.
+    """
+
+    UNSUPPORTED = "unsupported"
+    OFFLINE = "offline"
+    DEVICE = "device"
+    REFUSED = "refused"
+
+
 class ReplayMode(StrEnum):
     """Say how often one proof can pass, where several gates stand in front of an API.
 

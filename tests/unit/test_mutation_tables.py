@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from scripts import evidence_mutants, scan_mutations
+from scripts.sdk import mutants as sdk_mutants
 
 import watchword
 
@@ -22,3 +23,14 @@ def test_what_is_changed_stands_there_once(file: str) -> None:
     for _, old, new in (row for row in ROWS if row[0] == file):
         assert text.count(old) == 1, old
         assert old != new
+
+
+@pytest.mark.parametrize(
+    "file", sorted({each.source for each in sdk_mutants.mutants()}), ids=lambda file: file.name
+)
+def test_what_is_changed_of_the_sdk_stands_there_once(file: Path) -> None:
+    """Each row of the SDK's table changes one place of today's source."""
+    text = file.read_text(encoding="utf-8")
+    for each in (row for row in sdk_mutants.mutants() if row.source == file):
+        assert text.count(each.old) == 1, each.about
+        assert each.old != each.new

@@ -17,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 from pyhpke import AEADId, CipherSuite, KDFId, KEMId, KEMKey
+from scripts.pages import sdk_rules
 from scripts.protocol_vectors import vectors
 from tests.unit.gate.proofs import facts
 from tests.unit.gate.simulators import PublishedState, route
@@ -30,6 +31,7 @@ from watchword.attestation.interface import (
     AppRegistration,
     Trust,
 )
+from watchword.client.errors import Problem
 from watchword.client.own_token import read_own_token
 from watchword.client.pinning.installation import (
     Fetched,
@@ -43,6 +45,7 @@ from watchword.client.pinning.installation import (
 )
 from watchword.client.pinning.reporter import Reporter, url_of
 from watchword.client.proofs import Covered, Freshness, device_proof
+from watchword.client.signed_refusals import is_signed
 from watchword.client.statement import bound_to
 from watchword.encoding import base64url, strict_json
 from watchword.enrolment.evidence import FormatEvidenceVerifier
@@ -65,9 +68,10 @@ from watchword.pins.interface import pin_of_certificate
 from watchword.pins.reports import parse_report, report_of, write_report
 from watchword.policy.service import BALANCED
 from watchword.ports import Anchor, EnrolledCounts, VerificationKey
-from watchword.reasons import MalformedError, Reason, RefusedError
+from watchword.public_classes import PublicClass
+from watchword.reasons import Reason, RefusedError
 from watchword.tokens.interface import TokenExpectation
-from watchword.tokens.jose import is_signed_by, parse, public_key_from_jwk, thumbprint
+from watchword.tokens.jose import is_signed_by, public_key_from_jwk, thumbprint
 from watchword.tokens.proofs import device, dpop, session
 from watchword.tokens.proofs.interface import (
     GateSecret,
@@ -397,31 +401,14 @@ def test_kinds_of_the_vectors(row: dict[str, Any]) -> None:
 def is_believed(row: dict[str, Any]) -> bool:
     """Tell whether a client that sent this statement believes a signed refusal."""
     refusals = VECTORS["refusals"]
-    keys = {each["kid"]: each for each in refusals["jwks"]["keys"]}
-    try:
-        jws = parse(row["signed"], "watchword-refusal+jwt")
-    except MalformedError:
-        return False
-    jwk = keys.get(jws.kid)
-    if jwk is None:
-        return False
-    public = public_key_from_jwk({name: jwk[name] for name in ("kty", "crv", "x", "y")})
-    if not is_signed_by(public, jws.signature, jws.signing_input):
-        return False
-    members = strict_json.loads(jws.payload, 2048)
-    at = members.pop("now", None)
-    final = row["type"].removeprefix("urn:watchword:problem:")
-    return (
-        isinstance(at, int)
-        and final in {"evidence-refused", "instance-refused"}
-        and members
-        == {
-            "v": 1,
-            "iss": VECTORS["issuer"],
-            "app": refusals["app"],
-            "binding": base64url.encode(bytes.fromhex(refusals["binding"])),
-            "type": final,
-        }
+    slug = row["type"].removeprefix("urn:watchword:problem:")
+    final = {PublicClass.EVIDENCE_REFUSED.slug, PublicClass.INSTANCE_REFUSED.slug}
+    return slug in final and is_signed(
+        Problem(403, slug, "refused", signed=row["signed"]),
+        refusals["jwks"],
+        VECTORS["issuer"],
+        refusals["app"],
+        bytes.fromhex(refusals["binding"]),
     )
 
 
@@ -449,7 +436,46 @@ def test_how_many_vectors_there_are() -> None:
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names)
     by = [who for _, who in found]
     assert VECTORS["count"] == {who: by.count(who) for who in ("client", "optional", "service")}
-    assert VECTORS["count"] == {"client": 281, "optional": 2, "service": 19}
+    assert VECTORS["count"] == {"client": 284, "optional": 3, "service": 19}
+
+
+def test_every_rule_is_held_by_something() -> None:
+    """By a vector, a scenario, or the tests of one side; and who is said to hold a rule does."""
+    rows = sdk_rules.held()
+    rules = [each.rule for each in rows]
+    assert len(set(rules)) == len(rules) > 150
+    assert [
+        each.rule for each in rows if not (each.vectors or each.scenarios or each.elsewhere)
+    ] == []
+    named = [rule for names in sdk_rules.ELSEWHERE.values() for rule in names.split()]
+    assert set(named) <= set(rules)
+    assert [each.rule for each in rows if each.elsewhere and (each.vectors or each.scenarios)] == []
+    assert set(sdk_rules.vectors_by_rule(VECTORS)) <= set(rules)
+
+
+def test_rules_that_are_mentioned_exist() -> None:
+    """In the protocol and in the guide, alone or as the ends of a range."""
+    protocol = (sdk_rules.DOCS / "protocol.md").read_text(encoding="utf-8")
+    rules = {rule for rule, _ in sdk_rules.rules_of(protocol)}
+    prefixes = {re.sub(r"[0-9]+", "", rule) for rule in rules}
+    guide = (sdk_rules.DOCS / "sdk-guide.md").read_text(encoding="utf-8")
+    found = set(re.findall(rf"\b(?:{'|'.join(prefixes)})[0-9]+\b", protocol + guide))
+    assert found - rules == set()
+    assert len(found) > len(rules) // 2
+
+
+def test_every_rule_of_the_client_belongs_to_one_of_the_protocol() -> None:
+    """Rules of docs/client.md are those of its scenarios; none is left over, and none is invented."""
+    text = (sdk_rules.DOCS / "sdk-scenarios.json").read_text(encoding="utf-8")
+    known = {rule for each in json.loads(text)["scenarios"] for rule in each["rules"]}
+    assert {rule for rules in sdk_rules.SCENARIOS.values() for rule in rules.split()} == known
+    protocol = {
+        rule
+        for rule, _ in sdk_rules.rules_of(
+            (sdk_rules.DOCS / "protocol.md").read_text(encoding="utf-8")
+        )
+    }
+    assert set(sdk_rules.SCENARIOS) <= protocol
 
 
 PINS: dict[str, Any] = VECTORS["pins"]

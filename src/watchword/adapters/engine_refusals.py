@@ -13,6 +13,7 @@ from sqlite3 import Connection
 from typing import Any, Final
 
 from watchword.adapters.written_behind import PrivateDatabase
+from watchword.gate.tallies import CLAIMED
 from watchword.reasons import Reason, WatchwordError
 
 
@@ -27,6 +28,7 @@ class EngineRefusal:
     :param instance: the instance's name at this API, empty where no token was read.
     :param client: the address that the connection came from.
     :param milliseconds: how long the request took, None where that isn't told.
+    :param claimed: why the app sends no token, by its own word, where that is what is counted; nothing is refused by it.
     """
 
     at: datetime
@@ -39,6 +41,7 @@ class EngineRefusal:
     instance: str = ""
     client: str = ""
     milliseconds: int | None = None
+    claimed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS: Final = (
     "engine, at, ref, route, status, reason, details, method, instance, client, milliseconds"
 )
+_REFUSED: Final = f"substr(reason, 1, {len(CLAIMED)}) != '{CLAIMED}'"
+"""Rows that are refusals: what apps claimed stands among them, to be counted once for each line."""
+
 _SCHEMA: Final = (
     (
         "CREATE TABLE files (head BLOB NOT NULL, engine TEXT NOT NULL, position INTEGER NOT NULL, "
@@ -138,13 +144,15 @@ class EngineRefusals:
         refusals: Sequence[tuple[bytes, EngineRefusal]],
         before: Position | None = None,
         after: Position | None = None,
+        claims: Sequence[tuple[bytes, EngineRefusal]] = (),
     ) -> int:
         """Add refusals that aren't there yet, and keep how far their log was read, in one transaction.
 
         :param refusals: each with the SHA-256 of its line, by which it is told from others.
         :param before: what :meth:`position` said before, also where the log isn't what it was and was begun anew; None
             for what has no position.
-        :returns: how many were new.
+        :param claims: what apps claimed, each as a refusal is; counted beside.
+        :returns: how many refusals were new.
         :raises PositionMovedError: when the log was read by somebody else meanwhile; nothing was added.
         :raises PrivateFileError: when the file can't be written.
         """
@@ -152,10 +160,11 @@ class EngineRefusals:
             if before is not None and after is not None:
                 _move(connection, engine, before, after)
             added = [each for each in refusals if _insert(connection, engine, *each)]
-            counts = Counter((_code(refusal), refusal.route) for _, refusal in added)
+            claimed = [each for each in claims if _insert(connection, engine, *each)]
+            counts = Counter((_code(each), each.route) for _, each in (*added, *claimed))
             _count(connection, engine, counts, self._routes)
-            for reason in {_code(refusal) for _, refusal in added}:
-                _trim(connection, reason, self._kept)
+            for code in {code for code, _ in counts}:
+                _trim(connection, code, self._kept)
         return len(added)
 
     def add_counts(
@@ -182,14 +191,16 @@ class EngineRefusals:
 
         :raises PrivateFileError: when the file can't be trusted or read.
         """
-        found = self._select("WHERE ref = ? AND ref != '' ORDER BY id DESC LIMIT 1", ref)
+        found = self._select(
+            f"WHERE ref = ? AND ref != '' AND {_REFUSED} ORDER BY id DESC LIMIT 1", ref
+        )
         return found[0] if found else None
 
     def latest(self, limit: int) -> Sequence[KeptRefusal]:
         """Return the latest refusals of each reason, newest first; raises as :meth:`find` does."""
         ranked = (
-            "WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER "
-            "(PARTITION BY reason ORDER BY id DESC) AS nth FROM refusals) WHERE nth <= ?) "
+            "WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER "  # noqa: S608 - our own text.
+            f"(PARTITION BY reason ORDER BY id DESC) AS nth FROM refusals WHERE {_REFUSED}) WHERE nth <= ?) "
             "ORDER BY at DESC, id DESC"
         )
         return self._select(ranked, limit)
@@ -281,6 +292,8 @@ def _trim(connection: Connection, reason: str, kept: int) -> None:
 
 
 def _code(refusal: EngineRefusal) -> str:
+    if refusal.claimed:
+        return CLAIMED + refusal.claimed
     return "" if refusal.reason is None else refusal.reason.code
 
 

@@ -1,4 +1,4 @@
-"""Keep what gates inside applications refuse, or let pass in ``monitor``, where the operator's commands look for it.
+"""Keep what gates inside applications refuse, let pass in ``monitor`` or count, where the operator's commands look for it.
 
 Such a gate has no listener that could be asked.  It counts in memory, and adds its counts to one private file about once a
 second, beside those of the other processes of the machine.  Neither token nor detail nor address goes there.
@@ -6,6 +6,7 @@ second, beside those of the other processes of the machine.  Neither token nor d
 
 import hashlib
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ _log = structlog.get_logger()
 
 class GateRefusals:
     """Implement :class:`watchword.ports.RefusalLog` for the gate of one API; any thread may record.
+
+    What is counted and decides nothing (:class:`watchword.gate.tallies.TallySink`) is kept beside, under codes of its own.
 
     What can't be written waits in memory, which is bounded by reasons and routes; a process that is killed loses about a
     second of its counts.
@@ -52,6 +55,12 @@ class GateRefusals:
             self._held.record(refusals, where)
         self._writer.wake()
 
+    def count(self, code: str, where: str) -> None:
+        """See :meth:`watchword.gate.tallies.TallySink.count`."""
+        with self._holding:
+            self._tallied[code, where] += 1
+        self._writer.wake()
+
     def close(self) -> None:
         """Write what is left; what is recorded later isn't kept."""
         self._writer.close()
@@ -60,6 +69,7 @@ class GateRefusals:
         """Begin empty, in a child too: what the parent didn't write yet it writes itself."""
         self._holding = threading.Lock()
         self._held = MemoryRefusalLog(self._clock)
+        self._tallied: Counter[tuple[str, str]] = Counter()
 
     def _write(self) -> None:
         if not self._path.parent.is_dir():
@@ -67,7 +77,8 @@ class GateRefusals:
             return
         with self._holding:
             counts, latest = self._held.drain()
-        if not counts:
+            tallied, self._tallied = self._tallied, Counter()
+        if not counts and not tallied:
             return
         begin = self._entropy.token_bytes(16)
         samples = [
@@ -77,13 +88,15 @@ class GateRefusals:
         try:
             self._file.add_counts(
                 self._api,
-                {(reason.code, where): count for (reason, where), count in counts.items()},
+                {(reason.code, where): count for (reason, where), count in counts.items()}
+                | tallied,
                 samples,
             )
         except PrivateFileError as error:
             # Nothing was written, so that nothing counts twice; the next refusal tries again.
             with self._holding:
                 self._held.put_back(counts)
+                self._tallied.update(tallied)
             if str(error) != self._fault:
                 self._fault = str(error)
                 _log.error("refusals not kept", api=self._api, detail=self._fault)

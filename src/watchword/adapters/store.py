@@ -620,16 +620,17 @@ def consume_challenge(connection: sqlite3.Connection, use: ChallengeUse) -> None
 
 
 def require_newest(connection: sqlite3.Connection, use: ChallengeUse, instance_id: str) -> None:
-    """Refuse a challenge that came with older tokens than the instance's newest.
+    """Refuse a challenge that came with other tokens than the instance's newest, whose row has its instant.
 
-    Here, since of two renewals at the same time one comes first, and makes the other's challenge an old one.
+    Here, since of two renewals at the same time one comes first, and makes the other's challenge an old one.  Compared as
+    a whole: after a clock was set back, an older one is of a later instant.
 
     :raises RefusedError: ``challenge.superseded``; ``instance.unknown``.
     """
     if use.made_at is None:
         return
     renewed_at = require_instance(connection, instance_id).renewed_at
-    if use.made_at < renewed_at:
+    if use.made_at != renewed_at:
         raise RefusedError.because(
             Reason.CHALLENGE_SUPERSEDED,
             f"it came with older tokens: the instance renewed at {moment(renewed_at)}",
@@ -721,6 +722,7 @@ def advance_instance(
     counter: int | None,
     app_version: str | None,
     attested_at: datetime | None,
+    platform: str | None = None,
 ) -> None:
     """Raise the counter of an instance that isn't revoked, and keep what its evidence stated anew."""
     instance = require_instance(connection, instance_id)
@@ -732,12 +734,14 @@ def advance_instance(
         )
     connection.execute(
         "UPDATE instances SET counter = coalesce(?, counter), "
-        "app_version = coalesce(?, app_version), attested_at = coalesce(?, attested_at) "
+        "app_version = coalesce(?, app_version), attested_at = coalesce(?, attested_at), "
+        "platform = coalesce(?, platform) "
         "WHERE id = ?",
         (
             counter,
             app_version,
             None if attested_at is None else microseconds(attested_at),
+            platform,
             instance_id,
         ),
     )
@@ -1042,6 +1046,7 @@ class SqliteStore(WriteBehindStore):
         app_version: str | None,
         audit: AuditEntry,
         attested_at: datetime | None = None,
+        platform: str | None = None,
     ) -> Instance:
         """See :meth:`watchword.ports.InstanceStore.renew`."""
 
@@ -1049,7 +1054,7 @@ class SqliteStore(WriteBehindStore):
             self._pending.require_standing(instance_id)
             require_newest(connection, use, instance_id)
             consume_challenge(connection, use)
-            advance_instance(connection, instance_id, counter, app_version, attested_at)
+            advance_instance(connection, instance_id, counter, app_version, attested_at, platform)
             connection.execute(
                 "UPDATE instances SET renewed_at = ? WHERE id = ?",
                 (microseconds(audit.at), instance_id),

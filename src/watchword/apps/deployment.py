@@ -341,6 +341,7 @@ class Deployment:
         if isinstance(gate.state, GateBundleFile):
             service.context.gate_faults[api.name] = gate.state.trouble
         service.context.gate_limits[api.name] = gate.limit_tallies
+        service.context.gate_tallies[api.name] = gate.tallies
         if proxied:
             await self._serve_proxy(stack, api, gate, service, refusals)
         if api.authz is not None:
@@ -375,7 +376,12 @@ class Deployment:
             injector = Injector(gate.state, service.context.secrets.usage, self.clock)
             stack.push_async_callback(injector.aclose)
         proxy = ProxyApp(
-            api.upstream, refusal_log=refusals, seal=seal, reveal=lab, injector=injector
+            api.upstream,
+            refusal_log=refusals,
+            seal=seal,
+            reveal=lab,
+            injector=injector,
+            clock=self.clock,
         )
         stack.push_async_callback(proxy.aclose)
         guarded = WatchwordMiddleware(

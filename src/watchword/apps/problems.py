@@ -36,6 +36,7 @@ def render(
     now: float | None = None,
     details: bool = False,
     retry_after: int | None = None,
+    signed: str | None = None,
 ) -> Problem:
     """Return the response for these refusals; the first one decides the class.
 
@@ -44,6 +45,7 @@ def render(
     :param now: seconds since 1970 by this side's clock, by which a client corrects its own; None to leave them out.
     :param details: put the detail of each refusal beside its code (operator only).
     :param retry_after: seconds, for what is unavailable.
+    :param signed: the same class, signed by the service for the client to keep; None leaves it out.
     """
     public = refusals[0].reason.public
     document: dict[str, object] = {
@@ -53,6 +55,8 @@ def render(
     }
     if now is not None:
         document["now"] = int(now)
+    if signed is not None:
+        document["signed"] = signed
     if ref is not None:
         document["ref"] = ref
     if reveal:

@@ -6,7 +6,7 @@ Face of the package; mobile ports implement the same rules (docs/client.md).
 from watchword.extras import needs
 
 with needs("client"):
-    from watchword.client.attempts import TOKEN_HEADER
+    from watchword.client.attempts import STATUS_HEADER, TOKEN_HEADER
     from watchword.client.auth import WatchwordAuth
     from watchword.client.choice import ProofChoice, Proofs
     from watchword.client.client import WatchwordClient
@@ -15,6 +15,8 @@ with needs("client"):
         ChallengeRefusedError,
         ClientError,
         CodeSpentError,
+        DeviceError,
+        DeviceErrorKind,
         EvidenceRefusedError,
         InstanceRefusedError,
         InstanceUnknownError,
@@ -34,6 +36,7 @@ with needs("client"):
     from watchword.client.transport import AsyncWatchwordTransport, WatchwordTransport
 
 __all__ = [
+    "STATUS_HEADER",
     "TOKEN_HEADER",
     "AsyncWatchwordTransport",
     "ChallengeRefusedError",
@@ -41,6 +44,8 @@ __all__ = [
     "CodeSpentError",
     "DeliveredSecrets",
     "Device",
+    "DeviceError",
+    "DeviceErrorKind",
     "EvidenceRefusedError",
     "InstanceRefusedError",
     "InstanceUnknownError",

@@ -5,7 +5,7 @@ the gate answers                         what is done before the request is sent
 =======================================  ==============================================================
 ``token-refused``                        another token
 ``proof-nonce``                          the gate's nonce is taken from the answer
-``proof-refused``, the clocks differ     the client reckons with the gate's ``Date`` from then on
+``proof-refused``, the clocks differ     the client reckons with the gate's time from then on
 ``proof-required``, ``proof-refused``    another token if there is one by now; else another proof
 ``proof-used``, or no answer at all      nothing: a proof of the same kind with a fresh nonce, see below
 411 to a body without a length           the body is kept until its length is known
@@ -27,9 +27,20 @@ from typing import Any, Final
 import httpx
 
 from watchword.client.bodies import MAX_KEPT_BYTES, KeptStream
+from watchword.client.channel_refusals import ChannelRefusedError
 from watchword.client.choice import ProofChoice, chosen
 from watchword.client.client import WatchwordClient
-from watchword.client.errors import ClientError, LengthRequiredError, OutcomeUnknownError
+from watchword.client.errors import (
+    ClientError,
+    DeviceError,
+    DeviceErrorKind,
+    LengthRequiredError,
+    OutcomeUnknownError,
+    Problem,
+    ServiceRefusedError,
+    ServiceUnavailableError,
+    UnreadableAnswerError,
+)
 from watchword.client.exchange import MAX_ANSWER_BYTES, read_problem
 from watchword.client.proofs import (
     Covered,
@@ -44,6 +55,9 @@ from watchword.public_classes import PublicClass
 from watchword.vocabulary import Proof
 
 TOKEN_HEADER: Final = "Watchword-Token"  # noqa: S105 - the header's name.
+
+STATUS_HEADER: Final = "Watchword-Status"
+"""Why a request comes without a token; counted by the gate as what the app claims, never judged by."""
 
 MAX_REPETITIONS: Final = 2
 """How often a refused request is sent again."""
@@ -91,7 +105,7 @@ class GateMemory:
     """Remember what the gates of one API said; shared by all requests, each field set in one step.
 
     :ivar nonce: the newest nonce of a gate, None while none gave one.
-    :ivar ahead: seconds by which the gates' clock is ahead of the device's.
+    :ivar ahead: seconds by which the gates' clock is ahead of what the client takes for the time.
     :ivar lengths: whether a body without a length was refused for that.
     """
 
@@ -113,14 +127,19 @@ class Attempts:
         *,
         dpop: bool,
         or_without: bool,
+        redirected: bool = False,
     ) -> None:
-        """Take the request as the app made it; nothing is attached yet."""
+        """Take the request as the app made it; nothing is attached yet.
+
+        :param redirected: whether it isn't the app's own, but what an answer redirected to.
+        """
         self._client = client
         self._audience = audience
         self._request = request
         self._memory = memory
         self._dpop = dpop
         self._or_without = or_without
+        self._redirected = redirected
         self._wanted = chosen(choice, request)
         self._repeatable = isinstance(request.stream, httpx.ByteStream)
         self._idempotent = request.method in _IDEMPOTENT or bool(
@@ -159,17 +178,17 @@ class Attempts:
         return None if self._kept is None else await self._kept.aread()
 
     def prepare(self) -> None:
-        """Attach token and proof for the first attempt; nothing where requests may go without.
+        """Attach token and proof for the first attempt; where requests may go without, say why instead.
 
-        :raises ClientError: if there is no token to be had.
+        :raises ClientError: if there is no token to be had, or no proof to be made.
         """
         try:
             self._held = self._client.credential(self._audience)
-        except ClientError:
+            self._attach(self._held)
+        except ClientError as error:
             if not self._or_without:
                 raise
-            return
-        self._attach(self._held)
+            self._go_without(error)
 
     def give_length(self, body: bytes | None) -> None:
         """Take the body that was kept of a stream, to be sent with its length; proofs cover it from then on.
@@ -227,14 +246,14 @@ class Attempts:
         if not self._repeatable or self._left <= 0:
             return False
         try:
-            if not self._mend(problem.slug, response):
+            if not self._mend(problem, response):
                 return False
+            self._left -= 1
+            self._attach_anew()
         except ClientError:
             if not self._or_without:
                 raise
             return False
-        self._left -= 1
-        self._attach_anew()
         return True
 
     def prepare_after(self, error: httpx.TransportError) -> None:
@@ -302,7 +321,8 @@ class Attempts:
         assert self._held is not None  # Nothing is mended where nothing was attached.
         self._attach(self._held)
 
-    def _mend(self, slug: str, response: httpx.Response) -> bool:
+    def _mend(self, problem: Problem, response: httpx.Response) -> bool:
+        slug = problem.slug
         if slug == PublicClass.TOKEN_REFUSED.slug:
             return self._once("token") and self._take_another_token(ask=True)
         if slug == PublicClass.PROOF_NONCE.slug:
@@ -310,7 +330,7 @@ class Attempts:
             return fresh and self._once("nonce")
         if slug not in {PublicClass.PROOF_REQUIRED.slug, PublicClass.PROOF_REFUSED.slug}:
             return False
-        if slug == PublicClass.PROOF_REFUSED.slug and self._correct_clock(response):
+        if slug == PublicClass.PROOF_REFUSED.slug and self._correct_clock(problem, response):
             return True
         # The device may have new keys by now, with which the token that was sent can't be proved.
         if self._take_another_token(ask=False):
@@ -333,10 +353,13 @@ class Attempts:
         self._held = self._client.credential(self._audience)
         return self._held.token != refused
 
-    def _correct_clock(self, response: httpx.Response) -> bool:
-        """Reckon with the gate's clock where it differs; tell whether it did."""
-        told = _date_of(response)
-        if told is None:
+    def _correct_clock(self, problem: Problem, response: httpx.Response) -> bool:
+        """Reckon with the gate's clock where it differs; tell whether it did.
+
+        What it says goes before the ``Date``, which a proxy in between may have made.
+        """
+        told = _date_of(response) if problem.now is None else float(problem.now)
+        if told is None or not self._client.believes(told):
             return False
         ahead = told - self._client.now()
         # Compared with what this attempt reckoned with: another request may have learned meanwhile.
@@ -365,11 +388,33 @@ class Attempts:
     def _is_digest_known(self) -> bool:
         return self._repeatable or "content-digest" in self._request.headers
 
+    def _go_without(self, error: ClientError) -> None:
+        """Send neither token nor proof, but why, where the service knows what that is; not after a redirect."""
+        self._held = None
+        self._clear()
+        if self._client.speaks_1_1 and not self._redirected:
+            self._request.headers[STATUS_HEADER] = _claimed(error)
+
+    def _clear(self) -> None:
+        for name in (TOKEN_HEADER, STATUS_HEADER, *_PROOF_HEADERS):
+            self._request.headers.pop(name, None)
+
     def _attach(self, held: HeldToken) -> None:
-        """Put token and proof into the request's headers, in place of an earlier attempt's."""
+        """Put token and proof into the request's headers, in place of an earlier attempt's.
+
+        Where the device lost its key, with a token for a new one, once.
+        """
+        try:
+            self._prove(held)
+        except DeviceError as error:
+            if error.kind is not DeviceErrorKind.KEY_LOST or not self._once("keys"):
+                raise
+            self._held = self._client.replace_keys(self._audience, held)
+            self._prove(self._held)
+
+    def _prove(self, held: HeldToken) -> None:
         headers = self._request.headers
-        for name in _PROOF_HEADERS:
-            headers.pop(name, None)
+        self._clear()
         headers[TOKEN_HEADER] = held.token
         self._on_wire = 0
         proof = self._feasible(held, self._wanted)
@@ -380,7 +425,8 @@ class Attempts:
         self._ahead = self._memory.ahead
         created = int(self._client.now() + self._ahead)
         fresh = Freshness(created, self._client.nonce(), self._memory.nonce)
-        if proof is Proof.DEVICE and self._dpop:
+        # In place of a session proof a gate takes a message signature alone.
+        if proof is Proof.DEVICE and self._dpop and self._wanted is Proof.DEVICE:
             covered = self._covered(None)
             headers.update(dpop_proof(covered, held.token, held.own, self._client.sign, fresh))
             return
@@ -416,6 +462,15 @@ class Attempts:
             query=query,
             content_digest=digest,
         )
+
+
+def _claimed(error: ClientError) -> str:
+    """Return what a gate is told of the reason that there is no token."""
+    if isinstance(error, DeviceError) and error.kind is DeviceErrorKind.UNSUPPORTED:
+        return "unsupported"
+    if isinstance(error, ServiceUnavailableError | UnreadableAnswerError | ChannelRefusedError):
+        return "offline"
+    return "refused" if isinstance(error, ServiceRefusedError) else "device"
 
 
 def _date_of(response: httpx.Response) -> float | None:

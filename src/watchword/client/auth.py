@@ -48,8 +48,8 @@ class WatchwordAuth(httpx.Auth):
         :param binding_header: bind tokens to the value of this header in each request (``binding_header``
             of the API); a changed value gets new tokens.  For one user at a time.
         :param or_without: send a request without a token where none is to be had, instead of
-            raising.  For the time of a roll-out: a gate in ``monitor`` counts such requests and
-            lets them pass, one in ``enforce`` refuses them.  The server decides, never the app.
+            raising, with ``Watchword-Status`` in its place.  For the time of a roll-out: a gate in ``monitor``
+            counts such requests and lets them pass, one in ``enforce`` refuses them.  The server decides, never the app.
         :raises ValueError: on a name that is no proof's.
         """
         self._client = client
@@ -60,8 +60,11 @@ class WatchwordAuth(httpx.Auth):
         self._or_without = or_without
         self._memory = GateMemory()
 
-    def begin(self, request: httpx.Request) -> Attempts:
-        """Return what carries a request through its attempts; nothing is attached yet."""
+    def begin(self, request: httpx.Request, *, redirected: bool = False) -> Attempts:
+        """Return what carries a request through its attempts; nothing is attached yet.
+
+        :param redirected: whether an answer led to it, and not the app.
+        """
         if self._binding_header is not None:
             value = request.headers.get(self._binding_header)
             if value is not None:  # A request without it must not cost the others their tokens.
@@ -74,6 +77,7 @@ class WatchwordAuth(httpx.Auth):
             self._memory,
             dpop=self._dpop,
             or_without=self._or_without,
+            redirected=redirected,
         )
 
     def sync_auth_flow(

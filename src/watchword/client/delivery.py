@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from watchword.client.device import Device
+from watchword.client.device import ResilientDevice
 from watchword.client.errors import SecretUnopenedError, UnreadableAnswerError
 from watchword.client.phrases import Answered
 from watchword.client.statement import binding_of
@@ -29,7 +29,7 @@ class Delivery:
     """Hold a secret that was handed to this instance, and for how long.
 
     :param value: in UTF-8; who lets go of it overwrites it.
-    :param expires_at: when it must be forgotten, seconds since 1970 on this device's clock.
+    :param expires_at: when it must be forgotten, on this device's boot clock.
     :param refetch_at: from then on it is fetched again, while it may still be used.
     """
 
@@ -41,7 +41,7 @@ class Delivery:
 
 
 def read_delivery(
-    answered: Answered, app: str, name: str, refetch_share: float, device: Device
+    answered: Answered, app: str, name: str, refetch_share: float, device: ResilientDevice
 ) -> Delivery:
     """Return the secret of an answer, opened by the device's seal key.
 
@@ -66,12 +66,11 @@ def read_delivery(
             *(each.encode() for each in (app, name, str(version), lease, str(end)))
         )
     )
-    try:
-        value = bytearray(device.open_sealed(info, sealed))
-    except ValueError:
-        raise SecretUnopenedError(name) from None
+    opened = device.open_sealed(info, sealed)
+    if opened is None:
+        raise SecretUnopenedError(name)
     return Delivery(
-        value=value,
+        value=bytearray(opened),
         version=version,
         lease=lease,
         expires_at=answered.sent_at + left,

@@ -1,14 +1,26 @@
-"""Define what the client needs of the platform: the one protocol that a mobile engineer ports."""
+"""Define what the client needs of the platform: the one protocol that a mobile engineer ports.
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+Also how its failures are taken: what is busy is asked again, what waits keeps its keys.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
+
+from watchword.client.errors import DeviceError, DeviceErrorKind, ServiceUnavailableError
+from watchword.client.exchange import MAX_ATTEMPTS, Backoff
+
+_T = TypeVar("_T")
 
 
 class Device(Protocol):
     """Keep an instance's keys in hardware and make evidence with them.
 
     Public keys are JWKs of P-256 (``{"kty": "EC", "crv": "P-256", "x", "y"}``), the seal key may be
-    X25519.  Methods may raise what the platform raises; the client lets it through.
+    X25519.  Methods raise :class:`watchword.client.DeviceError` for what docs/client.md says something about;
+    whatever else they raise, the client lets through.
+
+    A device that can't open sealed keys at all says so by an attribute ``can_open`` that is False; without it, it can.
     """
 
     @property
@@ -68,3 +80,96 @@ class Device(Protocol):
         :raises ValueError: if this device can't open it.  The token is kept without its session key
             then; proofs by the device's own key still work.
         """
+
+
+_KEYS_STAY: Final = frozenset(
+    {DeviceErrorKind.TRANSIENT, DeviceErrorKind.LOCKED, DeviceErrorKind.OFFLINE}
+)
+
+
+class ResilientDevice:
+    """Ask a device, again where it is busy; keep keys that were made and not attested for the next try."""
+
+    def __init__(self, device: Device, backoff: Backoff) -> None:
+        """Ask ``device``, with the pauses of ``backoff``."""
+        self._device = device
+        self._backoff = backoff
+        self._unattested = False
+
+    @property
+    def can_open(self) -> bool:
+        """Tell whether it says that it can open sealed keys."""
+        return bool(getattr(self._device, "can_open", True))
+
+    @property
+    def proof_jwk(self) -> Mapping[str, str] | None:
+        """See :attr:`Device.proof_jwk`."""
+        return self._device.proof_jwk
+
+    @property
+    def seal_jwk(self) -> Mapping[str, str]:
+        """See :attr:`Device.seal_jwk`."""
+        return self._device.seal_jwk
+
+    def prepare_keys(self) -> None:
+        """Make new keys, unless there are some that nothing was attested with, since the device was busy.
+
+        :raises DeviceError: if it can't.
+        """
+        if not self._unattested:
+            self._asked(self._device.create_keys)
+            self._unattested = True
+
+    def attest(self, binding: bytes) -> dict[str, Any]:
+        """See :meth:`Device.attest`.
+
+        :raises DeviceError: if it can't.
+        """
+        keys_stay = False
+        try:
+            return dict(self._asked(partial(self._device.attest, binding)))
+        except ServiceUnavailableError:
+            keys_stay = True
+            raise
+        except DeviceError as error:
+            keys_stay = error.kind in _KEYS_STAY
+            raise
+        finally:
+            self._unattested = keys_stay
+
+    def renew(self, statement: bytes, attempts: int) -> dict[str, Any]:
+        """See :meth:`Device.renew`.
+
+        :raises DeviceError: if it can't.
+        """
+        return dict(self._asked(partial(self._device.renew, statement), attempts))
+
+    def sign(self, message: bytes) -> bytes:
+        """See :meth:`Device.sign`.
+
+        :raises DeviceError: if it can't.
+        """
+        return self._asked(partial(self._device.sign, message))
+
+    def open_sealed(self, info: bytes, sealed: bytes) -> bytes | None:
+        """See :meth:`Device.open_sealed`; None where the device can't open it, for whatever reason."""
+        if not self.can_open:
+            return None
+        try:
+            return self._asked(partial(self._device.open_sealed, info, sealed))
+        except (ValueError, DeviceError, ServiceUnavailableError):
+            return None
+
+    def _asked(self, call: Callable[[], _T], attempts: int = MAX_ATTEMPTS) -> _T:
+        """Call the device; while it is busy, again after growing pauses."""
+        attempt = 0
+        while True:
+            try:
+                return call()
+            except DeviceError as error:
+                attempt += 1
+                if error.kind is DeviceErrorKind.OFFLINE:
+                    raise ServiceUnavailableError(str(error), attempt) from error
+                if error.kind is not DeviceErrorKind.TRANSIENT or attempt >= attempts:
+                    raise
+            self._backoff.rest(attempt - 1)

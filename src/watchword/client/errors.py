@@ -4,6 +4,7 @@
 
     ClientError
     +-- ServiceUnavailableError    no answer, or "later": the same call may succeed later
+    +-- DeviceError                the phone's hardware can't, or not now
     +-- CodeSpentError             a test instance that would have to enrol again, and has no code
     +-- SecretUnopenedError        the service sealed a secret, and this device can't open it
     +-- SecretsClosedError         the app let go of its secrets already
@@ -19,6 +20,8 @@
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
 
 from watchword.public_classes import PublicClass
 from watchword.reasons import ExitCode, WatchwordError
@@ -32,6 +35,8 @@ class Problem:
     :param slug: the public class, for example ``evidence-refused``.
     :param ref: what support needs to find the reason; None if none came.
     :param reasons: dotted reason codes; only a lab service tells them.
+    :param now: the sender's time, whole seconds since 1970; None if it told none.
+    :param signed: the service's signature over a final refusal, a compact JWS that nobody has checked.
     """
 
     status: int
@@ -39,6 +44,8 @@ class Problem:
     title: str
     ref: str | None = None
     reasons: tuple[str, ...] = ()
+    now: int | None = None
+    signed: str | None = None
 
     def __str__(self) -> str:
         """Render in one line, with the reference that support asks for."""
@@ -102,6 +109,57 @@ class LengthRequiredError(ClientError):
         )
 
 
+class DeviceErrorKind(StrEnum):
+    """Say what a failure of the device means for the client; each platform's own errors are one of these."""
+
+    UNSUPPORTED = "unsupported"
+    """This phone can't attest, or can't do what was asked, and won't by itself."""
+
+    KEY_LOST = "key_lost"
+    """The keys are gone or useless for good: a restored backup, a changed screen lock, a wiped keystore."""
+
+    TRANSIENT = "transient"
+    """The vendor's server or the keystore is busy; the same call with the same keys may succeed soon."""
+
+    LOCKED = "locked"
+    """The phone waits for its user, who has to unlock it."""
+
+    OFFLINE = "offline"
+    """The hardware needs the network first, and there is none."""
+
+    FAULT = "fault"
+    """Anything else; new keys may help, once."""
+
+
+_DEVICE_WORDS: dict[DeviceErrorKind, str] = {
+    DeviceErrorKind.UNSUPPORTED: "this device can't attest",
+    DeviceErrorKind.KEY_LOST: "this device lost the app's keys",
+    DeviceErrorKind.TRANSIENT: "this device's keystore or its vendor is busy",
+    DeviceErrorKind.LOCKED: "this device is locked",
+    DeviceErrorKind.OFFLINE: "this device's keystore needs the network",
+    DeviceErrorKind.FAULT: "this device's keystore failed",
+}
+
+
+class DeviceError(ClientError):
+    """Report what the device couldn't do; raised by a :class:`watchword.client.Device`, and handed on to the app.
+
+    :ivar kind: what it means.
+    :ivar detail: the platform's own words or code, without anything secret.
+    """
+
+    exit_code = ExitCode.UNAVAILABLE
+
+    def __init__(self, kind: DeviceErrorKind, detail: str = "") -> None:
+        self.kind = kind
+        self.detail = detail
+        super().__init__(_DEVICE_WORDS[kind] + (f": {detail}" if detail else ""))
+
+    def again(self) -> Self:
+        """Return the same error, to be raised anew."""
+        return type(self)(self.kind, self.detail)
+
+
 class CodeSpentError(ClientError):
     """Report that a test instance can't enrol again: each operator code enrols one, once."""
 
@@ -127,11 +185,21 @@ class SecretsClosedError(ClientError):
 
 
 class ServiceRefusedError(ClientError):
-    """Report that the service refused; ``problem`` holds what it said."""
+    """Report that the service refused; ``problem`` holds what it said.
+
+    :ivar signed: whether the service signed it, over what was sent: such a final refusal outlasts the process.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+        self.signed = False
         super().__init__(f"the service refused: {problem}")
+
+    def again(self) -> Self:
+        """Return the same error, to be raised anew."""
+        error = type(self)(self.problem)
+        error.signed = self.signed
+        return error
 
 
 class ChallengeRefusedError(ServiceRefusedError):
@@ -139,7 +207,7 @@ class ChallengeRefusedError(ServiceRefusedError):
 
 
 class EvidenceRefusedError(ServiceRefusedError):
-    """Report that the evidence doesn't pass; trying again with the same phone is of no use."""
+    """Report that the evidence doesn't pass; trying again with the same phone soon is of no use."""
 
 
 class InstanceRefusedError(ServiceRefusedError):

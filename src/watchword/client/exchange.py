@@ -64,14 +64,24 @@ class Backoff:
         span: float = min(MAX_PAUSE, FIRST_PAUSE * 2**attempt)
         return (retry_after or 0.0) + self.jitter() * span
 
+    def rest(self, attempt: int, retry_after: float | None = None) -> None:
+        """Wait after a failed attempt."""
+        self.sleep(self.pause(attempt, retry_after))
+
 
 class Exchange:
     """Send JSON to the service and read what it answers."""
 
-    def __init__(self, http: httpx.Client, backoff: Backoff) -> None:
-        """Use ``http``, whose base URL is the service's."""
+    def __init__(
+        self, http: httpx.Client, backoff: Backoff, hear_time: Callable[[Any], None]
+    ) -> None:
+        """Use ``http``, whose base URL is the service's.
+
+        :param hear_time: is told the ``now`` of each answer of the service's as soon as it is read, whatever it is.
+        """
         self._http = http
         self._backoff = backoff
+        self._hear_time = hear_time
 
     def post(self, path: str, body: Mapping[str, Any], attempts: int) -> dict[str, Any]:
         """Return the answer to a POST.
@@ -87,25 +97,63 @@ class Exchange:
         attempt = 0
         while True:
             try:
-                return self._post_once(path, content)
+                return self._once("POST", path, content)
             except _LaterError as later:
                 attempt += 1
                 retry_after = later.retry_after
                 if attempt >= attempts or (retry_after or 0.0) > MAX_PAUSE:
                     raise ServiceUnavailableError(str(later), attempt, retry_after) from later
-            self._backoff.sleep(self._backoff.pause(attempt - 1, retry_after))
+            self._backoff.rest(attempt - 1, retry_after)
 
-    def _post_once(self, path: str, content: bytes) -> dict[str, Any]:
+    def get(self, path: str) -> dict[str, Any]:
+        """Return the answer to a GET that is sent once.
+
+        :raises ClientError: see :meth:`post`.
+        """
+        try:
+            return self._once("GET", path, None)
+        except _LaterError as later:
+            raise ServiceUnavailableError(str(later), 1, later.retry_after) from later
+
+    def _once(self, method: str, path: str, content: bytes | None) -> dict[str, Any]:
         """Send one request and sort its answer."""
         try:
-            with self._http.stream("POST", path, content=content) as response:
-                return _sort(response, _read_capped(response))
+            with self._http.stream(method, path, content=content) as response:
+                return self._sort(response, _read_capped(response))
         except httpx.HTTPError as error:
             refused = refusal_of(error)
             if refused is not None:
                 raise refused from None
             # The error's text may hold the URL, never what was sent.
             raise _LaterError(f"{type(error).__name__}: {error}") from None
+
+    def _sort(self, response: httpx.Response, body: bytes) -> dict[str, Any]:
+        """Return a success's object, or raise what the answer means.
+
+        A refusal counts only as a problem document of Watchword's: whatever else stands in the way
+        (a captive portal, a proxy's error page) must not make an app give up its instance.
+        """
+        status = response.status_code
+        if status in {200, 201}:
+            try:
+                answer = strict_json.loads(body, MAX_ANSWER_BYTES)
+            except MalformedError as error:
+                raise UnreadableAnswerError(
+                    f"HTTP {status} without a JSON object: {error}"
+                ) from None
+            self._hear_time(answer.get("now"))
+            return answer
+        problem = read_problem(response, body)
+        if problem is not None:
+            self._hear_time(problem.now)
+        if status in _LATER:
+            # A lab's service says why, such as `enrolment.limit`; nothing hangs on it.
+            told = problem is not None and problem.reasons
+            why = f" ({', '.join(told)})" if told else ""
+            raise _LaterError(f"HTTP {status}{why}", _retry_after(response))
+        if problem is None:
+            raise UnreadableAnswerError(f"HTTP {status} without a problem document of the service")
+        raise refusal(problem)
 
 
 def read_problem(response: httpx.Response, body: bytes) -> Problem | None:
@@ -118,6 +166,7 @@ def read_problem(response: httpx.Response, body: bytes) -> Problem | None:
     except MalformedError:
         return None
     kind, ref, reasons = document.get("type"), document.get("ref"), document.get("reasons")
+    now, signed = document.get("now"), document.get("signed")
     if not isinstance(kind, str) or not kind.startswith(_PROBLEM_TYPE):
         return None
     return Problem(
@@ -126,30 +175,9 @@ def read_problem(response: httpx.Response, body: bytes) -> Problem | None:
         title=str(document.get("title", "")),
         ref=ref if isinstance(ref, str) else None,
         reasons=tuple(str(reason) for reason in reasons) if isinstance(reasons, list) else (),
+        now=now if isinstance(now, int) and not isinstance(now, bool) else None,
+        signed=signed if isinstance(signed, str) else None,
     )
-
-
-def _sort(response: httpx.Response, body: bytes) -> dict[str, Any]:
-    """Return a success's object, or raise what the answer means.
-
-    A refusal counts only as a problem document of Watchword's: whatever else stands in the way
-    (a captive portal, a proxy's error page) must not make an app give up its instance.
-    """
-    status = response.status_code
-    if status in _LATER:
-        problem = read_problem(response, body)
-        # A lab's service says why, such as `enrolment.limit`; nothing hangs on it.
-        why = "" if problem is None or not problem.reasons else f" ({', '.join(problem.reasons)})"
-        raise _LaterError(f"HTTP {status}{why}", _retry_after(response))
-    if status in {200, 201}:
-        try:
-            return strict_json.loads(body, MAX_ANSWER_BYTES)
-        except MalformedError as error:
-            raise UnreadableAnswerError(f"HTTP {status} without a JSON object: {error}") from None
-    problem = read_problem(response, body)
-    if problem is None:
-        raise UnreadableAnswerError(f"HTTP {status} without a problem document of the service")
-    raise refusal(problem)
 
 
 def _read_capped(response: httpx.Response) -> bytes:

@@ -20,11 +20,13 @@ class OwnToken:
     :param session_id: ``sid``, which a session proof names as its key.
     :param key: the public proof key as a JWK with ``crv``, ``kty``, ``x`` and ``y`` in this order.
     :param thumbprint: RFC 7638 thumbprint of it, which a device proof names as its key.
+    :param device_for_session: whether the device's own proofs count on routes that want a session proof.
     """
 
     session_id: str
     key: dict[str, str]
     thumbprint: str
+    device_for_session: bool = False
 
 
 def read_own_token(token: str) -> OwnToken:
@@ -49,4 +51,5 @@ def read_own_token(token: str) -> OwnToken:
     if not all(isinstance(value, str) for value in (session_id, *key.values())):
         raise ValueError("got a token whose session id or proof key isn't text")
     digest = hashlib.sha256(strict_json.dumps(key)).digest()
-    return OwnToken(session_id, key, base64url.encode(digest))
+    device_for_session = payload.get("prf") == "device"
+    return OwnToken(session_id, key, base64url.encode(digest), device_for_session)

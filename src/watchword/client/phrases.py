@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from watchword.client.device import Device
+from watchword.client.device import ResilientDevice
 from watchword.client.errors import UnreadableAnswerError
 from watchword.client.exchange import Exchange
 from watchword.client.statement import build_statement
@@ -14,7 +14,7 @@ from watchword.vocabulary import Purpose
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Hold a statement, when it was sent (seconds since 1970), and what the service answered."""
+    """Hold a statement, when it was sent (on the boot clock), and what the service answered."""
 
     statement: bytes = field(repr=False)
     sent_at: float
@@ -23,13 +23,17 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """Hold what every statement of an instance says of itself."""
+    """Hold what every statement of an instance says of itself.
+
+    :param hear_protocol: is told the ``protocol`` of each challenge answer, None where it says none.
+    """
 
     exchange: Exchange
     issuer: str
     app: str
-    device: Device
+    device: ResilientDevice
     audiences: tuple[str, ...]
+    hear_protocol: Callable[[Any], None]
 
     def challenge(self, purpose: Purpose, attempts: int) -> str:
         """Return a challenge of the service's, base64url.
@@ -42,6 +46,7 @@ class Wording:
         challenge = answer.get("challenge")
         if not isinstance(challenge, str) or not challenge:
             raise UnreadableAnswerError("got a challenge answer without a challenge")
+        self.hear_protocol(answer.get("protocol"))
         return challenge
 
     def statement(
@@ -51,6 +56,7 @@ class Wording:
         *,
         bnd: str | None = None,
         secret: str | None = None,
+        device_for_session: bool = False,
     ) -> bytes:
         """Return the statement with the device's present keys."""
         return build_statement(
@@ -63,10 +69,11 @@ class Wording:
             seal_jwk=self.device.seal_jwk,
             bnd=bnd,
             secret=secret,
+            device_for_session=device_for_session,
         )
 
     def ask_secret(
-        self, instance: str, name: str, clock: Callable[[], float], attempts: int
+        self, instance: str, name: str, uptime: Callable[[], float], attempts: int
     ) -> Answered:
         """Ask for a secret, with a challenge and evidence of its own.
 
@@ -79,7 +86,7 @@ class Wording:
         body = {
             "instance": instance,
             "statement": base64url.encode(statement),
-            "evidence": dict(self.device.renew(statement)),
+            "evidence": self.device.renew(statement, attempts),
         }
-        sent_at = clock()
+        sent_at = uptime()
         return Answered(statement, sent_at, self.exchange.post("/v1/secrets", body, attempts))

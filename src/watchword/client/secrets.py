@@ -149,7 +149,7 @@ class DeliveredSecrets:
         with self._guard:
             if self._closed:
                 raise SecretsClosedError
-            now, text = self._client.now(), None
+            now, text = self._client.uptime(), None
             held, fetch = self._held.get(name), self._fetches.get(name)
             if held is not None and now >= held.delivery.expires_at:
                 # A device that slept has timers that are late.
@@ -210,7 +210,7 @@ class DeliveredSecrets:
                 raise SecretsClosedError
             if text is None:
                 raise UnreadableAnswerError("got a secret that isn't text in UTF-8")
-            left = max(0.0, delivery.expires_at - self._client.now())
+            left = max(0.0, delivery.expires_at - self._client.uptime())
             cancel = self._schedule(left, partial(self._end, name, delivery))
             self._held[name] = _Held(delivery, cancel)
         return text
@@ -218,7 +218,7 @@ class DeliveredSecrets:
     def _postpone(self, name: str) -> str | None:
         """Put the next fetch off, and return what is held; None if that ended meanwhile."""
         with self._guard:
-            held, now = self._held.get(name), self._client.now()
+            held, now = self._held.get(name), self._client.uptime()
             if held is None or now >= held.delivery.expires_at:
                 return None
             later = now + (held.delivery.expires_at - now) * POSTPONED_SHARE

@@ -19,6 +19,7 @@ def build_statement(
     seal_jwk: Mapping[str, str],
     bnd: str | None = None,
     secret: str | None = None,
+    device_for_session: bool = False,
 ) -> bytes:
     """Return the statement's bytes; they are sent and hashed as they are, never written anew.
 
@@ -27,6 +28,7 @@ def build_statement(
         absent then.
     :param bnd: what the tokens are to be bound to, see :func:`bound_to`; None leaves it out.
     :param secret: name of the secret that is asked for, exactly with the purpose ``secret``.
+    :param device_for_session: ask that the device's own proofs count on routes that want a session proof.
     """
     statement: dict[str, Any] = {
         "v": 1,
@@ -43,6 +45,8 @@ def build_statement(
         statement["bnd"] = bnd
     if secret is not None:
         statement["secret"] = secret
+    if device_for_session:
+        statement["prf"] = "device"
     return strict_json.dumps(statement)
 
 

@@ -25,9 +25,14 @@ class _Sent:
     :ivar unknown: whether it may have been carried out, and no answer tells.
     """
 
-    def __init__(self, origin: tuple[str, bytes, int | None]) -> None:
+    def __init__(self, origin: tuple[str, bytes, int | None], request: httpx.Request) -> None:
         self.origin = origin
         self.unknown = False
+        self._first = request
+
+    def is_redirect(self, request: httpx.Request) -> bool:
+        """Tell whether a redirect made this request; whoever repeats one sends the same object."""
+        return request is not self._first
 
     @contextmanager
     def watched(self, attempts: Attempts) -> Iterator[None]:
@@ -58,7 +63,7 @@ def _sent(request: httpx.Request) -> _Sent | None:
     origin = (url.scheme, url.raw_host, url.port)
     sent = request.extensions.get(_SENT)
     if sent is None:
-        sent = _Sent(origin)
+        sent = _Sent(origin, request)
         request.extensions = {**request.extensions, _SENT: sent}
     assert isinstance(sent, _Sent)
     return sent if sent.origin == origin else None
@@ -99,7 +104,7 @@ class WatchwordTransport(httpx.BaseTransport):
         if sent is None:
             return self._transport.handle_request(request)
         wire = _copy(request)
-        attempts = self._auth.begin(wire)
+        attempts = self._auth.begin(wire, redirected=sent.is_redirect(request))
         with sent.watched(attempts):
             attempts.watch_wire(asynchronous=False)
             if attempts.wants_length:
@@ -143,7 +148,7 @@ class AsyncWatchwordTransport(httpx.AsyncBaseTransport):
         if sent is None:
             return await self._transport.handle_async_request(request)
         wire = _copy(request)
-        attempts = self._auth.begin(wire)
+        attempts = self._auth.begin(wire, redirected=sent.is_redirect(request))
         with sent.watched(attempts):
             attempts.watch_wire(asynchronous=True)
             if attempts.wants_length:

@@ -109,6 +109,11 @@ class UnsupportedError(WatchwordError):
         super().__init__(f"{where}: {setting}: {why}; {remedy}")
         self.where = where
         self.setting = setting
+        self._told = (why, remedy)
+
+    def at(self, place: str) -> "UnsupportedError":
+        """Return the same, found at this place: of a file, where the setting stands in one."""
+        return UnsupportedError(place, self.setting, *self._told)
 
 
 class Divergence(StrEnum):

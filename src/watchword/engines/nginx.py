@@ -24,6 +24,7 @@ from watchword.engines.paths import Spellings, dots, separators, spellings_of
 from watchword.gate.bundle import GateBundle
 from watchword.gate.hygiene import CompiledRoute, compile_routes
 from watchword.gate.interface import GatePolicy, Rate, Route
+from watchword.gate.limits import SIGNATURES
 from watchword.gate.spellings import fold
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason
@@ -60,6 +61,7 @@ _LOG_FIELDS: Final = {
     "details": "$watchword_details",
     "method": "$watchword_method",
     "instance": "$watchword_known",
+    "claimed": "$watchword_claimed",
     "client": "$remote_addr",
     "milliseconds": "$watchword_milliseconds",
 }
@@ -71,6 +73,7 @@ _BARE: Final = frozenset({"status", "milliseconds"})
 _VARIABLES: Final = (
     *("watchword_results", "watchword_known", "watchword_route"),
     *("watchword_reason", "watchword_details", "watchword_milliseconds", "watchword_log"),
+    "watchword_claimed",
 )
 
 
@@ -400,6 +403,7 @@ def render(bundle: GateBundle) -> str:
         "routes": _routes(table, spellings),
         "signs": _signs(policy, spellings),
         "rate": _rate(policy.rate),
+        "signatures": _rate(policy.rate or SIGNATURES),
         "binding_header": _header(policy.binding_header),
     }
     return f"{strict_json.dumps(members).decode()}\n{_names(bundle.revoked)}\nend\n"

@@ -461,7 +461,7 @@ def _guarded(options: EngineOptions) -> Iterable[str]:
     yield "add_header Watchword-Nonce $watchword_nonce always;"
     for name in ("Instance", "Level", "App", "Verdict"):
         yield f"proxy_set_header Watchword-{name} $watchword_{name.lower()};"
-    for name in ("Token", "Api"):
+    for name in ("Token", "Api", "Status"):
         yield f'proxy_set_header Watchword-{name} "";'
     for name in _PROOF_FIELDS:
         variable = name.lower().replace("-", "_")

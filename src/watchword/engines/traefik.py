@@ -34,6 +34,7 @@ MAX_HEAD_BYTES: Final = 32 * 1024
 _RESULTS: Final = ("Watchword-Instance", "Watchword-Level", "Watchword-App", "Watchword-Verdict")
 _TOKEN: Final = "Watchword-Token"  # noqa: S105 - a header.
 _NAMED: Final = "Watchword-Api"
+_STATUS: Final = "Watchword-Status"
 _SIGNS: Final = "!#$%&'*+.^_`|~"
 """What a server may take for a hyphen in a name; Traefik passes on fields with any of them."""
 
@@ -166,12 +167,12 @@ def _http(api: str, options: EngineOptions, authz: Endpoint) -> Json:
 
 
 def _removed() -> Sequence[str]:
-    """Return the fields that must not reach the API: the token, the name of an API, and by any other sign for the hyphen results too.
+    """Return the fields that must not reach the API: the token, the name of an API, what an app says of itself, and by any other sign for the hyphen results too.
 
     So must those of where a client comes from, but for those that Traefik writes itself; with another sign they are
     refused by /authz.  Upgrade too, since nobody would end the WebSocket of a revoked instance.
     """
-    never = (_TOKEN, _NAMED)
+    never = (_TOKEN, _NAMED, _STATUS)
     other = [name.replace("-", sign) for name in (*_RESULTS, *never) for sign in _SIGNS]
     stated = [name for name in CLIENT_SIDE if name not in _ITS_OWN]
     return [*never, "Upgrade", *stated, *other]

@@ -8,6 +8,7 @@ gate can add at the edge doesn't belong here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
@@ -25,6 +26,7 @@ from watchword.enrolment.interface import (
     RenewalRequest,
     Statement,
 )
+from watchword.enrolment.refusals import RefusalSigner
 from watchword.enrolment.statement import (
     ChallengeEpochs,
     StatementValidator,
@@ -165,9 +167,11 @@ class SecretDelivery:
         rules: Mapping[str, DeliveryRule],
         secrets: DeliverableSecrets | None,
         epochs: ChallengeEpochs | None = None,
+        refusals: RefusalSigner | None = None,
     ) -> None:
         """Keep the ports; nothing is called yet.
 
+        :param refusals: signs those that are final; None signs none.
         :param epochs: which challenges count; None where the store is never put back.
         :param rules: by name of the secret; what has none is handed to nobody.
         :param secrets: None where there are none.
@@ -179,6 +183,7 @@ class SecretDelivery:
         self._store = store
         self._secrets = secrets
         self._entropy = entropy
+        self._refusals = refusals
 
     async def deliver(self, request: RenewalRequest, now: datetime) -> Delivered:
         """Return a secret, sealed to the key that the instance enrolled with, after its lease is durable.
@@ -200,6 +205,19 @@ class SecretDelivery:
         statement, app, use = self._validator.validate(
             request.statement, request.evidence, Purpose.SECRET, now
         )
+        signing = nullcontext() if self._refusals is None else self._refusals.over(statement, now)
+        async with signing:
+            return await self._deliver(request, statement, app, use, now)
+
+    async def _deliver(
+        self,
+        request: RenewalRequest,
+        statement: Statement,
+        app: AppRegistration,
+        use: ChallengeUse,
+        now: datetime,
+    ) -> Delivered:
+        """Carry out the steps from 2 on."""
         rule = self._rule(statement, app)
         instance = await self._store.find(request.instance_id)
         if instance is None:

@@ -97,9 +97,16 @@ from watchword.ports import (
     RevocationStatus,
     StoredReceipt,
 )
-from watchword.reasons import MalformedError, Reason, Refusal, RefusedError, UnavailableError
+from watchword.reasons import (
+    MalformedError,
+    Reason,
+    Refusal,
+    RefusedError,
+    UnavailableError,
+    lasting_first,
+)
 from watchword.tokens.jose import jwk_from_public_key, public_key_from_jwk
-from watchword.vocabulary import Level, Vendor, Withdrawal
+from watchword.vocabulary import ApplePlatform, Level, Platform, Vendor, Withdrawal
 
 RECEIPTS_AT_ONCE: Final = 10
 """Most receipts of an app that Apple is asked for in one round, one after the other."""
@@ -528,7 +535,8 @@ class VendorRateLimiter:
     def spend(self, challenge: bytes, package: str, now: datetime) -> None:
         """Return if a question may be asked now, and count it.
 
-        :param challenge: one that was made here and lives; it is remembered for as long as any can live.
+        :param challenge: one that was made here and lives; it is remembered for as long as one that was asked for
+            can live.  One that came with tokens can live longer: then it buys a question each five minutes.
         :param package: one that is configured: each has its count kept.
         :raises RefusedError: ``challenge.used`` when it bought its question already.
         :raises UnavailableError: ``service.overloaded`` when too much was asked; the challenge stays good.
@@ -693,7 +701,7 @@ class FormatEvidenceVerifier:
         examined = verify_renewal(
             renewal, statement.raw, instance.attested_key, app, evidence_format
         )
-        version = examined.app_version
+        version, platform = examined.app_version, None
         standing = standing_of(instance, evidence_format, self._trust.revocation, now)
         standing = replace(standing, app=app, distribution=examined.distribution)
         anew = renewal.attestation if isinstance(renewal, ProofKeySignature) else None
@@ -701,13 +709,14 @@ class FormatEvidenceVerifier:
             attestation = await self._decoded(anew, statement, app, now)
             case = _Case(evidence, evidence_format, attestation, statement, app, now)
             claims = self._vouched_anew(case, instance)
-            version, standing = _version(claims, app), replace(standing, attested_at=now)
+            version, platform = _version(claims, app), stated_platform(claims)
+            standing = replace(standing, attested_at=now)
         refusals = appraise_renewal(version, app)
         refusals += appraise_standing(standing, self._policy, Circumstances(now))
         if refusals:
-            raise RefusedError(refusals)
+            raise RefusedError(lasting_first(refusals))
         signals = standing_signals(standing, self._policy)
-        return AppraisedRenewal(examined.counter, version, anew is not None, signals)
+        return AppraisedRenewal(examined.counter, version, anew is not None, signals, platform)
 
     def _verified(self, case: _Case) -> tuple[VerifiedClaims, NotedStatus | None]:
         """Verify evidence that enrols; return what the status list said too, where that is noted.
@@ -757,7 +766,7 @@ class FormatEvidenceVerifier:
         if verdict.refusals:
             if self._appraisals is not None and appraisal is not None:
                 self._appraisals.record(appraisal, None)
-            raise RefusedError(verdict.refusals)
+            raise RefusedError(lasting_first(verdict.refusals))
         counted = None
         most = self._most_enrolled(case, verified, counts, verdict.level, overtaken=overtaken)
         if most != EnrolledCounts():
@@ -782,6 +791,7 @@ class FormatEvidenceVerifier:
             appraisal=appraisal,
             counted=counted,
             signals=verdict.signals,
+            platform=stated_platform(claims),
         )
 
     def _most_enrolled(
@@ -844,7 +854,7 @@ class FormatEvidenceVerifier:
         # The instance itself is among the device's, so that none is counted.
         verdict = appraise(verified, case.app, self._policy, Circumstances(case.now))
         if verdict.refusals:
-            raise RefusedError(verdict.refusals)
+            raise RefusedError(lasting_first(verdict.refusals))
         if not verdict.level.satisfies(instance.level):
             raise RefusedError.because(
                 Reason.POLICY_LEVEL,
@@ -909,6 +919,35 @@ def _keys(claims: UnverifiedClaims, statement: Statement) -> tuple[bytes, Mappin
     proof_key = public_key_from_jwk(statement.proof_jwk)
     spki = proof_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return spki, statement.proof_jwk
+
+
+_ANDROID_BY_API_LEVEL: Final = dict(
+    zip(range(21, 37), (5, 5, 6, 7, 7, 8, 8, 9, 10, 11, 12, 12, 13, 14, 15, 16), strict=True)
+)
+"""Major versions of Android (https://stinger.io/mobile/android/App-Discovery/Android-API-Versions, read 2026-11-29)."""
+
+_MAJOR_DIGITS: Final = 3
+
+
+def stated_platform(claims: UnverifiedClaims) -> str:
+    """Return the system that verified evidence is of, with its major version where that is stated: ``android-16``, ``ios``.
+
+    An iPad's is ``ios``; a system of Apple's that is neither has its own name, such as ``macos``.
+    """
+    apple, play, patches = claims.apple, claims.play, claims.patches
+    family, major = claims.platform.value, None
+    if claims.platform is Platform.ANDROID:
+        if patches is not None and patches.os_version is not None:
+            major = patches.os_version // 10_000
+        elif play is not None and play.sdk_version is not None:
+            major = _ANDROID_BY_API_LEVEL.get(play.sdk_version)
+    elif apple is not None:
+        if apple.platform not in {None, ApplePlatform.IPADOS}:
+            family = apple.platform.value
+        # An own format may put any text there.
+        stated = (apple.os_version or "").partition(".")[0]
+        major = int(stated) if stated.isdecimal() and len(stated) <= _MAJOR_DIGITS else None
+    return f"{family}-{major}" if major and 0 < major < 10**_MAJOR_DIGITS else family
 
 
 def _version(claims: UnverifiedClaims, app: AppRegistration) -> str | None:

@@ -317,6 +317,7 @@ class AppraisedEvidence:
     :param appraisal: how this came about, to be recorded with the instance that it enrols.
     :param counted: how many other instances the verdict depends on; None where it depends on none.
     :param signals: what the policy holds against it without refusing it.
+    :param platform: the system and its major version, as the evidence states them; None where it states none.
     :param code: the operator's code that stood in the place of evidence, to be used up with the enrolment;
         None for all evidence of devices.
     """
@@ -336,6 +337,7 @@ class AppraisedEvidence:
     counted: "CountedInstances | None" = field(default=None, compare=False, repr=False)
     code: OperatorCode | None = None
     signals: tuple[Refusal, ...] = ()
+    platform: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,12 +363,14 @@ class AppraisedRenewal:
     :param app_version: as the evidence states it, None where it states none.
     :param vouched_anew: the vendor vouched for the instance again, not its key alone.
     :param signals: what the policy holds against it without refusing it.
+    :param platform: the system and its major version, as evidence made anew states them; None where none does.
     """
 
     counter: int | None
     app_version: str | None = None
     vouched_anew: bool = False
     signals: tuple[Refusal, ...] = ()
+    platform: str | None = None
 
 
 class EvidenceVerifier(Protocol):

@@ -10,15 +10,16 @@ last, because a token of an enrolment that was never committed could not be revo
 
 import hmac
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, TypeVar
 
 from watchword.attestation.interface import AppRegistration
 from watchword.encoding import base64url, length_prefixed
 from watchword.encoding.phrases import moment
+from watchword.enrolment.evidence import NAME as OPERATOR_CODE
 from watchword.enrolment.evidence import OperatorCodeVerifier, Rejudgement
 from watchword.enrolment.interface import (
     CHALLENGE_SECONDS,
@@ -36,6 +37,7 @@ from watchword.enrolment.interface import (
     RenewalRequest,
     Statement,
 )
+from watchword.enrolment.refusals import Aside, RefusalSigner
 from watchword.enrolment.statement import (
     ChallengeEpochs,
     StatementValidator,
@@ -59,7 +61,7 @@ from watchword.tokens.interface import TokenClaims
 from watchword.tokens.jose import thumbprint
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.tokens.proofs.session import derive_key
-from watchword.tokens.service import issue
+from watchword.tokens.service import OS_CLAIM, issue
 from watchword.vocabulary import Environment, Level, Purpose
 
 _LABEL = b"watchword/subject/v1"
@@ -93,12 +95,12 @@ def pairwise_device(device_key: bytes, app: str, audience: str, key: bytes) -> s
 _ID_BYTES = 16
 """Random bytes of instance, token and session ids: 128 bits, never met twice."""
 
-_Tokens: TypeAlias = tuple[IssuedToken, ...]
+_Result = TypeVar("_Result")
 
 
-async def at_once(issue_all: Callable[[], _Tokens]) -> _Tokens:
+async def at_once(work: Callable[[], _Result]) -> _Result:
     """Sign right here: fit for a signer whose key is in this process."""
-    return issue_all()
+    return work()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class EnrolmentKeys:
     pairwise: bytes
     signer: Callable[[], Signer]
     gate_secret: Callable[[str], GateSecret]
-    aside: Callable[[Callable[[], _Tokens]], Awaitable[_Tokens]] = at_once
+    aside: Aside = at_once
 
     def __repr__(self) -> str:
         """Show nothing: a key in a log is a key lost."""
@@ -138,9 +140,11 @@ class Enrolment:
         codes: OperatorCodeStore | None = None,
         epochs: ChallengeEpochs | None = None,
         room: EnrolmentRoom | None = None,
+        refusals: RefusalSigner | None = None,
     ) -> None:
         """Keep the ports; nothing is called yet.
 
+        :param refusals: signs those that are final; None signs none.
         :param room: bounds how many enrol; None bounds nothing.
         :param epochs: which challenges count; None where the store is never put back.
         :param codes: who knows the codes that enrol test instances; None lets nobody in without evidence.
@@ -159,6 +163,7 @@ class Enrolment:
         self.signals: Counter[Reason] = Counter()
         """How often policy told something of an instance that it let in or renewed, since the start."""
         self._room = room
+        self._refusals = refusals
 
     def challenge(self, app: str, purpose: Purpose, now: datetime) -> tuple[bytes, int]:
         """Return a challenge and its life in seconds; nothing is stored.
@@ -190,14 +195,22 @@ class Enrolment:
             request.statement, request.evidence, Purpose.ENROL, now
         )
         # Before the evidence, which costs a hundred times more than the rest.
-        with nullcontext() if self._room is None else self._room.room(app.id, request.address, now):
-            appraised = await self._verifier.appraise(request.evidence, statement, app, now)
-            done = await self._store_enrolled(statement, app, use, appraised, now)
-            while isinstance(done, EnrolledCounts):
-                assert appraised.counted is not None  # Nothing else makes the store count.
-                appraised = appraised.counted.reappraise(done)
+        room = (
+            nullcontext() if self._room is None else self._room.room(app.id, request.address, now)
+        )
+        with room:
+            async with self._signing(statement, now):
+                appraised = await self._verifier.appraise(request.evidence, statement, app, now)
                 done = await self._store_enrolled(statement, app, use, appraised, now)
-            return done
+                while isinstance(done, EnrolledCounts):
+                    assert appraised.counted is not None  # Nothing else makes the store count.
+                    appraised = appraised.counted.reappraise(done)
+                    done = await self._store_enrolled(statement, app, use, appraised, now)
+                return done
+
+    def _signing(self, statement: Statement, now: datetime) -> AbstractAsyncContextManager[None]:
+        """Return a block whose final refusals are signed, for a statement whose challenge is ours."""
+        return nullcontext() if self._refusals is None else self._refusals.over(statement, now)
 
     async def _store_enrolled(
         self,
@@ -254,6 +267,18 @@ class Enrolment:
         statement, app, use = self._validator.validate(
             request.statement, request.evidence, Purpose.RENEW, now, request.instance_id
         )
+        async with self._signing(statement, now):
+            return await self._renew(request, statement, app, use, now)
+
+    async def _renew(
+        self,
+        request: RenewalRequest,
+        statement: Statement,
+        app: AppRegistration,
+        use: ChallengeUse,
+        now: datetime,
+    ) -> Enrolled:
+        """Carry out the steps from 3 on."""
         instance = await self._store.find(request.instance_id)
         if instance is None:
             raise RefusedError.because(Reason.INSTANCE_UNKNOWN, "expected an enrolled instance")
@@ -263,7 +288,11 @@ class Enrolment:
             request.evidence, statement, instance, app, now
         )
         self._require_level(instance.level)
-        stated = replace(instance, app_version=renewal.app_version or instance.app_version)
+        stated = replace(
+            instance,
+            app_version=renewal.app_version or instance.app_version,
+            platform=renewal.platform or instance.platform,
+        )
         tokens = await self._keys.aside(lambda: self._issue(stated, statement, now))
         # The transaction reads the instance again: of a revocation and a renewal at the same
         # time one comes first, and a renewal that comes second is refused there.
@@ -274,6 +303,7 @@ class Enrolment:
             stated.app_version,
             _audit("instance.renewed", stated, now, renewal.signals),
             now if renewal.vouched_anew else None,
+            renewal.platform,
         )
         self._count(renewal.signals)
         return self._answer(renewed, tokens, now)
@@ -302,7 +332,7 @@ class Enrolment:
             id=self._random_id(),
             app=app.id,
             app_version=appraised.app_version,
-            platform=app.platform.value,
+            platform=appraised.platform or app.platform.value,
             format=appraised.format,
             level=appraised.level,
             attested_key=appraised.attested_key,
@@ -364,6 +394,7 @@ class Enrolment:
                 binding=statement.bnd,
                 device_for_session=statement.device_for_session
                 and audience in self._policy.device_for_session,
+                os=_counted_by(instance),
                 device=None
                 if instance.device_key is None
                 else pairwise_device(
@@ -384,6 +415,16 @@ class Enrolment:
 
     def _random_id(self) -> str:
         return base64url.encode(self._entropy.token_bytes(_ID_BYTES))
+
+
+def _counted_by(instance: Instance) -> str | None:
+    """Return the system that gates count the instance by, None where no evidence states one of those that they know.
+
+    Nothing finer than a major version goes into tokens: no API learns a phone's build, model or key from it.
+    """
+    if instance.format == OPERATOR_CODE or not OS_CLAIM.fullmatch(instance.platform):
+        return None
+    return instance.platform
 
 
 def _receipt(instance: Instance, appraised: AppraisedEvidence) -> StoredReceipt | None:

@@ -107,9 +107,8 @@ def check_challenge(
         )
     body, code = challenge[:_BODY_BYTES], challenge[_BODY_BYTES:]
     is_next = version == _NEXT_VERSION
-    renews = purpose is Purpose.RENEW and instance is not None
     expected = _mac(body, app, purpose, issuer, key, instance if is_next else None)
-    if not hmac.compare_digest(code, expected) or (is_next and not renews):
+    if not hmac.compare_digest(code, expected):
         whose = " for this instance" if is_next else ""
         raise RefusedError.because(
             Reason.CHALLENGE_UNKNOWN,

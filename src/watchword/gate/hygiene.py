@@ -26,6 +26,7 @@ from watchword.gate.interface import (
     API_HEADER,
     RESULT_HEADERS,
     SIGNATURE_INPUT,
+    STATUS_HEADER,
     TOKEN_HEADER,
     VERDICT_HEADER,
     RawHeaders,
@@ -81,7 +82,7 @@ REWRITING_FIELDS = frozenset(
 _STATED_HERE = frozenset({*RESULT_HEADERS, VERDICT_HEADER, API_HEADER})
 """Fields by which a gate tells the API who is there, and an engine whose gate it is; a client's are removed."""
 
-_REMOVED = _STATED_HERE | REWRITING_FIELDS
+_REMOVED = _STATED_HERE | REWRITING_FIELDS | {STATUS_HEADER}
 
 HOP_BY_HOP = frozenset(
     {b"close", b"http2-settings", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade"}
@@ -122,6 +123,7 @@ class Plan:
     :param renamed: whether a name wasn't in lower case.
     :param proof: the positions of ``Signature-Input``, ``Signature`` and ``DPoP``, -1 where missing.
     :param own: the positions of these among ``kept``, the last one first, for them to be deleted.
+    :param status: the positions of all fields by which an app says why it sends no token.
     """
 
     refusal: Refusal | None
@@ -136,6 +138,7 @@ class Plan:
     renamed: bool
     proof: tuple[int, int, int]
     own: tuple[int, ...]
+    status: tuple[int, ...]
 
 
 class CleanHeaders(NamedTuple):
@@ -242,6 +245,7 @@ def _plan(names: tuple[bytes, ...]) -> Plan:
     single: dict[bytes, int] = {}
     connection = []
     kept = []
+    status = []
     refusals = []
     for at, raw_name in enumerate(names):
         name = raw_name.lower()
@@ -249,6 +253,8 @@ def _plan(names: tuple[bytes, ...]) -> Plan:
         if not _FIELD_NAME.fullmatch(name):
             refusals.append(_malformed("got a field name outside of RFC 9110"))
         elif canonical in _REMOVED:
+            if canonical == STATUS_HEADER:
+                status.append(at)
             continue
         elif canonical in single:
             refusals.append(_duplicate(canonical))
@@ -281,6 +287,7 @@ def _plan(names: tuple[bytes, ...]) -> Plan:
             single.get(b"dpop", -1),
         ),
         own=_positions_of_proofs(kept_names),
+        status=tuple(status),
     )
 
 

@@ -24,6 +24,9 @@ digest was compared."""
 TOKEN_HEADER = b"watchword-token"
 """The request header that carries the token, lower case."""
 
+STATUS_HEADER = b"watchword-status"
+"""The request header in which an app says why it sends no token, lower case; always removed, and believed by nobody."""
+
 SIGNATURE_INPUT = b"signature-input"
 """The request header that says what a proof signs, and how, lower case (RFC 9421 section 4.1)."""
 

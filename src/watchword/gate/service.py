@@ -48,6 +48,7 @@ from watchword.gate.interface import (
 )
 from watchword.gate.limits import LimitTally, QuotaKeeper, RateSpentError
 from watchword.gate.replay import AffinityNonces, ImmediateReplayStore
+from watchword.gate.tallies import Tallies, TallySink
 from watchword.ports import Entropy, RefusalLog
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 from watchword.tokens.interface import TokenClaims, VerifiedToken
@@ -193,6 +194,10 @@ class VerdictCache:
             self._old = self._young
             self._young = {}
         self._young[token] = verdict
+
+    def __contains__(self, token: bytes) -> bool:
+        """Tell whether a token was verified, whether or not that still holds."""
+        return token in self._young or token in self._old
 
     def __len__(self) -> int:
         """Return how many verdicts are held."""
@@ -461,6 +466,8 @@ class Gate:
 
     Safe to share between the tasks of an event loop and between threads: what it remembers is
     replaced, never changed.
+
+    :ivar tallies: what it counts and decides nothing by.
     """
 
     def __init__(
@@ -475,6 +482,7 @@ class Gate:
         quotas: QuotaKeeper | None = None,
         alarms: HoneytokenAlarms | None = None,
         refusal_log: RefusalLog | None = None,
+        tally_sink: TallySink | None = None,
     ) -> None:
         """Compile the policy where it is known already; it may also come later.
 
@@ -486,11 +494,13 @@ class Gate:
         :param quotas: keeps the counts of quotas, None where they end with the process.
         :param alarms: is told by whoever asks for a decision that names a canary key.
         :param refusal_log: is told of refusals by a middleware that got no log of its own.
+        :param tally_sink: is told of what :attr:`tallies` counts, None where that ends with the process.
         :raises ValueError: for a route or a limit that could never match.
         """
         self.state = state
         self.alarms = alarms
         self.refusal_log = refusal_log
+        self.tallies = Tallies(tally_sink)
         self._uses = SingleUse(memory, shared, entropy)
         self._narrowed = narrowed
         self._on_narrowed = on_narrowed
@@ -550,17 +560,15 @@ class Gate:
         5. The token: there, verified (or remembered as verified), of no revoked instance, and bound
            to the header that the policy names.
         6. The level that the token states, and the app's version, against the route's.
-        7. The proof that the route asks for.  Where the token says so, the device's own signature is as good as a session
-           proof; how many of one token are verified is limited, and asked before 6.
+        7. The proof that the route asks for, or a signature that stands for one (:attr:`Target.signed`), within a limit.
         8. The body is the one that the proof covers.
-        9. The proof is new: of all copies of it exactly one passes.  Claimed only when the rest
-           holds, so that nobody spends a nonce without the key, nor with half of a body.
+        9. The proof is new: of all copies of it exactly one passes.  Claimed only when the rest holds, so that nobody
+           spends a nonce without the key, nor with half of a body.
         10. The instance's rate and limits: a request has room in each, or counts in none.  Last, so that
             a thief without the key can't spend the victim's.
 
-        Where canary keys are planted, they are looked for in each request that passes 3, and judged when
-        all of this is done: no answer comes sooner or later for one.
-
+        Where canary keys are planted, they are looked for in each request that passes 3, and judged when all of this is
+        done: no answer comes sooner or later for one.
         Where 8 and 9 have to be waited for, the decision is ``pending`` and :meth:`conclude` ends it.
 
         What fails in 1 to 3 is refused whatever the mode: a request that two servers read in two
@@ -591,6 +599,8 @@ class Gate:
         watch = compiled.watch
         canary = None if watch is None else spot(watch, cleaned.fields, query)
         if target.unchecked:
+            if cleaned.plan.status:
+                self._claim(cleaned, target)
             route = target.route
             passed = (True, route.mode, route.name, target.reported, None, cleaned.fields)
             return Decision(*passed, canary=canary)
@@ -700,6 +710,8 @@ class Gate:
         """Carry out what comes after step 4."""
         fields, token, _, plan, own = cleaned
         claims, pending, nonce, bodiless = None, None, None, False
+        if plan.status:
+            self._claim(cleaned, target)
         for at in () if target.bearer else own:
             # Where a proof is asked for, its fields are the gate's.
             del fields[at]
@@ -742,6 +754,11 @@ class Gate:
             made if overrun is None else run_over(made, overrun, enforced=target.enforces(claims))
         )
 
+    def _claim(self, cleaned: CleanHeaders, target: Target) -> None:
+        """Count why an app sends no token, by its own word; nothing is decided by it."""
+        values = [cleaned.values[at] for at in cleaned.plan.status]
+        self.tallies.claim(target.route.name, values, beside_token=cleaned.token is not None)
+
     def _refuse(
         self,
         target: Target,
@@ -772,6 +789,8 @@ class Gate:
                 token.decode("latin-1"), compiled.policy.expectation, self.state, now
             )
             verdict = verdict_of(verified, generation)
+            if token not in self._verdicts:
+                self.tallies.token(verdict.claims.os)
             self._verdicts.keep(token, verdict)
         if self.state.is_revoked(verdict.claims.subject):
             raise RefusedError((_REVOKED,))

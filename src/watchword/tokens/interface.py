@@ -8,6 +8,9 @@ from watchword.vocabulary import Environment, Level
 TOKEN_TYPE = "watchword+jwt"  # noqa: S105 - a media type.
 """The ``typ`` of a token; nothing else is accepted (RFC 8725 section 3.11)."""
 
+REFUSAL_TYPE = "watchword-refusal+jwt"
+"""The ``typ`` of a refusal that the service signed for a client to keep."""
+
 MAX_TOKEN_BYTES = 2048
 """Most characters of a token; longer ones are refused before they are parsed."""
 

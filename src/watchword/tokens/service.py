@@ -35,7 +35,8 @@ _HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,256}")
 PROOF_BY_DEVICE = "device"
 """The one value of ``prf`` that means anything."""
 
-_OS = re.compile(r"(?:android|ios)(?:-[0-9]{1,3})?", re.ASCII)
+OS_CLAIM = re.compile(r"(?:android|ios)(?:-[0-9]{1,3})?", re.ASCII)
+"""What ``os`` says: a family, and perhaps a major version."""
 
 
 def claims_to_json(claims: TokenClaims) -> dict[str, Any]:
@@ -128,7 +129,7 @@ def _os(members: Mapping[str, Any]) -> str | None:
     Nothing is decided by it, so that a family of a newer service is one that isn't known here.
     """
     value = members.get("os")
-    return value if isinstance(value, str) and _OS.fullmatch(value) else None
+    return value if isinstance(value, str) and OS_CLAIM.fullmatch(value) else None
 
 
 def _whole_number(members: Mapping[str, Any], name: str) -> int:

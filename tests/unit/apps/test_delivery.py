@@ -24,6 +24,8 @@ from watchword.enrolment.statement import read_statement
 from watchword.gate.references import open_reference
 from watchword.lab.keys import open_sealed
 from watchword.reasons import Reason
+from watchword.tokens import jose
+from watchword.tokens.interface import REFUSAL_TYPE
 from watchword.vocabulary import Purpose
 
 PUSH = StoredSecret(SecretRecord("push", (SecretVersion(1, SecretValue(FIRST), 0),)), 1)
@@ -117,6 +119,22 @@ def test_refusals_tell_a_stranger_one_thing(
     assert answer.json().keys() == {"type", "title", "status", "now", "ref"}
     assert answer.json()["type"] == "urn:watchword:problem:secret-refused"
     assert reason_in(bench, answer) is reason
+
+
+def test_instance_that_was_revoked_is_told_for_good(bench: ServiceBench) -> None:
+    """Signed over the statement, as at a renewal; a secret that isn't there is no such refusal."""
+    phone = SimulatedPhone()
+
+    async def scenario(call: Caller) -> list[tuple[bytes, httpx.Response]]:
+        instance = (await call.enrol(phone))["instance"]
+        await call.operator.post(f"/v1/instances/{instance}/revoke", json={"because": "lost"})
+        return [await asked(call, phone, instance, secret) for secret in ("push", "nothing")]
+
+    (statement, revoked), (_, nothing) = bench.run(scenario)
+    assert revoked.json()["type"] == "urn:watchword:problem:instance-refused"
+    members = json.loads(jose.parse(revoked.json()["signed"], REFUSAL_TYPE).payload)
+    assert members["binding"] == base64url.encode(read_statement(statement).binding)
+    assert "signed" not in nothing.json()
 
 
 def test_revoked_secret_is_refused_alike(bench: ServiceBench, backend: MemorySecretStore) -> None:

@@ -121,7 +121,8 @@ def test_a_refusal_is_a_problem_with_a_reference() -> None:
     assert answer.headers[b"content-type"] == b"application/problem+json"
     assert answer.headers[b"cache-control"] == b"no-store"
     problem = json.loads(answer.body)
-    assert problem.keys() == {"type", "title", "status", "ref"}
+    assert problem.keys() == {"type", "title", "status", "now", "ref"}
+    assert problem["now"] == int(NOW)
     opened = open_reference(problem["ref"], PublishedState().reference_key)
     assert (opened.reasons, opened.route) == ((Reason.TOKEN_MISSING,), "/v1/**")
     assert (middleware.allowed, middleware.refused) == (0, 1)

@@ -99,6 +99,42 @@ def test_what_was_recorded_before_is_refused(tmp_path: Path, app: str) -> None:
 
 
 @pytest.mark.parametrize("app", ["clinic-ios", "clinic-android"])
+def test_a_challenge_that_came_with_tokens_is_refused_at_once(tmp_path: Path, app: str) -> None:
+    """Used or not: it lives longer than five minutes, and the copy takes it for the newest; the phone asks for another."""
+    bench = service_bench(tmp_path)
+    used, kept = SimulatedPhone(app), SimulatedPhone(app)
+
+    async def before(call: Caller) -> tuple[Path, list[tuple[SimulatedPhone, dict[str, Any]]]]:
+        await bench.service.start()
+        sent = []
+        for phone in (used, kept):
+            enrolled = await call.enrol(phone)
+            challenge = base64url.decode(enrolled["next"]["challenge"])
+            sent.append((phone, document(phone.renewal(enrolled["instance"], challenge))))
+        copy = copied(tmp_path)
+        assert (await post(call, "/v1/tokens", sent[0][1])).status_code == 200
+        await bench.service.stop()
+        return copy, sent
+
+    copy, sent = bench.run(before)
+    again = restored(bench, copy, 1)
+
+    async def after(call: Caller) -> None:
+        await again.service.start()
+        # The bench's entropy begins anew: nonces that the copy knows are passed over.
+        for _ in range(64):
+            await call.challenge(used)
+        for phone, body in sent:
+            answer = await post(call, "/v1/tokens", body)
+            assert reason_in(again, answer) is Reason.CHALLENGE_UNKNOWN
+            assert (await call.renew(phone, body["instance"])).status_code == 200
+        await again.service.stop()
+
+    again.run(after)
+    again.store.close()
+
+
+@pytest.mark.parametrize("app", ["clinic-ios", "clinic-android"])
 def test_what_was_recorded_before_is_refused_at_once(tmp_path: Path, app: str) -> None:
     """Nobody has to wait: a copy is noticed at the start, and challenges from before it count no more."""
     bench = service_bench(tmp_path)

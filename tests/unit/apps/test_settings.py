@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watchword.apps.deployment import enrolment_policy, gate_policy
 from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.schema import MAX_ROUTES, FileConfig
@@ -65,6 +66,25 @@ def test_template_is_understood(tmp_path: Path) -> None:
         ("/health", Mode.OFF, Level.HARDWARE),
         ("/**", Mode.ENFORCE, Level.HARDWARE),
     ]
+
+
+def test_a_device_stands_for_sessions_where_the_api_says_so(tmp_path: Path) -> None:
+    """No API does by itself; whoever writes its tokens, its bundle and its engine's configuration are told alike."""
+    for written, said in (("", False), ("    device_for_session: true\n", True)):
+        text = TEMPLATE.replace(
+            "    listen: 127.0.0.1:8080\n", f"    listen: 127.0.0.1:8080\n{written}"
+        )
+        settings = load_settings(write(tmp_path, text))
+        api = settings.apis["clinic"]
+        audiences = {api.audience} if said else set()
+        assert api.device_for_session is said
+        assert enrolment_policy(settings).device_for_session == audiences
+        assert gate_policy(settings, api).device_for_session is said
+    for wrong in ("device", "1", '"true"', "[true]"):
+        listen = "    listen: 127.0.0.1:8080\n"
+        text = TEMPLATE.replace(listen, f"{listen}    device_for_session: {wrong}\n")
+        file = write(tmp_path, text)
+        assert faults_of(file).keys() == {"apis.clinic.device_for_session"}
 
 
 def with_ios(written: str) -> str:

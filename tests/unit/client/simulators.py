@@ -278,6 +278,7 @@ class Surroundings:
             self.phone,
             [AUDIENCE],
             clock=lambda: self.time + self.phone_ahead,
+            boot=lambda: self.time,
             jitter=lambda: 0.5,
             sleep=lambda _seconds: None,
             transport=httpx.MockTransport(self.service),

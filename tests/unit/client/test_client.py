@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from watchword.client import (
     ChallengeRefusedError,
     ClientError,
+    DeviceError,
+    DeviceErrorKind,
     EvidenceRefusedError,
     InstanceRefusedError,
     ServiceRefusedError,
@@ -178,6 +180,7 @@ class World:
             self.device,
             audiences or [AUDIENCE],
             clock=lambda: self.time,
+            boot=lambda: self.time,
             jitter=lambda: self.jitter,
             sleep=self.sleep,
             transport=httpx.MockTransport(self.service),
@@ -724,6 +727,38 @@ def test_during_a_roll_out_requests_may_go_without(world: World, client: Watchwo
     with httpx.Client(base_url=AUDIENCE, auth=auth, transport=httpx.MockTransport(api)) as http:
         http.get("/patients")
     assert seen == [False, False, False, True]
+
+
+@pytest.mark.parametrize("protocol", ["1.0", "1.1", "1.2", "2.0", "1.01", 1.1, None])
+def test_an_auth_says_why_there_is_no_token_too(
+    world: World, client: WatchwordClient, protocol: Any
+) -> None:
+    """To a service that says 1.1, or a later 1.x, and to no other."""
+    told = {"challenge": "c", "expires_in": 300, "protocol": protocol}
+    world.service.script["/v1/challenges"] = [httpx.Response(200, json=told)]
+    world.service.script["/v1/attestations"] = [problem("evidence-refused", 403)]
+    seen: list[str | None] = []
+
+    def api(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("watchword-status"))
+        return httpx.Response(200)
+
+    auth = WatchwordAuth(client, AUDIENCE, or_without=True)
+    with httpx.Client(base_url=AUDIENCE, auth=auth, transport=httpx.MockTransport(api)) as http:
+        http.get("/patients")
+        client.enrol()
+        world.service.script["/v1/challenges"] = [httpx.Response(200, json=told)]
+        http.get("/patients")
+    assert seen == ["refused" if protocol in {"1.1", "1.2"} else None, None]
+
+
+@pytest.mark.parametrize("kind", DeviceErrorKind)
+def test_a_device_says_what_it_means_in_words(kind: DeviceErrorKind) -> None:
+    """An app's log names the platform's own code."""
+    error = DeviceError(kind, "DCError 4")
+    assert str(error).startswith("this device")
+    assert str(error).endswith(": DCError 4")
+    assert (error.again().kind, str(error.again())) == (kind, str(error))
 
 
 def test_async_clients_are_served_too(world: World, client: WatchwordClient) -> None:

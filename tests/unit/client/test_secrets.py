@@ -469,7 +469,7 @@ def test_secret_shows_nowhere(phone: Phone, caplog: pytest.LogCaptureFixture) ->
     shown += [repr(phone.client.export_session()), str(phone.secrets)]
     for each in shown:
         assert VALUE not in each
-    with pytest.raises(TypeError):
+    with pytest.raises((TypeError, AttributeError)):
         pickle.dumps(phone.secrets)
 
 

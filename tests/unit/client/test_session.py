@@ -1,16 +1,24 @@
 """Store and restore a session."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.client import UnreadableAnswerError
+from watchword.client import (
+    EvidenceRefusedError,
+    ServiceUnavailableError,
+    TestInstanceDevice,
+    UnreadableAnswerError,
+    WatchwordClient,
+)
 from watchword.client.own_token import read_own_token
-from watchword.client.session import Session
+from watchword.client.session import NextChallenge, Session, Stored
 from watchword.encoding import base64url, strict_json
 
 ANSWER = {
@@ -57,7 +65,7 @@ def session_with_key() -> Session:
 
 
 def test_a_token_lives_from_when_it_was_asked_for() -> None:
-    """Expiry and renewal count from the request, on this device's clock."""
+    """Expiry and renewal count from the request, on this device's boot clock."""
     held = session().tokens["a"]
     assert (held.expires_at, held.renew_at) == (1300.0, 1210.0)
 
@@ -138,16 +146,103 @@ def test_any_export_is_a_session_or_a_value_error(document: Any) -> None:
     assert read.instance == document["instance"] != ""
 
 
-def test_an_export_of_another_version_is_refused() -> None:
-    """A newer app's session isn't misread by an older one."""
+@pytest.mark.parametrize("version", [1, 4, "3", None])
+def test_an_export_of_another_version_is_refused(version: Any) -> None:
+    """A newer app's session isn't misread by an older one, and the first one has no session keys."""
     with pytest.raises(ValueError, match="got format"):
-        Session.from_export(session().export() | {"v": 3})
+        Stored.from_export(Stored("boot", session()).export() | {"v": version})
 
 
-def test_an_export_of_the_first_version_is_refused() -> None:
-    """It has no session keys; the app enrols again, which costs it one exchange."""
-    with pytest.raises(ValueError, match="got format"):
-        Session.from_export(session().export() | {"v": 1})
+@pytest.mark.parametrize(
+    "stored",
+    [
+        Stored("boot", None),
+        Stored("boot", session_with_key(), protocol=True, ahead=-12.5),
+        Stored("boot", replace(session(), next_challenge=NextChallenge("c", 9.5), unopened=True)),
+        Stored("boot", None, refusal={"type": "evidence-refused"}),
+    ],
+)
+def test_what_outlasts_a_process_survives_json(stored: Stored) -> None:
+    """Nothing of it is lost on the way."""
+    assert Stored.from_export(json.loads(json.dumps(stored.export()))) == stored
+
+
+STORED_BY_0_2 = """
+{"v": 2, "instance": "the-instance", "level": "hardware", "bnd": null,
+ "tokens": {"a": {"token": "the-token", "expires_at": 1300.0, "renew_at": 1210.0, "session_key": null}}}
+"""
+
+
+def test_an_export_of_the_version_before_is_read() -> None:
+    """An app that was updated keeps its instance."""
+    stored = Stored.from_export(json.loads(STORED_BY_0_2))
+    assert stored == Stored(None, session())
+
+
+def test_times_of_the_version_before_are_the_wall_clocks() -> None:
+    """They are moved to the boot clock; a clock that is set afterwards changes nothing."""
+    wall, boot = 1200.0, 50.0
+    client = client_at(lambda: wall, lambda: boot)
+    client.import_session(json.loads(STORED_BY_0_2))
+    assert client.token("a") == "the-token"
+    wall = 9000.0
+    assert client.token("a") == "the-token"
+    exported = client.export_session()
+    assert exported is not None
+    held = exported["session"]["tokens"]["a"]
+    assert (held["expires_at"], held["renew_at"]) == (150.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"boot_id": 3},
+        {"ahead": "1"},
+        {"session": 7},
+        {"refusal": 7},
+        {"refusal": {"type": "evidence-refused"}},
+        {"refusal": {"status": 403, "type": 1, "title": "", "ref": None, "until": 1}},
+        {"refusal": {"status": 403, "type": "x", "title": "", "ref": None, "until": "1"}},
+    ],
+)
+def test_a_damaged_store_is_a_value_error(change: dict[str, Any]) -> None:
+    """The app enrols anew then."""
+    client = client_at(lambda: 0.0, lambda: 0.0)
+    with pytest.raises(ValueError, match="got"):
+        client.import_session(Stored("boot", session()).export() | change)
+
+
+def test_a_stored_refusal_never_lasts_longer_than_an_hour() -> None:
+    """Whatever stands in the store."""
+    now = 100.0
+    client = client_at(lambda: 0.0, lambda: now)
+    refusal = {"status": 403, "type": "evidence-refused", "title": "", "ref": "R", "until": 1e12}
+    client.import_session(Stored("boot", None).export() | {"refusal": refusal})
+    with pytest.raises(EvidenceRefusedError):
+        client.token("a")
+    now += 3600.0
+    with pytest.raises(ServiceUnavailableError):
+        client.token("a")
+
+
+def client_at(wall: Callable[[], float], boot: Callable[[], float]) -> WatchwordClient:
+    """Return a client without a service."""
+
+    def away(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("away")
+
+    return WatchwordClient(
+        "https://attest.example",
+        "clinic",
+        TestInstanceDevice("code"),
+        ["a"],
+        clock=wall,
+        boot=boot,
+        boot_id="boot",
+        jitter=lambda: 0.0,
+        sleep=lambda _seconds: None,
+        transport=httpx.MockTransport(away),
+    )
 
 
 @pytest.mark.parametrize(

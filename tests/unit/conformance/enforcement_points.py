@@ -109,8 +109,9 @@ def _wsgi(
 
 @contextlib.contextmanager
 def _envoy(directory: Path, upstream: str, store: Path | None) -> Iterator[EnforcementPoint]:
-    """Run Envoy with four workers, and /authz beside it."""
+    """Run Envoy with four workers, and /authz beside it; the corpus has tokens that let a device sign for a session."""
     bundle = published(directory)
+    bundle = replace(bundle, policy=replace(bundle.policy, device_for_session=True))
     host, _, port = upstream.removeprefix("http://").partition(":")
     options = EnvoyOptions(
         directory=str(directory),

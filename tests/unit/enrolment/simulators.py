@@ -133,6 +133,7 @@ class CredulousVerifier:
             receipt=receipt,
             receipt_due_at=None if receipt is None else now + timedelta(days=1),
             signals=tuple(self.signals),
+            platform=evidence.get("platform"),
         )
 
     async def appraise_renewal(
@@ -150,7 +151,11 @@ class CredulousVerifier:
             raise RefusedError.because(Reason.APP_ATTEST_SIGNATURE, "another key signed")
         anew = bool(evidence.get("vouched_anew"))
         return AppraisedRenewal(
-            evidence.get("counter"), evidence.get("version"), anew, tuple(self.signals)
+            evidence.get("counter"),
+            evidence.get("version"),
+            anew,
+            tuple(self.signals),
+            evidence.get("platform"),
         )
 
 

@@ -14,6 +14,13 @@ from tests.unit.attestation.own_format import EchoFormat
 from tests.unit.enrolment.simulators import NOW, MovableClock, public_jwk, public_spki
 
 from watchword.adapters.anchors import AnchorSet
+from watchword.attestation.claims import (
+    AppleClaims,
+    KeySecurity,
+    PatchLevels,
+    PlayVerdicts,
+    UnverifiedClaims,
+)
 from watchword.attestation.interface import (
     AndroidApp,
     AppleApp,
@@ -24,7 +31,11 @@ from watchword.attestation.interface import (
 )
 from watchword.attestation.registry import FormatNameError
 from watchword.encoding import base64url
-from watchword.enrolment.evidence import QUESTIONS_A_MINUTE, FormatEvidenceVerifier
+from watchword.enrolment.evidence import (
+    QUESTIONS_A_MINUTE,
+    FormatEvidenceVerifier,
+    stated_platform,
+)
 from watchword.enrolment.interface import Appraisal, AppraisedEvidence, AppraisedRenewal, Statement
 from watchword.lab import (
     PHONES,
@@ -47,7 +58,7 @@ from watchword.policy.rules.provider_verdict import ProviderVerdict
 from watchword.policy.rules.serial_fan_out import SerialFanOut
 from watchword.ports import EnrolledCounts, Instance
 from watchword.reasons import Reason, RefusedError, UnavailableError
-from watchword.vocabulary import ApplePlatform, Distribution, Level, Purpose
+from watchword.vocabulary import ApplePlatform, Distribution, Level, Platform, Purpose
 
 AUTHORITIES = LabAuthorities.from_seed(bytes(range(32)))
 GOOGLE = GooglePlay(AUTHORITIES.seed)
@@ -353,6 +364,88 @@ def play_instance(clock: MovableClock | None = None) -> tuple[PlayPhone, Instanc
     device = phone("play-phone", clock)
     assert isinstance(device, PlayPhone)
     return device, instance_of("play-phone", appraised("play-phone", device=device))
+
+
+def test_the_system_is_what_evidence_states() -> None:
+    """Of each format's genuine phone; evidence made anew states it anew, and a signature alone doesn't."""
+    for kind, stated in (
+        ("genuine-iphone", "ios-27"),
+        ("genuine-ipad", "ios-27"),
+        ("ios-26-iphone", "ios-26"),
+        ("genuine-android", "android-16"),
+    ):
+        assert appraised(kind).platform == stated
+    device, instance = play_instance()
+    assert appraised("play-phone", device=device).platform == "android-16"
+    assert renewed(device.renew(RAW), instance, ANDROID).platform is None
+    assert renewed(device.renew_anew(RAW), instance, ANDROID).platform == "android-16"
+
+
+def claims(platform: Platform, **stated: Any) -> UnverifiedClaims:
+    """Return claims of a system."""
+    return UnverifiedClaims(
+        format="f",
+        platform=platform,
+        public_key=None,
+        attestation_security=KeySecurity.TEE,
+        key_security=KeySecurity.TEE,
+        anchor=None,
+        **stated,
+    )
+
+
+@pytest.mark.parametrize(
+    ("stated", "platform"),
+    [
+        ({}, "android"),
+        ({"patches": PatchLevels()}, "android"),
+        ({"patches": PatchLevels(os_version=70_100)}, "android-7"),
+        ({"patches": PatchLevels(os_version=160_001)}, "android-16"),
+        ({"patches": PatchLevels(os_version=0)}, "android"),
+        ({"patches": PatchLevels(os_version=9_999)}, "android"),
+        ({"patches": PatchLevels(os_version=-160_000)}, "android"),
+        ({"patches": PatchLevels(os_version=9_999_999)}, "android-999"),
+        ({"patches": PatchLevels(os_version=10_000_000)}, "android"),
+        ({"play": 21}, "android-5"),
+        ({"play": 27}, "android-8"),
+        ({"play": 31}, "android-12"),
+        ({"play": 32}, "android-12"),
+        ({"play": 33}, "android-13"),
+        ({"play": 36}, "android-16"),
+        ({"play": 37}, "android"),
+        ({"play": None}, "android"),
+    ],
+)
+def test_android_by_what_its_evidence_has(stated: dict[str, Any], platform: str) -> None:
+    """The version of the key description, or the level of Play; what no phone says gives no number."""
+    if "play" in stated:
+        stated = {
+            "play": PlayVerdicts("standard", NOW, "PLAY_RECOGNIZED", sdk_version=stated["play"])
+        }
+    assert stated_platform(claims(Platform.ANDROID, **stated)) == platform
+
+
+@pytest.mark.parametrize(
+    ("apple", "platform"),
+    [
+        (None, "ios"),
+        (AppleClaims(), "ios"),
+        (AppleClaims(os_version="27.0"), "ios-27"),
+        (AppleClaims(ApplePlatform.IOS, os_version="27.4.1"), "ios-27"),
+        (AppleClaims(ApplePlatform.IPADOS, os_version="28"), "ios-28"),
+        (AppleClaims(ApplePlatform.IOS, os_version="0.1"), "ios"),
+        (AppleClaims(ApplePlatform.IOS, os_version="9999"), "ios"),
+        (AppleClaims(ApplePlatform.IOS, os_version="9" * 5000), "ios"),
+        (AppleClaims(ApplePlatform.IOS, os_version="next.1"), "ios"),
+        (AppleClaims(ApplePlatform.IOS, os_version=""), "ios"),
+        (AppleClaims(ApplePlatform.MACOS, os_version="27.0"), "macos-27"),
+        (AppleClaims(ApplePlatform.MAC_CATALYST), "mac_catalyst"),
+        (AppleClaims(ApplePlatform.UNKNOWN, os_version="27.0"), "unknown-27"),
+    ],
+)
+def test_apple_by_what_its_leaf_has(apple: AppleClaims | None, platform: str) -> None:
+    """A Mac is no phone, whichever app it runs."""
+    assert stated_platform(claims(Platform.IOS, apple=apple)) == platform
 
 
 def test_verdict_goes_stale_and_a_new_token_makes_it_new() -> None:

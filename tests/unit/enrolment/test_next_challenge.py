@@ -1,5 +1,6 @@
 """The challenge that comes with tokens: for the next renewal of one instance, once, and until it renews otherwise."""
 
+import hmac
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -146,6 +147,23 @@ def test_it_is_unknown_elsewhere(changes: dict[str, Any]) -> None:
     assert reason_of(make(), **changes) is Reason.CHALLENGE_UNKNOWN
 
 
+def test_its_bytes_are_those_of_the_protocol() -> None:
+    """A version, an end, an instant and random bytes; the code covers a label, these and the context."""
+    entropy = SeededEntropy()
+    made = make(entropy=entropy)
+    context = b"".join(
+        len(part).to_bytes(4, "big") + part
+        for part in (ISSUER.encode(), b"clinic", b"renew", INSTANCE.encode())
+    )
+    microseconds = int(NOW.timestamp()) * 1_000_000
+    assert made[:9] == b"\2" + (int(NOW.timestamp()) + LIFE).to_bytes(8, "big")
+    assert made[9:17] == microseconds.to_bytes(8, "big")
+    assert made[17:25] == SeededEntropy().token_bytes(8)
+    assert made[25:] == hmac.digest(
+        KEY, b"watchword/challenge/v2\0" + made[:25] + context, "sha256"
+    )
+
+
 def test_one_kind_is_never_read_as_the_other() -> None:
     """Neither by its first byte, nor by a context whose parts are cut elsewhere."""
     asked = make_challenge(
@@ -164,12 +182,13 @@ def test_one_kind_is_never_read_as_the_other() -> None:
 
 def test_another_epoch_knows_none_of_the_last_one() -> None:
     """A store that was put back may have forgotten their use."""
-    first, second = (Challenges(ISSUER, KEY, OneEpoch(number)) for number in (0, 1))
-    made = first.make_next("clinic", INSTANCE, LIFE, NOW, SeededEntropy())
-    assert first.check(made, "clinic", Purpose.RENEW, NOW, INSTANCE).made_at == NOW
-    with pytest.raises(RefusedError) as caught:
-        second.check(made, "clinic", Purpose.RENEW, NOW, INSTANCE)
-    assert caught.value.reason is Reason.CHALLENGE_UNKNOWN
+    epochs = [Challenges(ISSUER, KEY, OneEpoch(number)) for number in (0, 1)]
+    for own, other in (epochs, epochs[::-1]):
+        made = own.make_next("clinic", INSTANCE, LIFE, NOW, SeededEntropy())
+        assert own.check(made, "clinic", Purpose.RENEW, NOW, INSTANCE).made_at == NOW
+        with pytest.raises(RefusedError) as caught:
+            other.check(made, "clinic", Purpose.RENEW, NOW, INSTANCE)
+        assert caught.value.reason is Reason.CHALLENGE_UNKNOWN
 
 
 @pytest.fixture
@@ -287,11 +306,14 @@ def test_a_clock_that_was_set_back_locks_nobody_out(bench: Bench) -> None:
     """The newest renewal is the one that came last, whatever the clock said at it."""
     phone = SimulatedPhone()
     bench.clock.advance(7200)
-    answer = enrolled(bench, phone)
+    ahead = enrolled(bench, phone)
     bench.clock.advance(-7200)
-    fresh = phone.renewal(answer.instance.id, bench.challenge(phone, Purpose.RENEW))
+    fresh = phone.renewal(ahead.instance.id, bench.challenge(phone, Purpose.RENEW))
     answer = run(lambda: bench.enrolment.renew(fresh, bench.clock.now()))
     bench.clock.advance(10)
+    # One that was made before is of a later instant, and old all the same.
+    reason = refused(bench, phone, ahead.instance.id, ahead.next.challenge)
+    assert reason is Reason.CHALLENGE_SUPERSEDED
     assert renewed(bench, phone, answer).instance.id == answer.instance.id
 
 

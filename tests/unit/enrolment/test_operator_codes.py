@@ -45,6 +45,8 @@ from watchword.enrolment.interface import Enrolled, EnrolmentRequest, OperatorCo
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.ports import AuditEntry, ChallengeUse, Instance
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
+from watchword.tokens import jose
+from watchword.tokens.interface import TOKEN_TYPE
 from watchword.tokens.jose import jwk_from_public_key
 from watchword.vocabulary import Level, Purpose
 
@@ -311,7 +313,11 @@ def test_android_apps_are_invited_too(bench: Bench) -> None:
         "code": bench.code("clinic-android"),
         "key_signature": signature(proof, LABEL + sha256(statement).digest()),
     }
-    assert bench.enrol(EnrolmentRequest(statement, evidence)).instance.platform == "android"
+    enrolled = bench.enrol(EnrolmentRequest(statement, evidence))
+    assert enrolled.instance.platform == "android"
+    # Its app is of a platform, and no evidence says that the device is.
+    payload = jose.parse(enrolled.tokens[0].token, TOKEN_TYPE).payload
+    assert "os" not in json.loads(payload)
 
 
 def test_code_cancelled_after_it_was_verified(bench: Bench) -> None:

@@ -1,6 +1,7 @@
 """Enrol and renew over a real store, with simulated vendors."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -32,8 +33,9 @@ from watchword.enrolment.service import Enrolment, EnrolmentKeys, pairwise_subje
 from watchword.lab.keys import open_sealed
 from watchword.ports import AuditEntry, Instance, VerificationKey
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
+from watchword.tokens import jose
 from watchword.tokens.envelope import sealing_info
-from watchword.tokens.interface import TokenClaims, TokenExpectation
+from watchword.tokens.interface import TOKEN_TYPE, TokenClaims, TokenExpectation
 from watchword.tokens.proofs.session import proof_keys
 from watchword.tokens.service import verify
 from watchword.vocabulary import Environment, Level, Purpose
@@ -283,6 +285,39 @@ def test_renewal_states_the_version_in_the_token(bench: Bench) -> None:
     assert bench.claims(renewed.tokens[0].token).app_version == "42"
     kept = run(lambda: bench.store.find(instance.id))
     assert (kept, renewed.instance.app_version) == (renewed.instance, "42")
+
+
+@pytest.mark.parametrize(
+    ("stated", "anew", "said"),
+    [
+        ("android-16", None, ("android-16", "android-16")),
+        ("android-15", "android-16", ("android-15", "android-16")),
+        ("android", "android-9", ("android", "android-9")),
+        ("ios-27", None, ("ios-27", "ios-27")),
+        ("macos-27", None, (None, None)),
+        ("unknown", None, (None, None)),
+        ("android-1600", None, (None, None)),
+        (None, None, ("android", "android")),
+    ],
+)
+def test_tokens_name_the_system_and_nothing_finer(
+    bench: Bench, stated: str | None, anew: str | None, said: tuple[str | None, str | None]
+) -> None:
+    """A renewal goes on saying what the evidence stated last: most renewals state nothing of it."""
+    phone = SimulatedPhone("clinic-android")
+    request = with_evidence(phone.enrolment(bench.challenge(phone)), platform=stated)
+    enrolled = run(lambda: bench.enrolment.enrol(request, NOW))
+    answers = [enrolled]
+    for platform in (anew, None):
+        renewal = phone.renewal(enrolled.instance.id, answers[-1].next.challenge)
+        renewal = replace(renewal, evidence={**renewal.evidence, "platform": platform})
+        answers.append(run(lambda renewal=renewal: bench.enrolment.renew(renewal, NOW)))  # type: ignore[misc]
+    # As written: a gate that reads it takes anything else for absent.
+    payloads = [jose.parse(answer.tokens[0].token, TOKEN_TYPE).payload for answer in answers]
+    found = [json.loads(payload).get("os") for payload in payloads]
+    assert found == [said[0], said[1], said[1]]
+    kept = run(lambda: bench.store.find(enrolled.instance.id))
+    assert kept == answers[-1].instance
 
 
 def renewal_of(bench: Bench, phone: SimulatedPhone, instance: Instance, **changes: Any) -> Reason:

@@ -5,6 +5,7 @@ Strangers chose some of it, and a terminal obeys none of that.
 
 import difflib
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from watchword.apps.settings.document import ENGINE_REFUSALS, GATE_REFUSALS, OPE
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.paragraphs import hanging, printable, show
 from watchword.encoding.phrases import moment as utc
+from watchword.gate.tallies import CLAIMED, SYSTEM
 from watchword.public_classes import PROBLEM_TYPE, PublicClass
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
 
@@ -174,7 +176,10 @@ def metrics_command(config: Path, *, as_json: bool, prometheus: bool) -> None:
     except UnavailableError:
         # On a machine of gates alone no service runs, and what they counted is there all the same.
         if not as_json and not prometheus:
-            show_applications(_applications(state))
+            applications = _applications(state)
+            show_applications(applications)
+            show_claimed(applications["claimed"])
+            show_systems(applications["systems"])
         raise
     applications, engines = _applications(state), engine_document(kept_refusals(state))
     if as_json:
@@ -183,6 +188,9 @@ def metrics_command(config: Path, *, as_json: bool, prometheus: bool) -> None:
     show_refusals(refusals)
     show_applications(applications)
     show_engines(engines)
+    parts = (refusals, applications, engines)
+    show_claimed([each for part in parts for each in part.get("claimed", ())])
+    show_systems([each for part in parts for each in part.get("systems", ())])
 
 
 def show_refusals(refusals: dict[str, Any], *, every: bool = False) -> None:
@@ -221,8 +229,7 @@ def _applications(state: Path) -> dict[str, Any]:
 
 def application_document(kept: "EngineRefusals") -> dict[str, Any]:
     """Return what gates inside applications counted as JSON has it, since their file was made."""
-    return {
-        "counts": _counted(kept, "api"),
+    return _counted(kept, "api") | {
         "samples": [
             {
                 "api": each.engine,
@@ -247,12 +254,54 @@ def show_applications(document: dict[str, Any]) -> None:
         click.echo(printable(f"  latest {sample['at'][:19]}  {reason:<26} {where}"))
 
 
-def _counted(kept: "EngineRefusals", by: str) -> list[dict[str, Any]]:
-    """Return what was counted, and under this name by whom."""
-    return [
-        {by: who, "reason": reason, "where": route, "count": count}
-        for who, reason, route, count in kept.counts()
-    ]
+def _counted(kept: "EngineRefusals", by: str) -> dict[str, list[dict[str, Any]]]:
+    """Return what was counted, and under this name by whom: refusals, claimed statuses, systems."""
+    found: dict[str, list[dict[str, Any]]] = {"counts": [], "claimed": [], "systems": []}
+    for who, code, route, count in kept.counts():
+        if code.startswith(CLAIMED):
+            status = code.removeprefix(CLAIMED)
+            found["claimed"].append({by: who, "status": status, "where": route, "count": count})
+        elif code.startswith(SYSTEM):
+            system, _, outcome = code.removeprefix(SYSTEM).rpartition(".")
+            entry = {by: who, "os": system, "outcome": outcome, "count": count}
+            found["systems"].append(entry)
+        else:
+            found["counts"].append({by: who, "reason": code, "where": route, "count": count})
+    return found
+
+
+def show_claimed(entries: list[dict[str, Any]]) -> None:
+    """Print what apps said of themselves where they sent no token, most frequent first."""
+    if not entries:
+        return
+    click.echo("Claimed by apps that sent no token (anybody can; it decides nothing):")
+    for entry in sorted(entries, key=lambda each: -each["count"]):
+        where = f"{entry['where'] or 'no route'} ({_by(entry)})"
+        click.echo(printable(f"{entry['count']:>10}  {entry['status']:<34} {where}"))
+
+
+def show_systems(entries: list[dict[str, Any]]) -> None:
+    """Print by system how many tokens were met, and how many requests were refused or only reported."""
+    if not entries:
+        return
+    rows: dict[tuple[str, str], Counter[str]] = {}
+    for entry in entries:
+        rows.setdefault((_by(entry), entry["os"]), Counter())[entry["outcome"]] += entry["count"]
+    click.echo("By system, as tokens state it:")
+    for (who, system), counts in sorted(rows.items()):
+        told = ", ".join(
+            f"{counts[outcome]:,} {shown}"
+            for outcome, shown in (
+                ("token", "tokens"),
+                ("refused", "requests refused"),
+                ("reported", "only reported"),
+            )
+        )
+        click.echo(printable(f"  {system:<14} {told} ({who})"))
+
+
+def _by(entry: dict[str, Any]) -> str:
+    return str(entry.get("api") or entry.get("engine"))
 
 
 def _show_counts(document: dict[str, Any], by: str) -> None:
@@ -308,8 +357,7 @@ def show_kept(explained: dict[str, Any]) -> None:
 
 def engine_document(kept: "EngineRefusals") -> dict[str, Any]:
     """Return counts and the latest refusals as JSON has them."""
-    return {
-        "counts": _counted(kept, "engine"),
+    return _counted(kept, "engine") | {
         "samples": [shown_refusal(each) for each in kept.latest(LATEST)],
     }
 

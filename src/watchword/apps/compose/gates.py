@@ -22,7 +22,7 @@ from watchword.apps.settings.schema import ApiSettings, Settings
 from watchword.gate.decisions import RolloutState, RolloutStatus
 from watchword.gate.interface import GatePolicy, ReplayStore, Route
 from watchword.gate.service import Gate
-from watchword.ports import Entropy, RefusalLog
+from watchword.ports import Entropy
 from watchword.reasons import WatchwordError
 from watchword.vocabulary import ReplayMode
 
@@ -157,7 +157,7 @@ def gate_of(
     on_narrowed: Callable[[str, RolloutStatus], None] | None = None,
     kept: KeptOfGates | None = None,
     on_policy: Callable[[GatePolicy], None] | None = None,
-    refusal_log: RefusalLog | None = None,
+    log: GateRefusals | None = None,
 ) -> Gate:
     """Return the gate of one API; it follows the bundle that the service publishes.
 
@@ -167,7 +167,7 @@ def gate_of(
     :param on_narrowed: is told the route whose error budget was exceeded.
     :param kept: keeps counts and alarms, None where they end with the process.
     :param on_policy: is told each policy that comes into force.
-    :param refusal_log: is told of refusals by a middleware that got no log of its own.
+    :param log: is told of refusals by a middleware that got no log of its own, and of what the gate counts beside.
     """
     where = settings.service
     return Gate(
@@ -181,7 +181,8 @@ def gate_of(
         on_narrowed=on_narrowed,
         quotas=None if kept is None else kept.quotas,
         alarms=None if kept is None else kept.alarms,
-        refusal_log=refusal_log,
+        refusal_log=log,
+        tally_sink=log,
     )
 
 
@@ -193,7 +194,7 @@ def kept_gate(
     entropy: Entropy | None = None,
     kept_beside: KeptOfGates | None = None,
     on_policy: Callable[[GatePolicy], None] | None = None,
-    refusal_log: RefusalLog | None = None,
+    log: GateRefusals | None = None,
 ) -> Gate:
     """Return the gate of one API, which goes on after a restart with what it had learnt.
 
@@ -201,7 +202,7 @@ def kept_gate(
 
     :param kept_beside: made here if None; the end of the process writes what is left then.
     :param on_policy: is told each policy that comes into force.
-    :param refusal_log: is told of refusals by a middleware that got no log of its own.
+    :param log: is told of refusals by a middleware that got no log of its own, and of what the gate counts beside.
     :raises PrivateFileError: when a file of these can't be read or trusted.
     """
     kept = RolloutStateFile(settings.service.gates / f"{api.name}.canary")
@@ -230,7 +231,7 @@ def kept_gate(
         on_narrowed=narrowed,
         kept=kept_beside or KeptOfGates(settings, api),
         on_policy=on_policy,
-        refusal_log=refusal_log,
+        log=log,
     )
     return gate
 
@@ -257,9 +258,7 @@ def gate_from(file: str | Path, api: str) -> Gate:
     shared = shared_replay(settings, found)
     clock, entropy = system_ports()
     log = GateRefusals(settings.service.gate_refusals, api, clock=clock, entropy=entropy)
-    return kept_gate(
-        settings, found, shared=shared, entropy=entropy, on_policy=watch.look, refusal_log=log
-    )
+    return kept_gate(settings, found, shared=shared, entropy=entropy, on_policy=watch.look, log=log)
 
 
 def open_gate(

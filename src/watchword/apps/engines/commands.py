@@ -30,13 +30,14 @@ from watchword.apps.engines.follower import EngineFollower, RunningEngine, write
 from watchword.apps.engines.haproxy import RunningHaproxy
 from watchword.apps.engines.nginx import Nginx, NginxAuthz
 from watchword.apps.engines.places import PlacesError, api_of, engine_options, envoy_options
+from watchword.apps.settings.document import read_document
 from watchword.apps.settings.load import load_settings
 from watchword.apps.terminal.console import EXIT_REFUSED, fail, print_json
 from watchword.apps.terminal.paragraphs import printable_lines
 from watchword.engines.envoy.generation import BOOTSTRAP, generate, stands_still
 from watchword.engines.envoy.injection import injected_rules
 from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions
-from watchword.engines.interface import Endpoint, EngineOptions, Files
+from watchword.engines.interface import Endpoint, EngineOptions, Files, UnsupportedError
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle, GateBundleError
 from watchword.reasons import Reason, UnavailableError
@@ -139,12 +140,15 @@ def config_command(
     source, options = following(config, output, given, engine=engine, required=True)
     bundle, now = source.bundle, SystemClock().timestamp()
     described = ENGINES[engine]
-    if described.generate is None:
-        files, start, still = _envoy(bundle, options, now)
-    else:
-        files = described.generate(bundle, options, now)
-        start = "" if described.start is None else described.start(options)
-        still = [described.unfollowed] * described.follows
+    try:
+        if described.generate is None:
+            files, start, still = _envoy(bundle, options, now)
+        else:
+            files = described.generate(bundle, options, now)
+            start = "" if described.start is None else described.start(options)
+            still = [described.unfollowed] * described.follows
+    except UnsupportedError as error:
+        raise _placed(error, config, bundle.policy.api) from None
     write_files(output, files)
     if as_json:
         names = [file.name for file in files]
@@ -160,6 +164,14 @@ def config_command(
     if given["listen"] is None:
         where = _where(options.listen)
         click.echo(f"  `watchword up` takes {where} itself where it runs; --listen names another")
+
+
+def _placed(error: UnsupportedError, config: Path, api: str) -> UnsupportedError:
+    """Return the error with the file's line, where the setting that an engine can't carry out stands there for the API."""
+    # What stands behind the first word is more of it: `replay shared`, or what it lacks.
+    setting = error.setting.partition(" ")[0]
+    line = read_document(config).lines.get(("apis", api, setting))
+    return error if line is None else error.at(f"{config}:{line}  apis.{api}")
 
 
 def _repeated(output: Path, given: Mapping[str, object]) -> str:

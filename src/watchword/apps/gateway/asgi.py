@@ -134,7 +134,7 @@ class WatchwordMiddleware(Guard):
             self.refused += 1
             if kind == "http":
                 with contextlib.suppress(OSError):
-                    await refuse_http(INCOMPLETE, send)
+                    await refuse_http(self._fixed(INCOMPLETE), send)
         finally:
             if held is not None:
                 held.close()
@@ -185,7 +185,7 @@ class WatchwordMiddleware(Guard):
             return self._end(decision, scope, receive, send, now)
         except Exception as error:  # noqa: BLE001 - whatever it is, it lets nobody through.
             self._report(error)
-            return INTERNAL
+            return self._fixed(INTERNAL)
 
     def _hold(self, decision: Decision, receive: Receive) -> HeldBody | None:
         """Return what will read the body, None where the proof covers none."""
@@ -228,7 +228,7 @@ class WatchwordMiddleware(Guard):
             raise
         except Exception as error:  # noqa: BLE001 - as in _examine.
             self._report(error)
-            return INTERNAL
+            return self._fixed(INTERNAL)
 
     def _end(
         self, decision: Decision, scope: Scope, receive: Receive, send: Send, now: float
@@ -239,8 +239,8 @@ class WatchwordMiddleware(Guard):
         opening = None
         if scope["type"] == "websocket" and decision.allow:
             decision, opening = self._opening(decision, scope)
-        if decision.refusals and self._refusal_log is not None:
-            self._refusal_log.record(decision.refusals, decision.route)
+        if decision.refusals:
+            self._tell(decision)
         if not decision.allow:
             return self._problem(decision, now)
         if decision.bodiless and scope["type"] == "http":

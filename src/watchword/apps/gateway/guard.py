@@ -76,6 +76,15 @@ class Guard:
                 refusal = Refusal(Reason.GATE_INTERNAL, f"got {type(error).__name__}")
                 self._refusal_log.record((refusal,), "")
 
+    def _tell(self, decision: Decision) -> None:
+        """Count what was found wrong with a request, whether or not it passes."""
+        if self._refusal_log is not None:
+            self._refusal_log.record(decision.refusals, decision.route)
+        claims = decision.claims
+        self._gate.tallies.finding(
+            None if claims is None else claims.os, refused=not decision.allow
+        )
+
     def _unmet_problem(self, unmet: "Unmet") -> Problem:
         """Return the answer for an application that asked for an instance where none was verified."""
         assert unmet.refusal is not None
@@ -85,6 +94,13 @@ class Guard:
             self._refusal_log.record((unmet.refusal,), route)
         return self._problem(refuse(unmet.refusal)._replace(route=route), self._timestamp())
 
+    def _fixed(self, problem: "FixedProblem") -> Problem:
+        """Return an answer that doesn't depend on the request, with the time where that can be told."""
+        try:
+            return problem.at(self._timestamp())
+        except Exception:  # noqa: BLE001 - what failed may be the clock itself.
+            return problem.bare
+
     def _problem(self, decision: Decision, now: float) -> Problem:
         """Return the answer of a refusal."""
         nonce = self._entropy.token_bytes(NONCE_BYTES)
@@ -93,6 +109,7 @@ class Guard:
             decision.refusals,
             ref=self._gate.reference(decision.refusals, decision.route, now, nonce),
             reveal=self._gate.reveals,
+            now=now,
             retry_after=RETRY_AFTER_SECONDS if unavailable else decision.retry_after,
         )
         if decision.nonce is None:
@@ -112,10 +129,26 @@ def told_claims(decision: Decision) -> TokenClaims | None:
     return claims if told else None
 
 
-INTERNAL = render((Refusal(Reason.GATE_INTERNAL),), ref=None, reveal=False)
-"""The answer when the gate itself failed; made beforehand, so that it can't fail too."""
+class FixedProblem:
+    """Hold an answer that says the same to everybody, but for the time.
 
-INCOMPLETE = render((Refusal(Reason.REQUEST_MALFORMED),), ref=None, reveal=False)
+    :ivar bare: the one without it, made beforehand, so that it can't fail too.
+    """
+
+    def __init__(self, reason: Reason) -> None:
+        """Make it of one reason."""
+        self._refusals = (Refusal(reason),)
+        self.bare = render(self._refusals, ref=None, reveal=False)
+
+    def at(self, now: float) -> Problem:
+        """Return the answer at an instant, in seconds since 1970."""
+        return render(self._refusals, ref=None, reveal=False, now=now)
+
+
+INTERNAL = FixedProblem(Reason.GATE_INTERNAL)
+"""The answer when the gate itself failed."""
+
+INCOMPLETE = FixedProblem(Reason.REQUEST_MALFORMED)
 """The answer to a body that ended before its end, for whoever still listens."""
 
 POLICY_VIOLATION = 1008

@@ -136,5 +136,6 @@ class OverloadGuard:
             self._refusals,
             ref=self._gate.reference(self._refusals, "", now, nonce),
             reveal=self._gate.reveals,
+            now=now,
             retry_after=RETRY_SECONDS,
         )

@@ -604,16 +604,16 @@ class WatchwordWsgiMiddleware(Guard):
                 decision = self._settle(decision, held)
                 now = self._timestamp()
             decision = closed_where_nothing_is_injected(decision)
-            if decision.refusals and self._refusal_log is not None:
-                self._refusal_log.record(decision.refusals, decision.route)
+            if decision.refusals:
+                self._tell(decision)
             if not decision.allow:
                 return self._problem(decision, now)
             return _passed(environ, shape, decision, held), decision.nonce
         except ClientGoneError:
-            return INCOMPLETE
+            return self._fixed(INCOMPLETE)
         except Exception as error:  # noqa: BLE001 - whatever it is, it lets nobody through.
             self._report(error)
-            return INTERNAL
+            return self._fixed(INTERNAL)
         finally:
             if held is not None:
                 held.give_back()

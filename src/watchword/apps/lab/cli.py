@@ -8,6 +8,7 @@ from watchword.apps.terminal.lazy import body_in
 from watchword.apps.terminal.parameters import encodable
 
 _body = body_in("watchword.apps.lab.commands")
+_attester_body = body_in("watchword.apps.lab.attester")
 
 _EVIDENCE_EXAMPLE: Final = """\b
 Examples:
@@ -164,4 +165,38 @@ def request() -> None:
 
     The phone is kept for the next time, so that it can be revoked. URL may be a path of the
     API. Exits with 0 on a 2xx answer, 1 on any other or a refusal, 3 if nobody answers.
+    """
+
+
+@command.command(
+    "attester",
+    short_help="Answer as phones' hardware does.",
+    epilog="Example: watchword lab attester --port 0 --json",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where to listen; a loopback address.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8450,
+    show_default=True,
+    help="The port; 0 takes a free one.",
+)
+@_json_option
+@click.pass_obj
+@_attester_body
+def attester() -> None:
+    """Serve what a phone's hardware and vendor return, over HTTP on this machine.
+
+    For tests of an SDK: an app's own key and challenge in, and an Android key attestation, an App Attest object or a
+    Play Integrity token out, or the error that a device would have.  Nothing is stored: App Attest keys
+    and scripted errors end with the process.  SIGINT or SIGTERM let running requests end, then stop.
+
+    --json prints one line once it listens: {"listen": "127.0.0.1:8450", "url": "http://127.0.0.1:8450"}.
+
+    Exit code 0: it was stopped.  1: the file is of no lab, or the address is taken.  2: an option or the file is wrong.
     """

@@ -208,10 +208,12 @@ def kept_client(
             with client:
                 yield client
         finally:
+            session = client.export_session()
+            if session is not None:
+                # Who tries another policy asks again at once.
+                session["refusal"] = None
             # Also after a failure: a counter that went up must not come down again.
-            slot.save(
-                StoredPhone(stored.name, phone.generation, phone.counter, client.export_session())
-            )
+            slot.save(StoredPhone(stored.name, phone.generation, phone.counter, session))
 
 
 def choose_app(settings: Settings, kind: str, name: str | None) -> AppRegistration:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -16,18 +16,18 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 import structlog
 
 from watchword.adapters.system import steady_seconds
 from watchword.apps.problems import render
-from watchword.apps.service.context import ServiceContext
 from watchword.drill.consent import MAX_BYTES, PATH, ConsentError, read_consent
 from watchword.encoding import strict_json
 from watchword.gate.hygiene import clean, read_path
 from watchword.gate.limits import ClientAddresses
+from watchword.ports import Clock, RefusalLog
 from watchword.reasons import (
     MalformedError,
     Reason,
@@ -455,6 +455,13 @@ MAX_QUERY_BYTES: Final = 1024
 STORE_RETRY_SECONDS: Final = 5
 """After how long to come again when the state directory is in trouble."""
 
+_LATER: Final[Mapping[Reason, int]] = {
+    Reason.POLICY_REVOCATION_UNKNOWN: 60,
+    Reason.POLICY_DEVICE_VELOCITY: 3600,
+    Reason.POLICY_SERIAL_FAN_OUT: 3600,
+}
+"""After how many seconds to come again after what a policy refuses for a while: a list comes soon, a day's counts fall slowly."""
+
 NOTE_SECONDS: Final = 10.0
 """How often one kind of failure is logged; the counters have each of them."""
 
@@ -472,13 +479,32 @@ _WITHOUT_CONTENT = frozenset({204, 304})
 _log = structlog.get_logger()
 
 
+class FrameContext(Protocol):
+    """Hold what the frame itself needs of the context that it hands to endpoints."""
+
+    @property
+    def answers(self) -> Counter[tuple[str, int]]:
+        """Return how often each route answered with each status."""
+
+    @property
+    def clock(self) -> Clock:
+        """Return what tells the time."""
+
+    @property
+    def refusal_log(self) -> RefusalLog:
+        """Return what counts refusals of strangers."""
+
+    def reference(self, refusals: Sequence[Refusal], where: str) -> str | None:
+        """Return the opaque reference of a refusal, None where nothing opens one."""
+
+
 class Application:
     """Answer HTTP requests by a table of routes; a refusal leaves as a problem, whatever its cause."""
 
     def __init__(
         self,
         routes: Sequence[Route],
-        context: ServiceContext,
+        context: FrameContext,
         *,
         reveal: bool,
         operator: bool = False,
@@ -609,10 +635,11 @@ class Application:
             self._context.refusal_log.record(refusals, where)
 
     def _answer_of(self, error: Exception, where: str) -> Response:
-        retry_after = None
+        retry_after, signed = None, None
         extra: tuple[tuple[bytes, bytes], ...] = ()
         if isinstance(error, RefusedError):
             refusals: Sequence[Refusal] = error.refusals
+            retry_after, signed = _LATER.get(error.reason), error.signed
             if isinstance(error, MethodError):
                 extra = ((b"allow", ", ".join(error.allowed).encode()),)
         elif isinstance(error, UnavailableError):
@@ -636,6 +663,7 @@ class Application:
             now=self._context.clock.timestamp(),
             details=self._operator,
             retry_after=retry_after,
+            signed=signed,
         )
         return Response(problem.status, problem.body, problem.headers + extra)
 

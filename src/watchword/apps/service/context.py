@@ -19,6 +19,7 @@ from watchword.enrolment.interface import OperatorCodeStore
 from watchword.enrolment.service import Enrolment
 from watchword.gate.limits import LimitTally
 from watchword.gate.references import NONCE_BYTES, seal
+from watchword.gate.tallies import Tallies
 from watchword.pins.interface import PublishedPins
 from watchword.ports import Clock, Entropy, InstanceStore, RecordLog
 from watchword.reasons import Refusal
@@ -43,6 +44,7 @@ class ServiceContext:
     :param gate_faults: by API, what keeps the gate in this process from following its bundle, None
         for nothing; only the APIs whose gate is here.
     :param gate_limits: by API, how often each of its limits was met at the gate in this process.
+    :param gate_tallies: by API, what the gate in this process counted and decides nothing by.
     :param rotating: is held by the one rotation that goes on.
     """
 
@@ -64,6 +66,7 @@ class ServiceContext:
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     gate_faults: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     gate_limits: dict[str, Callable[[], Mapping[str, LimitTally]]] = field(default_factory=dict)
+    gate_tallies: dict[str, Tallies] = field(default_factory=dict)
     rotating: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def reference(self, refusals: Sequence[Refusal], where: str) -> str:

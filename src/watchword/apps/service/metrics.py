@@ -32,6 +32,41 @@ def limit_metrics(context: ServiceContext) -> Iterator[Metric]:
         )
 
 
+def tally_metrics(context: ServiceContext) -> Iterator[Metric]:
+    """Yield what the gates of this process counted and decide nothing by; nothing where nothing was."""
+    claimed: Counter[tuple[tuple[str, str], ...]] = Counter()
+    tokens: dict[tuple[tuple[str, str], ...], float] = {}
+    findings: dict[tuple[tuple[str, str], ...], float] = {}
+    for api, tally in context.gate_tallies.items():
+        for (_, status), count in tally.claimed().items():
+            claimed[("api", api), ("status", status)] += count
+        for (system, outcome), count in tally.systems().items():
+            of = (("api", api), ("os", system))
+            if outcome == "token":
+                tokens[of] = count
+            else:
+                findings[(*of, ("outcome", outcome))] = count
+    for name, text, values in (
+        (
+            "watchword_claimed_status_total",
+            "Requests in which an app said why it sends no token; anybody can say it, and nothing is decided by it.",
+            claimed,
+        ),
+        (
+            "watchword_gate_tokens_total",
+            "Tokens that were verified for the first time, by the system that they state.",
+            tokens,
+        ),
+        (
+            "watchword_gate_findings_total",
+            "Requests in which something was found, by the system of their token: refused, or reported and let pass.",
+            findings,
+        ),
+    ):
+        if values:
+            yield Metric(name, "counter", text, values)
+
+
 def pin_metrics(context: ServiceContext) -> Iterator[Metric]:
     """Yield the metrics where anything is pinned."""
     pins, now = context.pins, context.clock.timestamp()
@@ -280,6 +315,7 @@ def exposed(context: ServiceContext) -> Response:
         *pin_metrics(context),
         *secret_metrics(context),
         *limit_metrics(context),
+        *tally_metrics(context),
         *safeguard_metrics(context),
     )
     return Response(

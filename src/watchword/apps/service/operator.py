@@ -414,8 +414,9 @@ def _group(pins: PublishedPins, each: ReportGroup) -> dict[str, Any]:
 
 
 async def list_refusals(context: ServiceContext, _request: Request) -> Response:
-    """Return the counters, and the latest refusals of each reason."""
+    """Return the counters, the latest refusals of each reason, and what the gates here counted beside."""
     counts = context.refusal_log.counts()
+    tallies = context.gate_tallies
     return json_response(
         200,
         {
@@ -433,6 +434,16 @@ async def list_refusals(context: ServiceContext, _request: Request) -> Response:
                     ],
                 }
                 for sample in context.refusal_log.samples()
+            ],
+            "claimed": [
+                {"api": api, "status": status, "where": route, "count": count}
+                for api, tally in tallies.items()
+                for (route, status), count in sorted(tally.claimed().items())
+            ],
+            "systems": [
+                {"api": api, "os": system, "outcome": outcome, "count": count}
+                for api, tally in tallies.items()
+                for (system, outcome), count in sorted(tally.systems().items())
             ],
         },
     )

@@ -33,6 +33,7 @@ from watchword.attestation.interface import AppleApp
 from watchword.enrolment.delivery import SecretDelivery
 from watchword.enrolment.evidence import Invitations
 from watchword.enrolment.interface import EnrolmentPolicy, EnrolmentRoom, EvidenceVerifier
+from watchword.enrolment.refusals import RefusalSigner
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.enrolment.statement import ChallengeEpochs
 from watchword.gate.interface import GatePolicy
@@ -174,13 +175,15 @@ def build_service(
     :param safeguards: what guards the store beside it, and watches the clock.
     :param room: bounds how many enrol, by the addresses that ``addresses`` tells; None bounds nothing.
     """
+    refusals = RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
+    mark = safeguards.mark
     enrolment = _enrolment(
-        policy, verifier, store, keyring, entropy, vendors, recorder, safeguards.mark, room
+        policy, verifier, store, keyring, entropy, vendors, recorder, mark, room, refusals
     )
     published = PublishedPins() if pins is None else pins
     context = ServiceContext(
         enrolment=enrolment,
-        delivery=_delivery(policy, verifier, store, keyring, entropy, secrets, safeguards.mark),
+        delivery=_delivery(policy, verifier, store, keyring, entropy, secrets, mark, refusals),
         invitations=Invitations(policy, store, entropy),
         store=store,
         keyring=keyring,
@@ -212,6 +215,7 @@ def _delivery(
     entropy: Entropy,
     secrets: SecretWork,
     epochs: ChallengeEpochs | None,
+    refusals: RefusalSigner,
 ) -> SecretDelivery:
     return SecretDelivery(
         policy,
@@ -222,6 +226,7 @@ def _delivery(
         secrets.deliveries,
         secrets.keeper,
         epochs,
+        refusals,
     )
 
 
@@ -235,6 +240,7 @@ def _enrolment(
     recorder: Recorder | None,
     epochs: ChallengeEpochs | None,
     room: EnrolmentRoom | None,
+    refusals: RefusalSigner,
 ) -> Enrolment:
     ring = keyring.ring
     return Enrolment(
@@ -254,6 +260,7 @@ def _enrolment(
         codes=store,
         epochs=epochs,
         room=room,
+        refusals=refusals,
     )
 
 

@@ -152,6 +152,7 @@ def access_log(path: str) -> dict[str, object]:
         "reason": "%DYNAMIC_METADATA(watchword:reason)%",
         "method": "%REQ(:METHOD)%",
         "instance": "%REQ(WATCHWORD-INSTANCE)%",
+        "claimed": "%REQ(WATCHWORD-STATUS)%",
         "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
         "milliseconds": "%DURATION%",
     }
@@ -170,6 +171,7 @@ _STATED_HERE: Final = (
     rf"watchword{_SIGN}(?:instance|level|app|verdict|environment|framed|api)"
     rf"|x{_SIGN}(?:envoy{_SIGN}.*|forwarded{_SIGN}.*|request{_SIGN}id)"
     rf"|{'|'.join(_SIGN.join(name.lower().split('-')) for name in CLIENT_SIDE if not name.startswith(FORWARDED_PREFIX))}"
+    r"|watchword[!#$%&'*+.^_\x60|~]status"
     r"|(?:watchword|signature|content|transfer)[!#$%&'*+.^\x60|~](?:token|input|length|digest|encoding)"
 )
 """Fields that a client can't state.  To CGI and WSGI, names with other signs are the same."""

@@ -68,6 +68,10 @@ ENVIRONMENT_HEADER: Final = "watchword-environment"
 
 API_HEADER: Final = "watchword-api"
 """Says inside of Envoy whose gate let a request pass (:data:`watchword.gate.interface.API_HEADER`)."""
+
+STATUS_HEADER: Final = "watchword-status"
+"""Says why an app sends no token; /authz and the log of refusals count it, and the API never sees it."""
+
 DEVICE_HEADER: Final = "watchword-device"
 """Says inside of Envoy by which device requests are counted, where the token names one; the API never sees it."""
 

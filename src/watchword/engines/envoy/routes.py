@@ -135,6 +135,11 @@ def _needs_python(route: Route, policy: GatePolicy, options: EnvoyOptions) -> tu
             "Envoy's Lua shares what it remembers with this machine's workers alone",
         ),
         (
+            route.proof is Proof.SESSION and policy.device_for_session and policy.rate is None,
+            "device_for_session without a rate",
+            "a flood of signatures is limited by the API's rate alone",
+        ),
+        (
             route.dpop and options.authz is None,
             "dpop",
             "Envoy's Lua reads no JWT by itself",
@@ -211,6 +216,7 @@ def route_configuration(
                     names.DEVICE_HEADER,
                     names.FRAMED_HEADER,
                     names.API_HEADER,
+                    names.STATUS_HEADER,
                     "x-envoy-external-address",
                 ],
                 "What is between client and gate alone never reaches the API.",
@@ -528,7 +534,8 @@ def _filters(row: PlannedRow, way: Way, policy: GatePolicy) -> dict[str, object]
         )
         filters[names.NAMED] = _on()
         return filters
-    marked = way is Way.PROOF and route.proof is Proof.DEVICE
+    either = route.proof is Proof.SESSION and policy.device_for_session
+    marked = way is Way.PROOF and (either or route.proof is Proof.DEVICE)
     filters |= _token_filters(route.level, "token_with_mark" if marked else "token")
     if policy.rate is not None:
         filters[names.RATE] = _on()
@@ -536,7 +543,7 @@ def _filters(row: PlannedRow, way: Way, policy: GatePolicy) -> dict[str, object]
     if way is Way.PROOF:
         filters[names.PROOF] = typed(
             "envoy.extensions.filters.http.lua.v3.LuaPerRoute",
-            {"filter_context": {"proof": route.proof.value}},
+            {"filter_context": {"proof": "either" if either else route.proof.value}},
         )
     return filters
 

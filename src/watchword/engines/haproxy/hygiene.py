@@ -26,7 +26,13 @@ from watchword.gate.hygiene import (
     PROOF_FIELDS,
     REWRITING_FIELDS,
 )
-from watchword.gate.interface import API_HEADER, RESULT_HEADERS, TOKEN_HEADER, VERDICT_HEADER
+from watchword.gate.interface import (
+    API_HEADER,
+    RESULT_HEADERS,
+    STATUS_HEADER,
+    TOKEN_HEADER,
+    VERDICT_HEADER,
+)
 from watchword.reasons import Reason
 
 _DECIDING: Final = (
@@ -58,10 +64,10 @@ def _spelled(names: Iterable[str]) -> str:
 
 
 def _results() -> str:
-    """Return the expression for names by which a gate tells the API who is there."""
+    """Return the expression for names by which a gate tells the API who is there, and an app why it isn't shown."""
     endings = sorted(
         name.decode().removeprefix("watchword-")
-        for name in (*RESULT_HEADERS, VERDICT_HEADER, API_HEADER)
+        for name in (*RESULT_HEADERS, VERDICT_HEADER, API_HEADER, STATUS_HEADER)
     )
     return f"watchword{_SIGN}(?:{'|'.join(endings)})"
 

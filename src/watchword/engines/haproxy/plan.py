@@ -148,6 +148,11 @@ def _check_api(policy: GatePolicy, options: EngineOptions) -> None:
             "limits",
             "HAProxy counts in one bucket of an instance, not in several that agree",
         ),
+        (
+            policy.device_for_session,
+            "device_for_session",
+            "HAProxy takes session proofs with an HMAC alone, and would refuse the phones that are told to sign",
+        ),
         (options.signed_verdict, "signed verdict", "HAProxy can't sign what it found"),
         (
             policy.rate is not None and policy.rate.seconds > _MAX_RATE_SECONDS,

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from watchword.encoding import base64url
 from watchword.lab import der
-from watchword.lab.android_authorities import Factory, Remote, Supply, issue_leaf
+from watchword.lab.android_authorities import Emulated, Factory, Remote, Supply, issue_leaf
 from watchword.lab.android_authorities import sub_keybox as issue_sub_keybox
 from watchword.lab.certificates import Authority, Usage
 from watchword.lab.keys import derive_bytes
@@ -243,13 +243,13 @@ class Bench:
     """Hold what a phone has at hand when an app asks for a chain.
 
     :param issuer: the phone's attestation key; ``above``: its certificate and those above, as DER.
-    :param key: the app's key; ``further``: another key of the same app.
+    :param key: the app's key, whoever holds its private part; ``further``: another key of the same app.
     :param locked: the root of trust of a phone in its maker's state.
     """
 
     issuer: Authority
     above: tuple[bytes, ...]
-    key: ec.EllipticCurvePrivateKey
+    key: ec.EllipticCurvePublicKey
     further: ec.EllipticCurvePrivateKey
     statement: Statement
     locked: Boot
@@ -287,7 +287,7 @@ class Scheme(StrEnum):
 
 def plain(bench: Bench) -> tuple[bytes, ...]:
     """Have the attestation key certify the app's key: what nearly every phone does."""
-    return (issue_leaf(bench.issuer, bench.key.public_key(), bench.describe()),)
+    return (issue_leaf(bench.issuer, bench.key, bench.describe()),)
 
 
 def stray_null(bench: Bench) -> tuple[bytes, ...]:
@@ -298,9 +298,7 @@ def stray_null(bench: Bench) -> tuple[bytes, ...]:
 def zero_byte(bench: Bench) -> tuple[bytes, ...]:
     """Do the same with Huawei's extension of CRL addresses, whose content is a single zero byte."""
     addresses = x509.UnrecognizedExtension(x509.CRLDistributionPoints.oid, b"\x00")
-    leaf = issue_leaf(
-        bench.issuer, bench.key.public_key(), bench.describe(), further=((addresses, False),)
-    )
+    leaf = issue_leaf(bench.issuer, bench.key, bench.describe(), further=((addresses, False),))
     return (leaf,)
 
 
@@ -308,7 +306,7 @@ def untitled(bench: Bench) -> tuple[bytes, ...]:
     """Do the same with an issuer that is named by its number alone, without its title (Keymaster 3)."""
     subject = bench.issuer.certificate.subject
     numbered = x509.Name([each for each in subject if each.oid != NameOID.TITLE])
-    leaf = issue_leaf(bench.issuer, bench.key.public_key(), bench.describe(), issuer_name=numbered)
+    leaf = issue_leaf(bench.issuer, bench.key, bench.describe(), issuer_name=numbered)
     return (leaf,)
 
 
@@ -333,7 +331,7 @@ def _below_attest_key(bench: Bench, attester: Statement) -> tuple[bytes, ...]:
         bench.describe(attester),
         usage=Usage.CERTIFICATES,
     )
-    leaf = issue_leaf(_as_issuer(above, bench), bench.key.public_key(), bench.describe())
+    leaf = issue_leaf(_as_issuer(above, bench), bench.key, bench.describe())
     return leaf, above
 
 
@@ -360,7 +358,7 @@ def _forged_by(bench: Bench, purposes: tuple[Purpose, ...]) -> tuple[bytes, ...]
     usage = Usage.CERTIFICATES if Purpose.ATTEST_KEY in purposes else Usage.DATA
     honest = issue_leaf(bench.issuer, bench.further.public_key(), true, usage=usage)
     wanted = bench.describe(replace(bench.statement, boot=bench.locked))
-    return issue_leaf(_as_issuer(honest, bench), bench.key.public_key(), wanted), honest
+    return issue_leaf(_as_issuer(honest, bench), bench.key, wanted), honest
 
 
 def moved(bench: Bench) -> tuple[bytes, ...]:
@@ -370,7 +368,7 @@ def moved(bench: Bench) -> tuple[bytes, ...]:
     the leaf's key, which lives in software.
     """
     honest = issue_leaf(bench.issuer, bench.further.public_key(), bench.describe())
-    return issue_leaf(_as_issuer(honest, bench), bench.key.public_key(), None), honest
+    return issue_leaf(_as_issuer(honest, bench), bench.key, None), honest
 
 
 def sub_keybox(bench: Bench) -> tuple[bytes, ...]:
@@ -380,7 +378,7 @@ def sub_keybox(bench: Bench) -> tuple[bytes, ...]:
     buyer.
     """
     own = issue_sub_keybox(bench.issuer, "StrongBox")
-    return issue_leaf(own, bench.key.public_key(), bench.describe()), own.der
+    return issue_leaf(own, bench.key, bench.describe()), own.der
 
 
 def _as_issuer(certificate: bytes, bench: Bench) -> Authority:
@@ -467,14 +465,19 @@ class AndroidPhone(PhoneKeys):
         signature = self.sign(RENEWAL_PREFIX + statement)
         return {"format": "android-key", "signature": base64url.encode(signature)}
 
-    def certificate_chain(self, challenge: bytes) -> tuple[bytes, ...]:
-        """Return what ``KeyStore.getCertificateChain`` gives an app: DER, leaf first."""
+    def certificate_chain(
+        self, challenge: bytes, key: ec.EllipticCurvePublicKey | None = None
+    ) -> tuple[bytes, ...]:
+        """Return what ``KeyStore.getCertificateChain`` gives an app: DER, leaf first.
+
+        :param key: a key that is held elsewhere; None for the phone's own.
+        """
         model, now = self._model, self._setup.clock.now()
         issuer, above = self._setup.authorities.android.issuers(model.supply, self._setup.name, now)
         bench = Bench(
             issuer=issuer,
             above=above,
-            key=self._key("attested"),
+            key=key or self._key("attested").public_key(),
             further=self._key("further"),
             statement=self._statement(now),
             locked=self._maker_boot(),
@@ -568,6 +571,13 @@ class AndroidModel:
     def own_key(self) -> bool:
         """Tell whether each phone of this kind has an attestation key that no other one has."""
         return isinstance(self.supply, Remote) and self.supply.device is None
+
+    def in_tee(self) -> "AndroidModel":
+        """Return the same phone as it keeps a key for which no StrongBox was asked: every one with a chip has a TEE too."""
+        if self.security is not SecurityLevel.STRONG_BOX or isinstance(self.supply, Emulated):
+            return self
+        supply = replace(self.supply, title="TEE")
+        return replace(self, security=SecurityLevel.TRUSTED_ENVIRONMENT, supply=supply)
 
     def build(self, app: InstalledApp, setup: PhoneSetup) -> AndroidPhone:
         """Return an Android phone of this kind with ``app``, or what goes for it, on it.

@@ -102,20 +102,24 @@ class IPhone(PhoneKeys):
         return {
             "format": "app-attest",
             "attestation": base64url.encode(self.attestation_object(binding)),
-            "key_id": base64url.encode(self._key_id()),
+            "key_id": base64url.encode(self.key_id),
         }
 
     def renew(self, statement: bytes) -> dict[str, Any]:
         """Return an assertion with ``clientDataHash = SHA-256(statement)``; the counter goes up."""
+        assertion = self.assertion(hashlib.sha256(statement).digest())
+        return {"format": "app-attest", "assertion": base64url.encode(assertion)}
+
+    def assertion(self, client_data_hash: bytes) -> bytes:
+        """Return the CBOR that ``DCAppAttestService.generateAssertion`` gives an app; the counter goes up."""
         self.counter = 1 if self._habits.cloned else self.counter + 1
         later = self._habits.category_later
         trailing = self._trailing(self._habits.category if later is None else later)
         data = self._authenticator_head(self.counter) + trailing
-        nonce = hashlib.sha256(data + hashlib.sha256(statement).digest()).digest()
+        nonce = hashlib.sha256(data + client_data_hash).digest()
         # The Secure Enclave hashes the nonce once more: ECDSA-SHA256 over these 32 bytes.
         signature = sign_message(self._key("attested"), nonce)
-        assertion = cbor2.dumps({"signature": signature, "authenticatorData": data})
-        return {"format": "app-attest", "assertion": base64url.encode(assertion)}
+        return cbor2.dumps({"signature": signature, "authenticatorData": data})
 
     def attestation_object(self, client_data_hash: bytes) -> bytes:
         """Return the CBOR that ``DCAppAttestService.attestKey`` gives an app."""
@@ -125,7 +129,7 @@ class IPhone(PhoneKeys):
         data = self._authenticator_head(0) + self._credential(key) + trailing
         leaf = authorities.issue_app_attest_leaf(
             key,
-            self._key_id(),
+            self.key_id,
             nonce=hashlib.sha256(data + client_data_hash).digest(),
             now=self._setup.clock.now(),
             system=self._habits.system,
@@ -137,7 +141,7 @@ class IPhone(PhoneKeys):
 
     def _receipt(self, leaf: bytes, client_data_hash: bytes) -> bytes:
         """Return the receipt that Apple gives for this leaf, or for another device's."""
-        setup, key_id = self._setup, self._key_id()
+        setup, key_id = self._setup, self.key_id
         device = self._habits.device or setup.name
         if self._habits.receipt is ReceiptHabit.SWAPPED:
             device = f"another than {device}"
@@ -172,7 +176,7 @@ class IPhone(PhoneKeys):
             -2: numbers.x.to_bytes(32, "big"),
             -3: numbers.y.to_bytes(32, "big"),
         }
-        key_id = self._key_id()
+        key_id = self.key_id
         return (
             self._app.environment.value
             + len(key_id).to_bytes(2, "big")
@@ -193,8 +197,9 @@ class IPhone(PhoneKeys):
             }
         )
 
-    def _key_id(self) -> bytes:
-        """Return the attested key's id."""
+    @property
+    def key_id(self) -> bytes:
+        """Return the attested key's id, 32 bytes."""
         return _key_id(self._key("attested").public_key())
 
 

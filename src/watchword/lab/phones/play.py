@@ -70,15 +70,21 @@ class PlayPhone(PhoneKeys):
         """Return what the Play library gives an app."""
         return self._google.issue(self.verdict(binding))
 
+    def token_of(self, text: str, *, standard: bool) -> str:
+        """Return what the Play library gives an app for its own request hash (standard) or nonce, whatever the model asks by."""
+        return self._google.issue(self._verdict(text, standard=standard))
+
     def verdict(self, binding: bytes) -> dict[str, Any]:
         """Return the payload of a verdict in the shape of Google's."""
+        return self._verdict(base64url.encode(binding), standard=self._model.standard)
+
+    def _verdict(self, text: str, *, standard: bool) -> dict[str, Any]:
         model, app = self._model, self._app
         asked = self._setup.clock.now().timestamp() - model.age
-        bound = base64url.encode(binding)
         request = {
             "requestPackageName": app.package,
             # Google pads a nonce that the app sent without padding.
-            **({"requestHash": bound} if model.standard else {"nonce": _padded(bound)}),
+            **({"requestHash": text} if standard else {"nonce": _padded(text)}),
             "timestampMillis": str(int(asked * 1000)),
         }
         return {

@@ -42,6 +42,7 @@ def files(bundle: Any = BUNDLE, options: EngineOptions = OPTIONS) -> dict[str, s
         (bundle_of(ROWS, binding_header=b"authorization"), "binding_header"),
         (bundle_of(ROWS, limits=(Limit("day", LimitKind.QUOTA, 9, 86400),)), "limits"),
         (bundle_of(ROWS, rate=Rate(9, 2_000_000)), "rate"),
+        (bundle_of(ROWS, device_for_session=True), "device_for_session"),
         (bundle_of([route("/a", name="two\nlines")]), "the row's name"),
     ],
 )

@@ -70,7 +70,7 @@ def test_a_refusal_is_a_problem_and_its_reference_leads_to_the_log(rig: Rig) -> 
     (line,) = (line for line in rig.log() if line["ref"] == answer.problem["ref"])
     assert set(line) == {
         *("time", "ref", "route", "status", "reason", "details"),
-        *("method", "instance", "client", "milliseconds"),
+        *("method", "instance", "claimed", "client", "milliseconds"),
     }
     assert (line["route"], line["status"], line["instance"]) == ("/hw/*", 403, CLAIMS.subject)
     assert isinstance(line["milliseconds"], int)

@@ -46,6 +46,7 @@ class Between:
             self.phone,
             [AUDIENCE],
             clock=lambda: self.around.time,
+            boot=lambda: self.around.time,
             jitter=lambda: 0.5,
             sleep=lambda _: None,
             transport=httpx.MockTransport(self),

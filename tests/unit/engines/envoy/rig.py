@@ -64,7 +64,7 @@ ROUTE_TABLE = (
 
 def bundle_of(routes: Sequence[Route], **changes: Any) -> GateBundle:
     """Return a bundle of these routes; the policy's own fields may stand among the changes."""
-    of_policy = ("rate", "replay", "binding_header", "limits", "edges")
+    of_policy = ("rate", "replay", "binding_header", "limits", "edges", "device_for_session")
     own = {key: changes.pop(key) for key in of_policy if key in changes}
     return replace(
         GateBundle(

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -20,11 +21,11 @@ from watchword.gate.bundle import signer_to_json, to_jws
 
 
 def config(
-    tmp_path: Path, engine: str, *more: str, asked: str = "", as_json: bool = True
+    tmp_path: Path, engine: str, *more: str, asked: str = "", as_json: bool = True, **policy: Any
 ) -> Result:
     """Run the command over a bundle of one row; ``asked`` is a further line of the API's section."""
     bundle, signer, file = tmp_path / "b.jws", tmp_path / "s.jwk", tmp_path / "watchword.yaml"
-    publish_bundle(bundle, to_jws(bundle_of((route("/v1/**"),)), SERVICE))
+    publish_bundle(bundle, to_jws(bundle_of((route("/v1/**"),), **policy), SERVICE))
     write_private(signer, signer_to_json(SERVICE.verification_key()))
     file.write_text(
         "version: 1\nenvironment: lab\n"
@@ -135,3 +136,18 @@ def test_the_command_tells_of_it(tmp_path: Path) -> None:
     result = config(tmp_path, "nginx-authz", "--authz", "unix:/run/authz.sock")
     assert ("root runs this" in result.stderr) is (os.geteuid() == 0)
     assert json.loads(result.stdout)["engine"] == "nginx-authz"
+
+
+def test_what_an_engine_can_not_carry_out_is_named_with_its_line(tmp_path: Path) -> None:
+    """Where it stands in the file; from a bundle alone, by the name of the API."""
+    asked = "    device_for_session: true\n"
+    refused = config(tmp_path, "haproxy", asked=asked, device_for_session=True)
+    assert isinstance(refused.exception, UnsupportedError)
+    text = str(refused.exception)
+    assert text.startswith(f"{tmp_path}/watchword.yaml:12  apis.clinic: device_for_session: ")
+    lines = (tmp_path / "watchword.yaml").read_text().splitlines()
+    assert lines[11].strip() == "device_for_session: true"
+    assert "; " in text
+    assert not (tmp_path / "out").exists()
+    alone = config(tmp_path, "haproxy", device_for_session=True)
+    assert str(alone.exception).startswith("clinic: device_for_session: ")

@@ -26,8 +26,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from watchword.adapters.engine_refusals import EngineRefusal
+from watchword.gate.tallies import INVALID
 from watchword.public_classes import PROBLEM_MEDIA_TYPE
 from watchword.reasons import Reason, WatchwordError
+from watchword.vocabulary import ClaimedStatus
 
 
 class LogLineError(WatchwordError):
@@ -77,6 +79,24 @@ def common(members: Mapping[str, Any]) -> EngineRefusal:
         instance=text(members, "instance"),
         client=text(members, "client"),
         milliseconds=milliseconds(members.get("milliseconds")),
+    )
+
+
+def claim(members: Mapping[str, Any]) -> EngineRefusal | None:
+    """Return what an app claimed in a request that sends no token (``claimed``), None where it claimed nothing.
+
+    Of what it says one of the four words is kept, and nothing else.
+
+    :raises LogLineError: as :func:`common` does.
+    """
+    said = text(members, "claimed")
+    # Python counted what it was asked about.
+    if not said or text(members, "details") == _ASKED:
+        return None
+    told = common(members)
+    known = said if said in set(ClaimedStatus) else INVALID
+    return EngineRefusal(
+        at=told.at, ref="", route=told.route, status=told.status, reason=None, claimed=known
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from watchword.adapters.engine_refusals import EngineRefusal, EngineRefusals, Position
-from watchword.apps.engines.logs.formats import ENGINE_LOGS, NOTICES, LogLineError, engine_of
+from watchword.apps.engines.logs.formats import ENGINE_LOGS, NOTICES, LogLineError, claim, engine_of
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError, WatchwordError
 
@@ -339,14 +339,18 @@ class Ingestion:
         return batch
 
     def _keep(self, log: OpenLog, batch: list[Line]) -> None:
-        found = []
+        found, claims = [], []
         for line in batch:
             try:
-                refusal = self._refusal(line)
+                refusal, claimed = self._refusal(line)
             except WatchwordError as error:
                 self.tally.bad += 1
                 self._notify(BadLine(self.tally.file, line.number, _fault(error)))
                 continue
+            if claimed is not None:
+                # The same line may tell a refusal too, which has its name.
+                name = hashlib.sha256(b"claimed" + self._name_of(line, claimed)).digest()
+                claims.append((name, claimed))
             if refusal is None:
                 self.tally.passed += 1
             else:
@@ -358,7 +362,7 @@ class Ingestion:
             )
         after = None if self._head is None else log.stream.position(self._head)
         before = None if after is None else self._seen[self.tally.engine]
-        added = self._kept.add(self.tally.engine, found, before, after)
+        added = self._kept.add(self.tally.engine, found, before, after, claims)
         if after is not None:
             self._seen[self.tally.engine] = after
         self.tally.added += added
@@ -370,11 +374,12 @@ class Ingestion:
         place = b"" if refusal.ref or self._head is None else b"%b%d" % (self._head, line.number)
         return hashlib.sha256(place + line.content).digest()
 
-    def _refusal(self, line: Line) -> EngineRefusal | None:
+    def _refusal(self, line: Line) -> tuple[EngineRefusal | None, EngineRefusal | None]:
+        """Return the refusal that a line tells, and what an app claimed in it."""
         if line.content is None:
             raise LogLineError(f"got a longer line than {MAX_LINE_BYTES} bytes")
         if line.content.startswith(NOTICES.get(self.tally.engine, ())):
-            return None
+            return None, None
         members = strict_json.loads(line.content, MAX_LINE_BYTES)
         if not self.tally.engine:
             self.tally.engine = engine_of(members)
@@ -383,7 +388,7 @@ class Ingestion:
             members["time"] = self._last.isoformat()
         refusal = ENGINE_LOGS[self.tally.engine](members)
         self._last = self._last if refusal is None else refusal.at
-        return refusal
+        return refusal, claim(members) if "claimed" in members else None
 
 
 def ingest(

@@ -576,7 +576,8 @@ class AuthzApp:
     async def _refuse(self, refusal: Refusal, send: Send) -> None:
         if self._refusal_log is not None:
             self._refusal_log.record((refusal,), "authz")
-        await refuse_http(render((refusal,), ref=None, reveal=self._gate.reveals), send)
+        now = self._clock.timestamp()
+        await refuse_http(render((refusal,), ref=None, reveal=self._gate.reveals, now=now), send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the verified headers; an empty one makes the engine remove a forged one.

@@ -88,7 +88,8 @@ class VerdictRequired:
         if refusal is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await refuse_http(render((refusal,), ref=None, reveal=False), send)
+            problem = render((refusal,), ref=None, reveal=False, now=self._timestamp())
+            await refuse_http(problem, send)
         else:
             await receive()
             await send({"type": "websocket.close", "code": 1008})

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 
+from watchword.adapters.system import SystemClock
 from watchword.apps import problems
 from watchword.apps.gateway.asgi import DECISION
 from watchword.apps.gateway.asgi_types import Receive, Scope, Send
@@ -37,7 +38,7 @@ from watchword.apps.gateway.proxy.injection import Ends, Injector
 from watchword.apps.gateway.proxy.websocket import SocketLimits, SocketProxy
 from watchword.apps.problems import Problem
 from watchword.gate.interface import Decision
-from watchword.ports import RefusalLog
+from watchword.ports import Clock, RefusalLog
 from watchword.reasons import Reason, Refusal
 
 _LOG_NAME = "proxy"
@@ -59,6 +60,7 @@ class ProxyApp:
         seal: Callable[[Refusal, str], str | None] | None = None,
         reveal: bool = False,
         injector: Injector | None = None,
+        clock: Clock | None = None,
         sockets: SocketLimits | None = None,
     ) -> None:
         """Prepare to forward; no connection is made yet.
@@ -68,6 +70,7 @@ class ProxyApp:
         :param seal: makes the reference of a refusal and its place; without it there is none.
         :param reveal: put reason codes into answers (lab only).
         :param injector: forwards where a key is added; whoever made it closes it.  Without one such a request is refused.
+        :param clock: the system's clock if None.
         :param sockets: what WebSockets may take.
         :raises ValueError: when ``upstream`` is something else.
         """
@@ -85,6 +88,7 @@ class ProxyApp:
         self._seal = seal
         self._reveal = reveal
         self._injector = injector
+        self._timestamp = (clock or SystemClock()).timestamp
         tls = ssl.create_default_context() if parts.scheme == "https" else None
         port = parts.port or (_HTTPS if parts.scheme == "https" else _HTTP)
         origin = httpcore.Origin(self._scheme, self._host, port)
@@ -213,7 +217,9 @@ class ProxyApp:
 
     def _problem(self, refusal: Refusal, where: str, retry_after: int | None) -> Problem:
         ref = None if self._seal is None else self._seal(refusal, where)
-        return problems.render((refusal,), ref=ref, reveal=self._reveal, retry_after=retry_after)
+        return problems.render(
+            (refusal,), ref=ref, reveal=self._reveal, now=self._timestamp(), retry_after=retry_after
+        )
 
     def _record(self, refusal: Refusal, where: str = _LOG_NAME) -> None:
         if self._refusal_log is not None:

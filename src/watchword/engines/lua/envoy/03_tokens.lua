@@ -11,7 +11,7 @@ local tokens = (function()
   typedef struct {
     double ends, epoch, epoch_ends;
     int32_t inner[8], outer[8];
-    uint32_t taken, tail_size, prepared, session_size, session_end_size, device_end_size;
+    uint32_t signs, taken, tail_size, prepared, session_size, session_end_size, device_end_size;
     uint8_t tail[64], session[64], session_end[96], device_end[80], point[64];
   } watchword_token;
   ]])
@@ -114,7 +114,7 @@ local tokens = (function()
     if not head or #token > 2048 or #signature ~= 86 then return nil, "token.malformed" end
     local point, pair = secrets.keys[head], base64.url(signature)
     if not point then return nil, "token.key_unknown" end
-    if kind == "device" then
+    if kind ~= "session" then
       if not was_verified(handle) then return nil, "token.missing" end
     elseif not pair or not self.is_signed(handle, point, pair, head .. "." .. payload) then
       return nil, "token.signature"
@@ -145,6 +145,8 @@ local tokens = (function()
     if not x or not y or #x ~= 32 or #y ~= 32 then return "token.malformed" end
     if secrets.revoked[subject] then return "token.instance_revoked" end
     entry.ends, entry.epoch, entry.prepared = ends, epoch, 0
+    -- Whether the device's own signature stands for a session proof.
+    entry.signs = claims.prf == "device" and 1 or 0
     ffi.copy(entry.point, x .. y, 64)
     ffi.copy(entry.session, session, #session)
     entry.session_size = #session

@@ -125,6 +125,14 @@ local states = (function()
     return route
   end
 
+  local function rate_of(rate)
+    local requests, seconds = whole(rate.requests, "rate"), whole(rate.seconds, "rate")
+    want(requests > 0 and seconds > 0, "a rate")
+    -- As the gate's own bucket: sums of floats must not eat its last request.
+    local cost = seconds / requests
+    return { seconds = seconds, cost = cost, most = seconds + cost / 100 + requests * 2 ^ -22 }
+  end
+
   local function state_of(members)
     want(members.v == 1, "v 1")
     local state = {
@@ -148,14 +156,8 @@ local states = (function()
     if members.binding_header ~= json.NULL then
       state.binding_header = text(members.binding_header, "the name of a header")
     end
-    if members.rate ~= json.NULL then
-      local rate = list(members.rate, "rate")
-      local requests, seconds = whole(rate.requests, "rate"), whole(rate.seconds, "rate")
-      want(requests > 0 and seconds > 0, "a rate")
-      -- As the gate's own bucket: sums of floats must not eat its last request.
-      local cost = seconds / requests
-      state.rate = { seconds = seconds, cost = cost, most = seconds + cost / 100 + requests * 2 ^ -22 }
-    end
+    if members.rate ~= json.NULL then state.rate = rate_of(list(members.rate, "rate")) end
+    state.signatures = rate_of(list(members.signatures, "signatures"))
     return state
   end
 

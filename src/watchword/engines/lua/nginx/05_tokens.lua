@@ -9,7 +9,7 @@ local tokens = (function()
   typedef struct {
     double valid_from, ends, epoch_ends;
     int32_t inner[8], outer[8];
-    uint32_t rank, taken, tail_size, prepared, session_size, session_end_size, device_end_size;
+    uint32_t rank, signs, taken, tail_size, prepared, session_size, session_end_size, device_end_size;
     uint8_t tail[64], session[64], session_end[160], device_end[80], point[64];
   } watchword_token;
   ]])
@@ -144,6 +144,8 @@ local tokens = (function()
     if state.revoked[claims.sub] then return "token.instance_revoked" end
     entry.valid_from, entry.ends = from, min(ends, key.ends)
     entry.rank = RANKS[claims.lvl]
+    -- Whether the device's own signature stands for a session proof.
+    entry.signs = claims.prf == "device" and 1 or 0
     ffi.copy(entry.point, point, 64)
     prepare(entry, claims, jwk, token)
     subjects[place], apps[place] = claims.sub, claims.app.id
@@ -153,7 +155,7 @@ local tokens = (function()
     -- token.  None of them can hold a line break: `visible` and the known levels see to that.
     results[place] = claims.sub .. "\r\nWatchword-Level: " .. claims.lvl .. "\r\nWatchword-App: " .. claims.app.id
     versions[place], bindings[place] = claims.app.ver or false, claims.bnd or false
-    keys[place] = state.has_device and own_key or false
+    keys[place] = (state.has_device or entry.signs == 1) and own_key or false
     return nil
   end
 

@@ -9,8 +9,10 @@ local head = (function()
   local self = { MAX_FIELDS = MAX_FIELDS }
 
   -- What a field is, by its lower-case name: nothing special, one that decides, the same with another sign for a
-  -- hyphen, one that only a gate may state, a list of what ends here, or none at all.
-  local PLAIN, DECIDING, DISGUISED, STATED, CONNECTION, MALFORMED = 0, 1, 2, 3, 4, 5
+  -- hyphen, one that only a gate may state, a list of what ends here, none at all, or what an app says of itself where
+  -- it sends no token.
+  local PLAIN, DECIDING, DISGUISED, STATED, CONNECTION, MALFORMED, STATUS = 0, 1, 2, 3, 4, 5, 6
+  local CLAIMED = "watchword-status"
   local REASONS = {
     ["watchword-token"] = "request.header_duplicated", ["dpop"] = "request.header_duplicated",
     ["signature"] = "request.header_duplicated", ["signature-input"] = "request.header_duplicated",
@@ -40,6 +42,7 @@ local head = (function()
   local function kind_of(name)
     if not find(name, "^[!#$%%&'*+.^_`|~0-9a-z-]+$") then return MALFORMED end
     local plain = canonical(name)
+    if plain == CLAIMED then return STATUS end
     if OURS[plain] or WHENCE[plain] or find(plain, "x-forwarded-", 1, true) == 1 then return STATED end
     if REASONS[plain] then return plain == name and DECIDING or DISGUISED end
     return plain == "connection" and CONNECTION or PLAIN
@@ -98,7 +101,7 @@ local head = (function()
       end
     end
     for option in pairs(options) do
-      if not HOP_BY_HOP[option] and not OURS[option] then return "request.framing" end
+      if not HOP_BY_HOP[option] and not OURS[option] and option ~= CLAIMED then return "request.framing" end
     end
     -- A handshake's Upgrade is for the application.
     options.connection, options.upgrade = true, nil
@@ -125,8 +128,10 @@ local head = (function()
     return nil
   end
 
-  -- Judges the fields and takes out what can't stay; returns the reason if they can't be read in one way only.
+  -- Judges the fields and takes out what can't stay; returns the reason if they can't be read in one way only.  What an
+  -- app says of itself is in `self.status` until the next call, nil where it says nothing.
   function self.clean(headers)
+    self.status = nil
     local all, named, reason, empty = 0, nil, nil, false
     for name, value in pairs(headers) do
       local what = kind(name)
@@ -150,6 +155,9 @@ local head = (function()
           if name == "connection" then named = value else ngx.req.clear_header(name) end
         elseif what == STATED then
           ngx.req.clear_header(name)
+        elseif what == STATUS then
+          ngx.req.clear_header(name)
+          self.status = not self.status and type(value) == "string" and value or "invalid"
         else
           reason = reason or "request.malformed"
         end

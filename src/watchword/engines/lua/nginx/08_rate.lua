@@ -39,5 +39,8 @@ local rate = (function()
     if not wait then return "gate.overloaded", 5 end
     return "gate.rate", math.ceil(wait)
   end
+  -- The same for signatures of one token, each before it is verified: by the session's name behind a byte that no
+  -- instance's name begins with.
+  function self.sign(limit, session, now) return self.take(limit, "\0" .. session, now) end
   return self
 end)()

@@ -3,7 +3,9 @@ local gate = (function()
   local find, match, sub, byte = string.find, string.match, string.sub, string.byte
   local now, var, get_headers = ngx.now, ngx.var, ngx.req.get_headers
   local DIGEST = "^sha%-256=:([A-Za-z0-9+/]+)=:$"
+  local SIGNED = ';alg="ecdsa-p256-sha256"'
   local PASS, WATCHED = {}, {}
+  local STATUSES = { unsupported = true, offline = true, device = true, refused = true }
   local self = {}
   -- The collector walks over every remembered token; it waits until the heap is three times what is alive.
   collectgarbage("setpause", 300)
@@ -52,14 +54,22 @@ local gate = (function()
     return "proof.malformed"
   end
 
-  -- Verifies the proof that the route asks for and the body that it covers, and claims it.  Returns nil or the reason.
+  -- Verifies the proof that the route asks for and the body that it covers, and claims it.  Returns nil, or the reason and seconds to
+  -- wait.
   local function prove(state, headers, target, token, place, entry, at)
     local route, kind = target.route, target.route.kind
+    local input = rawget(headers, "signature-input")
+    if kind == "session" and entry.signs == 1 and input and find(input, SIGNED, 1, true) then
+      -- The device's own signature stands for a session proof.  It costs a curve, so that it takes its room first.
+      local reason, wait = rate.sign(state.signatures, ffi.string(entry.session, entry.session_size), at)
+      if reason then return reason, wait end
+      kind = "device"
+    end
     -- As the gate does: no proof can hold, whatever it looks like.
     if kind == "session" and (entry.prepared == 0 or at >= entry.epoch_ends) then return "proof.epoch" end
-    local input, signature = rawget(headers, "signature-input"), rawget(headers, "signature")
+    local signature = rawget(headers, "signature")
     local other, host = rawget(headers, "dpop"), head.authority(rawget(headers, "host"))
-    if other and route.dpop then
+    if other and route.dpop and route.kind == "device" then
       if input or signature then return "proof.ambiguous" end
       return dpop.prove(state, tokens.keys[place], entry, token, other, target, host, at)
     end
@@ -149,8 +159,8 @@ local gate = (function()
     end
     local results = tokens.results[place]
     if route.kind then
-      local reason = prove(state, headers, target, token, place, entry, at)
-      if reason then return reason, nil, subject end
+      local reason, wait = prove(state, headers, target, token, place, entry, at)
+      if reason then return reason, wait, subject end
       -- A body may have taken its time: what passes counts now, by the rate of now.
       at, state = now(), states.held()
     end
@@ -161,6 +171,18 @@ local gate = (function()
     return nil, nil, subject, results
   end
 
+  local function note(reason, details)
+    var.watchword_reason, var.watchword_details, var.watchword_log = reason, details, "1"
+    var.watchword_milliseconds = tostring(math.floor((now() - ngx.req.start_time()) * 1000 + 0.5))
+  end
+
+  -- Writes down why an app sends no token, by its own word; one beside a token leaves nothing to be claimed.
+  local function claim(route, status, token)
+    var.watchword_route = route.name
+    var.watchword_claimed = not token and STATUSES[status] and status or "invalid"
+    note("", "")
+  end
+
   -- Returns PASS, or the reason and the seconds to wait; a route that only watches passes in any case.
   local function decide()
     local at = now()
@@ -168,12 +190,14 @@ local gate = (function()
     if more then return "request.headers_too_large" end
     local reason = head.clean(headers)
     if reason then return reason end
+    local status = head.status
     local state = states.current(at)
     if not state then return "gate.state_unavailable" end
     local target
     target, reason = head.target(state, var.request)
     if not target then return reason end
     local route = target.route
+    if status then claim(route, status, rawget(headers, "watchword-token")) end
     if route.mode == "off" then
       if not target.reported then return PASS end
       var.watchword_route = route.name
@@ -196,11 +220,6 @@ local gate = (function()
     if route.mode == "enforce" then return reason, wait end
     if results then var.watchword_results = results end
     return WATCHED, reason
-  end
-
-  local function note(reason, details)
-    var.watchword_reason, var.watchword_details, var.watchword_log = reason, details, "1"
-    var.watchword_milliseconds = tostring(math.floor((now() - ngx.req.start_time()) * 1000 + 0.5))
   end
 
   -- Answers like every other enforcement point of the gate (RFC 9457); what is told apart is in the access log.

@@ -62,19 +62,24 @@ public fun Watchword.Companion.create(
     )
 }
 
-/** What belongs to one app at one service on this phone; another service or app has files and keys of its own. */
-internal class AndroidParts(context: Context, config: WatchwordConfig) {
-    private val name = "watchword-" +
+/**
+ * What belongs to one app at one service on this phone; another service or app has files and keys of its own.
+ *
+ * @param kind tells instances of the same app and service apart.
+ */
+internal class AndroidParts(private val context: Context, config: WatchwordConfig, kind: String = "phone") {
+    private val name = "watchword-$kind-" +
         Base64Url.encode(sha256("${config.service}\n${config.app}".toByteArray())).take(NAME_CHARACTERS)
 
-    // Lazy, since the directory can't be reached before the first unlock, and making it is file I/O.
-    private val folder: File by lazy { context.noBackupFilesDir }
-
-    val clock: Clock by lazy { AndroidClock(context.contentResolver) }
-    val session: Store = LazyStore { FileStore(File(folder, "$name.session")) }
-    val keys: InstanceKeys = Keystore(context, Thread::sleep).let { keystore ->
-        InstanceKeys(keystore, SealKey(keystore, "$name.seal", LazyStore { FileStore(File(folder, "$name.seal")) }), name)
+    val clock: Clock = AndroidClock(context.contentResolver)
+    val session: Store = store("session")
+    val keys: InstanceKeys by lazy {
+        val keystore = Keystore(context, Thread::sleep)
+        InstanceKeys(keystore, SealKey(keystore, "$name-seal", store("seal")), name)
     }
+
+    /** Returns the file of this purpose; nothing is touched before it is used, as its directory isn't there before the first unlock. */
+    fun store(purpose: String): Store = LazyStore { FileStore(File(context.noBackupFilesDir, "$name.$purpose")) }
 }
 
 private class LazyStore(make: () -> Store) : Store {

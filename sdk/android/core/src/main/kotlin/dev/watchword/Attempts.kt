@@ -198,6 +198,7 @@ public class Attempts internal constructor(
             return WireHeaders(OUR_HEADERS, emptyMap())
         }
         if (isUnknown && !isIdempotent(request.method)) throw outcomeUnknown("a library was about to send it again")
+        check(held != null || without != null) { "prepare() comes first" }
         val set = if (held == null) status() else proved(request)
         isSent = true
         isUnknown = true
@@ -259,14 +260,20 @@ public class Attempts internal constructor(
     /**
      * Judges an error of the library's: returns where the request is to be sent again.
      *
+     * Where [sign] wasn't called since the last answer nothing was sent.
+     *
+     * @param isUnsent whether nothing was sent though [sign] was called: for an adapter that signs before there is a
+     *   connection, and whose library doesn't connect a second time by itself.
      * @throws IOException [error] itself where nothing was sent, or where it says enough. After a timeout nothing is
      *   repeated: the time that there was is used up.
      * @throws WatchwordException.OutcomeUnknown where the request may have been carried out, and mustn't be repeated.
      */
+    @JvmOverloads
     @Throws(IOException::class)
-    public fun lost(error: IOException) {
-        if (error is WatchwordException || isAway || !isSent || error.isBeforeSending()) {
-            if (error !is WatchwordException) isUnknown = false
+    public fun lost(error: IOException, isUnsent: Boolean = false) {
+        if (error is WatchwordException) throw error
+        if (isAway || !isSent || isUnsent) {
+            isUnknown = isUnknown && !isUnsent
             throw error
         }
         if (error is InterruptedIOException || !mayRepeat()) {
@@ -375,9 +382,8 @@ public class Attempts internal constructor(
                 return attached(request, sent)
             } catch (error: DeviceException) {
                 if (error.kind != DeviceException.Kind.KEY_LOST) throw error
-                watchword.instance.forget(sent.token)
             }
-            val fresh = watchword.credential(api.audience)
+            val fresh = watchword.replaceToken(api.audience, sent.token, isLost = true)
             held = fresh
             return attached(request, fresh)
         } catch (error: DeviceException) {
@@ -444,14 +450,14 @@ public class Attempts internal constructor(
         override fun write(bytes: ByteArray, start: Int, count: Int) = Unit
     }
 
-    /** Tells whether an error comes about before anything is sent only. */
-    private fun IOException.isBeforeSending() = this is ConnectException ||
-        this is NoRouteToHostException ||
-        this is UnknownHostException ||
-        this is SSLHandshakeException ||
-        this is SSLPeerUnverifiedException
-
     public companion object {
+        /** Tells whether an error of a connection that is made comes about before anything is sent. */
+        internal fun isBeforeSending(error: IOException): Boolean = error is ConnectException ||
+            error is NoRouteToHostException ||
+            error is UnknownHostException ||
+            error is SSLHandshakeException ||
+            error is SSLPeerUnverifiedException
+
         /** Most bytes of a stream that are kept, so that it can be sent with its length: 1 MiB. */
         public const val MAX_KEPT_BYTES: Int = 1024 * 1024
 

@@ -1,6 +1,7 @@
 package dev.watchword
 
 import java.io.ByteArrayOutputStream
+import java.io.EOFException
 import java.io.IOException
 import java.io.InputStream
 import java.net.HttpURLConnection
@@ -49,6 +50,9 @@ constructor(
             }
             val stream = if (status >= MIN_ERROR) connection.errorStream else connection.inputStream
             val content = stream?.use { read(it, connection, end) } ?: ByteArray(0)
+            // Not every platform says so itself.
+            val length = answer["content-length"]?.toLongOrNull()
+            if (length != null && length > content.size) throw EOFException("the answer was cut off")
             return Answer(status, answer, content)
         } catch (error: WatchwordException) {
             throw error

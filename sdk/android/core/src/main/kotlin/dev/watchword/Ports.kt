@@ -94,7 +94,8 @@ public interface Device {
  *
  * @property kind what the SDK does about it.
  * @param message for developers; holds no key.
- * @property retryAfter seconds that the vendor asks to wait, null where it names none.
+ * @property retryAfter seconds that the vendor asks to wait; nothing is repeated before. Null where it names none: a
+ *   [Kind.TRANSIENT] call is repeated at once then, after short pauses, up to three times.
  */
 public class DeviceException
 @JvmOverloads

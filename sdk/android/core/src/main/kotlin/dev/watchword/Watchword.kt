@@ -92,10 +92,12 @@ public class Watchword(public val config: WatchwordConfig, internal val ports: P
      * `watchword.secret("push").use { key -> library.start(key.bytes()) }`
      *
      * @throws WatchwordException if there is none to be had.
+     * @throws IllegalArgumentException on a name that no secret can have.
      * @throws IllegalStateException see [token].
      */
     @Throws(WatchwordException::class)
     public fun secret(name: String): Secret {
+        require(SECRET.matches(name)) { "got the name '$name', expected 1 to 64 of a-z, 0-9 and -" }
         val key = "secret $name"
         if (secrets.isDue(name)) work.beginEarly(key) { secrets.refreshEarly(name) }
         return work.await(key, { secrets.refresh(name) }, { secrets.copy(name) })
@@ -129,10 +131,14 @@ public class Watchword(public val config: WatchwordConfig, internal val ports: P
         return work.await(REFRESH, { instance.refresh { instance.valid(audience) == null } }, { instance.valid(audience) })
     }
 
-    /** Returns another token than [refused], which an API's gate turned down; of several callers only the first renews. */
-    internal fun replaceToken(audience: String, refused: String): HeldToken {
+    /**
+     * Returns another token than [refused], which an API's gate turned down; of several callers only the first renews.
+     *
+     * @param isLost whether it was turned down by the device instead, whose key is gone.
+     */
+    internal fun replaceToken(audience: String, refused: String, isLost: Boolean = false): HeldToken {
         val other = { instance.valid(audience)?.takeIf { it.token != refused } }
-        return work.await(REFRESH, { instance.refresh { other() == null } }, other)
+        return work.await(REFRESH, { instance.refresh(refused.takeIf { isLost }) { other() == null } }, other)
     }
 
     /** Renews now, or enrols where there is nothing to renew. */
@@ -156,6 +162,7 @@ public class Watchword(public val config: WatchwordConfig, internal val ports: P
 
     public companion object {
         private const val REFRESH = "refresh"
+        private val SECRET = Regex("[a-z0-9-]{1,64}")
         private const val NONCE_BYTES = 16
         private const val MAX_ROUNDS = 4
     }

@@ -239,7 +239,7 @@ class Scenario(private val scenario: JSONObject) {
                 try {
                     library(attempts, method, url, headers, body)
                 } catch (error: IOException) {
-                    attempts.lost(error)
+                    attempts.lost(error, Attempts.isBeforeSending(error))
                     continue
                 }
             when (attempts.judge(answer.status, { answer.headers[it.lowercase()] }, { answer.body })) {

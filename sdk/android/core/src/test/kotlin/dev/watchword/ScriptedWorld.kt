@@ -74,8 +74,8 @@ class ScriptedWorld(
     private val meanwhile: (JSONArray) -> Unit,
 ) : Transport {
     private val audience = config.getJSONArray("audiences").getString(0)
-    private val serviceKey = newKey()
-    private val otherKey = newKey()
+    private val serviceKey by lazy(::newKey)
+    private val otherKey by lazy(::newKey)
     private val sessionKeys = HashMap<String, ByteArray>()
     private val proofKeys = HashMap<String, PublicKeyJwk>()
     private val nonces = HashSet<String>()
@@ -273,17 +273,15 @@ class ScriptedWorld(
             headers["content-type"] = "text/html"
             body = answer.getString("text").toByteArray()
         }
-        if (answer.has("filler")) {
+        if (answer.has("filler") || answer.has("gzip")) {
+            // The right answer, but for how much there is of it, or for its form.
             headers["content-type"] = "application/json"
-            body = "{\"challenge\":\"c0\",\"expires_in\":300,\"filler\":\"${"x".repeat(answer.getInt("filler"))}\"}".toByteArray()
+            val right = JSONObject().put("challenge", "c0").put("expires_in", 300).put("protocol", "1.1")
+            body = right.put("filler", "x".repeat(answer.optInt("filler", answer.optInt("gzip")))).toString().toByteArray()
         }
         if (answer.has("gzip")) {
-            headers["content-type"] = "application/json"
             headers["content-encoding"] = "gzip"
-            body =
-                ByteArrayOutputStream().also { out ->
-                    GZIPOutputStream(out).use { it.write(ByteArray(answer.getInt("gzip"))) }
-                }.toByteArray()
+            body = ByteArrayOutputStream().also { out -> GZIPOutputStream(out).use { it.write(body) } }.toByteArray()
         }
         if (answer.has("date_ahead")) headers["date"] = date(clock.now + answer.getDouble("date_ahead"))
         answer.optJSONObject("headers")?.let { own -> own.keys().forEach { headers[it] = own.getString(it) } }

@@ -95,9 +95,17 @@ class SimulatedPhone(private val isStated: Boolean, override val canOpen: Boolea
     }
 }
 
-fun newKey(): KeyPair = KeyPairGenerator.getInstance("EC").run {
-    initialize(P256.PARAMETERS)
-    generateKeyPair()
+private val made = ArrayList<KeyPair>()
+private var taken = 0
+private const val POOL = 64
+
+/** Returns a key pair that no other of the last [POOL] calls got: making one is most of what a scenario costs. */
+fun newKey(): KeyPair = synchronized(made) {
+    if (made.size < POOL) {
+        val generator = KeyPairGenerator.getInstance("EC").apply { initialize(P256.PARAMETERS) }
+        made += generator.generateKeyPair()
+    }
+    made[taken++ % POOL]
 }
 
 fun agreed(own: PrivateKey, peer: PublicKey): ByteArray = KeyAgreement.getInstance("ECDH").run {

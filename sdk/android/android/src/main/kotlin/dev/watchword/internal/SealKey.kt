@@ -6,25 +6,15 @@ import dev.watchword.DeviceException.Kind
 import dev.watchword.PublicKeyJwk
 import dev.watchword.Store
 import java.io.IOException
-import java.math.BigInteger
-import java.security.KeyFactory
-import java.security.KeyPairGenerator
-import java.security.PrivateKey
-import java.security.interfaces.ECPrivateKey
 import java.security.interfaces.ECPublicKey
-import java.security.spec.ECGenParameterSpec
-import java.security.spec.ECPrivateKeySpec
 import javax.crypto.Cipher
-import javax.crypto.KeyAgreement
 import javax.crypto.spec.GCMParameterSpec
 
 private const val VERSION: Byte = 1
-private const val SCALAR_BYTES = 32
-private const val POINT_BYTES = 2 * SCALAR_BYTES
 private const val IV_BYTES = 12
 private const val TAG_BITS = 128
-private const val HEAD_BYTES = 1 + POINT_BYTES
-private const val WRAPPED_BYTES = HEAD_BYTES + IV_BYTES + SCALAR_BYTES + TAG_BITS / 8
+private const val HEAD_BYTES = 1 + SoftwareKey.POINT_BYTES
+private const val WRAPPED_BYTES = HEAD_BYTES + IV_BYTES + SoftwareKey.SCALAR_BYTES + TAG_BITS / 8
 private const val GCM = "AES/GCM/NoPadding"
 
 /**
@@ -78,12 +68,7 @@ internal class SealKey(private val keystore: Keystore, private val alias: String
     /** Returns the shared x coordinate, 32 bytes. */
     fun agree(peer: ECPublicKey): ByteArray {
         val own = softwareKey() ?: return keystore.agree(alias, peer)
-        val scalar = own.scalar ?: throw DeviceException(Kind.KEY_LOST, "the sealing key can't be decrypted any more")
-        return KeyAgreement.getInstance("ECDH").run {
-            init(own.privateKey(scalar, peer))
-            doPhase(peer, true)
-            generateSecret()
-        }
+        return own.agree(peer)
     }
 
     private fun softwareKey(): SoftwareKey? {
@@ -114,7 +99,7 @@ internal class SealKey(private val keystore: Keystore, private val alias: String
                 val parameters = GCMParameterSpec(TAG_BITS, stored, HEAD_BYTES, IV_BYTES)
                 cipher.init(Cipher.DECRYPT_MODE, keystore.wrappingKey(wrapping), parameters)
                 cipher.updateAAD(stored, 0, HEAD_BYTES)
-                SoftwareKey(point, cipher.doFinal(stored, HEAD_BYTES + IV_BYTES, SCALAR_BYTES + TAG_BITS / 8))
+                SoftwareKey(point, cipher.doFinal(stored, HEAD_BYTES + IV_BYTES, SoftwareKey.SCALAR_BYTES + TAG_BITS / 8))
             }
         } catch (error: DeviceException) {
             if (error.kind == Kind.LOCKED || error.kind == Kind.TRANSIENT) throw error
@@ -127,31 +112,6 @@ internal class SealKey(private val keystore: Keystore, private val alias: String
             clear()
         } catch (error: IOException) {
             throw DeviceException(Kind.FAULT, "couldn't remove the old sealing key", error)
-        }
-    }
-}
-
-/** A key in this process: its public [point] (x and y) and its private [scalar], null where that is lost. */
-private class SoftwareKey(val point: ByteArray, val scalar: ByteArray?) {
-    val jwk: PublicKeyJwk
-        get() = PublicKeyJwk(
-            Base64Url.encode(point.copyOfRange(0, SCALAR_BYTES)),
-            Base64Url.encode(point.copyOfRange(SCALAR_BYTES, POINT_BYTES)),
-        )
-
-    /** The curve's parameters are taken from the [peer], who was seen to be on P-256. */
-    fun privateKey(scalar: ByteArray, peer: ECPublicKey): PrivateKey =
-        KeyFactory.getInstance("EC").generatePrivate(ECPrivateKeySpec(BigInteger(1, scalar), peer.params))
-
-    companion object {
-        fun make(): SoftwareKey {
-            val pair = KeyPairGenerator.getInstance("EC").run {
-                initialize(ECGenParameterSpec("secp256r1"))
-                generateKeyPair()
-            }
-            val public = pair.public as ECPublicKey
-            val point = fixedWidth(public.w.affineX, SCALAR_BYTES) + fixedWidth(public.w.affineY, SCALAR_BYTES)
-            return SoftwareKey(point, fixedWidth((pair.private as ECPrivateKey).s, SCALAR_BYTES))
         }
     }
 }

@@ -62,11 +62,14 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
     /**
      * Gets new tokens, by a renewal or an enrolment.
      *
+     * @param lost a token whose key is gone: the instance is forgotten if it still holds that.
      * @param isNeeded asked when the turn has come: another caller may have been quicker.
      */
-    fun refresh(isNeeded: () -> Boolean) = turn.withLock {
+    fun refresh(lost: String? = null, isNeeded: () -> Boolean) = turn.withLock {
         if (isNeeded()) {
             holding()?.let { throw it }
+            val isLost = lost != null && known().session?.tokens?.values?.any { it.token == lost } == true
+            if (isLost) update { it.copy(session = null) }
             remembering(isEarly = false) { refreshOnce(Exchange.MAX_ATTEMPTS, isEarly = false) }
         }
     }
@@ -88,11 +91,6 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
         hold = null
         update { it.copy(refusal = null) }
         remembering(isEarly = false) { enrolMending() }
-    }
-
-    /** Forgets the instance if it still holds [token]: the key that it is proved by is gone. */
-    fun forget(token: String) = turn.withLock {
-        if (known().session?.tokens?.values?.any { it.token == token } == true) update { it.copy(session = null) }
     }
 
     /**
@@ -175,8 +173,14 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
         val (challenge, bnd) = challenge(Purpose.ENROL, Exchange.MAX_ATTEMPTS) to bnd
         if (!hasUnusedKeys) {
             // Stored first: if the process ends here, nothing of the old instance is left whose keys are gone.
-            update { it.copy(session = null) }
-            device(Exchange.MAX_ATTEMPTS) { ports.device.createKeys() }
+            store(known().copy(session = null))
+            try {
+                device(Exchange.MAX_ATTEMPTS) { ports.device.createKeys() }
+            } catch (error: DeviceException) {
+                store(known())
+                throw error
+            }
+            update(isStored = false) { it.copy(session = null) }
             hasUnusedKeys = true
         }
         val asksDevice = !ports.device.canOpen
@@ -193,17 +197,27 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
     }
 
     private fun renew(session: Session, attempts: Int) {
-        val known = known()
-        val next = session.next?.takeIf { known.speaks && session.bootId == ports.clock.bootId && boot() < it.expiresAt }
-        // Never sent twice; a start of the app that finds it in the store is told so by the service.
-        val rest = session.copy(next = null)
-        if (next != null) remembered = known.copy(session = rest)
+        val next = session.next?.takeIf { known().speaks && session.bootId == ports.clock.bootId && boot() < it.expiresAt }
+        if (next == null) {
+            renewTwice(session, attempts)
+            return
+        }
         try {
-            renewOnce(rest, next?.challenge ?: challenge(Purpose.RENEW, attempts), attempts)
+            renewOnce(session, next.challenge, attempts)
         } catch (error: WatchwordException.Refused) {
-            val isOutdated = next != null && error.type == "request-malformed" // The service was rolled back.
-            if (error.type != "challenge-refused" && !isOutdated) throw error
-            renewOnce(rest, challenge(Purpose.RENEW, attempts), attempts)
+            // Also a service that was rolled back, and doesn't know what is in the statement, is asked anew.
+            if (error.isFinal || error.type == "instance-unknown") throw error
+            update { it.copy(session = session.copy(next = null)) }
+            renewOnce(session, challenge(Purpose.RENEW, attempts), attempts)
+        }
+    }
+
+    private fun renewTwice(session: Session, attempts: Int) {
+        try {
+            renewOnce(session, challenge(Purpose.RENEW, attempts), attempts)
+        } catch (error: WatchwordException.Refused) {
+            if (error.type != "challenge-refused") throw error
+            renewOnce(session, challenge(Purpose.RENEW, attempts), attempts)
         }
     }
 
@@ -404,9 +418,10 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
                     DeviceException(Kind.FAULT, "got a ${error.javaClass.simpleName} of the device", error)
                 }
             attempt++
-            val isLast = attempt >= attempts || (error.retryAfter ?: 0.0) > Exchange.MAX_PAUSE
+            // A device that names a pause was asked again already.
+            val isLast = attempt >= attempts || error.retryAfter != null
             if (error.kind != Kind.TRANSIENT || isLast) throw error
-            ports.sleep(exchange.pause(attempt - 1, error.retryAfter))
+            ports.sleep(exchange.pause(attempt - 1))
         }
     }
 
@@ -442,7 +457,7 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
         val document =
             try {
                 ports.store.read()
-            } catch (_: java.io.IOException) {
+            } catch (_: Exception) {
                 null
             }
         return if (document == null) Remembered() else Remembered.read(document)
@@ -450,10 +465,13 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
 
     private fun update(isStored: Boolean = true, change: (Remembered) -> Remembered) {
         val new = synchronized(stored) { change(known()).also { remembered = it } }
-        if (!isStored) return
+        if (isStored) store(new)
+    }
+
+    private fun store(document: Remembered) {
         try {
-            ports.store.write(new.write())
-        } catch (_: java.io.IOException) {
+            ports.store.write(document.write())
+        } catch (_: Exception) {
             // The next start of the app renews or enrols; this one goes on.
         }
     }
@@ -471,7 +489,7 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
 
         /** Upper bound of the first pause after a device was too busy several times, in seconds; it doubles. */
         const val BUSY_PAUSE = 5.0
-        const val MAX_DOUBLINGS = 2
+        const val MAX_DOUBLINGS = 10
 
         const val MAX_SEALED = 256
         const val MAX_NUMBER = 1L shl 53

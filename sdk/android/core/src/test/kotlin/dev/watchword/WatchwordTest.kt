@@ -1,0 +1,439 @@
+package dev.watchword
+
+import dev.watchword.internal.Delivery
+import dev.watchword.internal.Remembered
+import dev.watchword.internal.Secrets
+import org.json.JSONArray
+import org.json.JSONObject
+import org.junit.Assert.assertArrayEquals
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertNull
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import java.io.IOException
+import java.io.PrintWriter
+import java.io.StringWriter
+import java.net.SocketException
+import java.util.concurrent.CompletableFuture
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.Executor
+import java.util.concurrent.TimeUnit
+import java.util.concurrent.atomic.AtomicInteger
+import kotlin.coroutines.Continuation
+import kotlin.coroutines.EmptyCoroutineContext
+import kotlin.coroutines.startCoroutine
+
+/** Shows what no scenario can: threads, waiting, the stored session, leaks, and libraries that repeat by themselves. */
+class WatchwordTest {
+    private val service = "https://attest.example"
+    private val api = "https://api.example"
+    private val clock = SimulatedClock(1_800_000_000.0, 0.0, 1000.0, "boot-1")
+    private val phone = SimulatedPhone(isStated = false, canOpen = true)
+    private val store = MemoryStore()
+    private val asked = AtomicInteger()
+
+    /** Plays a service that gives tokens; what it does beside that is [before]. */
+    private fun service(life: Int = 300, before: (String) -> Unit = {}): Transport {
+        val config = JSONObject().put(
+            "service",
+            service,
+        ).put("issuer", service).put("app", "clinic").put("audiences", JSONArray(listOf(api)))
+        return object : Transport {
+            override fun post(url: String, headers: Map<String, String>, body: ByteArray, timeoutMillis: Int): Answer {
+                before(url)
+                val number = asked.incrementAndGet()
+                val session = JSONObject().put("instance", "i1").put("tokens", "t$number").put("life", life)
+                val secret = JSONObject().put("name", "push").put("value", "s3cret").put("life", 3600)
+                val challenge = JSONObject().put("challenge", "c").put("expires_in", 300).put("protocol", "1.1")
+                val answer = JSONObject().put("status", 200)
+                when {
+                    url.endsWith("challenges") -> answer.put("json", challenge)
+                    url.endsWith("secrets") -> answer.put("secret", secret)
+                    else -> answer.put("session", session)
+                }
+                val expect = JSONObject().put("to", "service").put("method", "POST").put("path", url.removePrefix(service))
+                val world = ScriptedWorld(config, clock, phone) {}
+                world.begin(JSONArray().put(JSONObject().put("expect", expect).put("answer", answer)))
+                return world.post(url, headers, body, timeoutMillis)
+            }
+
+            override fun get(url: String, headers: Map<String, String>, timeoutMillis: Int): Answer = throw IOException("away")
+        }
+    }
+
+    private fun watchword(
+        transport: Transport = service(),
+        worker: Executor? = Executor(Runnable::run),
+        waitMillis: Long = 600_000,
+        mayBlock: () -> Boolean = { true },
+        sendUnproved: Boolean = false,
+        store: Store = this.store,
+    ): Watchword {
+        val config = WatchwordConfig(service, "clinic", listOf(Api(api, sendUnproved = sendUnproved)), waitMillis = waitMillis)
+        val ports = Ports(phone, store, clock, transport, worker = worker, sleep = {}, jitter = { 0.5 }, mayBlock = mayBlock)
+        return Watchword(config, ports)
+    }
+
+    private fun header(name: String): String? = null
+
+    @Test
+    fun aCallWaitsForAWhileAndTheWorkGoesOn() {
+        val gate = CountDownLatch(1)
+        val watchword = watchword(service { gate.await() }, worker = null, waitMillis = 50)
+        val error = assertThrows(WatchwordException.Offline::class.java) { watchword.token(api) }
+        assertEquals("service-unavailable", error.code)
+        gate.countDown()
+        val done = CompletableFuture<WatchwordException?>()
+        watchword.prefetch { done.complete(it) }
+        assertNull(done.get(10, TimeUnit.MINUTES))
+        // The work of the call that gave up is what everybody got.
+        assertEquals(2, asked.get())
+        assertEquals("t2", ScriptedWorld.nameOf(watchword(worker = null).also { it.prefetch() }.token(api)))
+    }
+
+    @Test
+    fun noRenewalIsWaitedForWhileATokenIsValid() {
+        val gate = CountDownLatch(1)
+        val isSlow = CountDownLatch(1)
+        val watchword = watchword(service { if (isSlow.count == 0L) gate.await() }, worker = null)
+        assertEquals("t2", ScriptedWorld.nameOf(watchword.token(api)))
+        clock.advance(250.0)
+        isSlow.countDown()
+        repeat(100) { assertEquals("t2", ScriptedWorld.nameOf(watchword.token(api))) }
+        assertEquals(2, asked.get())
+        gate.countDown()
+        while (ScriptedWorld.nameOf(watchword.token(api)) == "t2") Thread.yield()
+        assertEquals(4, asked.get())
+    }
+
+    @Test
+    fun fiftyCallersOfAThreadOfItsOwn() {
+        val watchword = watchword(worker = null)
+        val tokens = java.util.Collections.synchronizedSet(HashSet<String>())
+        val threads = List(50) { Thread { tokens += watchword.token(api) }.apply { start() } }
+        threads.forEach(Thread::join)
+        assertEquals(1, tokens.size)
+        assertEquals(2, asked.get())
+    }
+
+    @Test
+    fun theMainThreadNeverWaits() {
+        val watchword = watchword(mayBlock = { false })
+        assertThrows(IllegalStateException::class.java) { watchword.token(api) }
+        assertThrows(IllegalStateException::class.java) { watchword.enrol() }
+        assertThrows(IllegalStateException::class.java) { watchword.secret("push") }
+        assertThrows(IllegalStateException::class.java) { watchword.attempts(AppRequest("GET", "$api/"))?.prepare() }
+        assertEquals(0, asked.get())
+        watchword.prefetch()
+        // Also where a token is held: what fails sometimes is found by nobody.
+        assertThrows(IllegalStateException::class.java) { watchword.token(api) }
+    }
+
+    @Test
+    fun suspendingAndCallbacks() {
+        val outcome = CompletableFuture<Result<Unit>>()
+        val ready: suspend () -> Unit = { watchword(worker = null).ready() }
+        ready.startCoroutine(Continuation(EmptyCoroutineContext) { outcome.complete(it) })
+        assertTrue(outcome.get(10, TimeUnit.MINUTES).isSuccess)
+        phone.script["create_keys"] = java.util.ArrayDeque(listOf("UNSUPPORTED"))
+        store.clear()
+        val failed = CompletableFuture<Result<Unit>>()
+        val fails: suspend () -> Unit = { watchword(worker = null).ready() }
+        fails.startCoroutine(Continuation(EmptyCoroutineContext) { failed.complete(it) })
+        assertTrue(failed.get(10, TimeUnit.MINUTES).exceptionOrNull() is WatchwordException.DeviceUnsupported)
+    }
+
+    @Test
+    fun everyVersionOfTheStoredSessionIsRead() {
+        val first =
+            """{"v":1,"speaks":true,"ahead":{"seconds":1.799999E9,"boot_id":"boot-1"},"session":{"instance":"i1","level":"hardware",""" +
+                """"bnd":null,"boot_id":"boot-1","asks_device":false,"next":{"challenge":"n1","expires_at":1300.0},"tokens":""" +
+                """{"https://api.example":{"token":"a.e30.b","expires_at":1300.0,"renew_at":1210.0,"session_key":null}}},""" +
+                """"refusal":{"type":"evidence-refused","status":403,"title":"No","ref":"R","until":900.0,"boot_id":"boot-1"}}"""
+        store.document = first.toByteArray()
+        val watchword = watchword()
+        assertEquals("a.e30.b", watchword.token(api))
+        assertEquals("hardware", watchword.level)
+        assertEquals(0, asked.get())
+        // What is written now reads as what was read.
+        assertEquals(first, String(Remembered.read(first.toByteArray()).write()))
+    }
+
+    @Test
+    fun storedSessionsThatCannotBeReadAreNone() {
+        watchword().token(api)
+        val good = String(checkNotNull(store.document))
+        val key = Regex("\"session_key\":\"([^\"]+)\"").find(good)!!.groupValues[1]
+        val wrong =
+            listOf(
+                "",
+                "{}",
+                good.replace("\"v\":1", "\"v\":2"),
+                good.dropLast(1),
+                good.replace("\"instance\":\"i1\"", "\"instance\":7"),
+                good.replace(key, key.dropLast(4)),
+                good.replace("\"expires_at\"", "\"expires\""),
+                good.replace("{\"https", "[{\"https"),
+            )
+        for (each in wrong) {
+            val before = asked.get()
+            store.document = each.toByteArray()
+            watchword().token(api)
+            assertEquals(each, before + 2, asked.get())
+        }
+    }
+
+    @Test
+    fun aStoreThatFailsLosesNothingElse() {
+        val broken =
+            object : Store {
+                override fun read(): ByteArray? = throw IOException("no")
+
+                override fun write(data: ByteArray) = throw IllegalStateException("no")
+
+                override fun clear() = throw IOException("no")
+            }
+        val watchword = watchword(store = broken)
+        assertEquals(watchword.token(api), watchword.token(api))
+        assertEquals(2, asked.get())
+    }
+
+    @Test
+    fun keysAreForgottenBeforeNewOnesAreMade() {
+        watchword().token(api)
+        phone.script["create_keys"] = java.util.ArrayDeque(listOf("dies"))
+        assertThrows(Death::class.java) { watchword().enrol() }
+        // Else the next start would renew with keys that are gone, and be refused for good.
+        assertTrue(String(checkNotNull(store.document)).contains("\"session\":null"))
+    }
+
+    @Test
+    fun keysThatCannotBeMadeLeaveTheInstance() {
+        val watchword = watchword()
+        val token = watchword.token(api)
+        phone.script["create_keys"] = java.util.ArrayDeque(listOf("LOCKED"))
+        assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.enrol() }
+        assertEquals(token, watchword.token(api))
+        assertEquals(token, watchword().token(api))
+    }
+
+    @Test
+    fun nothingSaysATokenOrAKey() {
+        val watchword = watchword()
+        val token = watchword.token(api)
+        val key = Regex("\"session_key\":\"([^\"]+)\"").find(String(checkNotNull(store.document)))!!.groupValues[1]
+        val attempts = checkNotNull(watchword.attempts(AppRequest("GET", "$api/x?secret=1"))).apply { prepare() }
+        val headers = attempts.sign(WireRequest("GET", "$api/x?secret=1"))
+        val secret = watchword.secret("push")
+        clock.advance(400.0)
+        phone.script["renew"] = java.util.ArrayDeque(List(8) { "TRANSIENT" })
+        val errors = ArrayList<Throwable>()
+        try {
+            watchword.token(api)
+        } catch (error: WatchwordException) {
+            errors += error
+        }
+        attempts.answered(200, ::header)
+        errors +=
+            assertThrows(SocketException::class.java) {
+                repeat(4) { attempts.apply { sign(WireRequest("GET", api)) }.lost(SocketException("x")) }
+            }
+        val told =
+            listOf(watchword, attempts, headers, secret, watchword.config, watchword.config.apis.single()).joinToString { it.toString() } +
+                errors.joinToString { error -> StringWriter().also { error.printStackTrace(PrintWriter(it)) }.toString() }
+        assertEquals(2, errors.size)
+        for (each in listOf(token, token.split('.')[2], key, "s3cret", "secret=1")) assertFalse(each, told.contains(each))
+    }
+
+    @Test
+    fun theVersionOfThePinsIsHeard() {
+        for ((told, heard) in listOf<Pair<Any, Long?>>(12 to 12, 0 to null, -1 to null, "12" to null, 1.5 to null, (1L shl 53) to null)) {
+            val inner = service()
+            val transport =
+                object : Transport by inner {
+                    override fun post(url: String, headers: Map<String, String>, body: ByteArray, timeoutMillis: Int): Answer {
+                        val answer = inner.post(url, headers, body, timeoutMillis)
+                        return Answer(
+                            answer.status,
+                            answer.headers,
+                            JSONObject(String(answer.body)).put("pins", told).toString().toByteArray(),
+                        )
+                    }
+                }
+            val pins = ArrayList<Long>()
+            val config = WatchwordConfig(service, "clinic", api)
+            val ports = Ports(phone, MemoryStore(), clock, transport, worker = Executor(Runnable::run), hearPins = { pins += it })
+            Watchword(config, ports).token(api)
+            assertEquals(listOfNotNull(heard), pins)
+        }
+    }
+
+    @Test
+    fun whatIsLetGoIsOverwritten() {
+        val values = ArrayList<ByteArray>()
+        val ports = Ports(phone, store, clock, service())
+        val secrets =
+            Secrets(ports) { _, _ ->
+                val value = "s3cret".toByteArray().also { values += it }
+                Delivery(value, clock.boot() + 3600, clock.boot() + 2520)
+            }
+        secrets.refresh("push")
+        assertNull(secrets.copy("other"))
+        secrets.refresh("push")
+        assertArrayEquals(ByteArray(6), values[0])
+        secrets.forget("push")
+        assertArrayEquals(ByteArray(6), values[1])
+        secrets.refresh("push")
+        val copy = checkNotNull(secrets.copy("push"))
+        clock.advance(3600.0)
+        assertNull(secrets.copy("push"))
+        assertArrayEquals(ByteArray(6), values[2])
+        assertEquals("s3cret", copy.text())
+    }
+
+    @Test
+    fun secretsAreOverwritten() {
+        val watchword = watchword()
+        val kept: ByteArray
+        watchword.secret("push").use { secret ->
+            kept = secret.bytes()
+            assertEquals("s3cret", secret.text())
+        }
+        assertArrayEquals(ByteArray(6), kept)
+        val other = watchword.secret("push")
+        watchword.forgetSecret("push")
+        // A copy is the app's.
+        assertEquals("s3cret", other.text())
+        val before = asked.get()
+        watchword.secret("push").close()
+        assertEquals(before + 2, asked.get())
+        assertThrows(IllegalArgumentException::class.java) { watchword.secret("Push") }
+    }
+
+    @Test
+    fun aTokenOfAnotherStartOfTheDeviceIsNotSent() {
+        val watchword = watchword()
+        val token = watchword.token(api)
+        clock.boot(10.0, "boot-2")
+        assertFalse(token == watchword.token(api))
+    }
+
+    @Test
+    fun requestsToOtherHostsAreNotOurs() {
+        val watchword = watchword()
+        for (url in listOf(
+            "https://other.example/",
+            "http://api.example/",
+            "https://api.example:444/",
+            "https://api.example.evil/",
+            "nonsense",
+        )) {
+            assertNull(url, watchword.attempts(AppRequest("GET", url)))
+        }
+        assertThrows(IllegalArgumentException::class.java) { watchword.token("https://other.example") }
+        assertEquals(0, asked.get())
+    }
+
+    @Test
+    fun aRedirectAwayEndsItForGood() {
+        val attempts = begun("GET")
+        assertTrue(attempts.sign(WireRequest("GET", "$api/x")).set.containsKey("Watchword-Token"))
+        attempts.answered(302, ::header)
+        for (url in listOf("https://elsewhere.example/", "http://api.example/x", "$api/x")) {
+            val headers = attempts.sign(WireRequest("GET", url))
+            assertEquals(emptyMap<String, String>(), headers.set)
+            assertTrue(headers.remove.containsAll(listOf("Watchword-Token", "Watchword-Status")))
+            attempts.answered(302, ::header)
+        }
+        val problem = "{\"type\":\"urn:watchword:problem:token-refused\"}".toByteArray()
+        assertEquals(Verdict.DELIVER, attempts.judge(401, { "application/problem+json" }, { problem }))
+        assertEquals(2, asked.get())
+    }
+
+    @Test
+    fun aLibraryRepeatsNoPost() {
+        val attempts = begun("POST")
+        val first = attempts.sign(WireRequest("POST", "$api/x")).set
+        assertThrows(WatchwordException.OutcomeUnknown::class.java) { attempts.sign(WireRequest("POST", "$api/x")) }
+        // A redirect that makes a GET of it may be repeated; what it began as may not.
+        val other = begun("POST").apply { sign(WireRequest("POST", "$api/x")) }
+        other.answered(303, ::header)
+        val second = other.sign(WireRequest("GET", "$api/y")).set
+        assertTrue(other.sign(WireRequest("GET", "$api/y")).set != second)
+        assertThrows(WatchwordException.OutcomeUnknown::class.java) { other.lost(SocketException("reset")) }
+        assertTrue(first.getValue("Signature-Input") != second.getValue("Signature-Input"))
+    }
+
+    @Test
+    fun aLibraryRepeatsWhatIsIdempotentWithAFreshProof() {
+        for (attempts in listOf(begun("GET"), begun("PUT"), begun("POST", key = "k1"))) {
+            val inputs = List(3) { attempts.sign(WireRequest("GET", "$api/x")).set.getValue("Signature-Input") }
+            assertEquals(3, inputs.toSet().size)
+        }
+        val blank = begun("POST", key = " ").apply { sign(WireRequest("POST", "$api/x")) }
+        assertThrows(WatchwordException.OutcomeUnknown::class.java) { blank.sign(WireRequest("POST", "$api/x")) }
+    }
+
+    @Test
+    fun whatIsAboveTheAdapterRepeatsNoPostEither() {
+        val watchword = watchword()
+        val request = AppRequest("POST", "$api/x")
+        for ((status, isUnknown) in listOf(200 to false, 502 to true, 503 to false, 504 to true, 401 to false)) {
+            val first = checkNotNull(watchword.attempts(request)).apply { prepare() }
+            first.sign(WireRequest("POST", "$api/x"))
+            first.answered(status, ::header)
+            if (isUnknown) {
+                assertThrows(WatchwordException.OutcomeUnknown::class.java) { watchword.attempts(request, first) }
+            } else {
+                watchword.attempts(request, first)
+            }
+        }
+        val unsent = checkNotNull(watchword.attempts(request)).apply { prepare() }
+        assertThrows(IOException::class.java) { unsent.lost(IOException("no route")) }
+        watchword.attempts(request, unsent)
+    }
+
+    @Test
+    fun whatFailedBeforeSendingIsTheLibrarysError() {
+        val errors = listOf(java.net.ConnectException(), java.net.UnknownHostException(), javax.net.ssl.SSLHandshakeException("x"))
+        for (error in errors) {
+            assertTrue(Attempts.isBeforeSending(error))
+            val attempts = begun("POST").apply { sign(WireRequest("POST", "$api/x")) }
+            assertEquals(error, assertThrows(IOException::class.java) { attempts.lost(error, isUnsent = true) })
+            // Below an interceptor the library may have sent it over another connection before.
+            val other = begun("POST").apply { sign(WireRequest("POST", "$api/x")) }
+            assertThrows(WatchwordException.OutcomeUnknown::class.java) { other.lost(error) }
+        }
+        assertFalse(Attempts.isBeforeSending(SocketException("reset")))
+        assertEquals(errors[0], assertThrows(IOException::class.java) { begun("POST").lost(errors[0]) })
+        assertThrows(IllegalStateException::class.java) {
+            watchword().attempts(AppRequest("GET", "$api/x"))?.sign(WireRequest("GET", "$api/x"))
+        }
+        val pin = WatchwordException.Pin("api.example", "no")
+        assertEquals(pin, assertThrows(WatchwordException.Pin::class.java) { begun("POST").lost(pin) })
+    }
+
+    @Test
+    fun theDigestOfTheAppCountsForAStream() {
+        val stream =
+            object : WireBody {
+                override val length = -1L
+                override val isRepeatable = false
+
+                override fun writeTo(out: java.io.OutputStream) = throw AssertionError("it is read once")
+            }
+        val attempts = begun("POST", body = stream)
+        val bare = attempts.sign(WireRequest("POST", "$api/x", body = stream)).set
+        assertEquals(setOf("Watchword-Token"), bare.keys)
+        attempts.answered(200, ::header)
+        val digest = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"
+        val covered = attempts.sign(WireRequest("POST", "$api/x", contentDigest = digest, body = stream)).set
+        assertTrue(covered.getValue("Signature-Input").contains("\"content-digest\""))
+        assertEquals(digest, covered["Content-Digest"])
+    }
+
+    private fun begun(method: String, key: String? = null, body: WireBody? = null): Attempts =
+        checkNotNull(watchword().attempts(AppRequest(method, "$api/x", key, body))).apply { prepare() }
+}
