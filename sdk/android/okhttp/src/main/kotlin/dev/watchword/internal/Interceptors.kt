@@ -63,7 +63,9 @@ internal class RetryInterceptor(private val watchword: Watchword) : Interceptor 
             }
             when (judge(attempts, response)) {
                 Verdict.DELIVER -> return response
+
                 Verdict.REPEAT -> response.close()
+
                 Verdict.REPEAT_WITH_LENGTH -> {
                     response.close()
                     wire = withLength(wire, attempts)
@@ -118,8 +120,7 @@ internal class RetryInterceptor(private val watchword: Watchword) : Interceptor 
         return with(request, KeptBody(body.contentType(), bytes)).build()
     }
 
-    private fun with(request: Request, body: RequestBody?): Request.Builder =
-        request.newBuilder().method(OkHttpCalls.method(request), body)
+    private fun with(request: Request, body: RequestBody?): Request.Builder = request.newBuilder().method(OkHttpCalls.method(request), body)
 
     /** Returns a body's bytes; null where they are more than what is kept. */
     private fun written(body: RequestBody): ByteArray? {
