@@ -63,7 +63,6 @@ private class Checks(private val world: World, private val root: File) {
         "lost-answers" to ::lostAnswers,
         "lost-answer-of-the-service" to ::lostAnswerOfTheService,
         "redirect" to ::redirect,
-        "url-connection" to ::urlConnection,
         "bad-hosts" to ::badHosts,
         "keystore-failures" to ::keystoreFailures,
         "not-unlocked-yet" to ::notUnlockedYet,
@@ -225,30 +224,6 @@ private class Checks(private val world: World, private val root: File) {
         }
     }
 
-    /** Without OkHttp: by what the platform has. */
-    private fun urlConnection(): Unit = on("genuine-android") {
-        val watchword = start()
-
-        fun send(url: String, method: String = "GET", body: ByteArray? = null): Int =
-            watchword.send(URL(url), method, body = body).use { it.status }
-        for (api in world.apis) {
-            for (path in listOf("records", "payments", "patients")) {
-                same(200, send("${world.url(api)}/$path/1?a=%20&b"), "GET $api/$path")
-                same(200, send("${world.url(api)}/$path/2", "POST", "{}".toByteArray()), "POST $api/$path")
-            }
-        }
-        world.control("forget")
-        same(200, send("${world.relay("nginx")}/records/0"), "whole")
-        world.control("lose", "relay" to "nginx", "answers" to 1)
-        thrown<WatchwordException.OutcomeUnknown> { send("${world.relay("nginx")}/records/1", "POST", "{}".toByteArray()) }
-        world.control("lose", "relay" to "nginx", "answers" to 1)
-        same(200, send("${world.relay("nginx")}/records/2"), "lost")
-        val posts = world.seen().count { it.getString("method") == "POST" }
-        same(1, posts, "POSTs that were carried out")
-        same(307, send("${world.url("proxy")}/records/1/redirect"), "a redirect, which isn't followed")
-        same(emptyList<Any>(), world.seen("foreign"), "requests at the other host")
-    }
-
     private fun badHosts() {
         for (host in listOf("portal", "huge", "bomb", "truncated", "busy", "redirecting")) {
             on("genuine-android") {
@@ -306,6 +281,10 @@ private class Checks(private val world: World, private val root: File) {
             world.control("lose", "relay" to api, "answers" to 1)
             same(200, watchword.send(url).use { it.status }, "$api, lost")
         }
+        world.control("forget")
+        val elsewhere = URL("${world.url("proxy")}/records/1/redirect")
+        same(307, watchword.send(elsewhere).use { it.status }, "a redirect, which isn't followed")
+        same(emptyList<Any>(), world.seen("foreign"), "requests at the other host")
     }
 
     /** Leaves the report where the test that runs this verifies it by the command line. */
