@@ -271,6 +271,20 @@ class WatchwordTest {
     }
 
     @Test
+    fun anAnswerThatIsNotCalledJsonIsNotRead() {
+        val inner = service()
+        for (type in listOf("text/html", "", "application/problem+json")) {
+            val transport =
+                object : Transport by inner {
+                    override fun post(url: String, headers: Map<String, String>, body: ByteArray, timeoutMillis: Int): Answer =
+                        inner.post(url, headers, body, timeoutMillis).let { Answer(it.status, mapOf("content-type" to type), it.body) }
+                }
+            val error = assertThrows(WatchwordException.Offline::class.java) { watchword(transport).token(api) }
+            assertEquals("unreadable-answer", error.code)
+        }
+    }
+
+    @Test
     fun whatIsLetGoIsOverwritten() {
         val values = ArrayList<ByteArray>()
         val ports = Ports(phone, store, clock, service())
