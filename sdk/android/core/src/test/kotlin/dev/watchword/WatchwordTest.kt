@@ -144,7 +144,10 @@ class WatchwordTest {
             "{\"call\":\"enrol\",\"result\":{},\"exchanges\":[{\"expect\":{$post\"/v1/challenges\"},$new}," +
                 "{\"expect\":{$post\"/v1/attestations\"},\"answer\":{\"status\":201,$session}}]}"
 
-        fun refused(path: String, slug: String) = "{\"expect\":{$post\"$path\"},\"answer\":{\"status\":403,\"problem\":{\"slug\":\"$slug\"}}}"
+        fun refused(path: String, slug: String): String {
+            val answer = "\"answer\":{\"status\":403,\"problem\":{\"slug\":\"$slug\"}}"
+            return "{\"expect\":{$post\"$path\"},$answer}"
+        }
         // A final refusal is one, whichever challenge it is of.
         val final = "{\"call\":\"renew\",\"error\":\"instance-refused\",\"exchanges\":[${refused("/v1/tokens", "instance-refused")}]}"
         Scenario(JSONObject("{\"steps\":[$enrol,$final]}")).run()
