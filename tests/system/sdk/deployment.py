@@ -71,6 +71,7 @@ service:
   token_lifetime: {token_lifetime}
 trust:
   anchors: [lab]
+records: {{keep: 1d, max_megabytes: 64}}
 apps:
   clinic-ios: {{platform: ios, team_id: {team}, bundle_id: {package}}}
   clinic-android:

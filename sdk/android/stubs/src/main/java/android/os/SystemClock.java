@@ -11,4 +11,8 @@ public final class SystemClock {
     public static long elapsedRealtime() {
         return elapsed;
     }
+
+    public static long uptimeMillis() {
+        return elapsed;
+    }
 }

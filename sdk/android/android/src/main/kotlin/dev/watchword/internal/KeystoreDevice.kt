@@ -23,6 +23,12 @@ internal class InstanceKeys(private val keystore: Keystore, private val sealing:
 
     fun deleteProofKey(): Unit = keystore.delete(alias)
 
+    /** Leaves no key behind. */
+    fun remove() {
+        keystore.delete(alias)
+        sealing.remove()
+    }
+
     /** Makes the proof key, attested for [challenge] where there is one. */
     fun createProofKey(challenge: ByteArray?, strongBox: Boolean) {
         if (!strongBox || !createInStrongBox(challenge)) keystore.createSigningKey(alias, challenge, strongBox = false)

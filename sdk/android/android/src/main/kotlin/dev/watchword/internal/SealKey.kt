@@ -54,6 +54,14 @@ internal class SealKey(private val keystore: Keystore, private val alias: String
         }
     }
 
+    /** Leaves nothing behind. */
+    fun remove() {
+        software = null
+        file.discard()
+        keystore.delete(alias)
+        keystore.delete(wrapping)
+    }
+
     /** @throws DeviceException of kind [Kind.KEY_LOST] if there is none any more. */
     val jwk: PublicKeyJwk get() = softwareKey()?.jwk ?: PublicKeyJwk.of(keystore.publicKey(alias))
 
