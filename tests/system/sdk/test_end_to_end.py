@@ -8,12 +8,14 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from scripts.sdk import android
 from tests.machine import patience
 from tests.system.sdk.deployment import deployed
+from tests.unit.apps.service_process import watchword
 
 _CHECKS = re.findall(
     r'^ {8}"([a-z0-9-]+)" to ',
@@ -25,10 +27,27 @@ _CHECKS = re.findall(
 
 
 @pytest.fixture(scope="module")
-def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the deployment has its files."""
+    return tmp_path_factory.mktemp("deployment")
+
+
+@pytest.fixture(scope="module")
+def addresses(directory: Path) -> Iterator[dict[str, Any]]:
     """Run the deployment for all tests here."""
-    with deployed(tmp_path_factory.mktemp("deployment")) as where:
+    with deployed(directory) as where:
         yield where
+
+
+class Found(NamedTuple):
+    """Hold what came of a run.
+
+    :param wrong: by check what went wrong, None for nothing.
+    :param place: where the phones and the self-test's report are.
+    """
+
+    wrong: Mapping[str, str | None]
+    place: Path
 
 
 @pytest.fixture(scope="module", params=android.modules()["endtoend"].variants)
@@ -36,8 +55,8 @@ def found(
     request: pytest.FixtureRequest,
     addresses: dict[str, Any],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Mapping[str, str | None]:
-    """Run all checks with one OkHttp, and return what went wrong in each, None for nothing."""
+) -> Found:
+    """Run all checks with one OkHttp."""
     place = tmp_path_factory.mktemp("phones")
     file = place / "addresses.json"
     file.write_text(json.dumps(addresses), encoding="utf-8")
@@ -52,17 +71,38 @@ def found(
     )
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, done.stderr
-    return {row["check"]: row["wrong"] for row in rows}
+    return Found({row["check"]: row["wrong"] for row in rows}, place)
 
 
-def test_every_check_was_tried(found: Mapping[str, str | None]) -> None:
+def test_every_check_was_tried(found: Found) -> None:
     """None was left out, and none is there that has no test."""
-    assert list(found) == _CHECKS
+    assert list(found.wrong) == _CHECKS
     assert len(_CHECKS) >= 15
 
 
 @pytest.mark.parametrize("check", _CHECKS)
-def test_check(found: Mapping[str, str | None], check: str) -> None:
+def test_check(found: Found, check: str) -> None:
     """A check of the Kotlin program holds; what went wrong is its own stack trace."""
-    if found[check] is not None:
-        pytest.fail(str(found[check]), pytrace=False)
+    if found.wrong[check] is not None:
+        pytest.fail(str(found.wrong[check]), pytrace=False)
+
+
+def test_self_test_shows_evidence_that_is_verified_and_replayed(
+    found: Found, directory: Path
+) -> None:
+    """The chain that it wrote down passes for the challenge in its report, and so does the service's record of it."""
+    file, anchors = directory / "watchword.yaml", str(found.place / "anchors.json")
+    report = json.loads((found.place / "self-test.json").read_text(encoding="utf-8"))
+    assert watchword(file, "lab", "anchors", "-o", anchors).returncode == 0
+    chain = ("--file", str(found.place / "chain.pem"), "--anchors", anchors)
+    bound = ("--challenge", report["evidence"]["challenge"], "--app", "clinic-android")
+    verified = watchword(
+        file, "verify", "evidence", "--format", "android-key", *chain, *bound, "--json"
+    )
+    assert json.loads(verified.stdout)["verdict"] == "accept"
+    other = watchword(
+        file, "verify", "evidence", "--format", "android-key", *chain, "--challenge", "00" * 32
+    )
+    assert other.returncode == 1
+    replayed = watchword(file, "verify", "replay")
+    assert replayed.returncode == 0, replayed.stdout

@@ -49,4 +49,5 @@ public fun interface PlayIntegrity {
  */
 public class PlayIntegrityException
 @JvmOverloads
-constructor(public val code: Int, cause: Throwable? = null) : Exception("Play Integrity failed with code $code", cause)
+constructor(public val code: Int, cause: Throwable? = null) :
+    Exception("Play Integrity failed with code $code", cause)

@@ -68,7 +68,8 @@ public fun Watchword.send(
         val answer = try {
             wire.send(attempts)
         } catch (error: IOException) {
-            attempts.lost(error) // Throws, unless the request is to be sent again.
+            // Throws, unless the request is to be sent again; it was signed before there was a connection.
+            attempts.lost(error, Attempts.isBeforeSending(error))
             continue
         }
         val head = ByteArrayOutputStream()

@@ -39,8 +39,9 @@ public fun interface ConnectionCheck {
      * Returns if anything may be sent over a connection. Called before each request and each redirect, on any thread.
      *
      * @param host as the request's URL names it.
-     * @param presented the certificates that the peer presented, its own first: trusted for this host by the platform, and
-     *   in no other way ordered or completed.
+     * @param presented the certificates that the peer presented, its own first. The platform trusts them for this host, but
+     *   they aren't the chain that it verified: who intercepts can add a genuine authority's. Have the platform verify
+     *   them (`X509TrustManagerExtensions.checkServerTrusted`) and judge what that returns.
      * @throws WatchwordException.Pin if it mustn't.
      */
     @Throws(WatchwordException.Pin::class)

@@ -1,6 +1,5 @@
 package dev.watchword;
 
-import okhttp3.OkHttpClient;
 import okhttp3.RequestBody;
 import okhttp3.Response;
 import okhttp3.ResponseBody;
@@ -17,11 +16,6 @@ final class Calls {
 
     static ResponseBody body(Response response) {
         return response.body();
-    }
-
-    /** Closes what is idle. */
-    static void evict(OkHttpClient client) {
-        client.connectionPool().evictAll();
     }
 
     private static boolean knowsOneShot() {

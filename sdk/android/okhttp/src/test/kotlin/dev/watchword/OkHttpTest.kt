@@ -8,7 +8,6 @@ import dev.watchword.phone.WireServer.Request
 import okhttp3.Interceptor
 import okhttp3.MediaType
 import okhttp3.OkHttpClient
-import okhttp3.Request as OkRequest
 import okhttp3.RequestBody
 import okhttp3.Response
 import okio.BufferedSink
@@ -22,12 +21,15 @@ import org.junit.Test
 import java.io.ByteArrayOutputStream
 import java.io.IOException
 import java.net.ConnectException
+import java.net.InetSocketAddress
+import java.net.Socket
 import java.util.concurrent.Callable
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.Executors
 import java.util.concurrent.Semaphore
 import java.util.concurrent.TimeUnit
 import java.util.zip.GZIPOutputStream
+import okhttp3.Request as OkRequest
 
 private val OURS = setOf("watchword-token", "watchword-status", "signature", "signature-input", "dpop")
 
@@ -63,16 +65,16 @@ class OkHttpTest {
             }
         }
 
-    private fun watchword(api: WireServer, sendUnproved: Boolean = false) =
-        service.watchword(WatchwordConfig("https://attest.example", "clinic", listOf(Api("api", listOf(api.url), sendUnproved = sendUnproved))))
+    private fun watchword(api: WireServer, sendUnproved: Boolean = false) = service.watchword(
+        WatchwordConfig("https://attest.example", "clinic", listOf(Api("api", listOf(api.url), sendUnproved = sendUnproved))),
+    )
 
     private fun client(api: WireServer, vararg above: Interceptor, more: OkHttpClient.Builder.() -> Unit = {}): OkHttpClient =
         OkHttpClient.Builder().apply { above.forEach { addInterceptor(it) } }.watchword(watchword(api)).apply(more).build()
 
     private fun get(url: String) = OkRequest.Builder().url(url).build()
 
-    private fun post(url: String, body: RequestBody = bytes("body")) =
-        OkRequest.Builder().url(url).method("POST", body).build()
+    private fun post(url: String, body: RequestBody = bytes("body")) = OkRequest.Builder().url(url).method("POST", body).build()
 
     private fun bytes(text: String): RequestBody = Body(text.toByteArray())
 
@@ -166,12 +168,14 @@ class OkHttpTest {
 
     @Test
     fun `a POST that was never sent is the library's own error`() {
-        val api = gate()
-        val client = client(api)
-        client.send(get(api.url))
-        api.close()
-        Calls.evict(client)
-        assertThrows(ConnectException::class.java) { client.send(post(api.url)) }
+        // Bound, so that nobody else listens there, and not listening.
+        Socket().use { reserved ->
+            reserved.bind(InetSocketAddress("127.0.0.1", 0))
+            val url = "http://127.0.0.1:${reserved.localPort}"
+            val watchword = service.watchword(WatchwordConfig("https://attest.example", "clinic", listOf(Api("api", listOf(url)))))
+            val client = OkHttpClient.Builder().watchword(watchword).build()
+            assertThrows(ConnectException::class.java) { client.send(post(url)) }
+        }
     }
 
     @Test
@@ -205,7 +209,15 @@ class OkHttpTest {
 
     @Test
     fun `a redirect within the API is proved anew`() {
-        val api = gate { if (it.target == "/old") Reply.Of(302, headers = mapOf("Location" to "/new")) else Reply.Of(200, "new".toByteArray()) }
+        val api = gate {
+            if (it.target ==
+                "/old"
+            ) {
+                Reply.Of(302, headers = mapOf("Location" to "/new"))
+            } else {
+                Reply.Of(200, "new".toByteArray())
+            }
+        }
         assertEquals(200 to "new", client(api).send(get("${api.url}/old")))
         assertEquals(2, nonces(api).filterNotNull().toSet().size)
     }
@@ -215,7 +227,13 @@ class OkHttpTest {
         lateinit var api: WireServer
         val foreign = server { Reply.Of(302, headers = mapOf("Location" to "${api.url}/back")) }
         api = server {
-            if (it.target == "/back") Reply.Of(200, "back".toByteArray()) else Reply.Of(302, headers = mapOf("Location" to "http://localhost:${foreign.port}/"))
+            if (it.target ==
+                "/back"
+            ) {
+                Reply.Of(200, "back".toByteArray())
+            } else {
+                Reply.Of(302, headers = mapOf("Location" to "http://localhost:${foreign.port}/"))
+            }
         }
         val request = get(api.url).newBuilder().header("Watchword-Token", "made up").header("DPoP", "x").build()
         assertEquals(200 to "back", client(api).send(request))
@@ -305,7 +323,9 @@ class OkHttpTest {
         val large = Stream("x".repeat(Attempts.MAX_KEPT_BYTES + 1))
         assertThrows(WatchwordException.LengthRequired::class.java) { client.send(post(api.url, large)) }
         assertEquals(3, api.requests.size)
-        assertThrows(WatchwordException.LengthRequired::class.java) { client(api).send(post(api.url, Stream("x".repeat(Attempts.MAX_KEPT_BYTES + 1)))) }
+        assertThrows(WatchwordException.LengthRequired::class.java) {
+            client(api).send(post(api.url, Stream("x".repeat(Attempts.MAX_KEPT_BYTES + 1))))
+        }
     }
 
     @Test

@@ -23,12 +23,7 @@ public object TestInstance {
      */
     @JvmStatic
     @JvmOverloads
-    public fun create(
-        context: Context,
-        config: WatchwordConfig,
-        code: String? = null,
-        transport: Transport = HttpTransport(),
-    ): Watchword {
+    public fun create(context: Context, config: WatchwordConfig, code: String? = null, transport: Transport = HttpTransport()): Watchword {
         check(context.applicationInfo.flags and ApplicationInfo.FLAG_DEBUGGABLE != 0) {
             "a test instance was asked for in an app that isn't debuggable: use Watchword.create(context, config), and keep " +
                 "the artifact testinstance out of release builds"

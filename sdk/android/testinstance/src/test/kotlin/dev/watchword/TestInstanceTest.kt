@@ -40,12 +40,11 @@ class TestInstanceTest {
         phone.close()
     }
 
-    private fun isSigned(device: TestInstanceDevice, message: ByteArray, signature: Any?) =
-        Signature.getInstance("SHA256withECDSA").run {
-            initVerify(P256.publicKey(device.proofJwk))
-            update(message)
-            verify(Base64Url.decode(signature as String))
-        }
+    private fun isSigned(device: TestInstanceDevice, message: ByteArray, signature: Any?) = Signature.getInstance("SHA256withECDSA").run {
+        initVerify(P256.publicKey(device.proofJwk))
+        update(message)
+        verify(Base64Url.decode(signature as String))
+    }
 
     @Test
     fun `an app that isn't debuggable doesn't get one`() {
@@ -98,7 +97,12 @@ class TestInstanceTest {
     fun `keys that are gone are lost`() {
         assertEquals(Kind.KEY_LOST, assertThrows(DeviceException::class.java) { TestInstanceDevice(null, file).proofJwk }.kind)
         file.write(ByteArray(5))
-        assertEquals(Kind.KEY_LOST, assertThrows(DeviceException::class.java) { TestInstanceDevice(null, file).sign(checkNotNull(file.read())) }.kind)
+        assertEquals(
+            Kind.KEY_LOST,
+            assertThrows(DeviceException::class.java) {
+                TestInstanceDevice(null, file).sign(checkNotNull(file.read()))
+            }.kind,
+        )
         val full = object : Store by file {
             override fun write(data: ByteArray) = throw IOException("no space left")
         }

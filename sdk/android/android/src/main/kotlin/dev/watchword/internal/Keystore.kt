@@ -141,17 +141,16 @@ internal class Keystore(private val context: Context, private val sleep: (Long) 
     }
 
     /** Works with the handle of a private key, which is kept: looking it up is a call to another process. */
-    private fun <T> withHandle(alias: String, doing: String, action: (PrivateKey) -> T): T =
-        try {
-            call(doing) {
-                val key = handles[alias]
-                    ?: (store().getKey(alias, null) as? PrivateKey ?: throw lost("a key")).also { handles[alias] = it }
-                action(key)
-            }
-        } catch (error: DeviceException) {
-            handles.remove(alias)
-            throw error
+    private fun <T> withHandle(alias: String, doing: String, action: (PrivateKey) -> T): T = try {
+        call(doing) {
+            val key = handles[alias]
+                ?: (store().getKey(alias, null) as? PrivateKey ?: throw lost("a key")).also { handles[alias] = it }
+            action(key)
         }
+    } catch (error: DeviceException) {
+        handles.remove(alias)
+        throw error
+    }
 
     private fun <T> call(doing: String, action: () -> T): T {
         requireBackground("Watchword")

@@ -49,14 +49,13 @@ internal class InstanceKeys(private val keystore: Keystore, private val sealing:
     }
 
     /** Whether the key was made in StrongBox; not where the phone has none that works. */
-    private fun createInStrongBox(challenge: ByteArray?): Boolean =
-        Build.VERSION.SDK_INT >= 28 && try {
-            keystore.createSigningKey(alias, challenge, strongBox = true)
-            true
-        } catch (error: DeviceException) {
-            if (!isStrongBoxUnavailable(error) && error.kind != Kind.UNSUPPORTED && error.kind != Kind.FAULT) throw error
-            false
-        }
+    private fun createInStrongBox(challenge: ByteArray?): Boolean = Build.VERSION.SDK_INT >= 28 && try {
+        keystore.createSigningKey(alias, challenge, strongBox = true)
+        true
+    } catch (error: DeviceException) {
+        if (!isStrongBoxUnavailable(error) && error.kind != Kind.UNSUPPORTED && error.kind != Kind.FAULT) throw error
+        false
+    }
 }
 
 /**
@@ -83,8 +82,7 @@ internal class KeystoreDevice(private val keys: InstanceKeys, private val strong
         return mapOf("format" to "android-key", "chain" to keys.chain().map(Base64Url::encode))
     }
 
-    override fun renew(statement: ByteArray): Map<String, Any> =
-        mapOf("format" to "android-key", "signature" to keys.renewal(statement))
+    override fun renew(statement: ByteArray): Map<String, Any> = mapOf("format" to "android-key", "signature" to keys.renewal(statement))
 
     override fun sign(message: ByteArray): ByteArray = keys.sign(message)
 
@@ -123,8 +121,7 @@ internal class PlayIntegrityDevice(
     override fun attest(binding: ByteArray): Map<String, Any> =
         mapOf("format" to "play-integrity", "token" to token(Base64Url.encode(binding)))
 
-    override fun renew(statement: ByteArray): Map<String, Any> =
-        mapOf("format" to "play-integrity", "signature" to keys.renewal(statement))
+    override fun renew(statement: ByteArray): Map<String, Any> = mapOf("format" to "play-integrity", "signature" to keys.renewal(statement))
 
     override fun sign(message: ByteArray): ByteArray = keys.sign(message)
 

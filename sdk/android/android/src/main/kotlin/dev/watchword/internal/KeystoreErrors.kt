@@ -17,12 +17,11 @@ import java.security.UnrecoverableKeyException
 // What Android throws where its Keystore fails, and what that means here.
 //
 // The codes are those of AOSP's android.system.keystore2.ResponseCode (positive) and
-// android.hardware.security.keymint.ErrorCode (negative). Up to Android 12 an app finds them in a message alone,
-// "(internal Keystore code: -74 ...)"; from Android 13 on (API 33) there is also
-// android.security.KeyStoreException, which knows no -74. Read on 2026-11-29:
+// android.hardware.security.keymint.ErrorCode (negative), as several public copies of both have them. Up to Android 12 an
+// app finds them in a message alone, "(internal Keystore code: -74 ...)"; from Android 13 on (API 33) there is also
+// android.security.KeyStoreException, which has no number of its own for -74. Read on 2026-11-29:
 // https://developer.android.com/reference/android/security/KeyStoreException
-// https://github.com/aosp-mirror/platform_frameworks_base/blob/e80b4550/keystore/java/android/security/KeyStoreException.java
-// https://github.com/aosp-mirror/platform_frameworks_base/blob/1e1351d5/keystore/java/android/security/keystore2/KeyStoreCryptoOperationUtils.java
+// https://github.com/aosp-mirror/platform_frameworks_base/blob/1e1351d5f202f004ca1d4a716c15050de3b7638d/keystore/java/android/security/keystore2/KeyStoreCryptoOperationUtils.java
 private val KIND_BY_CODE: Map<Int, Kind> = mapOf(
     2 to Kind.LOCKED, // LOCKED
     3 to Kind.LOCKED, // UNINITIALIZED, which Android itself reports as UserNotAuthenticatedException.
@@ -62,15 +61,14 @@ private val CODE_IN_TEXT = Regex("""internal Keystore code: (-?[0-9]{1,4})\b""")
 private const val MAX_CAUSES = 8
 
 /** Runs [action] on the Keystore and turns whatever it throws into a [DeviceException]; [doing] completes "couldn't". */
-internal inline fun <T> keystore(doing: String, action: () -> T): T =
-    try {
-        action()
-    } catch (error: DeviceException) {
-        throw error
-    } catch (error: Exception) {
-        // Keystores of some makers throw RuntimeExceptions of any class: none of them may reach the app as a crash.
-        throw keystoreException(error, doing)
-    }
+internal inline fun <T> keystore(doing: String, action: () -> T): T = try {
+    action()
+} catch (error: DeviceException) {
+    throw error
+} catch (error: Exception) {
+    // Keystores of some makers throw RuntimeExceptions of any class: none of them may reach the app as a crash.
+    throw keystoreException(error, doing)
+}
 
 /** Returns what [error] of the Keystore means; the text names classes and codes, and nothing of keys. */
 internal fun keystoreException(error: Throwable, doing: String): DeviceException {
@@ -105,16 +103,20 @@ private fun byClass(error: Throwable): Kind? = when {
 
 private fun byPublicCode(error: KeyStoreException): Kind? = when {
     error.requiresUserAuthentication() -> Kind.LOCKED
+
     error.isTransientFailure ->
         if (error.retryPolicy == KeyStoreException.RETRY_WHEN_CONNECTIVITY_AVAILABLE) Kind.OFFLINE else Kind.TRANSIENT
+
     error.numericErrorCode == KeyStoreException.ERROR_KEY_DOES_NOT_EXIST -> Kind.KEY_LOST
+
     error.numericErrorCode == KeyStoreException.ERROR_KEY_CORRUPTED -> Kind.KEY_LOST
+
     error.numericErrorCode == KeyStoreException.ERROR_ATTESTATION_KEYS_UNAVAILABLE -> Kind.UNSUPPORTED
+
     else -> null
 }
 
-private fun codeOf(error: Throwable): Int? =
-    CODE_IN_TEXT.find(error.toString())?.groupValues?.get(1)?.toIntOrNull()
+private fun codeOf(error: Throwable): Int? = CODE_IN_TEXT.find(error.toString())?.groupValues?.get(1)?.toIntOrNull()
 
 /** By the class that every Java security provider throws, where nothing else is known. */
 private fun byJcaClass(error: Throwable): Kind = when (error) {

@@ -2,13 +2,18 @@
 
 package dev.watchword.endtoend
 
+import dev.watchword.DeviceException
+import dev.watchword.ProofKind
+import dev.watchword.SelfTest
 import dev.watchword.Watchword
 import dev.watchword.WatchwordException
+import dev.watchword.send
 import org.json.JSONArray
 import org.json.JSONObject
 import java.io.File
 import java.io.PrintWriter
 import java.io.StringWriter
+import java.net.URL
 import java.util.concurrent.Callable
 import java.util.concurrent.Executors
 import java.util.concurrent.atomic.AtomicBoolean
@@ -60,6 +65,9 @@ private class Checks(private val world: World, private val root: File) {
         "redirect" to ::redirect,
         "bad-hosts" to ::badHosts,
         "keystore-failures" to ::keystoreFailures,
+        "not-unlocked-yet" to ::notUnlockedYet,
+        "url-connection" to ::urlConnection,
+        "self-test" to ::selfTest,
     )
 
     private var phones = 0
@@ -251,6 +259,39 @@ private class Checks(private val world: World, private val root: File) {
             world.script(name, "on" to "android.chain", "fault" to "strongbox-unavailable")
             same(200, Http(start(strongBox = true)).get("${world.url("proxy")}/records/1"), "in the TEE")
         }
+    }
+
+    private fun notUnlockedYet(): Unit = on("genuine-android") {
+        val watchword = start()
+        phone.reboot(unlocked = false)
+        val error = thrown<WatchwordException.DeviceFailed> { watchword.token(AUDIENCE) }
+        same(DeviceException.Kind.LOCKED, error.kind, "before the first unlock")
+        phone.reboot()
+        same(200, Http(watchword).get("${world.url("proxy")}/records/1"), "after it")
+    }
+
+    private fun urlConnection(): Unit = on("genuine-android") {
+        val watchword = start()
+        for (api in world.apis) {
+            val url = URL("${world.relay(api)}/records/url?a=%20b")
+            same(200, watchword.send(url).use { it.status }, "$api, GET")
+            same(200, watchword.send(url, "POST", body = "{}".toByteArray()).use { it.status }, "$api, POST")
+            world.control("lose", "relay" to api, "answers" to 1)
+            thrown<WatchwordException.OutcomeUnknown> { watchword.send(url, "POST", body = "{}".toByteArray()) }
+            world.control("lose", "relay" to api, "answers" to 1)
+            same(200, watchword.send(url).use { it.status }, "$api, lost")
+        }
+    }
+
+    /** Leaves the report where the test that runs this verifies it by the command line. */
+    private fun selfTest(): Unit = on("genuine-android") {
+        val paths = mapOf(ProofKind.BEARER to "patients", ProofKind.SESSION to "records", ProofKind.DEVICE to "payments")
+        val report = SelfTest(phone.context, world.config(), paths.mapValues { "${world.url("proxy")}/${it.value}/1" }).run()
+        check(report.passed) { report.json() }
+        File(root, "self-test.json").writeText(report.json())
+        File(root, "chain.pem").writeText(checkNotNull(report.chain()))
+        same(0, phone.keystore.held.size, "keys that it left behind")
+        same(emptyList<String>(), phone.noBackup.list()?.toList(), "files that it left behind")
     }
 
     private fun instances(): Set<String> {

@@ -24,12 +24,6 @@ private const val IDEMPOTENCY_KEY = "Idempotency-Key"
 private const val CONTENT_DIGEST = "Content-Digest"
 private const val HOST = "Host"
 
-/** One request of the app on its way through OkHttp, as both interceptors see it. */
-internal class Passage(val attempts: Attempts) {
-    /** Whether an attempt went out and wasn't answered yet. */
-    @Volatile var isOut: Boolean = false
-}
-
 /** Above OkHttp's retries and redirects: waits for a token and judges what came of a request. */
 internal class RetryInterceptor(private val watchword: Watchword) : Interceptor {
     // What an interceptor above this one sends again is the same call.
@@ -46,24 +40,25 @@ internal class RetryInterceptor(private val watchword: Watchword) : Interceptor 
         )
         val attempts = watchword.attempts(asked, latest[chain.call()]) ?: return chain.proceed(request)
         latest[chain.call()] = attempts
-        return send(chain, Passage(attempts), with(request, body))
+        return send(chain, attempts, with(request, body))
     }
 
-    private fun send(chain: Interceptor.Chain, passage: Passage, request: Request.Builder): Response {
-        val attempts = passage.attempts
-        var wire = request.tag(Passage::class.java, passage).build()
+    private fun send(chain: Interceptor.Chain, attempts: Attempts, request: Request.Builder): Response {
+        var wire = request.tag(Attempts::class.java, attempts).build()
         if (attempts.wantsLength) wire = withLength(wire, attempts).also { attempts.lengthGiven() }
         attempts.prepare()
         while (true) {
             val response = try {
                 chain.proceed(wire)
             } catch (error: IOException) {
-                lost(passage, error, chain.call().isCanceled())
+                lost(attempts, error, chain.call().isCanceled())
                 continue
             }
             when (judge(attempts, response)) {
                 Verdict.DELIVER -> return response
+
                 Verdict.REPEAT -> response.close()
+
                 Verdict.REPEAT_WITH_LENGTH -> {
                     response.close()
                     wire = withLength(wire, attempts)
@@ -72,21 +67,14 @@ internal class RetryInterceptor(private val watchword: Watchword) : Interceptor 
         }
     }
 
-    /** Throws, unless the request is to be sent again. */
-    private fun lost(passage: Passage, error: IOException, isCanceled: Boolean) {
-        // OkHttp's own repetition may have failed before anything was sent, and an attempt before it was sent all the same.
-        // A call that was cancelled is as one that ran out of time.
-        val judged = when {
-            error is WatchwordException || error is InterruptedIOException -> error
-            isCanceled -> InterruptedIOException("the call was cancelled")
-            passage.isOut -> AnswerLostException(error)
-            else -> error
-        }
-        passage.isOut = false
+    /** Throws, unless the request is to be sent again; a call that was cancelled is as one that ran out of time. */
+    private fun lost(attempts: Attempts, error: IOException, isCanceled: Boolean) {
+        if (!isCanceled) return attempts.lost(error)
+        val ended = InterruptedIOException("the call was cancelled")
         try {
-            passage.attempts.lost(judged)
+            attempts.lost(ended)
         } catch (thrown: IOException) {
-            throw if (thrown === judged) error else thrown
+            throw if (thrown === ended) error else thrown
         }
     }
 
@@ -118,8 +106,7 @@ internal class RetryInterceptor(private val watchword: Watchword) : Interceptor 
         return with(request, KeptBody(body.contentType(), bytes)).build()
     }
 
-    private fun with(request: Request, body: RequestBody?): Request.Builder =
-        request.newBuilder().method(OkHttpCalls.method(request), body)
+    private fun with(request: Request, body: RequestBody?): Request.Builder = request.newBuilder().method(OkHttpCalls.method(request), body)
 
     /** Returns a body's bytes; null where they are more than what is kept. */
     private fun written(body: RequestBody): ByteArray? {
@@ -152,15 +139,12 @@ private class CappedBytes : OutputStream() {
     fun bytes(): ByteArray = kept.toByteArray()
 }
 
-/** Stands for an error of OkHttp's after which an attempt was sent and not answered. */
-private class AnswerLostException(error: IOException) : IOException(error.javaClass.simpleName, error)
-
 /** Below OkHttp's retries and redirects: proves each attempt on the wire. */
 internal class AttemptInterceptor : Interceptor {
     override fun intercept(chain: Interceptor.Chain): Response {
         val request = chain.request()
-        val passage = request.tag(Passage::class.java) ?: return chain.proceed(request)
-        val headers = passage.attempts.sign(
+        val attempts = request.tag(Attempts::class.java) ?: return chain.proceed(request)
+        val headers = attempts.sign(
             WireRequest(
                 OkHttpCalls.method(request),
                 url(request),
@@ -172,10 +156,8 @@ internal class AttemptInterceptor : Interceptor {
         val signed = request.newBuilder()
         headers.remove.forEach { signed.removeHeader(it) }
         headers.set.forEach { (name, value) -> signed.header(name, value) }
-        passage.isOut = true
         val response = chain.proceed(signed.build())
-        passage.isOut = false
-        passage.attempts.answered(OkHttpCalls.code(response)) { response.header(it) }
+        attempts.answered(OkHttpCalls.code(response)) { response.header(it) }
         return response
     }
 }

@@ -106,9 +106,13 @@ class FakeKeystore(val vendor: Vendor) : Provider(NAME, "1", "simulates Android'
         override fun getEncoded(): ByteArray? = null
     }
 
-    private class PrivateHandle(alias: String, entry: Entry) : Handle(alias, entry, "EC"), PrivateKey
+    private class PrivateHandle(alias: String, entry: Entry) :
+        Handle(alias, entry, "EC"),
+        PrivateKey
 
-    private class SecretHandle(alias: String, entry: Entry) : Handle(alias, entry, "AES"), SecretKey
+    private class SecretHandle(alias: String, entry: Entry) :
+        Handle(alias, entry, "AES"),
+        SecretKey
 
     private fun handle(alias: String, entry: Entry): Key =
         if (entry.key is PrivateKey) PrivateHandle(alias, entry) else SecretHandle(alias, entry)
@@ -334,8 +338,7 @@ class FakeKeystore(val vendor: Vendor) : Provider(NAME, "1", "simulates Android'
 
         override fun engineSetPadding(padding: String?): Unit = Unit
 
-        private fun purpose(mode: Int) =
-            if (mode == Cipher.ENCRYPT_MODE) KeyProperties.PURPOSE_ENCRYPT else KeyProperties.PURPOSE_DECRYPT
+        private fun purpose(mode: Int) = if (mode == Cipher.ENCRYPT_MODE) KeyProperties.PURPOSE_ENCRYPT else KeyProperties.PURPOSE_DECRYPT
     }
 
     companion object {

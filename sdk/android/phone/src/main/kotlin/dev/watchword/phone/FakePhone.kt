@@ -81,12 +81,10 @@ class FakeContext(private val phone: FakePhone) : Context() {
     override fun getNoBackupFilesDir(): File = phone.noBackup
 
     override fun getPackageManager(): PackageManager = object : PackageManager() {
-        override fun hasSystemFeature(featureName: String): Boolean =
-            featureName == FEATURE_STRONGBOX_KEYSTORE && phone.hasStrongBox
+        override fun hasSystemFeature(featureName: String): Boolean = featureName == FEATURE_STRONGBOX_KEYSTORE && phone.hasStrongBox
     }
 
     override fun getPackageName(): String = "com.example.clinic"
 
-    override fun systemService(serviceClass: Class<*>): Any? =
-        if (serviceClass == UserManager::class.java) UserManager() else null
+    override fun systemService(serviceClass: Class<*>): Any? = if (serviceClass == UserManager::class.java) UserManager() else null
 }

@@ -20,10 +20,8 @@ import kotlin.concurrent.thread
  *
  * @param respond is given each request, in whichever thread.
  */
-class WireServer(
-    sockets: ServerSocketFactory = ServerSocketFactory.getDefault(),
-    private val respond: (Request) -> Reply,
-) : AutoCloseable {
+class WireServer(sockets: ServerSocketFactory = ServerSocketFactory.getDefault(), private val respond: (Request) -> Reply) :
+    AutoCloseable {
     /**
      * A request as it came over the wire.
      *
