@@ -60,6 +60,17 @@ def test_several_servers_in_one_loop(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_localhost_is_a_name_for_an_address() -> None:
+    """The server behind knows no names; what is told is the name that was given."""
+
+    async def main() -> None:
+        async with serve(hello, host="localhost") as server:
+            assert server.address == f"localhost:{server.port}"
+            assert (await ask(server.port)).endswith(b"hello")
+
+    asyncio.run(main())
+
+
 def test_a_port_that_is_taken() -> None:
     """Whoever holds it, the address is named; also when it is another server of ours."""
 

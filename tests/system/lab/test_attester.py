@@ -345,10 +345,13 @@ def test_nothing_listens_beyond_this_machine(settings: Settings) -> None:
     assert "expected a loopback address" in done.stderr
 
 
-def test_it_listens_on_ipv6_too(settings: Settings) -> None:
-    """The address is told in brackets, as a URL has it."""
-    with attester_process(settings.path, "--host", "::1") as (url, _):
-        assert url.startswith("http://[::1]:")
+@pytest.mark.parametrize(("host", "told"), [("::1", "[::1]"), ("localhost", "localhost")])
+def test_it_listens_at_every_kind_of_loopback_address(
+    settings: Settings, host: str, told: str
+) -> None:
+    """Which is told as a URL has it."""
+    with attester_process(settings.path, "--host", host) as (url, _):
+        assert url.startswith(f"http://{told}:")
         assert AndroidDevice(Hardware(url), "genuine-android", "six").attest(bytes(32))["chain"]
 
 

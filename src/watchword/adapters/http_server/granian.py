@@ -112,7 +112,8 @@ class HttpServer:
         certificate, key, client_ca = self._tls or (None, None, None)
         self._server = Server(
             self._app,
-            address=self._host,
+            # Granian knows no names; what is held has the address of `localhost`.
+            address=self._host if self._holder is None else self._holder.getsockname()[0],
             port=self.port,
             uds=self._uds,
             interface=Interfaces.ASGINL,

@@ -281,6 +281,10 @@ private class Checks(private val world: World, private val root: File) {
             world.control("lose", "relay" to api, "answers" to 1)
             same(200, watchword.send(url).use { it.status }, "$api, lost")
         }
+        world.control("forget")
+        val elsewhere = URL("${world.url("proxy")}/records/1/redirect")
+        same(307, watchword.send(elsewhere).use { it.status }, "a redirect, which isn't followed")
+        same(emptyList<Any>(), world.seen("foreign"), "requests at the other host")
     }
 
     /** Leaves the report where the test that runs this verifies it by the command line. */
