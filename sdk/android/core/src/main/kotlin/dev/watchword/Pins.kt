@@ -209,6 +209,8 @@ public class Pins internal constructor(service: String, private val builtin: Bui
             .status in SUCCESS
     } catch (_: IOException) {
         false
+    } catch (_: SecurityException) {
+        false // An app without the network's permission has other worries than a report.
     }
 
     internal companion object {
