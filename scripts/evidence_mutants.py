@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,11 +150,11 @@ def killed(mutant: Mutant) -> bool:
     return done.returncode == 1
 
 
-def main() -> int:
-    """Run them all, print how each ended, and fail where one lives."""
+def run(mutants: Sequence[Mutant]) -> int:
+    """Run them all, print how each ended, and return 1 where one lives."""
     ends = []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for mutant, dead in zip(MUTANTS, pool.map(killed, MUTANTS), strict=True):
+        for mutant, dead in zip(mutants, pool.map(killed, mutants), strict=True):
             ends.append(dead)
             word = "killed" if dead else "LIVES"
             print(f"{word:<8}{mutant.file}: {mutant.old!r} -> {mutant.new!r}", flush=True)
@@ -162,4 +163,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(MUTANTS))

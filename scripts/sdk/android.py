@@ -172,6 +172,16 @@ class Build:
         names = [name, *filter(None, [variant]), *module.compiled_with, *module.tested_with]
         return self._jars([*names, "kotlin-stdlib", "junit"], variant)
 
+    def program(self, folder: Path, name: str, variant: str = "") -> list[Path]:
+        """Return what a program is run with, its own jar first.
+
+        :param folder: its sources.
+        :param name: the module that it is compiled and run with, and all that this needs.
+        :raises SdkError: with the compiler's words.
+        """
+        shared = self.classpath(name, variant)
+        return [self._jar("program", "program", folder, shared, (), strict=False), *shared]
+
     def run_junit(
         self,
         name: str,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from scripts import evidence_mutants, scan_mutations
+from scripts import client_mutants, evidence_mutants, scan_mutations
 from scripts.sdk import mutants as sdk_mutants
 
 import watchword
@@ -12,6 +12,7 @@ SOURCE = Path(watchword.__file__).parent
 
 ROWS = [
     *((each.file, each.old, each.new) for each in evidence_mutants.MUTANTS),
+    *((each.file, each.old, each.new) for each in client_mutants.MUTANTS),
     *((f"scan/{each.file}", each.before, each.after) for each in scan_mutations.MUTANTS),
 ]
 

@@ -212,6 +212,23 @@ def test_a_damaged_store_is_a_value_error(change: dict[str, Any]) -> None:
         client.import_session(Stored("boot", session()).export() | change)
 
 
+@given(
+    st.dictionaries(
+        st.sampled_from(["boot_id", "protocol", "ahead", "refusal", "session", "v"]),
+        JSON | st.just("boot"),
+    )
+)
+def test_any_store_is_read_or_a_value_error(change: dict[str, Any]) -> None:
+    """No other error comes out of what was stored, whatever became of it."""
+    client = client_at(lambda: 0.0, lambda: 0.0)
+    try:
+        client.import_session(Stored("boot", session()).export() | change)
+    except ValueError:
+        return
+    exported = client.export_session()
+    assert exported is None or exported["v"] == 3
+
+
 def test_a_stored_refusal_never_lasts_longer_than_an_hour() -> None:
     """Whatever stands in the store."""
     now = 100.0

@@ -105,7 +105,8 @@ def test_no_log_has_a_query_where_the_api_is_gone_or_the_script_broken(tmp_path:
         path = directory / "gate.lua"
         planted = 'if target.path == "/open/broken" then error("planted " .. target.query) end'
         text = path.read_text("utf-8")
-        assert "local route = target.route\n    if route.mode" in text
+        assert "\n    if route.mode ==" in text.partition("local route = target.route\n")[2]
+        assert "if route.mode ==" not in text.partition("local route = target.route\n")[0]
         path.write_text(text.replace("if route.mode ==", planted + " if route.mode ==", 1))
 
     held = token()

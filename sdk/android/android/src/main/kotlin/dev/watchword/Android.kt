@@ -49,16 +49,16 @@ public fun Watchword.Companion.create(
     val parts = AndroidParts(context.applicationContext, config)
     val device = when (playIntegrity) {
         null -> KeystoreDevice(parts.keys, strongBox)
-        else -> PlayIntegrityDevice(parts.keys, playIntegrity, strongBox, Thread::sleep, Math::random)
+        else -> PlayIntegrityDevice(parts.keys, playIntegrity, strongBox, { Thread.sleep(it) }, { Math.random() })
     }
     return Watchword(
         config,
         Ports(
             device = device,
-            store = KeyedStore(parts.session, parts.keys::exist),
+            store = KeyedStore(parts.session, { parts.keys.exist() }),
             clock = parts.clock,
             transport = transport,
-            mayBlock = ::mayBlock,
+            mayBlock = { mayBlock() },
             hearPins = hearPins,
             pins = parts.pins,
         ),
@@ -84,7 +84,7 @@ internal class AndroidParts(private val context: Context, private val config: Wa
             PinPorts(store("pins", PinPorts.STORE_BYTES), trust = trust, chains = AndroidChains(trust))
         }
     val keys: InstanceKeys by lazy {
-        val keystore = Keystore(context, Thread::sleep)
+        val keystore = Keystore(context) { Thread.sleep(it) }
         InstanceKeys(keystore, SealKey(keystore, "$name-seal", store("seal")), name)
     }
 

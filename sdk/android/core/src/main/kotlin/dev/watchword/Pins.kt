@@ -77,11 +77,11 @@ constructor(
 public class Pins internal constructor(service: String, private val builtin: Builtin, private val ports: Ports) {
     private val platform = ports.pins ?: PinPorts()
     private val worker = platform.worker ?: ownWorker()
-    private val reports = PinReports(::post) { worker.execute(it) }
+    private val reports = PinReports({ url, report -> post(url, report) }) { worker.execute(it) }
     private val isRefreshing = AtomicBoolean()
     private val loading = lazy {
         val source = HttpPinSource(service, builtin.app, platform.transport)
-        PinUpdater(builtin, source, platform.store, ports.clock::wall, ports.jitter, reports::tell)
+        PinUpdater(builtin, source, platform.store, { ports.clock.wall() }, ports.jitter) { reports.tell(it) }
     }
     internal val updater by loading
     private val chains = object : LinkedHashMap<Pair<String, List<X509Certificate>>, List<String>>() {
@@ -246,7 +246,13 @@ public class Pins internal constructor(service: String, private val builtin: Bui
 }
 
 /** Returns the refusal of a connection among the causes of what a library raised; null if there is none. */
-internal fun Throwable.pinRefusal(): WatchwordException.Pin? =
-    generateSequence(this) { it.cause }.take(MAX_CAUSES).filterIsInstance<WatchwordException.Pin>().firstOrNull()
+internal fun Throwable.pinRefusal(): WatchwordException.Pin? {
+    var error: Throwable? = this
+    repeat(MAX_CAUSES) {
+        (error as? WatchwordException.Pin)?.let { return it }
+        error = error?.cause
+    }
+    return null
+}
 
 private const val MAX_CAUSES = 10

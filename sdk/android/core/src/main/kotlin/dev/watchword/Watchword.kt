@@ -28,7 +28,7 @@ public class Watchword(public val config: WatchwordConfig, ports: Ports) {
     internal val ports = pins?.guarded() ?: ports
     internal val instance = Instance(config, this.ports)
     private val work = Work(this.ports, config.waitMillis)
-    private val secrets = Secrets(this.ports, ::fetchSecret)
+    private val secrets = Secrets(this.ports) { name, attempts -> fetchSecret(name, attempts) }
     private val apis = config.apis.flatMap { api -> api.origins.map { it to (api to GateMemory()) } }.toMap()
     private val serviceHost = Origin.safe(config.service).host
     private val audiences = config.apis.map { it.audience }.toSet()
@@ -40,13 +40,14 @@ public class Watchword(public val config: WatchwordConfig, ports: Ports) {
     public fun prefetch(): Unit = prefetch {}
 
     /**
-     * Gets tokens in the background where none is valid, then calls [done], on a thread of the SDK's.
+     * Gets tokens in the background where none is valid, then calls [done], on a thread of its own.
      *
      * @param done is given what went wrong, or null.
      */
     public fun prefetch(done: (WatchwordException?) -> Unit) {
         pins?.refresh()
-        work.execute { whenValid(config.apis.first().audience, MAX_ROUNDS, done) }
+        val tell = { error: WatchwordException? -> work.tell { done(error) } }
+        work.execute { whenValid(config.apis.first().audience, MAX_ROUNDS, tell) }
     }
 
     /**

@@ -4,6 +4,7 @@ import android.os.Build
 import android.security.KeyStoreException
 import android.security.keystore.BackendBusyException
 import android.security.keystore.KeyPermanentlyInvalidatedException
+import android.security.keystore.StrongBoxUnavailableException
 import android.security.keystore.UserNotAuthenticatedException
 import dev.watchword.DeviceException
 import dev.watchword.DeviceException.Kind
@@ -57,6 +58,8 @@ private val KIND_BY_CODE: Map<Int, Kind> = mapOf(
 
 private val CODE_IN_TEXT = Regex("""internal Keystore code: (-?[0-9]{1,4})\b""")
 
+private const val HARDWARE_TYPE_UNAVAILABLE = -68
+
 /** Longest chain of causes that is looked at. */
 private const val MAX_CAUSES = 8
 
@@ -81,9 +84,9 @@ internal fun keystoreException(error: Throwable, doing: String): DeviceException
 }
 
 /** Whether [error] says that there is no StrongBox, or none with room for a key. */
-internal fun isStrongBoxUnavailable(error: Throwable): Boolean =
-    Build.VERSION.SDK_INT >= 28 && generateSequence(error) { it.cause }.take(MAX_CAUSES)
-        .any { it is android.security.keystore.StrongBoxUnavailableException }
+internal fun isStrongBoxUnavailable(error: Throwable): Boolean = Build.VERSION.SDK_INT >= 28 &&
+    generateSequence(error) { it.cause }.take(MAX_CAUSES)
+        .any { it is StrongBoxUnavailableException || codeOf(it) == HARDWARE_TYPE_UNAVAILABLE }
 
 /** Milliseconds after which a busy Keystore wants to be asked again; null where [error] says nothing of that. */
 internal fun busyMillis(error: Throwable): Long? {
