@@ -35,12 +35,13 @@ public class Watchword(public val config: WatchwordConfig, internal val ports: P
     public fun prefetch(): Unit = prefetch {}
 
     /**
-     * Gets tokens in the background where none is valid, then calls [done], on a thread of the SDK's.
+     * Gets tokens in the background where none is valid, then calls [done], on a thread of its own.
      *
      * @param done is given what went wrong, or null.
      */
     public fun prefetch(done: (WatchwordException?) -> Unit) {
-        work.execute { whenValid(config.apis.first().audience, MAX_ROUNDS, done) }
+        val tell = { error: WatchwordException? -> work.tell { done(error) } }
+        work.execute { whenValid(config.apis.first().audience, MAX_ROUNDS, tell) }
     }
 
     /**

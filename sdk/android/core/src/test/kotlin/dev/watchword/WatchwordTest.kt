@@ -119,6 +119,49 @@ class WatchwordTest {
     }
 
     @Test
+    fun onlyFinalRefusalsAreHeldOn() {
+        val problem = JSONObject().put("slug", "level-insufficient").put("signed", "good")
+        val challenge = JSONObject().put("challenge", "c").put("expires_in", 300)
+        val exchanges =
+            listOf(
+                "/v1/challenges" to JSONObject().put("status", 200).put("json", challenge),
+                "/v1/attestations" to JSONObject().put("status", 403).put("problem", problem),
+            ).map { (path, answer) ->
+                val expect = JSONObject().put("to", "service").put("method", "POST").put("path", path)
+                JSONObject().put("expect", expect).put("answer", answer)
+            }
+        val step = JSONObject().put("call", "token").put("error", "service-refused").put("exchanges", JSONArray(exchanges))
+        Scenario(JSONObject().put("steps", JSONArray(listOf(step, step)))).run()
+    }
+
+    @Test
+    fun aNextChallengeAndWhatTheServiceSaysOfIt() {
+        val post = "\"to\":\"service\",\"method\":\"POST\",\"path\":"
+        val new = "\"answer\":{\"status\":200,\"json\":{\"challenge\":\"c\",\"expires_in\":300,\"protocol\":\"1.1\"}}"
+        val old = "\"answer\":{\"status\":200,\"json\":{\"challenge\":\"c\",\"expires_in\":300}}"
+        val session = "\"session\":{\"instance\":\"i1\",\"tokens\":\"t0\",\"life\":300,\"next\":{\"challenge\":\"n1\",\"expires_in\":300}}"
+        val enrol =
+            "{\"call\":\"enrol\",\"result\":{},\"exchanges\":[{\"expect\":{$post\"/v1/challenges\"},$new}," +
+                "{\"expect\":{$post\"/v1/attestations\"},\"answer\":{\"status\":201,$session}}]}"
+
+        fun refused(path: String, slug: String): String {
+            val answer = "\"answer\":{\"status\":403,\"problem\":{\"slug\":\"$slug\"}}"
+            return "{\"expect\":{$post\"$path\"},$answer}"
+        }
+        // A final refusal is one, whichever challenge it is of.
+        val final = "{\"call\":\"renew\",\"error\":\"instance-refused\",\"exchanges\":[${refused("/v1/tokens", "instance-refused")}]}"
+        Scenario(JSONObject("{\"steps\":[$enrol,$final]}")).run()
+        // A service that no longer speaks 1.1 is sent none.
+        val secret =
+            "{\"call\":\"secret\",\"name\":\"push\",\"error\":\"secret-refused\",\"exchanges\":[" +
+                "{\"expect\":{$post\"/v1/challenges\"},$old},${refused("/v1/secrets", "secret-refused")}]}"
+        val renew =
+            "{\"call\":\"renew\",\"result\":{},\"exchanges\":[{\"expect\":{$post\"/v1/challenges\"},$old}," +
+                "{\"expect\":{$post\"/v1/tokens\"},\"answer\":{\"status\":200,$session}}]}"
+        Scenario(JSONObject("{\"steps\":[$enrol,$secret,$renew]}")).run()
+    }
+
+    @Test
     fun theMainThreadNeverWaits() {
         val watchword = watchword(mayBlock = { false })
         assertThrows(IllegalStateException::class.java) { watchword.token(api) }
@@ -146,6 +189,17 @@ class WatchwordTest {
     }
 
     @Test
+    fun aCallbackMayWait() {
+        val watchword = watchword(worker = null, waitMillis = 20_000)
+        val token = CompletableFuture<String>()
+        watchword.prefetch {
+            clock.advance(400.0)
+            token.complete(runCatching { ScriptedWorld.nameOf(watchword.token(api)) }.getOrElse { it.toString() })
+        }
+        assertEquals("t4", token.get(10, TimeUnit.MINUTES))
+    }
+
+    @Test
     fun everyVersionOfTheStoredSessionIsRead() {
         val first =
             """{"v":1,"speaks":true,"ahead":{"seconds":1.799999E9,"boot_id":"boot-1"},"session":{"instance":"i1","level":"hardware",""" +
@@ -159,6 +213,11 @@ class WatchwordTest {
         assertEquals(0, asked.get())
         // What is written now reads as what was read.
         assertEquals(first, String(Remembered.read(first.toByteArray()).write()))
+        clock.advance(400.0)
+        phone.createKeys()
+        phone.attest(ByteArray(32))
+        watchword.token(api)
+        assertTrue(String(checkNotNull(store.document)).endsWith("\"refusal\":null}"))
     }
 
     @Test
@@ -267,6 +326,20 @@ class WatchwordTest {
             val ports = Ports(phone, MemoryStore(), clock, transport, worker = Executor(Runnable::run), hearPins = { pins += it })
             Watchword(config, ports).token(api)
             assertEquals(listOfNotNull(heard), pins)
+        }
+    }
+
+    @Test
+    fun anAnswerThatIsNotCalledJsonIsNotRead() {
+        val inner = service()
+        for (type in listOf("text/html", "", "application/problem+json")) {
+            val transport =
+                object : Transport by inner {
+                    override fun post(url: String, headers: Map<String, String>, body: ByteArray, timeoutMillis: Int): Answer =
+                        inner.post(url, headers, body, timeoutMillis).let { Answer(it.status, mapOf("content-type" to type), it.body) }
+                }
+            val error = assertThrows(WatchwordException.Offline::class.java) { watchword(transport).token(api) }
+            assertEquals("unreadable-answer", error.code)
         }
     }
 

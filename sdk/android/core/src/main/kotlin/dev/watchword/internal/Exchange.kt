@@ -116,7 +116,6 @@ internal class Exchange(private val service: String, private val ports: Ports, p
                 throw Later(error.toString().take(MAX_TEXT), cause = error)
             }
         // A transport of the app's own is held to the same rules.
-        if (answer.body.size > Attempts.MAX_ANSWER_BYTES) throw unreadable("got an answer of ${answer.body.size} bytes")
         val encoding = answer.headers["content-encoding"]?.trim() ?: "identity"
         if (!encoding.equals("identity", ignoreCase = true)) throw unreadable("got a compressed answer, which wasn't asked for")
         return answer

@@ -67,6 +67,11 @@ internal class Work(private val ports: Ports, private val waitMillis: Long) {
         flight.future.whenComplete { _, error -> done(error) }
     }
 
+    /** Calls [work] of the app's, which may wait for what the worker has to do; hence not on the worker's thread. */
+    fun tell(work: () -> Unit) {
+        if (ports.worker != null) work() else Thread(work, "watchword-callback").apply { isDaemon = true }.start()
+    }
+
     /** Calls [work] on the worker's thread. */
     fun execute(work: () -> Unit) = worker.execute(work)
 
