@@ -127,6 +127,8 @@ public class Watchword(public val config: WatchwordConfig, internal val ports: P
     /** Returns a token and the keys of its proofs; see [token]. */
     internal fun credential(audience: String): HeldToken {
         require(audience in audiences) { "got the audience '$audience', expected one of $audiences" }
+        // Before the store is looked at: read on a thread that mustn't wait it fails, and would count as empty.
+        work.requireWaiting()
         val held = instance.valid(audience)
         if (held != null && instance.isDue(held)) work.beginEarly(REFRESH) { instance.refreshEarly(audience) }
         return work.await(REFRESH, { instance.refresh { instance.valid(audience) == null } }, { instance.valid(audience) })
