@@ -246,6 +246,7 @@ public class Pins internal constructor(service: String, private val builtin: Bui
 }
 
 /** Returns the refusal of a connection among the causes of what a library raised; null if there is none. */
+@JvmSynthetic
 internal fun Throwable.pinRefusal(): WatchwordException.Pin? {
     var error: Throwable? = this
     repeat(MAX_CAUSES) {
