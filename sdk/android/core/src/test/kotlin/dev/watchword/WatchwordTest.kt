@@ -491,6 +491,10 @@ class WatchwordTest {
             val inputs = List(3) { attempts.sign(WireRequest("GET", "$api/x")).set.getValue("Signature-Input") }
             assertEquals(3, inputs.toSet().size)
         }
+        val odd = begun("GET").apply { sign(WireRequest("GET", "$api/x")) }
+        odd.answered(200) { if (it == "Watchword-Nonce") "short" else null }
+        val input = odd.sign(WireRequest("GET", "$api/x")).set.getValue("Signature-Input")
+        assertEquals(22, input.substringAfter("nonce=\"").substringBefore('"').length)
         val blank = begun("POST", key = " ").apply { sign(WireRequest("POST", "$api/x")) }
         assertThrows(WatchwordException.OutcomeUnknown::class.java) { blank.sign(WireRequest("POST", "$api/x")) }
     }
