@@ -144,7 +144,10 @@ class WatchwordTest {
             "{\"call\":\"enrol\",\"result\":{},\"exchanges\":[{\"expect\":{$post\"/v1/challenges\"},$new}," +
                 "{\"expect\":{$post\"/v1/attestations\"},\"answer\":{\"status\":201,$session}}]}"
 
-        fun refused(path: String, slug: String) = "{\"expect\":{$post\"$path\"},\"answer\":{\"status\":403,\"problem\":{\"slug\":\"$slug\"}}}"
+        fun refused(path: String, slug: String): String {
+            val answer = "\"answer\":{\"status\":403,\"problem\":{\"slug\":\"$slug\"}}"
+            return "{\"expect\":{$post\"$path\"},$answer}"
+        }
         // A final refusal is one, whichever challenge it is of.
         val final = "{\"call\":\"renew\",\"error\":\"instance-refused\",\"exchanges\":[${refused("/v1/tokens", "instance-refused")}]}"
         Scenario(JSONObject("{\"steps\":[$enrol,$final]}")).run()
@@ -156,6 +159,31 @@ class WatchwordTest {
             "{\"call\":\"renew\",\"result\":{},\"exchanges\":[{\"expect\":{$post\"/v1/challenges\"},$old}," +
                 "{\"expect\":{$post\"/v1/tokens\"},\"answer\":{\"status\":200,$session}}]}"
         Scenario(JSONObject("{\"steps\":[$enrol,$secret,$renew]}")).run()
+    }
+
+    @Test
+    fun aDeviceThatNamesAPauseIsAskedOnce() {
+        val script = java.util.ArrayDeque(listOf("TRANSIENT 30", "TRANSIENT 30"))
+        phone.script["attest"] = script
+        val watchword = watchword()
+        val error = assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.token(api) }
+        assertEquals(30.0, error.retryAfter)
+        clock.advance(32.0)
+        assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.token(api) }
+        assertEquals(1, script.size)
+        clock.advance(1.0)
+        script.clear()
+        watchword.token(api)
+    }
+
+    @Test
+    fun aDeviceThatFailsASecretIsNotHeldBack() {
+        val watchword = watchword()
+        watchword.token(api)
+        phone.script["renew"] = java.util.ArrayDeque(listOf("FAULT"))
+        assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.secret("push") }
+        clock.advance(300.0)
+        watchword.token(api)
     }
 
     @Test
