@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from scripts.sdk import ROOT, TOOLS
-from scripts.sdk.android import SOURCES, Build, junit_classes, library
+from scripts.sdk.android import SOURCES, Build, junit_classes, library, modules
 
 TABLE: Final = SOURCES / "mutants.toml"
 _ALIVE: Final = "alive"
@@ -79,7 +79,9 @@ def run(module: str, chosen: Sequence[Mutant]) -> int:
     # A changed file is compiled against all others as they are, and stands before them.
     shared = build.classpath(module)
     tests = [*shared, build.compiled_tests(module)]
-    options = [*_OPTIONS, "-module-name", f"watchword-{module}", f"-Xfriend-paths={shared[0]}"]
+    friends = [build.compiled(each) for each in (module, *modules()[module].needs)]
+    seen = f"-Xfriend-paths={','.join(map(str, friends))}"
+    options = [*_OPTIONS, "-module-name", f"watchword-{module}", seen]
     alive = 0
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

@@ -193,15 +193,17 @@ class Relay:
         self._target = (host, port)
         self._lock = threading.Lock()
         self._lose = 0
+        self._told = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
     def lose(self, answers: int) -> None:
-        """Lose the next answers, after they were given."""
+        """Lose the next answers, after they were given: those to what is asked from now on, not the rest of earlier ones."""
         with self._lock:
             self._lose = answers
+            self._told += 1
 
     def left(self) -> int:
         """Return how many answers are still to be lost."""
@@ -226,16 +228,26 @@ class Relay:
             except OSError:
                 client.close()
                 continue
+            asked = [0]
             ways = [(client, target, False), (target, client, True)]
             for start, end, answers in ways:
                 threading.Thread(
-                    target=self._pass_on, args=(start, end, answers), daemon=True
+                    target=self._pass_on, args=(start, end, asked, answers), daemon=True
                 ).start()
 
-    def _pass_on(self, start: socket.socket, end: socket.socket, answers: bool) -> None:
+    def _pass_on(
+        self, start: socket.socket, end: socket.socket, asked: list[int], answers: bool
+    ) -> None:
+        """Pass on one direction of a connection.
+
+        :param asked: how often this was told to lose answers when the client last sent something.
+        """
         with suppress(OSError):
             while data := start.recv(_CHUNK):
-                if answers and self._loses():
+                if not answers:
+                    with self._lock:
+                        asked[0] = self._told
+                elif self._loses(asked[0]):
                     break
                 end.sendall(data)
         for each in (start, end):
@@ -245,9 +257,9 @@ class Relay:
             start.close()
             end.close()
 
-    def _loses(self) -> bool:
+    def _loses(self, asked: int) -> bool:
         with self._lock:
-            if not self._lose:
+            if not self._lose or asked != self._told:
                 return False
             self._lose -= 1
             return True

@@ -1,6 +1,7 @@
 """The deployment that SDKs are tried at serves the reference client, through each of its gates and past each bad host."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from tests.machine import patience
 from tests.system.lab.attested_devices import AndroidDevice, Hardware, IosDevice, SoftwareKeys
 from tests.system.sdk.deployment import deployed
+from tests.system.sdk.hosts import Relay
 
 from watchword.client import (
     ClientError,
@@ -228,6 +230,30 @@ def test_a_lost_answer_is_never_carried_out_twice(
         assert http.get("/records/2").status_code == 200
     lines = [f"{row['method']} {row['target']}" for row in control(where, "seen")]
     assert lines == ["GET /records/0", "POST /records/1", "GET /records/2", "GET /records/2"]
+
+
+def test_a_relay_loses_no_rest_of_an_earlier_answer() -> None:
+    """What belongs to a request of before passes, whenever it comes; the answer to the next one is lost."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
+        relay = Relay(host, port)
+        with socket.create_connection(("127.0.0.1", int(relay.url.rpartition(":")[2]))) as client:
+            client.settimeout(patience(30))
+            client.sendall(b"first")
+            target, _ = server.accept()
+            with target:
+                assert target.recv(64) == b"first"
+                target.sendall(b"answer")
+                assert client.recv(64) == b"answer"
+                relay.lose(1)
+                target.sendall(b"its rest")
+                assert client.recv(64) == b"its rest"
+                client.sendall(b"second")
+                assert target.recv(64) == b"second"
+                target.sendall(b"answer")
+                assert client.recv(64) == b""
+        assert relay.left() == 0
+        relay.close()
 
 
 def test_an_answer_of_the_service_is_lost(where: dict[str, Any], client_of: Clients) -> None:

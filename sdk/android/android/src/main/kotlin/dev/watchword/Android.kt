@@ -4,6 +4,7 @@ package dev.watchword
 
 import android.content.Context
 import android.os.Looper
+import dev.watchword.internal.AndroidChains
 import dev.watchword.internal.AndroidClock
 import dev.watchword.internal.Base64Url
 import dev.watchword.internal.FileStore
@@ -13,6 +14,7 @@ import dev.watchword.internal.Keystore
 import dev.watchword.internal.KeystoreDevice
 import dev.watchword.internal.PlayIntegrityDevice
 import dev.watchword.internal.SealKey
+import dev.watchword.internal.platformTrust
 import dev.watchword.internal.sha256
 import java.io.File
 
@@ -28,7 +30,7 @@ private const val NAME_CHARACTERS = 16
  * ```
  *
  * Keys live in the Android Keystore, readable from the first unlock on. Session and sealing key lie in the app's
- * no-backup directory: neither backup nor transfer takes them along.
+ * no-backup directory: neither backup nor transfer takes them along. Pins that were fetched lie there too.
  *
  * @param strongBox whether keys are made in StrongBox, where the phone has one that works. A signature there takes longer.
  * @param playIntegrity attests by Google Play's verdict instead of by the key, where the service is set up for it.
@@ -47,17 +49,18 @@ public fun Watchword.Companion.create(
     val parts = AndroidParts(context.applicationContext, config)
     val device = when (playIntegrity) {
         null -> KeystoreDevice(parts.keys, strongBox)
-        else -> PlayIntegrityDevice(parts.keys, playIntegrity, strongBox, Thread::sleep, Math::random)
+        else -> PlayIntegrityDevice(parts.keys, playIntegrity, strongBox, { Thread.sleep(it) }, { Math.random() })
     }
     return Watchword(
         config,
         Ports(
             device = device,
-            store = KeyedStore(parts.session, parts.keys::exist),
+            store = KeyedStore(parts.session, { parts.keys.exist() }),
             clock = parts.clock,
             transport = transport,
-            mayBlock = ::mayBlock,
+            mayBlock = { mayBlock() },
             hearPins = hearPins,
+            pins = parts.pins,
         ),
     )
 }
@@ -67,19 +70,27 @@ public fun Watchword.Companion.create(
  *
  * @param kind tells instances of the same app and service apart.
  */
-internal class AndroidParts(private val context: Context, config: WatchwordConfig, kind: String = "phone") {
+internal class AndroidParts(private val context: Context, private val config: WatchwordConfig, kind: String = "phone") {
     private val name = "watchword-$kind-" +
         Base64Url.encode(sha256("${config.service}\n${config.app}".toByteArray())).take(NAME_CHARACTERS)
 
     val clock: Clock = AndroidClock(context.contentResolver)
     val session: Store = store("session")
+
+    /** What the app's pins need, null where it has none. */
+    val pins: PinPorts?
+        get() = config.pins?.let {
+            val trust = platformTrust()
+            PinPorts(store("pins", PinPorts.STORE_BYTES), trust = trust, chains = AndroidChains(trust))
+        }
     val keys: InstanceKeys by lazy {
-        val keystore = Keystore(context, Thread::sleep)
+        val keystore = Keystore(context) { Thread.sleep(it) }
         InstanceKeys(keystore, SealKey(keystore, "$name-seal", store("seal")), name)
     }
 
     /** Returns the file of this purpose; nothing is touched before it is used, as its directory isn't there before the first unlock. */
-    fun store(purpose: String): Store = LazyStore { FileStore(File(context.noBackupFilesDir, "$name.$purpose")) }
+    fun store(purpose: String, limit: Int = FileStore.MAX_BYTES): Store =
+        LazyStore { FileStore(File(context.noBackupFilesDir, "$name.$purpose"), limit) }
 }
 
 private class LazyStore(make: () -> Store) : Store {

@@ -61,7 +61,8 @@ constructor(
         requireBackground("SelfTest.run")
         step("clock") { clock() }
         step("storage") { storage() }
-        val watchword = Watchword(configured(), Ports(watched, parts.session, parts.clock, transport, mayBlock = ::mayBlock))
+        val watchword =
+            Watchword(configured(), Ports(watched, parts.session, parts.clock, transport, mayBlock = ::mayBlock, pins = parts.pins))
         step("enrolment") { enrolment(watchword) }
         step("key") { "${parts.keys.securityLevel()}, asked for ${if (strongBox) "strongbox" else "tee"}" }
         step("signature") { signature() }
@@ -106,6 +107,7 @@ constructor(
         config.apis.map { api -> Api(api.audience, api.origins.map { it.toString() }, { _, _ -> wanted }, api.dpop) },
         config.issuer,
         config.waitMillis,
+        config.pins,
     )
 
     private fun clock(): String {

@@ -48,7 +48,8 @@ public class UrlResponse internal constructor(
  *
  * @param headers of the app's; a `Content-Digest` or anything of Watchword's is set here and needn't be among them.
  * @param body null where there is none.
- * @param open opens a connection that isn't connected yet, with timeouts, a proxy or pins.
+ * @param open opens a connection that isn't connected yet, with timeouts or a proxy. In an app with pins its TLS sockets are
+ *   [Pins.socketFactory]'s, whatever is set here.
  * @throws WatchwordException if there is no token, or if the outcome is unknown.
  * @throws IOException of the connection's own.
  */
@@ -61,7 +62,7 @@ public fun Watchword.send(
     body: ByteArray? = null,
     open: (URL) -> HttpURLConnection = { it.openConnection() as HttpURLConnection },
 ): UrlResponse {
-    val wire = UrlRequest(url, method, headers, body, open)
+    val wire = UrlRequest(url, method, headers, body) { open(it).also { connection -> pins?.guard(connection) } }
     val attempts = attempts(AppRequest(method, wire.address, wire.header("Idempotency-Key"), wire.body)) ?: return wire.send(null)
     attempts.prepare()
     while (true) {
@@ -100,7 +101,14 @@ private class UrlRequest(
 
     fun header(name: String): String? = headers.entries.firstOrNull { it.key.equals(name, ignoreCase = true) }?.value
 
-    fun send(attempts: Attempts?): UrlResponse {
+    /** Sends it once; what pins speak against is thrown as that, whatever the platform makes of it. */
+    fun send(attempts: Attempts?): UrlResponse = try {
+        sendOnce(attempts)
+    } catch (error: IOException) {
+        throw error.pinRefusal() ?: error
+    }
+
+    private fun sendOnce(attempts: Attempts?): UrlResponse {
         val connection = open(url)
         connection.instanceFollowRedirects = false
         connection.requestMethod = method

@@ -106,6 +106,8 @@ class KeystoreErrorsTest {
         Build.VERSION.SDK_INT = 30
         assertNull(busyMillis(BackendBusyException(40)))
         assertTrue(isStrongBoxUnavailable(ProviderException(StrongBoxUnavailableException("x"))))
+        assertTrue(isStrongBoxUnavailable(said(-68)))
+        assertFalse(isStrongBoxUnavailable(said(-67)))
         Build.VERSION.SDK_INT = 27
         assertFalse(isStrongBoxUnavailable(StrongBoxUnavailableException("x")))
         // A KeyStoreException of API 32 has the class, and none of its methods.

@@ -78,17 +78,16 @@ class PlayIntegrityDeviceTest {
         codes = mutableListOf(-3, -8, -12)
         assertEquals("verdict", device.attest(binding)["token"])
         assertEquals(listOf(6_250L, 12_500L, 25_000L), slept)
-        for (code in listOf(-8, -12, -17, -18, -100)) {
+        for (code in listOf(-3, -8, -12, -17, -18, -100)) {
             assertEquals(Kind.TRANSIENT, kind(code, code, code, code))
             assertEquals(4, asked.size)
         }
-        assertEquals(Kind.OFFLINE, kind(-3, -3, -3, -3))
     }
 
     @Test
     fun `what a new start may mend is asked for once more, at once`() {
-        for (code in listOf(-9, -19)) {
-            assertEquals(Kind.TRANSIENT, kind(code, code))
+        for ((code, kind) in listOf(-9 to Kind.UNSUPPORTED, -19 to Kind.TRANSIENT)) {
+            assertEquals(kind, kind(code, code))
             assertEquals(2, asked.size)
             assertEquals(emptyList<Long>(), slept)
         }

@@ -13,11 +13,13 @@ import java.util.concurrent.TimeUnit
 /**
  * The default [Transport]: the platform's `HttpURLConnection`.
  *
- * @param open opens a connection that isn't connected yet; for pins, a proxy or a test.
+ * @param limit most bytes of an answer.
+ * @param open opens a connection that isn't connected yet; for a proxy or a test. Pins are checked whatever it sets.
  */
 public class HttpTransport
 @JvmOverloads
 constructor(
+    private val limit: Int = Attempts.MAX_ANSWER_BYTES,
     private val open: (URL) -> HttpURLConnection = { it.openConnection() as HttpURLConnection },
 ) : Transport {
     override fun post(url: String, headers: Map<String, String>, body: ByteArray, timeoutMillis: Int): Answer =
@@ -30,6 +32,9 @@ constructor(
         }
 
     override fun get(url: String, headers: Map<String, String>, timeoutMillis: Int): Answer = exchange(url, headers, timeoutMillis) {}
+
+    /** Returns the same way to the service, over connections that the pins judge. */
+    internal fun guardedBy(pins: Pins): HttpTransport = HttpTransport(limit) { pins.guard(open(it)) }
 
     private fun exchange(url: String, headers: Map<String, String>, timeoutMillis: Int, send: (HttpURLConnection) -> Unit): Answer {
         val end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(timeoutMillis.toLong())
@@ -58,7 +63,7 @@ constructor(
             throw error
         } catch (error: IOException) {
             connection.disconnect()
-            throw error
+            throw error.pinRefusal() ?: error
         }
     }
 
@@ -82,8 +87,8 @@ constructor(
             val count = stream.read(buffer)
             if (count < 0) return out.toByteArray()
             out.write(buffer, 0, count)
-            if (out.size() > Attempts.MAX_ANSWER_BYTES) {
-                throw UnreadableAnswerException("got an answer of more than ${Attempts.MAX_ANSWER_BYTES} bytes")
+            if (out.size() > limit) {
+                throw UnreadableAnswerException("got an answer of more than $limit bytes")
             }
         }
     }

@@ -214,6 +214,7 @@ public class UnreadableAnswerException(message: String) : IOException(message)
  * @property entropy returns so many bytes that nobody can guess; nonces are made of them.
  * @property mayBlock tells whether the calling thread may wait; on Android false on the main thread.
  * @property hearPins is told which version of the app's pins the service has now; must return at once.
+ * @property pins what pins need of the platform; null for a phone that keeps none of what it fetches.
  */
 public class Ports
 @JvmOverloads
@@ -228,7 +229,12 @@ constructor(
     public val entropy: (Int) -> ByteArray = { ByteArray(it).also(random::nextBytes) },
     public val mayBlock: () -> Boolean = { true },
     public val hearPins: (Long) -> Unit = {},
+    public val pins: PinPorts? = null,
 ) {
+    /** Returns the same but for the way to the service, and who hears of pins. */
+    internal fun with(transport: Transport, hearPins: (Long) -> Unit): Ports =
+        Ports(device, store, clock, transport, worker, sleep, jitter, entropy, mayBlock, hearPins, pins)
+
     private companion object {
         const val MILLIS = 1000.0
         val random = java.security.SecureRandom()

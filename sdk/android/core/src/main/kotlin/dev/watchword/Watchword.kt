@@ -1,6 +1,7 @@
 package dev.watchword
 
 import dev.watchword.internal.Base64Url
+import dev.watchword.internal.Delivery
 import dev.watchword.internal.GateMemory
 import dev.watchword.internal.HeldToken
 import dev.watchword.internal.Instance
@@ -21,11 +22,15 @@ import kotlin.coroutines.suspendCoroutine
  *
  * @property config what the app said of its service and its APIs.
  */
-public class Watchword(public val config: WatchwordConfig, internal val ports: Ports) {
-    internal val instance = Instance(config, ports)
-    private val work = Work(ports, config.waitMillis)
-    private val secrets = Secrets(ports, instance::fetchSecret)
+public class Watchword(public val config: WatchwordConfig, ports: Ports) {
+    /** The keys of servers that this app accepts; null where it was built without pins. */
+    public val pins: Pins? = Pins.of(config, ports)
+    internal val ports = pins?.guarded() ?: ports
+    internal val instance = Instance(config, this.ports)
+    private val work = Work(this.ports, config.waitMillis)
+    private val secrets = Secrets(this.ports) { name, attempts -> fetchSecret(name, attempts) }
     private val apis = config.apis.flatMap { api -> api.origins.map { it to (api to GateMemory()) } }.toMap()
+    private val serviceHost = Origin.safe(config.service).host
     private val audiences = config.apis.map { it.audience }.toSet()
 
     /** The level that the service attested, for example `hardware`; null before the enrolment. */
@@ -40,6 +45,7 @@ public class Watchword(public val config: WatchwordConfig, internal val ports: P
      * @param done is given what went wrong, or null.
      */
     public fun prefetch(done: (WatchwordException?) -> Unit) {
+        pins?.refresh()
         val tell = { error: WatchwordException? -> work.tell { done(error) } }
         work.execute { whenValid(config.apis.first().audience, MAX_ROUNDS, tell) }
     }
@@ -129,6 +135,7 @@ public class Watchword(public val config: WatchwordConfig, internal val ports: P
         require(audience in audiences) { "got the audience '$audience', expected one of $audiences" }
         // Before the store is looked at: read on a thread that mustn't wait it fails, and would count as empty.
         work.requireWaiting()
+        pins?.refresh()
         val held = instance.valid(audience)
         if (held != null && instance.isDue(held)) work.beginEarly(REFRESH) { instance.refreshEarly(audience) }
         return work.await(REFRESH, { instance.refresh { instance.valid(audience) == null } }, { instance.valid(audience) })
@@ -149,6 +156,11 @@ public class Watchword(public val config: WatchwordConfig, internal val ports: P
 
     /** Returns 22 characters of base64url that were never used before. */
     internal fun nonce(): String = Base64Url.encode(ports.entropy(NONCE_BYTES))
+
+    private fun fetchSecret(name: String, attempts: Int): Delivery {
+        pins?.checkSecret(serviceHost)
+        return instance.fetchSecret(name, attempts)
+    }
 
     private fun whenValid(audience: String, rounds: Int, done: (WatchwordException?) -> Unit) {
         if (instance.valid(audience) != null) return done(null)

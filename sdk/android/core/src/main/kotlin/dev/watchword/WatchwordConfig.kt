@@ -99,6 +99,8 @@ constructor(
  * @property app the app's name under `apps` in `watchword.yaml`.
  * @property apis at least one; no audience and no origin twice.
  * @property issuer the service's `issuer` where it isn't [service].
+ * @param pins the file that `watchword pins release` wrote for this version of the app: root list, pin set and
+ *   authorities that it is built with. Null pins no host.
  * @property waitMillis most milliseconds that a call waits for a token or a secret; the work goes on without it.
  * @throws IllegalArgumentException on what can't be right, naming what was got and what was expected.
  */
@@ -110,6 +112,7 @@ constructor(
     public val apis: List<Api>,
     issuer: String? = null,
     public val waitMillis: Long = DEFAULT_WAIT_MILLIS,
+    internal val pins: ByteArray? = null,
 ) {
     /** An app with one origin for each API, which is its audience too. */
     public constructor(service: String, app: String, vararg apis: String) :

@@ -30,7 +30,7 @@ import java.security.Signature
 import java.security.cert.CertificateFactory
 import java.security.spec.ECPrivateKeySpec
 
-/** Checks every vector of docs/protocol-vectors.json that is a client's, but those of pins, which have a test of their own. */
+/** Checks every vector of docs/protocol-vectors.json that is a client's. */
 @RunWith(Parameterized::class)
 class VectorsTest(@Suppress("unused") private val id: String, private val group: String, private val vector: JSONObject) {
     @Test
@@ -43,6 +43,7 @@ class VectorsTest(@Suppress("unused") private val id: String, private val group:
         "proofs.requests" -> request()
         "der.vectors" -> der()
         "refusals.vectors" -> refusal()
+        "pins.vectors" -> PinVectors(DOCUMENT.getJSONObject("pins"), vector).run()
         else -> throw AssertionError("got vectors of the group $group, which this runner doesn't know")
     }
 
@@ -247,11 +248,10 @@ class VectorsTest(@Suppress("unused") private val id: String, private val group:
         fun vectors(): List<Array<Any>> {
             val all = ArrayList<Array<Any>>()
             walk(DOCUMENT, emptyList(), all)
-            val (pins, rest) = all.partition { (it[1] as String).startsWith("pins") }
             val count = DOCUMENT.getJSONObject("count").getInt("client")
-            println("vectors: ${all.size} of $count: ${rest.size} here, ${pins.size} of pins")
+            println("vectors: ${all.size} of $count")
             check(all.size == count) { "got ${all.size} vectors, expected $count" }
-            return rest
+            return all
         }
 
         /** Finds the objects with an `id` that are every client's, and the path that leads to each. */

@@ -163,6 +163,31 @@ class WatchwordTest {
     }
 
     @Test
+    fun aDeviceThatNamesAPauseIsAskedOnce() {
+        val script = java.util.ArrayDeque(listOf("TRANSIENT 30", "TRANSIENT 30"))
+        phone.script["attest"] = script
+        val watchword = watchword()
+        val error = assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.token(api) }
+        assertEquals(30.0, error.retryAfter)
+        clock.advance(32.0)
+        assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.token(api) }
+        assertEquals(1, script.size)
+        clock.advance(1.0)
+        script.clear()
+        watchword.token(api)
+    }
+
+    @Test
+    fun aDeviceThatFailsASecretIsNotHeldBack() {
+        val watchword = watchword()
+        watchword.token(api)
+        phone.script["renew"] = java.util.ArrayDeque(listOf("FAULT"))
+        assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.secret("push") }
+        clock.advance(300.0)
+        watchword.token(api)
+    }
+
+    @Test
     fun theMainThreadNeverWaits() {
         val watchword = watchword(mayBlock = { false })
         assertThrows(IllegalStateException::class.java) { watchword.token(api) }

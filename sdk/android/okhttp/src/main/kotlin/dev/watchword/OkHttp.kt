@@ -4,9 +4,9 @@ package dev.watchword
 
 import dev.watchword.internal.AttemptInterceptor
 import dev.watchword.internal.PinInterceptor
+import dev.watchword.internal.PinnedCalls
 import dev.watchword.internal.RetryInterceptor
 import okhttp3.OkHttpClient
-import java.security.cert.X509Certificate
 
 /**
  * Attaches token and proof to each request that goes to one of the configured APIs; everything else passes untouched.
@@ -24,26 +24,14 @@ import java.security.cert.X509Certificate
  *
  * Errors are [WatchwordException]s, thrown by `execute` and handed to `onFailure`. Works with OkHttp 3.13 to 5.
  *
- * @param pins checks connections before anything is sent over them; null where no host is pinned.
+ * Where the app was built with pins ([Watchword.pins]), each connection of the client to a pinned host is checked before
+ * anything is sent over it, also to hosts that are no API of Watchword's. A WebSocket to a pinned host isn't opened.
  */
-@JvmOverloads
-public fun OkHttpClient.Builder.watchword(watchword: Watchword, pins: ConnectionCheck? = null): OkHttpClient.Builder {
+public fun OkHttpClient.Builder.watchword(watchword: Watchword): OkHttpClient.Builder {
     addInterceptor(RetryInterceptor(watchword))
-    if (pins != null) addNetworkInterceptor(PinInterceptor(pins))
+    watchword.pins?.let { pins ->
+        addInterceptor(PinnedCalls(pins, this))
+        addNetworkInterceptor(PinInterceptor(pins))
+    }
     return addNetworkInterceptor(AttemptInterceptor())
-}
-
-/** Decides whether a TLS connection may be used. */
-public fun interface ConnectionCheck {
-    /**
-     * Returns if anything may be sent over a connection. Called before each request and each redirect, on any thread.
-     *
-     * @param host as the request's URL names it.
-     * @param presented the certificates that the peer presented, its own first. The platform trusts them for this host, but
-     *   they aren't the chain that it verified: who intercepts can add a genuine authority's. Have the platform verify
-     *   them (`X509TrustManagerExtensions.checkServerTrusted`) and judge what that returns.
-     * @throws WatchwordException.Pin if it mustn't.
-     */
-    @Throws(WatchwordException.Pin::class)
-    public fun check(host: String, presented: List<X509Certificate>)
 }

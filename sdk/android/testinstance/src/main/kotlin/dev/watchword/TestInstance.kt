@@ -32,7 +32,14 @@ public object TestInstance {
         val device = TestInstanceDevice(code, parts.store("keys"))
         return Watchword(
             config,
-            Ports(device = device, store = parts.session, clock = parts.clock, transport = transport, mayBlock = ::mayBlock),
+            Ports(
+                device = device,
+                store = parts.session,
+                clock = parts.clock,
+                transport = transport,
+                mayBlock = ::mayBlock,
+                pins = parts.pins,
+            ),
         )
     }
 }

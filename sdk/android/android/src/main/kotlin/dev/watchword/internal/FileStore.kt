@@ -7,20 +7,18 @@ import java.io.FileNotFoundException
 import java.io.FileOutputStream
 import java.io.IOException
 
-/** Most bytes that are read: far more than a session has, far less than memory. */
-private const val MAX_BYTES = 1024 * 1024
-
 /**
  * One file that only this app can read, replaced in one step.
  *
  * @param file in the app's no-backup directory, which neither a backup nor a transfer to another phone takes along.
+ * @param limit most bytes that are read.
  */
-internal class FileStore(private val file: File) : Store {
+internal class FileStore(private val file: File, private val limit: Int = MAX_BYTES) : Store {
     private val next = File(file.path + ".next")
 
     @Synchronized
     override fun read(): ByteArray? = try {
-        if (file.length() > MAX_BYTES) null else file.readBytes()
+        if (file.length() > limit) null else file.readBytes()
     } catch (error: FileNotFoundException) {
         if (file.exists()) throw error
         null
@@ -39,6 +37,11 @@ internal class FileStore(private val file: File) : Store {
     override fun clear() {
         next.delete()
         if (!file.delete() && file.exists()) throw IOException("couldn't remove ${file.name}")
+    }
+
+    companion object {
+        /** Far more than a session has, far less than memory. */
+        const val MAX_BYTES = 1024 * 1024
     }
 }
 

@@ -43,7 +43,7 @@ internal class InstanceKeys(private val keystore: Keystore, private val sealing:
     fun renewal(statement: ByteArray): String = Base64Url.encode(sign(RENEWAL_PREFIX + statement))
 
     fun openSealed(info: ByteArray, sealed: ByteArray): ByteArray = try {
-        Hpke.open(sealJwk, info, sealed, sealing::agree)
+        Hpke.open(sealJwk, info, sealed) { sealing.agree(it) }
     } catch (error: IllegalArgumentException) {
         throw DeviceException(Kind.FAULT, "got something that wasn't sealed to this key", error)
     }
@@ -156,9 +156,8 @@ internal class PlayIntegrityDevice(
 
     private fun deviceException(error: PlayIntegrityException): DeviceException = DeviceException(
         when (error.code) {
-            NETWORK_ERROR -> Kind.OFFLINE
-            in UNSUPPORTED -> Kind.UNSUPPORTED
-            in TRANSIENT, CANNOT_BIND_TO_SERVICE, INTEGRITY_TOKEN_PROVIDER_INVALID -> Kind.TRANSIENT
+            in UNSUPPORTED, CANNOT_BIND_TO_SERVICE -> Kind.UNSUPPORTED
+            in TRANSIENT, INTEGRITY_TOKEN_PROVIDER_INVALID -> Kind.TRANSIENT
             else -> Kind.FAULT
         },
         "Play Integrity failed with code ${error.code}",
@@ -172,12 +171,11 @@ internal class PlayIntegrityDevice(
     // and CLIENT_TRANSIENT_ERROR of a classic one.
     // https://developer.android.com/google/play/integrity/error-codes, read on 2026-11-29
     private companion object {
-        const val NETWORK_ERROR = -3
         const val CANNOT_BIND_TO_SERVICE = -9
         const val INTEGRITY_TOKEN_PROVIDER_INVALID = -19
 
         val TRANSIENT = setOf(
-            NETWORK_ERROR,
+            -3, // NETWORK_ERROR
             -8, // TOO_MANY_REQUESTS
             -12, // GOOGLE_SERVER_UNAVAILABLE
             -17, // CLIENT_TRANSIENT_ERROR of a classic request

@@ -8,6 +8,7 @@ import java.util.List;
 import okhttp3.Connection;
 import okhttp3.Handshake;
 import okhttp3.HttpUrl;
+import okhttp3.OkHttpClient;
 import okhttp3.Request;
 import okhttp3.RequestBody;
 import okhttp3.Response;
@@ -40,6 +41,11 @@ final class OkHttpCalls {
     static List<Certificate> certificates(Connection connection) {
         Handshake handshake = connection.handshake();
         return handshake == null ? null : handshake.peerCertificates();
+    }
+
+    /** Closes those connections of a client made by this builder that nothing is on. */
+    static void closeIdle(OkHttpClient.Builder builder) {
+        builder.build().connectionPool().evictAll();
     }
 
     static RequestBody body(Request request) {

@@ -2,10 +2,8 @@ package dev.watchword.internal
 
 import dev.watchword.AppRequest
 import dev.watchword.Attempts
-import dev.watchword.ConnectionCheck
 import dev.watchword.Verdict
 import dev.watchword.Watchword
-import dev.watchword.WatchwordException
 import dev.watchword.WireRequest
 import okhttp3.Call
 import okhttp3.Interceptor
@@ -16,7 +14,6 @@ import java.io.ByteArrayOutputStream
 import java.io.IOException
 import java.io.InterruptedIOException
 import java.io.OutputStream
-import java.security.cert.X509Certificate
 import java.util.Collections
 import java.util.WeakHashMap
 
@@ -162,22 +159,6 @@ internal class AttemptInterceptor : Interceptor {
         // What stands above (a cache that stores what Vary names, a logger) reads our names and no token or proof.
         headers.set.keys.forEach { signed.header(it, "-") }
         return response.newBuilder().request(signed.build()).build()
-    }
-}
-
-/** Between a TLS handshake and the first byte of a request: asks whether the connection may be used. */
-internal class PinInterceptor(private val pins: ConnectionCheck) : Interceptor {
-    override fun intercept(chain: Interceptor.Chain): Response {
-        val request = chain.request()
-        val url = OkHttpCalls.url(request)
-        if (url.isHttps) pins.check(OkHttpCalls.host(url), presented(chain, OkHttpCalls.host(url)))
-        return chain.proceed(request)
-    }
-
-    private fun presented(chain: Interceptor.Chain, host: String): List<X509Certificate> {
-        val certificates = chain.connection()?.let(OkHttpCalls::certificates)
-            ?: throw WatchwordException.Pin(host, "the connection to $host shows no certificates")
-        return certificates.filterIsInstance<X509Certificate>()
     }
 }
 
