@@ -19,6 +19,7 @@ import java.net.SocketException
 import java.util.concurrent.CompletableFuture
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.Executor
+import java.util.concurrent.RejectedExecutionException
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
 import kotlin.coroutines.Continuation
@@ -306,6 +307,73 @@ class WatchwordTest {
     }
 
     @Test
+    fun aCallOfTheMainThreadLosesNoSession() {
+        val token = watchword().token(api)
+        var isMain = true
+        val unready =
+            object : Store by store {
+                // As the Android adapter, which asks the Keystore.
+                override fun read(): ByteArray? = if (isMain) throw IllegalStateException("on the main thread") else store.read()
+            }
+        val watchword = watchword(mayBlock = { !isMain }, store = unready)
+        assertThrows(IllegalStateException::class.java) { watchword.token(api) }
+        assertThrows(IllegalStateException::class.java) { watchword.attempts(AppRequest("GET", "$api/"))?.prepare() }
+        isMain = false
+        assertEquals(token, watchword.token(api))
+        assertEquals(2, asked.get())
+    }
+
+    @Test
+    fun aStoreThatIsStillLockedIsReadLater() {
+        val token = watchword().token(api)
+        var isLocked = true
+        val locked =
+            object : Store by store {
+                override fun read(): ByteArray? =
+                    if (isLocked) throw DeviceException(DeviceException.Kind.LOCKED, "not unlocked yet") else store.read()
+            }
+        val watchword = watchword(store = locked)
+        val calls = listOf<() -> Unit>({ watchword.token(api) }, { watchword.enrol() }, { watchword.secret("push") })
+        for (call in calls) {
+            val error = assertThrows(WatchwordException.DeviceFailed::class.java) { call() }
+            assertEquals(DeviceException.Kind.LOCKED, error.kind)
+        }
+        assertNull(watchword.level)
+        assertEquals(2, asked.get())
+        isLocked = false
+        assertEquals(token, watchword.token(api))
+        assertEquals(2, asked.get())
+    }
+
+    @Test
+    fun aStoredRefusalCountsForAnHourAtMost() {
+        for ((left, isHeld) in listOf(3600.0 to true, 3600.5 to false, 1e9 to false, 0.5 to true, 0.0 to false)) {
+            val until = clock.boot() + left
+            store.document =
+                """{"v":1,"speaks":true,"ahead":null,"session":null,"refusal":{"type":"evidence-refused","status":403,"title":"No","ref":"R","until":$until,"boot_id":"boot-1"}}"""
+                    .toByteArray()
+            val outcome = runCatching { watchword().token(api) }
+            assertEquals("$left s", isHeld, outcome.exceptionOrNull() is WatchwordException.Refused)
+            assertEquals("$left s", !isHeld, outcome.isSuccess)
+        }
+    }
+
+    @Test
+    fun anExecutorThatRefusesIsAskedAgain() {
+        val refusals = AtomicInteger(1)
+        val worker = Executor { work -> if (refusals.getAndDecrement() > 0) throw RejectedExecutionException("full") else work.run() }
+        val watchword = watchword(worker = worker, waitMillis = 50)
+        val error = assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.token(api) }
+        assertEquals(DeviceException.Kind.TRANSIENT, error.kind)
+        val token = watchword.token(api)
+        clock.advance(250.0)
+        refusals.set(1)
+        // What was to be done early is done later: the token works still.
+        assertEquals(token, watchword.token(api))
+        assertFalse(token == watchword.also { it.token(api) }.token(api))
+    }
+
+    @Test
     fun keysAreForgottenBeforeNewOnesAreMade() {
         watchword().token(api)
         phone.script["create_keys"] = java.util.ArrayDeque(listOf("dies"))
@@ -410,6 +478,24 @@ class WatchwordTest {
         assertNull(secrets.copy("push"))
         assertArrayEquals(ByteArray(6), values[2])
         assertEquals("s3cret", copy.text())
+    }
+
+    @Test
+    fun aSecretWhoseServiceIsAwayEndsInTime() {
+        val value = "s3cret".toByteArray()
+        val isAway = AtomicInteger()
+        val secrets =
+            Secrets(Ports(phone, store, clock, service())) { _, _ ->
+                if (isAway.getAndIncrement() > 0) throw WatchwordException.Offline("service-unavailable", "away")
+                Delivery(value, clock.boot() + 0.2, clock.boot())
+            }
+        secrets.refresh("push")
+        secrets.refreshEarly("push")
+        assertEquals(2, isAway.get())
+        // Nobody asks for it any more; the clock of the test stands still.
+        val end = System.nanoTime() + TimeUnit.MINUTES.toNanos(1)
+        while (value.any { it != 0.toByte() } && System.nanoTime() < end) Thread.sleep(10)
+        assertArrayEquals(ByteArray(6), value)
     }
 
     @Test

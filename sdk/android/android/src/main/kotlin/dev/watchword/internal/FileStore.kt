@@ -1,5 +1,6 @@
 package dev.watchword.internal
 
+import dev.watchword.DeviceException
 import dev.watchword.Store
 import java.io.File
 import java.io.FileNotFoundException
@@ -53,12 +54,14 @@ internal class FileStore(private val file: File, private val limit: Int = MAX_BY
  */
 internal class KeyedStore(private val store: Store, private val keysExist: () -> Boolean) : Store by store {
     override fun read(): ByteArray? {
-        val data = store.read() ?: return null
         val exist = try {
             keysExist()
-        } catch (_: dev.watchword.DeviceException) {
+        } catch (error: DeviceException) {
+            // Before the first unlock the file seems not to be there, as the keys do.
+            if (error.kind == DeviceException.Kind.LOCKED) throw error
             true
         }
+        val data = store.read() ?: return null
         if (exist) return data
         store.clear()
         return null
