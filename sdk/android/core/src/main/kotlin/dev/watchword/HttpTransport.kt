@@ -55,9 +55,9 @@ constructor(
             }
             val stream = if (status >= MIN_ERROR) connection.errorStream else connection.inputStream
             val content = stream?.use { read(it, connection, end) } ?: ByteArray(0)
-            // Not every platform says so itself.
+            // Not every platform says so itself. What isn't sent anew has its length all the same (RFC 9110 section 8.6).
             val length = answer["content-length"]?.toLongOrNull()
-            if (length != null && length > content.size) throw EOFException("the answer was cut off")
+            if (status != NOT_MODIFIED && length != null && length > content.size) throw EOFException("the answer was cut off")
             return Answer(status, answer, content)
         } catch (error: WatchwordException) {
             throw error
@@ -97,5 +97,6 @@ constructor(
         private const val BUFFER = 8192
         private const val MIN_STATUS = 100
         private const val MIN_ERROR = 400
+        private const val NOT_MODIFIED = HttpURLConnection.HTTP_NOT_MODIFIED
     }
 }

@@ -213,6 +213,27 @@ class WatchwordTest {
     }
 
     @Test
+    fun whatAGateSaidEndsWhereTheServiceSaysOtherwise() {
+        fun exchange(expect: String, answer: String) = "{\"expect\":{$expect},\"answer\":{$answer}}"
+
+        fun step(call: String, vararg exchanges: String) = "{$call,\"exchanges\":[${exchanges.joinToString(",")}]}"
+        val post = "\"to\":\"service\",\"method\":\"POST\",\"path\":"
+        val challenge = exchange("$post\"/v1/challenges\"", "\"status\":200,\"json\":{\"challenge\":\"c\",\"expires_in\":300}")
+        val session = "\"session\":{\"instance\":\"i1\",\"tokens\":\"t0\",\"life\":300}"
+        val get = "\"to\":\"api\",\"method\":\"GET\",\"path\":\"/x\",\"token\":\"t0\",\"proof\":\"session\""
+        val refused = "\"status\":401,\"problem\":{\"slug\":\"proof-refused\"},\"date_ahead\":1000"
+        val request = "\"call\":\"request\",\"method\":\"GET\",\"path\":\"/x\",\"result\":{\"status\":200}"
+        val steps =
+            listOf(
+                step("\"call\":\"enrol\"", challenge, exchange("$post\"/v1/attestations\"", "\"status\":201,$session")),
+                step(request, exchange(get, refused), exchange("$get,\"created_ahead\":1000", "\"status\":200")),
+                step("\"call\":\"renew\"", challenge, exchange("$post\"/v1/tokens\"", "\"status\":200,$session,\"now_ahead\":0")),
+                step(request, exchange(get, "\"status\":200")),
+            )
+        Scenario(JSONObject("{\"steps\":[${steps.joinToString(",")}]}")).run()
+    }
+
+    @Test
     fun aDeviceThatNamesAPauseIsAskedOnce() {
         val script = java.util.ArrayDeque(listOf("TRANSIENT 30", "TRANSIENT 30"))
         phone.script["attest"] = script
@@ -606,6 +627,10 @@ class WatchwordTest {
             val inputs = List(3) { attempts.sign(WireRequest("GET", "$api/x")).set.getValue("Signature-Input") }
             assertEquals(3, inputs.toSet().size)
         }
+        val odd = begun("GET").apply { sign(WireRequest("GET", "$api/x")) }
+        odd.answered(200) { if (it == "Watchword-Nonce") "short" else null }
+        val input = odd.sign(WireRequest("GET", "$api/x")).set.getValue("Signature-Input")
+        assertEquals(22, input.substringAfter("nonce=\"").substringBefore('"').length)
         val blank = begun("POST", key = " ").apply { sign(WireRequest("POST", "$api/x")) }
         assertThrows(WatchwordException.OutcomeUnknown::class.java) { blank.sign(WireRequest("POST", "$api/x")) }
     }

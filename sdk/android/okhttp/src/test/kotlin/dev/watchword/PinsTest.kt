@@ -279,20 +279,27 @@ class PinsTest {
         var isAway = true
         val other = WireServer { Reply.Of(404) }.also { servers += it }
         val wire = WireServer {
-            val answer = publisher.get("http://service" + it.target, emptyMap(), 0)
-            if (isAway) Reply.Of(302, headers = mapOf("Location" to other.url)) else Reply.Of(answer.status, answer.body, answer.headers)
+            val tag = it.headers["if-none-match"]?.let { tag -> mapOf("If-None-Match" to tag) }.orEmpty()
+            val answer = publisher.get("http://service" + it.target, tag, 0)
+            when {
+                isAway -> Reply.Of(302, headers = mapOf("Location" to other.url))
+                answer.status == 304 -> Reply.Of(304, headers = answer.headers, length = 1000)
+                else -> Reply.Of(answer.status, answer.body, answer.headers)
+            }
         }.also { servers += it }
         val platform = PinPorts(store, trust = Authority.trusting(genuine), worker = Executor(Runnable::run))
         val ports = Ports(SoftwareDevice(), MemoryStore(), JvmClock, service, sleep = {}, jitter = { 0.5 }, pins = platform)
 
-        fun version() = Watchword(WatchwordConfig(wire.url, "clinic", listOf(Api("https://api.example")), pins = file), ports).pins?.let {
-            it.refresh()
-            it.version
-        }
-        assertEquals(0L, version())
+        val config = WatchwordConfig(wire.url, "clinic", listOf(Api("https://api.example")), pins = file)
+        val pins = checkNotNull(Watchword(config, ports).pins)
+        pins.updater.update()
+        assertEquals(0L, pins.version)
         assertEquals(0, other.requests.size)
         isAway = false
-        assertEquals(1L, version())
+        repeat(2) { pins.updater.update() }
+        assertEquals(1L, pins.version)
+        assertNull(pins.fault)
+        assertEquals(1, publisher.tags.count { it.isNotEmpty() })
         assertTrue(wire.requests.all { it.headers["accept-encoding"] == "identity" && "watchword-token" !in it.headers })
     }
 

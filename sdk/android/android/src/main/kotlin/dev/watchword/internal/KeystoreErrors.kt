@@ -64,7 +64,7 @@ private const val HARDWARE_TYPE_UNAVAILABLE = -68
 private const val MAX_CAUSES = 8
 
 /** Runs [action] on the Keystore and turns whatever it throws into a [DeviceException]; [doing] completes "couldn't". */
-internal inline fun <T> keystore(doing: String, action: () -> T): T = try {
+internal fun <T> keystore(doing: String, action: () -> T): T = try {
     action()
 } catch (error: DeviceException) {
     throw error
