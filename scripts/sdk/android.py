@@ -24,7 +24,7 @@ OUT: Final = ROOT / "build" / "sdk" / "android"
 KOTLIN: Final = TOOLS / "kotlin"
 _REPORTER: Final = "reporter"
 
-_JVM: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx1g")
+JVM: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx1g")
 _KOTLINC: Final = (
     "-no-stdlib",
     "-no-reflect",
@@ -199,7 +199,7 @@ class Build:
         path = [self.compiled_tests(name, variant), *self.classpath(name, variant), reporter]
         with tempfile.TemporaryDirectory() as place:
             report = Path(place) / "report"
-            options = ["-ea", *_JVM, f"-Dwatchword.root={ROOT}"]
+            options = ["-ea", *JVM, f"-Dwatchword.root={ROOT}"]
             command = ["java", *options, "-cp", _joined(path), "TestReport", str(report), *classes]
             try:
                 done = subprocess.run(
@@ -297,7 +297,7 @@ def _compile(
     """
     if any(each.suffix == ".kt" for each in sources):
         main = "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"
-        command = ["java", *_JVM, "-cp", _joined(sorted(KOTLIN.glob("*.jar"))), main, *options]
+        command = ["java", *JVM, "-cp", _joined(sorted(KOTLIN.glob("*.jar"))), main, *options]
         _run([*command, "-cp", _joined(shared), "-d", str(classes), *map(str, sources)])
     if java := [str(each) for each in sources if each.suffix == ".java"]:
         path = _joined([*shared, classes])

@@ -44,7 +44,15 @@ def shrunk(build: android.Build, module: str, rules: str, variant: str = "") -> 
         given = (home, stubs, android.KOTLIN / "annotations-13.0.jar")
         libraries = [word for each in given for word in ("--lib", str(each))]
         options = ["--release", "--min-api", str(OLDEST), "--pg-conf", str(file)]
-        r8 = ["java", "-cp", str(DEX), "com.android.tools.r8.R8", *options, *libraries]
+        r8 = [
+            "java",
+            *android.JVM,
+            "-cp",
+            str(DEX),
+            "com.android.tools.r8.R8",
+            *options,
+            *libraries,
+        ]
         done = subprocess.run(
             [*r8, "--output", str(place), *map(str, program)],
             capture_output=True,

@@ -27,6 +27,9 @@ FINAL: Final = frozenset({PublicClass.EVIDENCE_REFUSED, PublicClass.INSTANCE_REF
 SIGNED_A_SECOND: Final = 10
 """Most refusals that are signed within a second, so that they take no turn from tokens where another server signs."""
 
+_LONGEST_SECONDS: Final = 300
+"""Longer than any request takes: what is older than that comes of a clock that was set back."""
+
 _Result = TypeVar("_Result")
 
 
@@ -68,7 +71,8 @@ class RefusalSigner:
             raise
 
     def _has_room(self, second: int) -> bool:
-        if second != self._second:
+        # One that took long, since a vendor was asked, is of a second that is over: it brings no room.
+        if second > self._second or second < self._second - _LONGEST_SECONDS:
             self._second, self._signed = second, 0
         self._signed += 1
         return self._signed <= SIGNED_A_SECOND

@@ -117,6 +117,15 @@ def test_a_flood_gets_few_signatures() -> None:
         )
 
 
+def test_requests_that_took_long_bring_no_room() -> None:
+    """Each is judged by the instant at which it came: quick and slow ones take turns, in two seconds at once."""
+    signer = CountingSigner()
+    refusals = RefusalSigner(ISSUER, lambda: signer, at_once)
+    for number in range(10 * SIGNED_A_SECOND):
+        left(refusals, RefusedError.because(Reason.EVIDENCE_SIGNATURE), -(number % 2))
+    assert signer.signed == SIGNED_A_SECOND
+
+
 def test_who_can_not_sign_refuses_all_the_same() -> None:
     """A key that another server keeps may be out of reach; the refusal leaves without a signature."""
     signer = CountingSigner(fails=True)

@@ -366,10 +366,12 @@ def test_shipped_set_that_was_withdrawn_is_no_newer_than_a_genuine_one() -> None
 
 def test_store_that_was_tampered_with_is_refused() -> None:
     """A broken set, another app's, and a list that doesn't follow."""
+    good = published(5)
     for lists, signed in (
         ([], b"x"),
         ([], published(5, app="other")),
-        ([], published(5)[:-2] + b"AA"),
+        # A signature may end in AA by itself.
+        ([], good[:-2] + (b"BA" if good.endswith(b"AA") else b"AA")),
         ([roots_data(3)], None),
         ([b"{}"], None),
     ):

@@ -14,6 +14,7 @@ import dev.watchword.internal.Keystore
 import dev.watchword.internal.KeystoreDevice
 import dev.watchword.internal.PlayIntegrityDevice
 import dev.watchword.internal.SealKey
+import dev.watchword.internal.UnlockedStore
 import dev.watchword.internal.platformTrust
 import dev.watchword.internal.sha256
 import java.io.File
@@ -81,7 +82,7 @@ internal class AndroidParts(private val context: Context, private val config: Wa
     val pins: PinPorts?
         get() = config.pins?.let {
             val trust = platformTrust()
-            PinPorts(store("pins", PinPorts.STORE_BYTES), trust = trust, chains = AndroidChains(trust))
+            PinPorts(UnlockedStore(context, store("pins", PinPorts.STORE_BYTES)), trust = trust, chains = AndroidChains(trust))
         }
     val keys: InstanceKeys by lazy {
         val keystore = Keystore(context) { Thread.sleep(it) }

@@ -90,9 +90,12 @@ private class UrlRequest(
     private val url: URL,
     private val method: String,
     private val headers: Map<String, String>,
-    private val bytes: ByteArray?,
+    body: ByteArray?,
     private val open: (URL) -> HttpURLConnection,
 ) {
+    // A POST without a body the platform sends again by itself where its connection breaks, but not one that is streamed.
+    private val bytes: ByteArray? = body ?: if (method in STREAMED) ByteArray(0) else null
+
     val address: String = url.toString().substringBefore('#')
     val body: WireBody? = bytes?.let(::BytesBody)
 
@@ -131,6 +134,8 @@ private class UrlRequest(
         signed.set.forEach { (name, value) -> connection.setRequestProperty(name, value) }
     }
 }
+
+private val STREAMED = setOf("POST", "PATCH")
 
 private class BytesBody(private val bytes: ByteArray) : WireBody {
     override val length: Long get() = bytes.size.toLong()

@@ -277,6 +277,18 @@ class KeystoreDeviceTest {
     }
 
     @Test
+    fun `before the first unlock a session isn't taken for none`() {
+        enrolled()
+        val session = FileStore(File(phone.noBackup, "session")).apply { write("tokens".toByteArray()) }
+        val keyed = KeyedStore(session) { keys().exist() }
+        phone.reboot(unlocked = false)
+        assertNull(session.read())
+        assertEquals(Kind.LOCKED, kind { keyed.read() })
+        phone.reboot(unlocked = true)
+        assertArrayEquals("tokens".toByteArray(), keyed.read())
+    }
+
+    @Test
     fun `before the first unlock nothing is concluded`() {
         enrolled()
         phone.reboot(unlocked = false)

@@ -81,6 +81,17 @@ class UrlConnectionTest {
     }
 
     @Test
+    fun `a POST without a body is sent once too, where no proof would show that it comes again`() {
+        var drops = 1
+        val api = server { if (drops-- > 0) Reply.Drop else Reply.Of(200, "done".toByteArray()) }
+        val apis = listOf(Api("api", listOf(api.url), { _, _ -> ProofKind.BEARER }))
+        val watchword = service.watchword(WatchwordConfig("https://attest.example", "clinic", apis))
+        assertThrows(WatchwordException.OutcomeUnknown::class.java) { watchword.send(URL(api.url + "/"), "POST") }
+        assertEquals(1, api.requests.size)
+        assertEquals(200 to "done", watchword.send(URL(api.url + "/"), "POST").text())
+    }
+
+    @Test
     fun `a POST that was never sent is the library's own error`() {
         // Bound, so that nobody else listens there, and not listening.
         Socket().use { reserved ->

@@ -133,8 +133,13 @@ constructor(
  * What it throws ([IOException]) loses nothing but the session: the app renews or enrols after its next start.
  */
 public interface Store {
-    /** Returns what was written last, null if nothing is there. */
-    @Throws(IOException::class)
+    /**
+     * Returns what was written last, null if nothing is there.
+     *
+     * @throws DeviceException of kind [DeviceException.Kind.LOCKED] while the phone can't tell, since nobody unlocked it since
+     *   its start: nothing is asked of the service then, and the store is read again at the next call.
+     */
+    @Throws(IOException::class, DeviceException::class)
     public fun read(): ByteArray?
 
     /** Replaces what is there: after a crash either the old or the new document is there, whole. */

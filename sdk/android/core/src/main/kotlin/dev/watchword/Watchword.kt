@@ -133,6 +133,8 @@ public class Watchword(public val config: WatchwordConfig, ports: Ports) {
     /** Returns a token and the keys of its proofs; see [token]. */
     internal fun credential(audience: String): HeldToken {
         require(audience in audiences) { "got the audience '$audience', expected one of $audiences" }
+        // Before the store is looked at: read on a thread that mustn't wait it fails, and would count as empty.
+        work.requireWaiting()
         pins?.refresh()
         val held = instance.valid(audience)
         if (held != null && instance.isDue(held)) work.beginEarly(REFRESH) { instance.refreshEarly(audience) }

@@ -23,7 +23,7 @@ class Death : Error("the process ends")
 
 /** A phone's keys in software, whose calls fail as a script says. */
 class SimulatedPhone(private val isStated: Boolean, override val canOpen: Boolean) : Device {
-    /** How the next calls of a method end: the name of a [DeviceException.Kind], or `dies`. */
+    /** How the next calls of a method end: the name of a [DeviceException.Kind], with a pause in seconds if need be, or `dies`. */
     val script = HashMap<String, ArrayDeque<String>>()
 
     /** The public seal keys in the order in which they were made. */
@@ -91,7 +91,8 @@ class SimulatedPhone(private val isStated: Boolean, override val canOpen: Boolea
     private fun play(call: String) {
         val next = synchronized(script) { script[call]?.poll() } ?: return
         if (next == "dies") throw Death()
-        throw DeviceException(DeviceException.Kind.valueOf(next), "the script says so")
+        val (kind, pause) = next.substringBefore(' ') to next.substringAfter(' ', "").toDoubleOrNull()
+        throw DeviceException(DeviceException.Kind.valueOf(kind), "the script says so", retryAfter = pause)
     }
 }
 

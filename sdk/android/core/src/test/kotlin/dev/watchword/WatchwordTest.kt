@@ -19,6 +19,7 @@ import java.net.SocketException
 import java.util.concurrent.CompletableFuture
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.Executor
+import java.util.concurrent.RejectedExecutionException
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
 import kotlin.coroutines.Continuation
@@ -144,7 +145,10 @@ class WatchwordTest {
             "{\"call\":\"enrol\",\"result\":{},\"exchanges\":[{\"expect\":{$post\"/v1/challenges\"},$new}," +
                 "{\"expect\":{$post\"/v1/attestations\"},\"answer\":{\"status\":201,$session}}]}"
 
-        fun refused(path: String, slug: String) = "{\"expect\":{$post\"$path\"},\"answer\":{\"status\":403,\"problem\":{\"slug\":\"$slug\"}}}"
+        fun refused(path: String, slug: String): String {
+            val answer = "\"answer\":{\"status\":403,\"problem\":{\"slug\":\"$slug\"}}"
+            return "{\"expect\":{$post\"$path\"},$answer}"
+        }
         // A final refusal is one, whichever challenge it is of.
         val final = "{\"call\":\"renew\",\"error\":\"instance-refused\",\"exchanges\":[${refused("/v1/tokens", "instance-refused")}]}"
         Scenario(JSONObject("{\"steps\":[$enrol,$final]}")).run()
@@ -156,6 +160,52 @@ class WatchwordTest {
             "{\"call\":\"renew\",\"result\":{},\"exchanges\":[{\"expect\":{$post\"/v1/challenges\"},$old}," +
                 "{\"expect\":{$post\"/v1/tokens\"},\"answer\":{\"status\":200,$session}}]}"
         Scenario(JSONObject("{\"steps\":[$enrol,$secret,$renew]}")).run()
+    }
+
+    @Test
+    fun whatAGateSaidEndsWhereTheServiceSaysOtherwise() {
+        fun exchange(expect: String, answer: String) = "{\"expect\":{$expect},\"answer\":{$answer}}"
+
+        fun step(call: String, vararg exchanges: String) = "{$call,\"exchanges\":[${exchanges.joinToString(",")}]}"
+        val post = "\"to\":\"service\",\"method\":\"POST\",\"path\":"
+        val challenge = exchange("$post\"/v1/challenges\"", "\"status\":200,\"json\":{\"challenge\":\"c\",\"expires_in\":300}")
+        val session = "\"session\":{\"instance\":\"i1\",\"tokens\":\"t0\",\"life\":300}"
+        val get = "\"to\":\"api\",\"method\":\"GET\",\"path\":\"/x\",\"token\":\"t0\",\"proof\":\"session\""
+        val refused = "\"status\":401,\"problem\":{\"slug\":\"proof-refused\"},\"date_ahead\":1000"
+        val request = "\"call\":\"request\",\"method\":\"GET\",\"path\":\"/x\",\"result\":{\"status\":200}"
+        val steps =
+            listOf(
+                step("\"call\":\"enrol\"", challenge, exchange("$post\"/v1/attestations\"", "\"status\":201,$session")),
+                step(request, exchange(get, refused), exchange("$get,\"created_ahead\":1000", "\"status\":200")),
+                step("\"call\":\"renew\"", challenge, exchange("$post\"/v1/tokens\"", "\"status\":200,$session,\"now_ahead\":0")),
+                step(request, exchange(get, "\"status\":200")),
+            )
+        Scenario(JSONObject("{\"steps\":[${steps.joinToString(",")}]}")).run()
+    }
+
+    @Test
+    fun aDeviceThatNamesAPauseIsAskedOnce() {
+        val script = java.util.ArrayDeque(listOf("TRANSIENT 30", "TRANSIENT 30"))
+        phone.script["attest"] = script
+        val watchword = watchword()
+        val error = assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.token(api) }
+        assertEquals(30.0, error.retryAfter)
+        clock.advance(32.0)
+        assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.token(api) }
+        assertEquals(1, script.size)
+        clock.advance(1.0)
+        script.clear()
+        watchword.token(api)
+    }
+
+    @Test
+    fun aDeviceThatFailsASecretIsNotHeldBack() {
+        val watchword = watchword()
+        watchword.token(api)
+        phone.script["renew"] = java.util.ArrayDeque(listOf("FAULT"))
+        assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.secret("push") }
+        clock.advance(300.0)
+        watchword.token(api)
     }
 
     @Test
@@ -254,6 +304,73 @@ class WatchwordTest {
         val watchword = watchword(store = broken)
         assertEquals(watchword.token(api), watchword.token(api))
         assertEquals(2, asked.get())
+    }
+
+    @Test
+    fun aCallOfTheMainThreadLosesNoSession() {
+        val token = watchword().token(api)
+        var isMain = true
+        val unready =
+            object : Store by store {
+                // As the Android adapter, which asks the Keystore.
+                override fun read(): ByteArray? = if (isMain) throw IllegalStateException("on the main thread") else store.read()
+            }
+        val watchword = watchword(mayBlock = { !isMain }, store = unready)
+        assertThrows(IllegalStateException::class.java) { watchword.token(api) }
+        assertThrows(IllegalStateException::class.java) { watchword.attempts(AppRequest("GET", "$api/"))?.prepare() }
+        isMain = false
+        assertEquals(token, watchword.token(api))
+        assertEquals(2, asked.get())
+    }
+
+    @Test
+    fun aStoreThatIsStillLockedIsReadLater() {
+        val token = watchword().token(api)
+        var isLocked = true
+        val locked =
+            object : Store by store {
+                override fun read(): ByteArray? =
+                    if (isLocked) throw DeviceException(DeviceException.Kind.LOCKED, "not unlocked yet") else store.read()
+            }
+        val watchword = watchword(store = locked)
+        val calls = listOf<() -> Unit>({ watchword.token(api) }, { watchword.enrol() }, { watchword.secret("push") })
+        for (call in calls) {
+            val error = assertThrows(WatchwordException.DeviceFailed::class.java) { call() }
+            assertEquals(DeviceException.Kind.LOCKED, error.kind)
+        }
+        assertNull(watchword.level)
+        assertEquals(2, asked.get())
+        isLocked = false
+        assertEquals(token, watchword.token(api))
+        assertEquals(2, asked.get())
+    }
+
+    @Test
+    fun aStoredRefusalCountsForAnHourAtMost() {
+        for ((left, isHeld) in listOf(3600.0 to true, 3600.5 to false, 1e9 to false, 0.5 to true, 0.0 to false)) {
+            val until = clock.boot() + left
+            store.document =
+                """{"v":1,"speaks":true,"ahead":null,"session":null,"refusal":{"type":"evidence-refused","status":403,"title":"No","ref":"R","until":$until,"boot_id":"boot-1"}}"""
+                    .toByteArray()
+            val outcome = runCatching { watchword().token(api) }
+            assertEquals("$left s", isHeld, outcome.exceptionOrNull() is WatchwordException.Refused)
+            assertEquals("$left s", !isHeld, outcome.isSuccess)
+        }
+    }
+
+    @Test
+    fun anExecutorThatRefusesIsAskedAgain() {
+        val refusals = AtomicInteger(1)
+        val worker = Executor { work -> if (refusals.getAndDecrement() > 0) throw RejectedExecutionException("full") else work.run() }
+        val watchword = watchword(worker = worker, waitMillis = 50)
+        val error = assertThrows(WatchwordException.DeviceFailed::class.java) { watchword.token(api) }
+        assertEquals(DeviceException.Kind.TRANSIENT, error.kind)
+        val token = watchword.token(api)
+        clock.advance(250.0)
+        refusals.set(1)
+        // What was to be done early is done later: the token works still.
+        assertEquals(token, watchword.token(api))
+        assertFalse(token == watchword.also { it.token(api) }.token(api))
     }
 
     @Test
@@ -364,6 +481,24 @@ class WatchwordTest {
     }
 
     @Test
+    fun aSecretWhoseServiceIsAwayEndsInTime() {
+        val value = "s3cret".toByteArray()
+        val isAway = AtomicInteger()
+        val secrets =
+            Secrets(Ports(phone, store, clock, service())) { _, _ ->
+                if (isAway.getAndIncrement() > 0) throw WatchwordException.Offline("service-unavailable", "away")
+                Delivery(value, clock.boot() + 0.2, clock.boot())
+            }
+        secrets.refresh("push")
+        secrets.refreshEarly("push")
+        assertEquals(2, isAway.get())
+        // Nobody asks for it any more; the clock of the test stands still.
+        val end = System.nanoTime() + TimeUnit.MINUTES.toNanos(1)
+        while (value.any { it != 0.toByte() } && System.nanoTime() < end) Thread.sleep(10)
+        assertArrayEquals(ByteArray(6), value)
+    }
+
+    @Test
     fun secretsAreOverwritten() {
         val watchword = watchword()
         val kept: ByteArray
@@ -442,6 +577,10 @@ class WatchwordTest {
             val inputs = List(3) { attempts.sign(WireRequest("GET", "$api/x")).set.getValue("Signature-Input") }
             assertEquals(3, inputs.toSet().size)
         }
+        val odd = begun("GET").apply { sign(WireRequest("GET", "$api/x")) }
+        odd.answered(200) { if (it == "Watchword-Nonce") "short" else null }
+        val input = odd.sign(WireRequest("GET", "$api/x")).set.getValue("Signature-Input")
+        assertEquals(22, input.substringAfter("nonce=\"").substringBefore('"').length)
         val blank = begun("POST", key = " ").apply { sign(WireRequest("POST", "$api/x")) }
         assertThrows(WatchwordException.OutcomeUnknown::class.java) { blank.sign(WireRequest("POST", "$api/x")) }
     }

@@ -5,6 +5,7 @@ import dev.watchword.phone.SoftwareDevice
 import dev.watchword.phone.WireServer
 import dev.watchword.phone.WireServer.Reply
 import dev.watchword.phone.WireServer.Request
+import okhttp3.Cache
 import okhttp3.Interceptor
 import okhttp3.MediaType
 import okhttp3.OkHttpClient
@@ -23,6 +24,7 @@ import java.io.IOException
 import java.net.ConnectException
 import java.net.InetSocketAddress
 import java.net.Socket
+import java.nio.file.Files
 import java.util.concurrent.Callable
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.Executors
@@ -82,6 +84,35 @@ class OkHttpTest {
         newCall(request).execute().use { Calls.code(it) to Calls.body(it).string() }
 
     private fun nonces(server: WireServer): List<String?> = server.requests.map { it.nonce }
+
+    @Test
+    fun `no cache holds a token`() {
+        val carried = mutableListOf<Request>()
+        val api = gate(carried) {
+            Reply.Of(
+                200,
+                "done".toByteArray(),
+                mapOf(
+                    "Cache-Control" to "max-age=600",
+                    "Vary" to "Watchword-Token, Signature",
+                ),
+            )
+        }
+        val directory = Files.createTempDirectory("cache").toFile()
+        try {
+            val client = client(api) { cache(Cache(directory, 1024L * 1024)) }
+            repeat(2) { client.newCall(get("${api.url}/records/1")).execute().use { assertEquals("done", Calls.body(it).string()) } }
+            val kept = directory.walk().filter { it.isFile }.joinToString { it.readText(Charsets.ISO_8859_1) }
+            assertTrue(kept, "/records/1" in kept)
+            // What varies by token is served to none but its own, so that it came from the API twice.
+            assertEquals(2, carried.size)
+            for (request in carried) {
+                for (name in listOf("watchword-token", "signature")) assertFalse(name, checkNotNull(request.headers[name]) in kept)
+            }
+        } finally {
+            directory.deleteRecursively()
+        }
+    }
 
     @Test
     fun `a request is proved by the session key`() {

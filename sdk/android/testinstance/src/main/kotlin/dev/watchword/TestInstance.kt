@@ -37,7 +37,7 @@ public object TestInstance {
                 store = parts.session,
                 clock = parts.clock,
                 transport = transport,
-                mayBlock = ::mayBlock,
+                mayBlock = { mayBlock() },
                 pins = parts.pins,
             ),
         )

@@ -1,5 +1,8 @@
 package dev.watchword.internal
 
+import android.content.Context
+import android.os.UserManager
+import dev.watchword.DeviceException
 import dev.watchword.Store
 import java.io.File
 import java.io.FileNotFoundException
@@ -53,14 +56,26 @@ internal class FileStore(private val file: File, private val limit: Int = MAX_BY
  */
 internal class KeyedStore(private val store: Store, private val keysExist: () -> Boolean) : Store by store {
     override fun read(): ByteArray? {
-        val data = store.read() ?: return null
         val exist = try {
             keysExist()
-        } catch (_: dev.watchword.DeviceException) {
+        } catch (error: DeviceException) {
+            // Before the first unlock the file seems not to be there, as the keys do.
+            if (error.kind == DeviceException.Kind.LOCKED) throw error
             true
         }
+        val data = store.read() ?: return null
         if (exist) return data
         store.clear()
         return null
+    }
+}
+
+/** Says that the phone can't tell, where nobody unlocked it since its start: a file seems not to be there then. */
+internal class UnlockedStore(private val context: Context, private val store: Store) : Store by store {
+    override fun read(): ByteArray? {
+        if (context.getSystemService(UserManager::class.java)?.isUserUnlocked == false) {
+            throw DeviceException(DeviceException.Kind.LOCKED, "what is stored can't be read before the phone is unlocked")
+        }
+        return store.read()
     }
 }

@@ -43,7 +43,7 @@ internal class InstanceKeys(private val keystore: Keystore, private val sealing:
     fun renewal(statement: ByteArray): String = Base64Url.encode(sign(RENEWAL_PREFIX + statement))
 
     fun openSealed(info: ByteArray, sealed: ByteArray): ByteArray = try {
-        Hpke.open(sealJwk, info, sealed, sealing::agree)
+        Hpke.open(sealJwk, info, sealed) { sealing.agree(it) }
     } catch (error: IllegalArgumentException) {
         throw DeviceException(Kind.FAULT, "got something that wasn't sealed to this key", error)
     }

@@ -64,7 +64,7 @@ private const val HARDWARE_TYPE_UNAVAILABLE = -68
 private const val MAX_CAUSES = 8
 
 /** Runs [action] on the Keystore and turns whatever it throws into a [DeviceException]; [doing] completes "couldn't". */
-internal inline fun <T> keystore(doing: String, action: () -> T): T = try {
+internal fun <T> keystore(doing: String, action: () -> T): T = try {
     action()
 } catch (error: DeviceException) {
     throw error
@@ -75,7 +75,7 @@ internal inline fun <T> keystore(doing: String, action: () -> T): T = try {
 
 /** Returns what [error] of the Keystore means; the text names classes and codes, and nothing of keys. */
 internal fun keystoreException(error: Throwable, doing: String): DeviceException {
-    val causes = generateSequence(error) { it.cause }.take(MAX_CAUSES).toList()
+    val causes = causes(error)
     val code = causes.firstNotNullOfOrNull(::codeOf)
     val kind = causes.firstNotNullOfOrNull(::byClass) ?: code?.let(KIND_BY_CODE::get) ?: byJcaClass(error)
     val classes = causes.map { it.javaClass.simpleName }.distinct().joinToString(" < ")
@@ -85,14 +85,22 @@ internal fun keystoreException(error: Throwable, doing: String): DeviceException
 
 /** Whether [error] says that there is no StrongBox, or none with room for a key. */
 internal fun isStrongBoxUnavailable(error: Throwable): Boolean = Build.VERSION.SDK_INT >= 28 &&
-    generateSequence(error) { it.cause }.take(MAX_CAUSES)
-        .any { it is StrongBoxUnavailableException || codeOf(it) == HARDWARE_TYPE_UNAVAILABLE }
+    causes(error).any { it is StrongBoxUnavailableException || codeOf(it) == HARDWARE_TYPE_UNAVAILABLE }
 
 /** Milliseconds after which a busy Keystore wants to be asked again; null where [error] says nothing of that. */
 internal fun busyMillis(error: Throwable): Long? {
     if (Build.VERSION.SDK_INT < 31) return null
-    return generateSequence(error) { it.cause }.take(MAX_CAUSES)
-        .filterIsInstance<BackendBusyException>().firstOrNull()?.backOffHintMillis
+    return causes(error).filterIsInstance<BackendBusyException>().firstOrNull()?.backOffHintMillis
+}
+
+private fun causes(error: Throwable): List<Throwable> {
+    val found = ArrayList<Throwable>()
+    var next: Throwable? = error
+    while (next != null && found.size < MAX_CAUSES) {
+        found += next
+        next = next.cause
+    }
+    return found
 }
 
 // Classes that a system is too old for are only named where its version has them: else loading one would fail.

@@ -67,6 +67,7 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
      */
     fun refresh(lost: String? = null, isNeeded: () -> Boolean) = turn.withLock {
         if (isNeeded()) {
+            requireRead()
             holding()?.let { throw it }
             val isLost = lost != null && known().session?.tokens?.values?.any { it.token == lost } == true
             if (isLost) update { it.copy(session = null) }
@@ -88,6 +89,7 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
 
     /** Enrols a new instance whatever was refused before. */
     fun enrol() = turn.withLock {
+        requireRead()
         hold = null
         update { it.copy(refusal = null) }
         remembering(isEarly = false) { enrolMending() }
@@ -99,6 +101,7 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
      * Enrols where there is no instance yet, or where the service doesn't know it any more, once.
      */
     fun fetchSecret(name: String, attempts: Int): Delivery = turn.withLock {
+        requireRead()
         holding()?.let { throw it }
         if (known().session == null) remembering(isEarly = false) { enrolMending() }
         // A device that fails here says nothing of the tokens, which it isn't held back for.
@@ -441,7 +444,9 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
     private fun holding(): WatchwordException? {
         hold?.let { if (boot() < it.until) return it.error }
         val refusal = known().refusal ?: return null
-        if (refusal.bootId != ports.clock.bootId || boot() >= refusal.until) return null
+        val left = refusal.until - boot()
+        // However it was written: nothing locks a phone out for longer.
+        if (refusal.bootId != ports.clock.bootId || left <= 0 || left > COOL_DOWN) return null
         return WatchwordException.Refused(refusal.type, refusal.status, refusal.title, refusal.ref, emptyList())
     }
 
@@ -450,17 +455,22 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
     }
 
     private fun known(): Remembered = remembered ?: synchronized(stored) {
-        remembered ?: read().also { remembered = it }
+        remembered ?: read()?.also { remembered = it } ?: Remembered()
     }
 
-    private fun read(): Remembered {
-        val document =
-            try {
-                ports.store.read()
-            } catch (_: Exception) {
-                null
-            }
-        return if (document == null) Remembered() else Remembered.read(document)
+    /** Returns what is stored, nothing where that can't be read; null where it can't be read yet. */
+    private fun read(): Remembered? = try {
+        ports.store.read()?.let(Remembered::read) ?: Remembered()
+    } catch (error: DeviceException) {
+        if (error.kind == Kind.LOCKED) null else Remembered()
+    } catch (_: Exception) {
+        Remembered()
+    }
+
+    /** Throws while the store can't be read: an enrolment would take the place of an instance that is there. */
+    private fun requireRead() {
+        known()
+        if (remembered == null) throw told(DeviceException(Kind.LOCKED, "what it stores can't be read before it is unlocked"))
     }
 
     private fun update(isStored: Boolean = true, change: (Remembered) -> Remembered) {

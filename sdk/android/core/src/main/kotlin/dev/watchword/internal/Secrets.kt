@@ -117,7 +117,10 @@ internal class Secrets(private val ports: Ports, private val fetch: (name: Strin
         val millis = ((delivery.expiresAt - ports.clock.boot()) * MILLIS).toLong().coerceAtLeast(0)
         timer.schedule(
             object : TimerTask() {
-                override fun run() = synchronized(held) { if (held[name] === delivery) drop(name) }
+                override fun run() = synchronized(held) {
+                    // The same value under another date of its next fetch is the same secret.
+                    if (held[name]?.value === delivery.value) drop(name)
+                }
             },
             millis,
         )

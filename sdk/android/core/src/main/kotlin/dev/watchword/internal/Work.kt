@@ -1,5 +1,6 @@
 package dev.watchword.internal
 
+import dev.watchword.DeviceException.Kind
 import dev.watchword.Ports
 import dev.watchword.WatchwordException
 import java.util.concurrent.CompletableFuture
@@ -43,7 +44,7 @@ internal class Work(private val ports: Ports, private val waitMillis: Long) {
      */
     fun <T : Any> await(key: String, work: () -> Unit, result: () -> T?): T {
         // Always, not only where there is something to wait for: a defect that shows at once is found at once.
-        check(ports.mayBlock()) { "this call may wait, which the present thread mustn't: use another thread, or prefetch()" }
+        requireWaiting()
         result()?.let { return it }
         val end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(waitMillis)
         repeat(MAX_ROUNDS) {
@@ -53,6 +54,10 @@ internal class Work(private val ports: Ports, private val waitMillis: Long) {
         }
         throw WatchwordException.Offline("service-unavailable", "what was got was void at once, $MAX_ROUNDS times")
     }
+
+    /** @throws IllegalStateException on a thread that mustn't wait. */
+    fun requireWaiting(): Unit =
+        check(ports.mayBlock()) { "this call may wait, which the present thread mustn't: use another thread, or prefetch()" }
 
     /** Does [work] after what is under way, and waits for it. */
     fun run(work: () -> Unit) {
@@ -81,13 +86,19 @@ internal class Work(private val ports: Ports, private val waitMillis: Long) {
                 flights[key]?.let { return it }
                 Flight(isEarly).also { flights[key] = it }
             }
-        worker.execute {
-            val error = outcome(work)
-            // Before anybody hears of it: who comes now begins anew.
-            synchronized(flights) { flights.remove(key) }
-            finish(flight, error)
+        try {
+            worker.execute { land(key, flight, outcome(work)) }
+        } catch (@Suppress("TooGenericExceptionCaught") error: Throwable) {
+            // An executor that was shut down, or a phone without room for a thread.
+            land(key, flight, WatchwordException.DeviceFailed(Kind.TRANSIENT, "there is no thread for the SDK's work", cause = error))
         }
         return flight
+    }
+
+    private fun land(key: String, flight: Flight, error: Throwable?) {
+        // Before anybody hears of it: who comes now begins anew.
+        synchronized(flights) { flights.remove(key) }
+        finish(flight, error)
     }
 
     private fun outcome(work: () -> Unit): Throwable? = try {

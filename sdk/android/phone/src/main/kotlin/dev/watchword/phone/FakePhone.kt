@@ -31,7 +31,10 @@ class FakePhone(private val root: File, vendor: Vendor = UnattestedVendor) : Aut
     var hasStrongBox = true
 
     /** What backups leave out. */
-    val noBackup: File get() = File(root, "no_backup").also { it.mkdirs() }
+    val noBackup: File get() = File(root, "no_backup").also { if (UserManager.unlocked) it.mkdirs() }
+
+    /** What [noBackup] is as long as nobody unlocked the phone. */
+    private val encrypted = File(root, "encrypted")
 
     init {
         Build.VERSION.SDK_INT = 37
@@ -49,6 +52,11 @@ class FakePhone(private val root: File, vendor: Vendor = UnattestedVendor) : Aut
         Settings.Global.bootCount += 1
         SystemClock.elapsed = 5_000
         UserManager.unlocked = unlocked
+        val (from, to) = if (unlocked) encrypted to noBackup else noBackup to encrypted
+        if (from.exists()) {
+            to.deleteRecursively()
+            check(from.renameTo(to)) { "couldn't move the phone's files" }
+        }
     }
 
     /** Does what "clear storage" does: files and keys are gone. */

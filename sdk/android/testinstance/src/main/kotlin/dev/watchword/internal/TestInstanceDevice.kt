@@ -53,7 +53,7 @@ internal class TestInstanceDevice(private val code: String?, private val file: S
 
     override fun openSealed(info: ByteArray, sealed: ByteArray): ByteArray = try {
         val seal = keys().seal
-        Hpke.open(seal.jwk, info, sealed, seal::agree)
+        Hpke.open(seal.jwk, info, sealed) { seal.agree(it) }
     } catch (error: IllegalArgumentException) {
         throw DeviceException(Kind.FAULT, "got something that wasn't sealed to this key", error)
     }
