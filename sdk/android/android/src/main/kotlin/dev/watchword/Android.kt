@@ -14,6 +14,7 @@ import dev.watchword.internal.Keystore
 import dev.watchword.internal.KeystoreDevice
 import dev.watchword.internal.PlayIntegrityDevice
 import dev.watchword.internal.SealKey
+import dev.watchword.internal.UnlockedStore
 import dev.watchword.internal.platformTrust
 import dev.watchword.internal.sha256
 import java.io.File
@@ -78,7 +79,7 @@ internal class AndroidParts(private val context: Context, private val config: Wa
     val clock: Clock = AndroidClock(context.contentResolver)
     val session: Store = store("session")
 
-    private val fetched: Store = store("pins", PinPorts.STORE_BYTES)
+    private val fetched: Store = UnlockedStore(context, store("pins", PinPorts.STORE_BYTES))
 
     /**
      * Returns what the app's pins need, null where it has none.

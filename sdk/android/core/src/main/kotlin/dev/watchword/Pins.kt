@@ -83,7 +83,7 @@ public class Pins internal constructor(service: String, private val builtin: Bui
         val source = HttpPinSource(service, builtin.app, platform.transport)
         PinUpdater(builtin, source, platform.store, { ports.clock.wall() }, ports.jitter) { reports.tell(it) }
     }
-    internal val updater by loading
+    internal val updater: PinUpdater get() = loading.value.also { it.readAgain() }
     private val chains = object : LinkedHashMap<Pair<String, List<X509Certificate>>, List<String>>() {
         override fun removeEldestEntry(eldest: Map.Entry<Pair<String, List<X509Certificate>>, List<String>>): Boolean =
             size > MAX_REMEMBERED
