@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from scripts.sdk import SdkError, android
+from scripts.sdk import SdkError, android, package
 from scripts.sdk.tools import DEX
 from tests.unit.scan.fixtures import tools
 
@@ -38,7 +38,8 @@ def shrunk(build: android.Build, module: str, rules: str, variant: str = "") -> 
         place = Path(name)
         file = place / "rules.pro"
         file.write_text(
-            "\n".join([rules, _OKHTTP, *_embedded(program), *_of_modules()]), encoding="utf-8"
+            "\n".join([rules, _OKHTTP, *_embedded(program), *shipped_rules(build, module)]),
+            encoding="utf-8",
         )
         home = Path(os.path.realpath("/usr/bin/java")).parents[1]
         given = (home, stubs, android.KOTLIN / "annotations-13.0.jar")
@@ -75,9 +76,16 @@ def _embedded(jars: Sequence[Path]) -> list[str]:
     return found
 
 
-def _of_modules() -> list[str]:
-    files = sorted(android.SOURCES.glob("*/consumer-rules.pro"))
-    return [each.read_text(encoding="utf-8") for each in files]
+def shipped_rules(build: android.Build, module: str) -> list[str]:
+    """Return the rules in the artifacts of a module and of those that it needs: what an app's own build finds there.
+
+    :raises SdkError: where one doesn't compile.
+    """
+    found = android.modules()[module]
+    rules = [rule for other in found.needs for rule in shipped_rules(build, other)]
+    if found.artifact:
+        rules += package.shrinking_rules(package.artifact(found, build.compiled(module)))
+    return list(dict.fromkeys(rules))
 
 
 def sample(build: android.Build, out: Path) -> Path:

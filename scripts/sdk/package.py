@@ -2,6 +2,8 @@
 
 import re
 import xml.etree.ElementTree as ET
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +12,8 @@ from scripts.sdk import ROOT, android
 GROUP: Final = "dev.watchword"
 REPOSITORY: Final = android.OUT / "maven"
 _POM: Final = "http://maven.apache.org/POM/4.0.0"
+_OF_AAR: Final = "proguard.txt"
+_OF_JARS: Final = "META-INF/proguard/"
 
 
 def version() -> str:
@@ -38,10 +42,7 @@ def _written(module: android.Module, compiled: Path, repository: Path) -> list[P
     place.mkdir(parents=True, exist_ok=True)
     stem = f"{name}-{version()}"
     shipped = place / f"{stem}.{module.artifact}"
-    if module.artifact == "aar":
-        android.zipped(shipped, _aar(module, compiled))
-    else:
-        shipped.write_bytes(compiled.read_bytes())
+    android.zipped(shipped, artifact(module, compiled))
     sources = place / f"{stem}-sources.jar"
     folder = android.SOURCES / module.name / "src" / "main"
     android.zipped(
@@ -58,6 +59,30 @@ def _written(module: android.Module, compiled: Path, repository: Path) -> list[P
     return [shipped, sources, pom]
 
 
+def artifact(module: android.Module, compiled: Path) -> dict[str, bytes]:
+    """Return the files of what ships of a module: of its AAR, or of its jar."""
+    return _aar(module, compiled) if module.artifact == "aar" else _jar(module, compiled)
+
+
+def shrinking_rules(files: Mapping[str, bytes]) -> list[str]:
+    """Return the rules that an artifact's files bring for who shrinks an app with it."""
+    return [
+        data.decode()
+        for name, data in files.items()
+        if name == _OF_AAR or name.startswith(_OF_JARS)
+    ]
+
+
+def _jar(module: android.Module, compiled: Path) -> dict[str, bytes]:
+    """Return a jar's files: the classes, and the module's rules where R8 looks for those of a jar."""
+    with zipfile.ZipFile(compiled) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    rules = android.SOURCES / module.name / "consumer-rules.pro"
+    if rules.is_file():
+        files[f"{_OF_JARS}watchword-{module.name}.pro"] = rules.read_bytes()
+    return files
+
+
 def _aar(module: android.Module, compiled: Path) -> dict[str, bytes]:
     """Return an AAR's files: those that http://tools.android.com/tech-docs/new-build-system/aar-format (read 2026-11-29) asks for.
 
@@ -67,7 +92,7 @@ def _aar(module: android.Module, compiled: Path) -> dict[str, bytes]:
     return {
         "AndroidManifest.xml": (folder / "src" / "main" / "AndroidManifest.xml").read_bytes(),
         "classes.jar": compiled.read_bytes(),
-        "proguard.txt": (folder / "consumer-rules.pro").read_bytes(),
+        _OF_AAR: (folder / "consumer-rules.pro").read_bytes(),
         "R.txt": b"",
         "res/": b"",
     }

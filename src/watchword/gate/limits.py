@@ -356,7 +356,8 @@ class SignatureLimit:
 
     A session proof costs an HMAC, so that a flood of forged ones is cheap; a signature costs a curve.  So each takes its
     room first: who copied a token, and has no key, gets as many curves as the API's ``rate`` allows, and no more.  He
-    takes that one token's room, and nothing of the instance's rate and quotas: its owner renews, and is served.
+    takes that one token's room, and nothing of the instance's rate and quotas: its owner is served again with the next
+    token, which takes him 80 % of this one's life at most.
     """
 
     def __init__(self, rate: Rate | None, earlier: "SignatureLimit | None" = None) -> None:

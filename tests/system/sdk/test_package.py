@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from scripts.sdk import android
+from scripts.sdk import android, apk
 from scripts.sdk.package import package, version
 from tests.conftest import Once
 
@@ -72,6 +72,30 @@ def test_archive_has_what_android_reads(repository: Path, module: str) -> None:
     wanted = {"AndroidManifest.xml", "classes.jar", "proguard.txt", "R.txt", "res/"}
     assert names == wanted
     assert 'android:minSdkVersion="24"' in manifest
+
+
+@pytest.mark.parametrize("module", SHIPPED)
+def test_rules_for_shrinking_ship(repository: Path, module: str) -> None:
+    """Where R8 looks for them: in an AAR by its own name, in a jar by the module's; and an app's build takes these."""
+    written = android.SOURCES / module / "consumer-rules.pro"
+    kind = SHIPPED[module].artifact
+    place = "proguard.txt" if kind == "aar" else f"META-INF/proguard/watchword-{module}.pro"
+    with zipfile.ZipFile(_file(repository, module, f".{kind}")) as archive:
+        found = {
+            name: archive.read(name)
+            for name in archive.namelist()
+            if name == "proguard.txt" or name.startswith("META-INF/proguard/")
+        }
+    assert found == ({place: written.read_bytes()} if written.is_file() else {})
+    if written.is_file():
+        assert written.read_text(encoding="utf-8") in apk.shipped_rules(android.Build(), module)
+
+
+def test_the_sample_takes_no_rule_of_what_it_lacks() -> None:
+    """Those of its artifacts alone: test instances' would fail a build that has them."""
+    rules = "".join(apk.shipped_rules(android.Build(), apk.SAMPLE))
+    assert "isOneShot" in rules
+    assert "TestInstance" not in rules
 
 
 @pytest.mark.parametrize("module", SHIPPED)

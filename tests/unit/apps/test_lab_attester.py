@@ -148,7 +148,7 @@ def test_the_app_is_the_files_only_one_where_none_is_named(asked: Asked) -> None
 @pytest.mark.parametrize(
     ("members", "detail"),
     [
-        ({"kind": None}, "kind: got nothing, expected text"),
+        ({"kind": None}, "kind: got nothing, expected one of genuine-android, "),
         ({"kind": 7}, "kind: got int, expected text"),
         ({"kind": "genuine-androd"}, "expected perhaps 'genuine-android'"),
         ({"kind": "genuine-iphone"}, "kind: got 'genuine-iphone', which has no android.chain"),
@@ -200,7 +200,10 @@ def test_the_app_is_the_files_only_one_where_none_is_named(asked: Asked) -> None
         ),
         ({"delay": 31}, "delay: got 31, expected 0 to 30"),
         ({"delay": "1"}, "delay: got str, expected a number"),
-        ({"fault": "network-error"}, "fault: got 'network-error'"),
+        (
+            {"fault": "network-error"},
+            "fault: got 'network-error', which is a fault of play-integrity; android.chain has those of",
+        ),
         ({"fault": "strongbox-unavailabel"}, "expected perhaps 'strongbox-unavailable'"),
     ],
 )
@@ -210,6 +213,19 @@ def test_mistakes_of_the_caller_are_named(
     """Each says which member, what was got and what was expected; nothing is done."""
     assert detail in asked.refused(CHAIN, wanted(**members))
     assert asked.waits == []
+
+
+def test_who_is_at_the_wrong_place_is_told_the_right_one(asked: Asked) -> None:
+    """Whose fault it is, before what else is missing; which phones there are; which paths."""
+    wrong = asked.refused(TOKEN, {"kind": "play-phone", "fault": "strongbox-unavailable"})
+    assert wrong.startswith(
+        "fault: got 'strongbox-unavailable', which is a fault of android-keystore"
+    )
+    assert "genuine-iphone" in asked.refused(KEYS, {})
+    assert "genuine-android" not in asked.refused(KEYS, {})
+    [detail] = asked.send("POST", "/v1/app-attest/key", json={}).json()["details"]
+    assert "expected /v1/android/chain, " in detail
+    assert "GET /v1/kinds" in detail
 
 
 def test_a_token_is_over_a_hash_or_a_nonce(asked: Asked) -> None:

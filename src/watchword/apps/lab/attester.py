@@ -183,6 +183,25 @@ class _Members:
             _malformed(f"{self._where}{name}: got {value[:64]!r}, expected {meant}")
         return value
 
+    def fault(self, name: str, operation: Operation) -> str:
+        """Return the name of a fault that such a call can meet."""
+        self.refuse_foreign_fault(name, operation)
+        known = [each for each, fault in FAULTS.items() if fault.platform == operation.platform]
+        return self.one_of(name, known)
+
+    def refuse_foreign_fault(self, name: str, operation: Operation) -> None:
+        """Say whose fault it is, where such a call can't meet it.
+
+        :raises MalformedError: ``request.malformed``.
+        """
+        value = self._left.get(name)
+        of = FAULTS[value].platform if isinstance(value, str) and value in FAULTS else None
+        if of not in {None, operation.platform}:
+            _malformed(
+                f"{self._where}{name}: got {value!r}, which is a fault of {of}; "
+                f"{operation.value} has those of {operation.platform}, see GET /v1/faults"
+            )
+
     def nested(self, name: str) -> "_Members":
         """Return the members of an object."""
         value = self.take(name, dict, "an object")
@@ -285,12 +304,6 @@ def _only_app(context: AttesterContext, kind: type[_App], platform: Platform) ->
     return fitting[0]
 
 
-def _fault_name(members: _Members, operation: Operation) -> str:
-    """Return the name of a fault that such a call can meet."""
-    known = [name for name, fault in FAULTS.items() if fault.platform == operation.platform]
-    return members.one_of("fault", known)
-
-
 async def _performed(
     context: AttesterContext,
     members: _Members,
@@ -306,7 +319,7 @@ async def _performed(
 
     :param device: None for one that nobody knows.
     """
-    fault = members.optional("fault", lambda _: _fault_name(members, operation))
+    fault = members.optional("fault", lambda name: members.fault(name, operation))
     delay = members.optional("delay", lambda name: members.number(name, MAX_DELAY_SECONDS))
     members.end()
     if fault is None and delay is None and device is not None:
@@ -331,11 +344,15 @@ async def _performed(
 def _kind(members: _Members, operation: Operation) -> str:
     """Return a kind of phone that has what is asked for."""
     fitting = [kind for kind in PHONES if operation in _operations_of(kind)]
+    if not members.has("kind"):
+        members.refuse("kind", f"one of {', '.join(fitting)}", None)
     kind = members.text("kind")
     if kind not in fitting:
         near = nearest(kind, fitting)
         meant = "one of GET /v1/kinds" if near is None else f"perhaps {near!r}"
         _malformed(f"kind: got {kind!r}, which has no {operation.value}; expected {meant}")
+    # Before what else is missing: who takes the wrong endpoint for a fault is told so first.
+    members.refuse_foreign_fault("fault", operation)
     return kind
 
 
@@ -467,7 +484,7 @@ def _line(at: int, line: object) -> ScriptedFault:
     endless = "times" in line and line["times"] is None
     made = ScriptedFault(
         on=on,
-        fault=members.optional("fault", lambda _: _fault_name(members, on)),
+        fault=members.optional("fault", lambda name: members.fault(name, on)),
         delay=members.optional("delay", lambda name: members.number(name, MAX_DELAY_SECONDS), 0.0),
         times=members.optional(
             "times", lambda name: members.whole(name, 1, MAX_TIMES), None if endless else 1
@@ -560,7 +577,10 @@ def _is_loopback(host: bytes) -> bool:
 def attester_app(context: AttesterContext) -> AsgiApplication:
     """Return the application that answers by this context."""
     # Whoever reaches it is the developer, who is told the details.
-    return LoopbackHost(Application(ROUTES, context, reveal=True, operator=True))
+    expected = f"expected {', '.join(dict.fromkeys(route.path for route in ROUTES))}; GET /v1/kinds says what each phone can do"
+    return LoopbackHost(
+        Application(ROUTES, context, reveal=True, operator=True, not_found=expected)
+    )
 
 
 def _context_of(settings: Settings) -> AttesterContext:

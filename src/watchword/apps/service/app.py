@@ -310,11 +310,18 @@ class Route:
         return f"{self.method} {self.path}"
 
 
+_NOT_FOUND: Final = "expected a path of the API description"
+
+
 def find_route(
-    routes: Sequence[Route], method: str, segments: tuple[str, ...]
+    routes: Sequence[Route],
+    method: str,
+    segments: tuple[str, ...],
+    not_found: str = _NOT_FOUND,
 ) -> tuple[Route, Mapping[str, str]]:
     """Return the route and its parameters.
 
+    :param not_found: what is said where no path fits.
     :raises RefusedError: ``request.not_found``, or ``request.method`` as :class:`MethodError`.
     """
     matching = [
@@ -333,7 +340,7 @@ def find_route(
         error = MethodError.because(Reason.REQUEST_METHOD, f"expected {', '.join(allowed)}")
         error.allowed = tuple(allowed)
         raise error
-    raise RefusedError.because(Reason.REQUEST_NOT_FOUND, "expected a path of the API description")
+    raise RefusedError.because(Reason.REQUEST_NOT_FOUND, not_found)
 
 
 def _match(pattern: str, segments: tuple[str, ...]) -> Mapping[str, str] | None:
@@ -509,6 +516,7 @@ class Application:
         reveal: bool,
         operator: bool = False,
         addresses: ClientAddresses | None = None,
+        not_found: str = _NOT_FOUND,
     ) -> None:
         """Keep the table.
 
@@ -516,8 +524,10 @@ class Application:
         :param operator: the caller may know everything and is told the details too.  What he is refused counts as an
             answer (at a place that begins with ``operator``) and not as a refusal: those are clients'.
         :param addresses: tells clients' addresses; None where nobody asks for them.
+        :param not_found: see :func:`find_route`.
         """
         self.routes = tuple(routes)
+        self._not_found = not_found
         self._operator = operator
         self._prefix = "operator " if operator else ""
         self._context = context
@@ -559,7 +569,9 @@ class Application:
         where = self._prefix + _UNMATCHED
         try:
             headers = _headers(scope)
-            route, parameters = find_route(self.routes, scope["method"], _segments(scope))
+            route, parameters = find_route(
+                self.routes, scope["method"], _segments(scope), self._not_found
+            )
             where = self._prefix + route.label
             body = await self._body(route, headers, receive)
             # Only a listener of ours puts a state there; nothing of it comes out of the request.

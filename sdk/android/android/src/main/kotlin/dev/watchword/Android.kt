@@ -14,9 +14,11 @@ import dev.watchword.internal.Keystore
 import dev.watchword.internal.KeystoreDevice
 import dev.watchword.internal.PlayIntegrityDevice
 import dev.watchword.internal.SealKey
+import dev.watchword.internal.UnlockedStore
 import dev.watchword.internal.platformTrust
 import dev.watchword.internal.sha256
 import java.io.File
+import java.util.concurrent.Executor
 
 private const val NAME_CHARACTERS = 16
 
@@ -60,7 +62,7 @@ public fun Watchword.Companion.create(
             transport = transport,
             mayBlock = { mayBlock() },
             hearPins = hearPins,
-            pins = parts.pins,
+            pins = parts.pins(),
         ),
     )
 }
@@ -77,15 +79,27 @@ internal class AndroidParts(private val context: Context, private val config: Wa
     val clock: Clock = AndroidClock(context.contentResolver)
     val session: Store = store("session")
 
-    /** What the app's pins need, null where it has none. */
-    val pins: PinPorts?
-        get() = config.pins?.let {
-            val trust = platformTrust()
-            PinPorts(store("pins", PinPorts.STORE_BYTES), trust = trust, chains = AndroidChains(trust))
-        }
+    private val fetched: Store = UnlockedStore(context, store("pins", PinPorts.STORE_BYTES))
+
+    /**
+     * Returns what the app's pins need, null where it has none.
+     *
+     * @param worker see [PinPorts.worker].
+     */
+    fun pins(worker: Executor? = null): PinPorts? = config.pins?.let {
+        val trust = platformTrust()
+        PinPorts(fetched, trust = trust, chains = AndroidChains(trust), worker = worker)
+    }
     val keys: InstanceKeys by lazy {
         val keystore = Keystore(context) { Thread.sleep(it) }
         InstanceKeys(keystore, SealKey(keystore, "$name-seal", store("seal")), name)
+    }
+
+    /** Removes keys and files. */
+    fun remove() {
+        keys.remove()
+        session.clear()
+        fetched.clear()
     }
 
     /** Returns the file of this purpose; nothing is touched before it is used, as its directory isn't there before the first unlock. */
@@ -104,4 +118,5 @@ private class LazyStore(make: () -> Store) : Store {
 }
 
 /** Whether this thread may wait: not the app's main thread. */
+@JvmSynthetic
 internal fun mayBlock(): Boolean = Looper.myLooper().let { it == null || it !== Looper.getMainLooper() }

@@ -15,6 +15,7 @@ import dev.watchword.internal.sha256
 import dev.watchword.internal.text
 import java.io.IOException
 import java.net.URL
+import java.util.concurrent.Executor
 
 /**
  * Tries the SDK on a real phone, step by step, and reports what it found; for developers and for support.
@@ -30,7 +31,8 @@ import java.net.URL
  * ```
  *
  * @param config as the app's.
- * @param urls an address for each proof that is tried: a route of one of the configured APIs that asks for it.
+ * @param urls an address for each proof that is tried: a route of one of the configured APIs that asks for it. The step fails
+ *   where the answer came to a request with another proof.
  * @param strongBox as the app's.
  * @param playIntegrity the app's adapter, null where it has none.
  * @param transport as the app's.
@@ -61,8 +63,10 @@ constructor(
         requireBackground("SelfTest.run")
         step("clock") { clock() }
         step("storage") { storage() }
-        val watchword =
-            Watchword(configured(), Ports(watched, parts.session, parts.clock, transport, mayBlock = ::mayBlock, pins = parts.pins))
+        // Its work runs on this thread: what takes longer than the app would wait isn't still under way when keys are removed.
+        val worker = Executor { it.run() }
+        val ports = Ports(watched, parts.session, parts.clock, transport, worker, mayBlock = { mayBlock() }, pins = parts.pins(worker))
+        val watchword = Watchword(configured(), ports)
         step("enrolment") { enrolment(watchword) }
         step("key") { "${parts.keys.securityLevel()}, asked for ${if (strongBox) "strongbox" else "tee"}" }
         step("signature") { signature() }
@@ -98,7 +102,7 @@ constructor(
 
     private fun device(): Device = when (playIntegrity) {
         null -> KeystoreDevice(parts.keys, strongBox)
-        else -> PlayIntegrityDevice(parts.keys, playIntegrity, strongBox, Thread::sleep, Math::random)
+        else -> PlayIntegrityDevice(parts.keys, playIntegrity, strongBox, { Thread.sleep(it) }, { Math.random() })
     }
 
     private fun configured() = WatchwordConfig(
@@ -145,10 +149,14 @@ constructor(
 
     private fun request(watchword: Watchword, proof: ProofKind, url: String): String {
         wanted = proof
-        val status = watchword.send(URL(url)).use { it.status }
+        if (watchword.attempts(AppRequest("GET", url)) == null) throw IOException("the address is of none of the configured APIs")
+        val (status, sent) = watchword.send(URL(url)).use { it.status to it.proof }
         if (status !in OK) throw IOException("the API answered $status")
+        if (sent != proof) throw IOException("the API answered $status to a ${name(sent)} proof, expected a ${name(proof)} proof")
         return "the API answered $status"
     }
+
+    private fun name(proof: ProofKind?): String = proof?.name?.lowercase() ?: "missing"
 
     private fun play(): String {
         val adapter = playIntegrity ?: return "no adapter"
@@ -156,16 +164,15 @@ constructor(
     }
 
     private fun clean(): String {
-        parts.keys.remove()
-        parts.session.clear()
+        parts.remove()
         return "keys and files removed"
     }
 
     private companion object {
-        const val MILLIS = 1000
-        const val SIGNATURES = 5
-        const val SIGNED_BYTES = 300
-        const val MAX_SESSION_BYTES = 1024 * 1024
+        private const val MILLIS = 1000
+        private const val SIGNATURES = 5
+        private const val SIGNED_BYTES = 300
+        private const val MAX_SESSION_BYTES = 1024 * 1024
         val OK = 200..299
     }
 }
@@ -249,8 +256,8 @@ public class SelfTestReport internal constructor(
     private fun hex(data: ByteArray): String = data.joinToString("") { (it.toInt() and BYTE).toString(HEX).padStart(2, '0') }
 
     private companion object {
-        const val PEM_LINE = 64
-        const val BYTE = 0xff
-        const val HEX = 16
+        private const val PEM_LINE = 64
+        private const val BYTE = 0xff
+        private const val HEX = 16
     }
 }

@@ -22,6 +22,7 @@ public class UrlResponse internal constructor(
     public val status: Int,
     public val body: InputStream,
     private val connection: HttpURLConnection,
+    internal val proof: ProofKind? = null,
 ) : Closeable {
     /** Returns a header's value by its name in any case, null where there is none. */
     public fun header(name: String): String? = connection.getHeaderField(name)
@@ -33,7 +34,7 @@ public class UrlResponse internal constructor(
 
     /** Returns the same answer, whose first bytes were read already. */
     internal fun behind(head: ByteArray): UrlResponse =
-        UrlResponse(status, SequenceInputStream(ByteArrayInputStream(head), body), connection)
+        UrlResponse(status, SequenceInputStream(ByteArrayInputStream(head), body), connection, proof)
 }
 
 /**
@@ -123,7 +124,7 @@ private class UrlRequest(
         val status = connection.responseCode
         attempts?.answered(status) { connection.getHeaderField(it) }
         val stream = if (status >= HttpURLConnection.HTTP_BAD_REQUEST) connection.errorStream else connection.inputStream
-        return UrlResponse(status, stream ?: ByteArrayInputStream(ByteArray(0)), connection)
+        return UrlResponse(status, stream ?: ByteArrayInputStream(ByteArray(0)), connection, attempts?.proof)
     }
 
     private fun sign(attempts: Attempts, connection: HttpURLConnection) {

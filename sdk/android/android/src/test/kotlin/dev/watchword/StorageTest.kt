@@ -1,8 +1,10 @@
 package dev.watchword
 
+import android.os.UserManager
 import android.provider.Settings
 import dev.watchword.internal.AndroidClock
 import dev.watchword.internal.FileStore
+import dev.watchword.internal.UnlockedStore
 import dev.watchword.phone.FakePhone
 import org.junit.After
 import org.junit.Assert.assertArrayEquals
@@ -36,6 +38,19 @@ class StorageTest {
     }
 
     private fun file() = File(phone.noBackup, "session")
+
+    @Test
+    fun `nothing is concluded of pins before the first unlock`() {
+        val store = UnlockedStore(phone.context, FileStore(file()))
+        store.write("kept".toByteArray())
+        UserManager.unlocked = false
+        try {
+            assertEquals(DeviceException.Kind.LOCKED, assertThrows(DeviceException::class.java) { store.read() }.kind)
+        } finally {
+            UserManager.unlocked = true
+        }
+        assertArrayEquals("kept".toByteArray(), store.read())
+    }
 
     @Test
     fun `a file is replaced whole`() {

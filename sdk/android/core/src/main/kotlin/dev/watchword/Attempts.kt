@@ -118,7 +118,6 @@ public enum class Verdict {
  * attempts.answered(answer.code, answer::header)
  * ```
  *
-
  * What is done before a refused request is sent again, each at most once, and twice in all:
  *
  * | the gate answers | what is done |
@@ -150,6 +149,13 @@ public class Attempts internal constructor(
     private val tried = HashSet<ProofKind>()
     private var held: HeldToken? = null
 
+    /** Tells whether the app still wants an answer; asked now and then by what waits for a token. */
+    internal var isCanceled: () -> Boolean = { false }
+
+    /** The proof of the last attempt on the wire, null where it carried no token. */
+    internal var proof: ProofKind? = null
+        private set
+
     /** Why the request goes without a token, null where it doesn't. */
     private var without: WatchwordException? = null
 
@@ -177,7 +183,7 @@ public class Attempts internal constructor(
     @Throws(WatchwordException::class)
     public fun prepare() {
         try {
-            held = watchword.credential(api.audience)
+            held = watchword.credential(api.audience, isCanceled)
         } catch (error: WatchwordException) {
             if (!api.sendUnproved) throw error
             without = error
@@ -193,6 +199,7 @@ public class Attempts internal constructor(
      */
     @Throws(IOException::class)
     public fun sign(request: WireRequest): WireHeaders {
+        proof = null
         if (isAway || Origin.of(request.url) != origin) {
             isAway = true
             return WireHeaders(OUR_HEADERS, emptyMap())
@@ -315,14 +322,14 @@ public class Attempts internal constructor(
 
     private fun mend(sent: HeldToken, problem: Problem, header: (String) -> String?): Boolean = when (problem.type) {
         "token-refused" ->
-            done.add("token") && takeToken(sent) { watchword.replaceToken(api.audience, sent.token) }
+            done.add("token") && takeToken(sent) { watchword.replaceToken(api.audience, sent.token, isLost = false, isCanceled) }
 
         "proof-nonce" -> header(NONCE_HEADER)?.let(GATE_NONCE::matches) == true && done.add("nonce")
 
         "proof-refused", "proof-required" ->
             (problem.type == "proof-refused" && correctClock(problem, header)) ||
                 // The device may have new keys by now, with which the token that was sent can't be proved.
-                takeToken(sent) { watchword.credential(api.audience) } ||
+                takeToken(sent) { watchword.credential(api.audience, isCanceled) } ||
                 takeProof()
 
         else -> false
@@ -383,7 +390,7 @@ public class Attempts internal constructor(
             } catch (error: DeviceException) {
                 if (error.kind != DeviceException.Kind.KEY_LOST) throw error
             }
-            val fresh = watchword.replaceToken(api.audience, sent.token, isLost = true)
+            val fresh = watchword.replaceToken(api.audience, sent.token, isLost = true, isCanceled)
             held = fresh
             return attached(request, fresh)
         } catch (error: DeviceException) {
@@ -404,6 +411,7 @@ public class Attempts internal constructor(
         val body = request.body
         val isDigestKnown = body == null || body.isRepeatable || request.contentDigest != null
         val proof = feasible(held, wanted, isDigestKnown)
+        this.proof = proof
         tried += proof
         val token = mapOf(TOKEN_HEADER to held.token)
         val own = held.own

@@ -94,9 +94,9 @@ constructor(
     }
 
     private companion object {
-        const val BUFFER = 8192
-        const val MIN_STATUS = 100
-        const val MIN_ERROR = 400
-        const val NOT_MODIFIED = HttpURLConnection.HTTP_NOT_MODIFIED
+        private const val BUFFER = 8192
+        private const val MIN_STATUS = 100
+        private const val MIN_ERROR = 400
+        private const val NOT_MODIFIED = HttpURLConnection.HTTP_NOT_MODIFIED
     }
 }

@@ -83,7 +83,7 @@ public class Pins internal constructor(service: String, private val builtin: Bui
         val source = HttpPinSource(service, builtin.app, platform.transport)
         PinUpdater(builtin, source, platform.store, { ports.clock.wall() }, ports.jitter) { reports.tell(it) }
     }
-    internal val updater by loading
+    internal val updater: PinUpdater get() = loading.value.also { it.readAgain() }
     private val chains = object : LinkedHashMap<Pair<String, List<X509Certificate>>, List<String>>() {
         override fun removeEldestEntry(eldest: Map.Entry<Pair<String, List<X509Certificate>>, List<String>>): Boolean =
             size > MAX_REMEMBERED
@@ -246,6 +246,7 @@ public class Pins internal constructor(service: String, private val builtin: Bui
 }
 
 /** Returns the refusal of a connection among the causes of what a library raised; null if there is none. */
+@JvmSynthetic
 internal fun Throwable.pinRefusal(): WatchwordException.Pin? {
     var error: Throwable? = this
     repeat(MAX_CAUSES) {

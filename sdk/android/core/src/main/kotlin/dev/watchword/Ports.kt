@@ -236,7 +236,7 @@ constructor(
         Ports(device, store, clock, transport, worker, sleep, jitter, entropy, mayBlock, hearPins, pins)
 
     private companion object {
-        const val MILLIS = 1000.0
+        private const val MILLIS = 1000.0
         val random = java.security.SecureRandom()
     }
 }

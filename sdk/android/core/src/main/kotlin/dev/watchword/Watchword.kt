@@ -51,8 +51,10 @@ public class Watchword(public val config: WatchwordConfig, ports: Ports) {
     }
 
     /**
-     * Suspends until there is a valid token; needs nothing but the standard library, and can't be cancelled. (The artifact
-     * `coroutines` has the cancellable variant.)
+     * Suspends until there is a valid token; needs nothing but the standard library, and can't be cancelled.
+     *
+     * In an app that has kotlinx-coroutines take `awaitReady()` of the artifact `watchword-coroutines` instead: it ends when its
+     * scope does. Take this one where there is no such library.
      *
      * @throws WatchwordException if there is none to be had.
      */
@@ -75,11 +77,14 @@ public class Watchword(public val config: WatchwordConfig, ports: Ports) {
      * Enrols a new instance with new keys. Only for an app that wants to try again after a final refusal: everything else
      * enrols by itself.
      *
-     * @throws WatchwordException if it fails.
+     * Waits at most [WatchwordConfig.waitMillis]. After that it throws [WatchwordException.Offline], and the enrolment goes on
+     * in the background; a second call waits for that one, and begins none of its own.
+     *
+     * @throws WatchwordException if it fails, or takes longer.
      * @throws IllegalStateException see [token].
      */
     @Throws(WatchwordException::class)
-    public fun enrol(): Unit = work.run { instance.enrol() }
+    public fun enrol(): Unit = work.run(ENROL) { instance.enrol() }
 
     /**
      * Binds tokens to a user's session from now on: to the value of the API's `binding_header`, for example what the app
@@ -130,29 +135,35 @@ public class Watchword(public val config: WatchwordConfig, ports: Ports) {
 
     override fun toString(): String = "Watchword(app=${config.app}, ${if (level == null) "not enrolled" else "enrolled"})"
 
-    /** Returns a token and the keys of its proofs; see [token]. */
-    internal fun credential(audience: String): HeldToken {
+    /**
+     * Returns a token and the keys of its proofs; see [token].
+     *
+     * @param isCanceled is asked now and then, while it waits, whether the caller still wants it.
+     * @throws java.io.IOException that says `Canceled` where it doesn't.
+     */
+    internal fun credential(audience: String, isCanceled: () -> Boolean = { false }): HeldToken {
         require(audience in audiences) { "got the audience '$audience', expected one of $audiences" }
         // Before the store is looked at: read on a thread that mustn't wait it fails, and would count as empty.
         work.requireWaiting()
         pins?.refresh()
         val held = instance.valid(audience)
         if (held != null && instance.isDue(held)) work.beginEarly(REFRESH) { instance.refreshEarly(audience) }
-        return work.await(REFRESH, { instance.refresh { instance.valid(audience) == null } }, { instance.valid(audience) })
+        return work.await(REFRESH, { instance.refresh { instance.valid(audience) == null } }, { instance.valid(audience) }, isCanceled)
     }
 
     /**
      * Returns another token than [refused], which an API's gate turned down; of several callers only the first renews.
      *
      * @param isLost whether it was turned down by the device instead, whose key is gone.
+     * @param isCanceled see [credential].
      */
-    internal fun replaceToken(audience: String, refused: String, isLost: Boolean = false): HeldToken {
+    internal fun replaceToken(audience: String, refused: String, isLost: Boolean, isCanceled: () -> Boolean): HeldToken {
         val other = { instance.valid(audience)?.takeIf { it.token != refused } }
-        return work.await(REFRESH, { instance.refresh(refused.takeIf { isLost }) { other() == null } }, other)
+        return work.await(REFRESH, { instance.refresh(refused.takeIf { isLost }) { other() == null } }, other, isCanceled)
     }
 
     /** Renews now, or enrols where there is nothing to renew. */
-    internal fun renew(): Unit = work.run { instance.refresh { true } }
+    internal fun renew(): Unit = work.run(RENEW) { instance.refresh { true } }
 
     /** Returns 22 characters of base64url that were never used before. */
     internal fun nonce(): String = Base64Url.encode(ports.entropy(NONCE_BYTES))
@@ -177,6 +188,8 @@ public class Watchword(public val config: WatchwordConfig, ports: Ports) {
 
     public companion object {
         private const val REFRESH = "refresh"
+        private const val ENROL = "enrol"
+        private const val RENEW = "renew"
         private val SECRET = Regex("[a-z0-9-]{1,64}")
         private const val NONCE_BYTES = 16
         private const val MAX_ROUNDS = 4

@@ -54,7 +54,11 @@ class PinUpdaterTest {
 
     private class FullStore(private val store: MemoryStore = MemoryStore()) : Store by store {
         var isFull = false
+        var isLocked = false
         var writes = 0
+
+        override fun read(): ByteArray? =
+            if (isLocked) throw DeviceException(DeviceException.Kind.LOCKED, "not unlocked yet") else store.read()
 
         override fun write(data: ByteArray) {
             writes++
@@ -141,6 +145,26 @@ class PinUpdaterTest {
         source.set = "set-5"
         old.update()
         assertEquals(6L, updater().keeper.installed.set?.version)
+    }
+
+    @Test
+    fun `what can't be read yet is neither taken for nothing nor written over`() {
+        source.set = "set-6"
+        updater().update()
+        store.isLocked = true
+        source.set = "set-5"
+        val writes = store.writes
+        val updater = updater()
+        updater.update()
+        assertEquals(Triple(1L, null, 0L), updater.state())
+        assertEquals(1 to writes, source.tags.size to store.writes)
+        assertTrue(updater.isDue())
+        store.isLocked = false
+        updater.readAgain()
+        assertEquals(Triple(1L, 6L, 6L), updater.state())
+        source.set = "set-7"
+        updater.update()
+        assertEquals(Triple(1L, 7L, 7L), updater().state())
     }
 
     @Test

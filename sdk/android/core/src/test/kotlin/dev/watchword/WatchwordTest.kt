@@ -1,6 +1,10 @@
 package dev.watchword
 
+import dev.watchword.internal.Base64Url
 import dev.watchword.internal.Delivery
+import dev.watchword.internal.Exchange
+import dev.watchword.internal.P256
+import dev.watchword.internal.Refusals
 import dev.watchword.internal.Remembered
 import dev.watchword.internal.Secrets
 import org.json.JSONArray
@@ -92,6 +96,52 @@ class WatchwordTest {
         // The work of the call that gave up is what everybody got.
         assertEquals(2, asked.get())
         assertEquals("t2", ScriptedWorld.nameOf(watchword(worker = null).also { it.prefetch() }.token(api)))
+    }
+
+    @Test
+    fun aSecondEnrolmentByHandWaitsForTheFirst() {
+        val gate = CountDownLatch(1)
+        val watchword = watchword(service { gate.await() }, worker = null, waitMillis = 50)
+        repeat(2) { assertThrows(WatchwordException.Offline::class.java) { watchword.enrol() } }
+        gate.countDown()
+        val done = CompletableFuture<WatchwordException?>()
+        watchword.prefetch { done.complete(it) }
+        assertNull(done.get(10, TimeUnit.MINUTES))
+        assertEquals(2, asked.get())
+        val patient = watchword(worker = null)
+        repeat(2) { patient.enrol() }
+        assertEquals(6, asked.get())
+    }
+
+    @Test
+    fun aSignedRefusalHas2048CharactersAtMost() {
+        val binding = ByteArray(32)
+        phone.createKeys()
+        phone.attest(binding)
+        val key = phone.proofKey
+        val payload = """{"v":1,"iss":"$service","app":"clinic","binding":"${Base64Url.encode(binding)}","type":"instance-refused","now":1}"""
+
+        fun signed(kid: String): String {
+            val header = """{"alg":"ES256","kid":"$kid","typ":"watchword-refusal+jwt"}"""
+            val input = listOf(header, payload).joinToString(".") { Base64Url.encode(it.toByteArray()) }
+            return "$input.${Base64Url.encode(P256.fixedSignature(phone.sign(input.toByteArray())))}"
+        }
+
+        fun isTaken(kid: String): Boolean {
+            val jwks = """{"keys":[{"kty":"EC","crv":"P-256","x":"${key.x}","y":"${key.y}","kid":"$kid"}]}""".toByteArray()
+            val transport = object : Transport {
+                override fun post(url: String, headers: Map<String, String>, body: ByteArray, timeoutMillis: Int) =
+                    throw AssertionError("nothing is posted")
+
+                override fun get(url: String, headers: Map<String, String>, timeoutMillis: Int) =
+                    Answer(200, mapOf("content-type" to "application/json"), jwks)
+            }
+            val refusals = Refusals(Exchange(service, Ports(phone, store, clock, transport)) {}, service, "clinic")
+            return refusals.verifies(signed(kid), binding, "instance-refused")
+        }
+        val (taken, others) = (1000..1500).map("k"::repeat).partition { signed(it).length <= 2048 }
+        assertTrue(isTaken(taken.last()))
+        assertFalse(isTaken(others.first()))
     }
 
     @Test

@@ -6,6 +6,7 @@ import dev.watchword.phone.WireServer
 import dev.watchword.phone.WireServer.Reply
 import dev.watchword.phone.WireServer.Request
 import okhttp3.Cache
+import okhttp3.Call
 import okhttp3.Interceptor
 import okhttp3.MediaType
 import okhttp3.OkHttpClient
@@ -21,6 +22,7 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 import java.io.ByteArrayOutputStream
 import java.io.IOException
+import java.io.InterruptedIOException
 import java.net.ConnectException
 import java.net.InetSocketAddress
 import java.net.Socket
@@ -447,6 +449,56 @@ class OkHttpTest {
         assertTrue(answered.get(30, TimeUnit.SECONDS) is IOException)
         release.countDown()
         assertEquals(1, api.requests.size)
+    }
+
+    /** Runs [ends] once the call that is returned waits for the service, which doesn't answer before [release]. */
+    private fun waiting(client: OkHttpClient, api: WireServer, release: CountDownLatch, ends: (Call) -> Unit = {}): Call =
+        client.newCall(get(api.url)).also { call ->
+            service.before = {
+                ends(call)
+                release.await(60, TimeUnit.SECONDS)
+            }
+        }
+
+    @Test
+    fun `a call that is cancelled while it waits for a token ends in OkHttp's own error, and isn't sent unproved`() {
+        for (sendUnproved in listOf(false, true)) {
+            val api = gate()
+            val release = CountDownLatch(1)
+            val client = OkHttpClient.Builder().watchword(watchword(api, sendUnproved)).build()
+            val call = waiting(client, api, release) { it.cancel() }
+            val error = assertThrows(IOException::class.java) { call.execute() }
+            release.countDown()
+            assertEquals("Canceled", error.message)
+            assertEquals(0, api.requests.size)
+        }
+    }
+
+    @Test
+    fun `the time of a call counts while it waits for a token`() {
+        val api = gate()
+        val release = CountDownLatch(1)
+        val call = waiting(client(api) { callTimeout(50, TimeUnit.MILLISECONDS) }, api, release)
+        val error = assertThrows(InterruptedIOException::class.java) { call.execute() }
+        release.countDown()
+        assertEquals("timeout", error.message)
+        // And not because the wait for the token was over.
+        assertEquals("Canceled", error.cause?.message)
+        assertEquals(0, api.requests.size)
+    }
+
+    @Test
+    fun `a call that is cancelled while its refused token is replaced ends at once`() {
+        val api = gate()
+        val client = client(api)
+        client.send(get(api.url))
+        service.revoke()
+        val release = CountDownLatch(1)
+        val call = waiting(client, api, release) { it.cancel() }
+        val error = assertThrows(IOException::class.java) { call.execute() }
+        release.countDown()
+        assertEquals("Canceled", error.message)
+        assertEquals(2, api.requests.size)
     }
 
     @Test

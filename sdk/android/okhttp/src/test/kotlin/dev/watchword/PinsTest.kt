@@ -161,10 +161,8 @@ class PinsTest {
         assertEquals(emptyList<String>(), service.asked)
         // A genuine one under the new key ends it, whatever its version.
         pin(own.pin to "c")
-        watchword().pins?.let {
-            it.refresh()
-            assertFalse(it.withholdsSecrets(HOST))
-        }
+        pins.updater.update()
+        assertFalse(pins.withholdsSecrets(HOST))
     }
 
     @Test

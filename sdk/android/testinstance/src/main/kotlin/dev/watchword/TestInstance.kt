@@ -38,7 +38,7 @@ public object TestInstance {
                 clock = parts.clock,
                 transport = transport,
                 mayBlock = { mayBlock() },
-                pins = parts.pins,
+                pins = parts.pins(),
             ),
         )
     }

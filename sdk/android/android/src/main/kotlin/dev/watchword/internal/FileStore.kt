@@ -1,5 +1,7 @@
 package dev.watchword.internal
 
+import android.content.Context
+import android.os.UserManager
 import dev.watchword.DeviceException
 import dev.watchword.Store
 import java.io.File
@@ -65,5 +67,15 @@ internal class KeyedStore(private val store: Store, private val keysExist: () ->
         if (exist) return data
         store.clear()
         return null
+    }
+}
+
+/** Says that the phone can't tell, where nobody unlocked it since its start: a file seems not to be there then. */
+internal class UnlockedStore(private val context: Context, private val store: Store) : Store by store {
+    override fun read(): ByteArray? {
+        if (context.getSystemService(UserManager::class.java)?.isUserUnlocked == false) {
+            throw DeviceException(DeviceException.Kind.LOCKED, "what is stored can't be read before the phone is unlocked")
+        }
+        return store.read()
     }
 }

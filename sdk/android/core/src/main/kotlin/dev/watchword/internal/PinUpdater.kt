@@ -1,5 +1,6 @@
 package dev.watchword.internal
 
+import dev.watchword.DeviceException
 import dev.watchword.Store
 import dev.watchword.Transport
 import java.io.IOException
@@ -158,11 +159,23 @@ internal class PinUpdater(
     private var etag: String? = null
     private var isUnkept = false
 
+    @Volatile private var isUnread = false
+
     @Volatile private var failures = 0
 
     @Volatile private var next = 0.0
 
     val keeper = PinKeeper(restored(builtin), now, tell)
+
+    /** Reads what was kept, where that couldn't be done yet: the phone wasn't unlocked since its start. */
+    fun readAgain() {
+        if (!isUnread || !turn.tryLock()) return
+        try {
+            if (isUnread) keeper.replace(restored(keeper.installed.builtin))
+        } finally {
+            turn.unlock()
+        }
+    }
 
     /** Tells whether it is time to ask the service. A clock that was set back doesn't put it off. */
     fun isDue(): Boolean = now().let { it >= next || next - it > INTERVAL }
@@ -174,7 +187,9 @@ internal class PinUpdater(
 
     /** Fetches and takes what is newer; throws nothing that a service or a store can cause. Returns at once if another thread is at it. */
     fun update() {
-        if (!turn.tryLock()) return
+        readAgain()
+        // What is kept may be newer than what came now, and mustn't be written over unread.
+        if (isUnread || !turn.tryLock()) return
         try {
             updateAlone()
         } finally {
@@ -237,6 +252,7 @@ internal class PinUpdater(
     }
 
     private fun restored(builtin: Builtin): Installed = try {
+        isUnread = false
         val kept = store?.read()?.let(KeptPins::read)
         if (kept == null) {
             Installed.fresh(builtin)
@@ -247,6 +263,9 @@ internal class PinUpdater(
             signed = kept.signed
             installed
         }
+    } catch (_: DeviceException) {
+        isUnread = true
+        Installed.fresh(builtin)
     } catch (error: IOException) {
         broken(builtin, error)
     } catch (error: MalformedException) {

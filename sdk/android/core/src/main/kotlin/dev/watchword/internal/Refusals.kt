@@ -43,7 +43,7 @@ internal class Refusals(private val exchange: Exchange, private val issuer: Stri
         (exchange.get("/.well-known/jwks.json")?.get("keys") as? List<*>).orEmpty().mapNotNull(::objectOf)
 
     private companion object {
-        const val MAX_CHARACTERS = 4096
+        const val MAX_CHARACTERS = 2048
         val MEMBERS = setOf("v", "iss", "app", "binding", "type", "now")
     }
 }

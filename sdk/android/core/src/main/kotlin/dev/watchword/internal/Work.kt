@@ -3,6 +3,7 @@ package dev.watchword.internal
 import dev.watchword.DeviceException.Kind
 import dev.watchword.Ports
 import dev.watchword.WatchwordException
+import java.io.IOException
 import java.util.concurrent.CompletableFuture
 import java.util.concurrent.ExecutionException
 import java.util.concurrent.Executor
@@ -40,16 +41,18 @@ internal class Work(private val ports: Ports, private val waitMillis: Long) {
     /**
      * Waits until [result] gives one, for which [work] is done if need be.
      *
+     * @param isCanceled is asked now and then whether the caller still wants it.
      * @throws WatchwordException of the work, or [WatchwordException.Offline] when the time is over; the work goes on.
+     * @throws IOException that says `Canceled` where the caller doesn't want it any more; the work goes on.
      */
-    fun <T : Any> await(key: String, work: () -> Unit, result: () -> T?): T {
+    fun <T : Any> await(key: String, work: () -> Unit, result: () -> T?, isCanceled: () -> Boolean = NEVER): T {
         // Always, not only where there is something to wait for: a defect that shows at once is found at once.
         requireWaiting()
         result()?.let { return it }
         val end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(waitMillis)
         repeat(MAX_ROUNDS) {
             val flight = begin(key, work)
-            wait(flight, end)
+            wait(flight, end, isCanceled)
             result()?.let { return it }
         }
         throw WatchwordException.Offline("service-unavailable", "what was got was void at once, $MAX_ROUNDS times")
@@ -59,11 +62,10 @@ internal class Work(private val ports: Ports, private val waitMillis: Long) {
     fun requireWaiting(): Unit =
         check(ports.mayBlock()) { "this call may wait, which the present thread mustn't: use another thread, or prefetch()" }
 
-    /** Does [work] after what is under way, and waits for it. */
-    fun run(work: () -> Unit) {
+    /** Does [work] after what is under way, unless some of this key is, and waits for it. */
+    fun run(key: String, work: () -> Unit) {
         check(ports.mayBlock()) { "this call waits, which the present thread mustn't" }
-        val flight = Flight(isEarly = false)
-        worker.execute { finish(flight, outcome(work)) }
+        val flight = begin(key, work)
         wait(flight, System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(waitMillis))
     }
 
@@ -112,9 +114,12 @@ internal class Work(private val ports: Ports, private val waitMillis: Long) {
         if (error == null) flight.future.complete(Unit) else flight.future.completeExceptionally(error)
     }
 
-    private fun wait(flight: Flight, end: Long) {
+    private fun wait(flight: Flight, end: Long, isCanceled: () -> Boolean = NEVER) {
         try {
-            flight.future.get(end - System.nanoTime(), TimeUnit.NANOSECONDS)
+            while (!isDone(flight, end, isCanceled)) {
+                // OkHttp's own words: who cancels a call, or whose time is over, knows them.
+                if (isCanceled()) throw IOException("Canceled")
+            }
         } catch (error: ExecutionException) {
             if (!flight.isEarly) throw error.cause ?: error
         } catch (error: TimeoutException) {
@@ -126,8 +131,23 @@ internal class Work(private val ports: Ports, private val waitMillis: Long) {
         }
     }
 
+    /** Waits for a slice of the time; nobody who cancels wakes who waits here. */
+    private fun isDone(flight: Flight, end: Long, isCanceled: () -> Boolean): Boolean {
+        val left = end - System.nanoTime()
+        val slice = if (isCanceled === NEVER) left else minOf(left, SLICE_NANOS)
+        try {
+            flight.future.get(slice, TimeUnit.NANOSECONDS)
+            return true
+        } catch (error: TimeoutException) {
+            if (slice == left) throw error
+            return false
+        }
+    }
+
     private companion object {
+        val NEVER = { false }
         const val MAX_ROUNDS = 4
+        const val SLICE_NANOS = 50_000_000L
         const val IDLE_SECONDS = 30L
 
         fun ownWorker(): Executor = ThreadPoolExecutor(1, 1, IDLE_SECONDS, TimeUnit.SECONDS, LinkedBlockingQueue()) { work ->

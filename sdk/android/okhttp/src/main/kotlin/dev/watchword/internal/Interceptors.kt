@@ -37,6 +37,7 @@ internal class RetryInterceptor(private val watchword: Watchword) : Interceptor 
         )
         val attempts = watchword.attempts(asked, latest[chain.call()]) ?: return chain.proceed(request)
         latest[chain.call()] = attempts
+        attempts.isCanceled = { chain.call().isCanceled() }
         return send(chain, attempts, with(request, body))
     }
 
