@@ -36,7 +36,7 @@ SCENARIOS: Final[Mapping[str, str]] = {
     "EN2": "C20",
     "EN3": "C7",
     "EN7": "L6 L7",
-    "EN8": "C2",
+    "EN8": "C2 C25",
     "EN11": "B2 B3 B4 B5 B6 C9",
     "EN12": "C19 C20 B9",
     "TK7": "T7",

@@ -372,7 +372,7 @@ class WatchwordClient:
 
     @contextlib.contextmanager
     def _cooling(self, *, devices: bool = True) -> Iterator[None]:
-        """Remember what is final, so that an app that goes on asking costs nobody anything.
+        """Remember what is final and what the service asked to wait for, so that an app that goes on asking costs nobody anything.
 
         :param devices: also what the device failed at.
         """
@@ -381,6 +381,9 @@ class WatchwordClient:
             yield
         except _FINAL as error:
             self._cooldown.refused(error)
+            raise
+        except ServiceUnavailableError as error:
+            self._cooldown.unavailable(error)
             raise
         except DeviceError as error:
             if devices:
@@ -402,6 +405,8 @@ class WatchwordClient:
         """Try once to renew while the token is valid; put it off if service or device are away."""
         held = self._held(audience)
         if held is None or now < held.renew_at:  # Another caller was quicker.
+            return
+        if self._cooldown.pauses:
             return
         try:
             self._renew(attempts=1)

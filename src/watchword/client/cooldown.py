@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from watchword.client.errors import (
+    ClientError,
     DeviceError,
     DeviceErrorKind,
     Problem,
     ServiceRefusedError,
+    ServiceUnavailableError,
     refusal,
 )
+from watchword.client.exchange import MAX_PAUSE
 
 COOL_DOWN: Final = 3600.0
 """Most seconds for which nothing is tried."""
@@ -32,12 +35,18 @@ _MAX_DOUBLINGS: Final = 10
 class _Hold:
     """Hold what is raised instead of asking, and until when on the boot clock."""
 
-    error: ServiceRefusedError | DeviceError
+    error: ServiceRefusedError | ServiceUnavailableError | DeviceError
     until: float
+
+    def raised(self, now: float) -> ClientError:
+        """Return what is raised in place of asking."""
+        if isinstance(self.error, ServiceUnavailableError):
+            return self.error.again(self.until - now)
+        return self.error.again()
 
 
 class Cooldown:
-    """Remember the last final refusal or failure of the device, and until when it counts."""
+    """Remember the last final refusal, long pause of the service or failure of the device, and until when it counts."""
 
     def __init__(self, uptime: Callable[[], float], jitter: Callable[[], float]) -> None:
         """Count on the boot clock.
@@ -54,9 +63,9 @@ class Cooldown:
 
         :raises ClientError: the same as before; nothing was asked.
         """
-        hold = self._hold
-        if hold is not None and self._uptime() < hold.until:
-            raise hold.error.again()
+        hold, now = self._hold, self._uptime()
+        if hold is not None and now < hold.until:
+            raise hold.raised(now)
         self._hold = None
 
     @property
@@ -64,6 +73,12 @@ class Cooldown:
         """Tell whether something is remembered that counts still."""
         hold = self._hold
         return hold is not None and self._uptime() < hold.until
+
+    @property
+    def pauses(self) -> bool:
+        """Tell whether the service asked for a pause that isn't over."""
+        hold = self._hold
+        return self.holds and hold is not None and isinstance(hold.error, ServiceUnavailableError)
 
     def clear(self) -> None:
         """Forget what is remembered: somebody asks on purpose."""
@@ -76,6 +91,12 @@ class Cooldown:
     def refused(self, error: ServiceRefusedError) -> None:
         """Remember a final refusal."""
         self._hold = _Hold(error, self._uptime() + COOL_DOWN)
+
+    def unavailable(self, error: ServiceUnavailableError) -> None:
+        """Remember a pause that the service asked for, if it is longer than what a call waits itself."""
+        pause = error.retry_after or 0.0
+        if pause > MAX_PAUSE:
+            self._hold = _Hold(error, self._uptime() + min(pause, COOL_DOWN))
 
     def failed(self, error: DeviceError) -> None:
         """Remember a failure of the device; a device that waits for its user isn't one."""

@@ -61,16 +61,21 @@ class ClientError(WatchwordError):
 class ServiceUnavailableError(ClientError):
     """Report that the service couldn't be reached, or asked to come back later.
 
-    :param attempts: how often it was tried.
-    :param retry_after: seconds that the service asked for, None if it named none.
+    :param attempts: how often it was tried, 0 while the service asked to be left alone.
+    :param retry_after: seconds that the service asked for, or what is left of them; None if it named none.
     """
 
     exit_code = ExitCode.UNAVAILABLE
 
     def __init__(self, cause: str, attempts: int, retry_after: float | None = None) -> None:
+        self.cause = cause
         self.attempts = attempts
         self.retry_after = retry_after
         super().__init__(f"the service is not available after {attempts} attempt(s): {cause}")
+
+    def again(self, left: float) -> Self:
+        """Return the error of a call that didn't ask, since the service's pause has ``left`` seconds to go."""
+        return type(self)(self.cause, 0, left)
 
 
 class UnreadableAnswerError(ClientError):

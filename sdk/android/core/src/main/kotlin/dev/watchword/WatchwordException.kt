@@ -15,7 +15,7 @@ public sealed class WatchwordException(public val code: String, message: String,
      * The service (or the vendor) couldn't be reached, asked to come back later, or something else answered in its place.
      * The same call may succeed later.
      *
-     * @property retryAfter seconds that the service asked to wait, null if it named none.
+     * @property retryAfter seconds that the service asked to wait, or what is left of them; null if it named none.
      */
     public class Offline internal constructor(
         code: String,

@@ -25,7 +25,14 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
     @Volatile private var remembered: Remembered? = null
 
     /** What is thrown without asking anybody, until a moment in boot time. */
-    private class Hold(val error: WatchwordException, val until: Double)
+    private class Hold(val error: WatchwordException, val until: Double) {
+        /** Returns what is thrown at [now], null once that moment has passed. */
+        fun thrown(now: Double): WatchwordException? = when {
+            now >= until -> null
+            error is WatchwordException.Offline -> WatchwordException.Offline(error.code, error.message.orEmpty(), until - now, error)
+            else -> error
+        }
+    }
 
     @Volatile private var hold: Hold? = null
 
@@ -364,12 +371,16 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
         throw error
     }
 
-    /** Turns what a device throws into what the app is told, and holds back what would only fail again. */
+    /** Turns what a device throws into what the app is told; holds back what would only fail again, or what is to wait. */
     private fun <T> remembering(isEarly: Boolean, work: () -> T): T {
         try {
             return work()
         } catch (error: WatchwordException.Refused) {
             if (error.isFinal) hold = Hold(error, boot() + COOL_DOWN)
+            throw error
+        } catch (error: WatchwordException.Offline) {
+            val pause = error.retryAfter ?: 0.0
+            if (pause > Exchange.MAX_PAUSE) hold = Hold(error, boot() + minOf(pause, COOL_DOWN))
             throw error
         } catch (error: DeviceException) {
             val told = told(error)
@@ -442,7 +453,7 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
 
     /** Returns what must be thrown without asking anybody, null for nothing. */
     private fun holding(): WatchwordException? {
-        hold?.let { if (boot() < it.until) return it.error }
+        hold?.thrown(boot())?.let { return it }
         val refusal = known().refusal ?: return null
         val left = refusal.until - boot()
         // However it was written: nothing locks a phone out for longer.
@@ -494,7 +505,7 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
         /** A failed early renewal is repeated when so much of the token's remaining life has passed. */
         const val POSTPONED_SHARE = 0.2
 
-        /** The longest that nobody is asked after a final refusal or a failure of the device, in seconds. */
+        /** The longest that nobody is asked after a final refusal, a failure of the device or a `Retry-After`, in seconds. */
         const val COOL_DOWN = 3600.0
 
         /** Upper bound of the first pause after a device was too busy several times, in seconds; it doubles. */
