@@ -1157,6 +1157,21 @@ def states(author: Author) -> list[Members]:
             ),
         ),
         vector(
+            "restart-key-of-a-later-list",
+            "P28 P29",
+            "A key that came with a list that was walked counts after a restart too.",
+            step(
+                "restart",
+                builtin="builtin",
+                lists=[
+                    author.roots("roots-2-pin3", 2, pin_keys=[author.jwk("pin3")]),
+                ],
+                set=author.pins("set-6-pin3", 6, by="pin3"),
+                state=state(2, 6, 6),
+            ),
+            mismatched(version=6),
+        ),
+        vector(
             "restart-floor-of-the-package",
             "P29",
             "A kept set below the package's floor stays: to drop it would unpin its hosts.",

@@ -151,7 +151,9 @@ def restored(builtin: Builtin, lists: Sequence[bytes], signed: bytes | None) -> 
             installed = accept_roots(installed, data, 0)
             walked.append(installed.roots)
     pin_set = read_under_any(signed, walked) if signed is not None else None
-    if pin_set is None or is_withdrawn(pin_set, builtin.roots):
+    # A key that the package's list doesn't name may come with a later list that was walked: only what is read under none of
+    # them is forgotten for its key.
+    if pin_set is None or pin_set.version < builtin.roots.floors.get(pin_set.app, 1):
         return installed
     if pin_set.app != builtin.app:
         _refuse(Reason.PINS_SET_APP, f"got a set for {pin_set.app}, expected {builtin.app}")

@@ -157,7 +157,8 @@ internal data class Installed(val builtin: Builtin, val roots: RootList, val set
                 walked += installed.roots
             }
             val set = signed?.let { readUnderAny(it, walked) }
-            if (set == null || set.isWithdrawnBy(builtin.roots)) return installed
+            // A key that the package's list doesn't name may come with a later list that was walked.
+            if (set == null || set.version < (builtin.roots.floors[set.app] ?: 1)) return installed
             if (set.app != builtin.app) throw PinRefusal("pins.set_app", "got a set for ${set.app}, expected ${builtin.app}")
             val shipped = builtin.set
             if (shipped != null && shipped.version >= set.version && !shipped.isWithdrawnBy(installed.roots)) return installed

@@ -15,12 +15,13 @@ class ClinicApp : Application() {
 
     override fun onCreate() {
         super.onCreate()
-        val watchword = Watchword.create(this, WatchwordConfig("https://attest.clinic.example", "clinic-android", API))
+        val watchword = Watchword.create(this, config)
         client = OkHttpClient.Builder().watchword(watchword).build()
         watchword.prefetch()
     }
 
     companion object {
         const val API: String = "https://api.clinic.example"
+        val config: WatchwordConfig = WatchwordConfig("https://attest.clinic.example", "clinic-android", API)
     }
 }
