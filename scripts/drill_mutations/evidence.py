@@ -16,22 +16,22 @@ _CHALLENGE = (
     Mutation(
         check="challenge code",
         file="enrolment/statement.py",
-        before="if not hmac.compare_digest(code, _mac(body, app, purpose, issuer, key)):",
+        before="if not hmac.compare_digest(code, expected):",
         after=_NEVER,
         red=("challenge-forged",),
     ),
     Mutation(
         check="challenge purpose",
         file="enrolment/statement.py",
-        before="app.encode(), purpose.value.encode())",
-        after="app.encode())",
+        before="app.encode(), purpose.value.encode()]",
+        after="app.encode()]",
         red=("challenge-forged",),
     ),
     Mutation(
         check="challenge app",
         file="enrolment/statement.py",
-        before="app.encode(), purpose.value.encode())",
-        after="purpose.value.encode())",
+        before="app.encode(), purpose.value.encode()]",
+        after="purpose.value.encode()]",
         red=("challenge-forged",),
     ),
     Mutation(

@@ -140,7 +140,8 @@ def _phone(state: Path) -> dict[str, Any]:
     """Return the session that a phone of the lab keeps."""
     file = state / "lab" / "phones" / "genuine-iphone.clinic-ios.clinic" / "phone.json"
     found: dict[str, Any] = json.loads(file.read_bytes())["session"]
-    return found
+    # Once it was used, this version has written it anew, in its own form.
+    return found if found["v"] == 2 else found["session"]
 
 
 def test_what_was_revoked_stays_revoked(served: Taken) -> None:

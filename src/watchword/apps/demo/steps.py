@@ -266,6 +266,9 @@ class PhoneShop:
             phone,
             [api.audience for api in self.settings.apis.values()],
             clock=self.clock.timestamp,
+            # The story moves time on: its phones have no other clock.
+            boot=self.clock.timestamp,
+            boot_id="demo",
             jitter=lambda: 0.5,
             transport=recorder,
         )

@@ -29,8 +29,14 @@ from watchword.apps.lab.phones import (
 from watchword.apps.settings.load import load_settings
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, print_json
 from watchword.apps.terminal.paragraphs import terminal_width
-from watchword.client import ClientError, ServiceRefusedError, WatchwordClient
+from watchword.client import (
+    ClientError,
+    ServiceRefusedError,
+    ServiceUnavailableError,
+    WatchwordClient,
+)
 from watchword.encoding import base64url
+from watchword.encoding.phrases import duration
 from watchword.lab import PHONES
 from watchword.lab.status_list import LabStatusList, Status
 from watchword.policy.interface import Policy
@@ -147,7 +153,11 @@ def request(
     except ClientError as error:
         # A lab's phones ask there, whatever the issuer is called.
         where = f"the service at http://{settings.service.listen}"
-        click.echo(f"no answer of {where}: {error}; is `watchword up` running?", err=True)
+        if isinstance(error, ServiceUnavailableError) and error.retry_after is not None:
+            said = f"no token from {where}: {error}; it asks to come again in {duration(round(error.retry_after))}"
+        else:
+            said = f"no answer of {where}: {error}; is `watchword up` running?"
+        click.echo(said, err=True)
         ctx.exit(EXIT_UNAVAILABLE)
     except httpx.HTTPError as error:
         place = httpx.URL(url).copy_with(path="/", query=None)

@@ -46,25 +46,27 @@ def tally_metrics(context: ServiceContext) -> Iterator[Metric]:
                 tokens[of] = count
             else:
                 findings[(*of, ("outcome", outcome))] = count
-    for name, text, values in (
-        (
+    if claimed:
+        yield Metric(
             "watchword_claimed_status_total",
+            "counter",
             "Requests in which an app said why it sends no token; anybody can say it, and nothing is decided by it.",
             claimed,
-        ),
-        (
+        )
+    if tokens:
+        yield Metric(
             "watchword_gate_tokens_total",
+            "counter",
             "Tokens that were verified for the first time, by the system that they state.",
             tokens,
-        ),
-        (
+        )
+    if findings:
+        yield Metric(
             "watchword_gate_findings_total",
+            "counter",
             "Requests in which something was found, by the system of their token: refused, or reported and let pass.",
             findings,
-        ),
-    ):
-        if values:
-            yield Metric(name, "counter", text, values)
+        )
 
 
 def pin_metrics(context: ServiceContext) -> Iterator[Metric]:

@@ -119,7 +119,9 @@ class WatchwordTest {
         phone.createKeys()
         phone.attest(binding)
         val key = phone.proofKey
-        val payload = """{"v":1,"iss":"$service","app":"clinic","binding":"${Base64Url.encode(binding)}","type":"instance-refused","now":1}"""
+        val payload = """{"v":1,"iss":"$service","app":"clinic","binding":"${Base64Url.encode(
+            binding,
+        )}","type":"instance-refused","now":1}"""
 
         fun signed(kid: String): String {
             val header = """{"alg":"ES256","kid":"$kid","typ":"watchword-refusal+jwt"}"""
