@@ -139,7 +139,7 @@ public class Attempts internal constructor(
     private val origin: Origin,
     private val request: AppRequest,
 ) {
-    private var wanted = api.proof.choose(request.method, Covered.of(request.method, request.url, null, null).path)
+    private var wanted = api.proof.choose(request.method, Covered.of(request.method, request.url, null, null, origin).path)
     private var isRepeatable = request.body?.isRepeatable ?: true
     private val isIdempotent = isIdempotent(request.method)
     private var isLengthUnknown = request.body?.let { it.length < 0 } == true
@@ -418,11 +418,11 @@ public class Attempts internal constructor(
         if (proof == ProofKind.BEARER || own == null) return token
         val fresh = Freshness(created(), watchword.nonce(), memory.nonce)
         if (proof == ProofKind.DEVICE && api.dpop && !standsForSession(own)) {
-            val covered = Covered.of(request.method, request.url, request.host, null)
+            val covered = Covered.of(request.method, request.url, request.host, null, origin)
             return token + Proof(covered, held.token, own, fresh).byDpop(watchword.instance::sign)
         }
         val digest = digest(request)
-        val covered = Covered.of(request.method, request.url, request.host, digest)
+        val covered = Covered.of(request.method, request.url, request.host, digest, origin)
         val made = Proof(covered, held.token, own, fresh)
         val key = held.sessionKey
         val headers =

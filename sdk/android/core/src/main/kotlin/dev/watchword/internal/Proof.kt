@@ -23,10 +23,11 @@ internal class Covered(
          * Returns what a proof covers of a URL.
          *
          * @param host the header `Host`, null for what the URL says.
+         * @param known the URL's origin, where it was read already.
          * @throws IllegalArgumentException if the URL isn't an absolute one of `http` or `https`.
          */
-        fun of(method: String, url: String, host: String?, contentDigest: String?): Covered {
-            val origin = requireNotNull(Origin.of(url)) { "got a URL that isn't an absolute one of http or https" }
+        fun of(method: String, url: String, host: String?, contentDigest: String?, known: Origin? = Origin.of(url)): Covered {
+            val origin = requireNotNull(known) { "got a URL that isn't an absolute one of http or https" }
             val behind = url.substringAfter("://").substringBefore('#')
             val start = behind.indexOfFirst { it == '/' || it == '?' }
             val target = if (start < 0) "" else behind.substring(start)
