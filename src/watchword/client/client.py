@@ -238,7 +238,7 @@ class WatchwordClient:
             held = self._held(audience)
             if held is None or held.token == failed.token:
                 self._cooldown.check()
-                self._enrol_after(DeviceError(DeviceErrorKind.KEY_LOST))
+                self._enrol_anew()
             return self._held_now(audience)
 
     def bind(self, value: str | None) -> None:
@@ -274,7 +274,7 @@ class WatchwordClient:
             except DeviceError as error:
                 if error.kind is not DeviceErrorKind.KEY_LOST:
                     raise
-                self._enrol_after(error)
+                self._enrol_anew()
                 answered = self._ask_secret(name, attempts)
         share = RENEW_FROM + RENEW_SPAN * self._jitter()
         return read_delivery(answered, self._app, name, share, self._device)
@@ -368,7 +368,7 @@ class WatchwordClient:
             if attempts == 1 or error.kind not in _NEW_KEYS_HELP:
                 raise
             self._rest_after(error)
-            self._enrol_after(error)
+            self._enrol_anew()
 
     @contextlib.contextmanager
     def _cooling(self, *, devices: bool = True) -> Iterator[None]:
@@ -395,9 +395,8 @@ class WatchwordClient:
         if error.kind is DeviceErrorKind.FAULT:
             self._backoff.rest(0)
 
-    def _enrol_after(self, error: DeviceError) -> None:
+    def _enrol_anew(self) -> None:
         """Enrol with new keys in place of those that failed, once."""
-        del error
         with self._cooling():
             self._enrol_with_keys()
 

@@ -63,22 +63,26 @@ class Cooldown:
 
         :raises ClientError: the same as before; nothing was asked.
         """
-        hold, now = self._hold, self._uptime()
-        if hold is not None and now < hold.until:
+        now = self._uptime()
+        hold = self._active(now)
+        if hold is not None:
             raise hold.raised(now)
         self._hold = None
 
     @property
     def holds(self) -> bool:
         """Tell whether something is remembered that counts still."""
-        hold = self._hold
-        return hold is not None and self._uptime() < hold.until
+        return self._active(self._uptime()) is not None
 
     @property
     def pauses(self) -> bool:
         """Tell whether the service asked for a pause that isn't over."""
+        hold = self._active(self._uptime())
+        return hold is not None and isinstance(hold.error, ServiceUnavailableError)
+
+    def _active(self, now: float) -> _Hold | None:
         hold = self._hold
-        return self.holds and hold is not None and isinstance(hold.error, ServiceUnavailableError)
+        return hold if hold is not None and now < hold.until else None
 
     def clear(self) -> None:
         """Forget what is remembered: somebody asks on purpose."""

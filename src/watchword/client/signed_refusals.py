@@ -6,10 +6,8 @@ from typing import Any, Final
 from watchword.client.errors import Problem
 from watchword.encoding import base64url, strict_json
 from watchword.reasons import MalformedError
+from watchword.tokens.interface import REFUSAL_TYPE
 from watchword.tokens.jose import is_signed_by, parse, public_key_from_jwk
-
-TYPE: Final = "watchword-refusal+jwt"
-"""``typ`` of the signed part."""
 
 KEYS_PATH: Final = "/.well-known/jwks.json"
 """Where the service shows the keys that it signs by."""
@@ -30,7 +28,7 @@ def is_signed(
     if problem.signed is None:
         return False
     try:
-        jws = parse(problem.signed, TYPE)
+        jws = parse(problem.signed, REFUSAL_TYPE)
         jwk = next(each for each in keys["keys"] if each["kid"] == jws.kid)
         key = public_key_from_jwk({name: jwk[name] for name in _KEY_MEMBERS})
         if not is_signed_by(key, jws.signature, jws.signing_input):
