@@ -429,30 +429,34 @@ async def app_attest_key(context: AttesterContext, request: Request) -> Response
 
 async def app_attest_attestation(context: AttesterContext, request: Request) -> Response:
     """Attest an App Attest key, once."""
-    members = _Members(request.members)
-    key_id = _key_id(members)
-    digest = members.data("client_data_hash", _MAX_TEXT)
-
-    def perform() -> Mapping[str, Any]:
-        made = context.attester.app_attest_attestation(key_id, digest)
-        return {"attestation": base64url.encode(made)}
-
-    device = context.attester.device_of(key_id)
-    return await _performed(context, members, Operation.APP_ATTEST_ATTESTATION, device, perform)
+    make = context.attester.app_attest_attestation
+    operation = Operation.APP_ATTEST_ATTESTATION
+    return await _over_digest(context, request, operation, "attestation", make)
 
 
 async def app_attest_assertion(context: AttesterContext, request: Request) -> Response:
     """Sign by an App Attest key; the counter goes up."""
+    make = context.attester.app_attest_assertion
+    return await _over_digest(context, request, Operation.APP_ATTEST_ASSERTION, "assertion", make)
+
+
+async def _over_digest(
+    context: AttesterContext,
+    request: Request,
+    operation: Operation,
+    member: str,
+    make: Callable[[bytes, bytes], bytes],
+) -> Response:
+    """Answer with what an App Attest key makes over a digest, under this member's name."""
     members = _Members(request.members)
     key_id = _key_id(members)
     digest = members.data("client_data_hash", _MAX_TEXT)
+    device = context.attester.device_of(key_id)
 
     def perform() -> Mapping[str, Any]:
-        made = context.attester.app_attest_assertion(key_id, digest)
-        return {"assertion": base64url.encode(made)}
+        return {member: base64url.encode(make(key_id, digest))}
 
-    device = context.attester.device_of(key_id)
-    return await _performed(context, members, Operation.APP_ATTEST_ASSERTION, device, perform)
+    return await _performed(context, members, operation, device, perform)
 
 
 def _key_id(members: _Members) -> bytes:
