@@ -109,7 +109,7 @@ def modules() -> Mapping[str, Module]:
     return found
 
 
-def library(name: str) -> list[Path]:
+def jars_of(name: str) -> list[Path]:
     """Return the jars of a library of others.
 
     :raises SdkError: where one is missing.
@@ -150,7 +150,7 @@ class Build:
         """
         module, variant = _of(name, variant)
         names = [*module.needs, *module.compiled_with, *filter(None, [variant])]
-        shared = [*self._jars(names, variant), *library("kotlin-stdlib")]
+        shared = [*self._jars(names, variant), *jars_of("kotlin-stdlib")]
         friends = [self.compiled(other, variant) for other in module.needs]
         strict = module.artifact is not None
         label = module.label(variant)
@@ -195,7 +195,7 @@ class Build:
         :raises SdkError: where the run itself failed.
         """
         folder = Path(__file__).parent / "junit"
-        reporter = self._jar(_REPORTER, _REPORTER, folder, library("junit"), (), strict=False)
+        reporter = self._jar(_REPORTER, _REPORTER, folder, jars_of("junit"), (), strict=False)
         path = [self.compiled_tests(name, variant), *self.classpath(name, variant), reporter]
         with tempfile.TemporaryDirectory() as place:
             report = Path(place) / "report"
@@ -220,7 +220,7 @@ class Build:
                 found.append(self.compiled(name, variant))
                 found += self._jars(modules()[name].needs, variant)
             else:
-                found += library(name)
+                found += jars_of(name)
         return list(dict.fromkeys(found))
 
     def _jar(

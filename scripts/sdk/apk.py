@@ -32,7 +32,7 @@ def shrunk(build: android.Build, module: str, rules: str, variant: str = "") -> 
     if not DEX.is_file():
         raise SdkError(f"{DEX}: missing: run make sdk-dex")
     stubs = build.compiled("stubs")
-    others = set(android.library("junit")) | {stubs}
+    others = set(android.jars_of("junit")) | {stubs}
     program = [each for each in build.classpath(module, variant) if each not in others]
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)

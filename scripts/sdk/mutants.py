@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from scripts.sdk import ROOT, TOOLS
-from scripts.sdk.android import SOURCES, Build, junit_classes, library, modules
+from scripts.sdk.android import SOURCES, Build, jars_of, junit_classes, modules
 
 TABLE: Final = SOURCES / "mutants.toml"
 _ALIVE: Final = "alive"
@@ -75,7 +75,7 @@ def run(module: str, chosen: Sequence[Mutant]) -> int:
     """Print what killed each change, and return how many are alive."""
     build = Build()
     compiler = [TOOLS / "kotlin" / f"{name}.jar" for name in ("kotlin-compiler", "kotlin-stdlib")]
-    compiler += [TOOLS / "kotlin" / "kotlinx-coroutines-core-jvm.jar", *library("junit")]
+    compiler += [TOOLS / "kotlin" / "kotlinx-coroutines-core-jvm.jar", *jars_of("junit")]
     # A changed file is compiled against all others as they are, and stands before them.
     shared = build.classpath(module)
     tests = [*shared, build.compiled_tests(module)]

@@ -527,7 +527,7 @@ class PhoneWithPins:
         text: str = PINS["documents"][step[member]]
         return text.encode().ljust(step.get("pad_to", 0))
 
-    def take(self, step: dict[str, Any]) -> None:
+    def assert_step(self, step: dict[str, Any]) -> None:
         """Do one step; a refused one changes nothing."""
         before, refused = self.installed, None
         try:
@@ -687,7 +687,7 @@ def test_pins_of_the_vectors(row: dict[str, Any], tmp_path: Path) -> None:
     """Each step ends as the vector says."""
     phone = PhoneWithPins(row, tmp_path)
     for step in row["steps"]:
-        phone.take(step)
+        phone.assert_step(step)
 
 
 def test_the_file_is_what_the_script_writes() -> None:

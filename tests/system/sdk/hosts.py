@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
+from tests.unit.client.losses import body_of
+
 MOST_SEEN: Final = 10_000
 """Most requests that are remembered, at all hosts together."""
 
@@ -53,7 +55,7 @@ class Host(BaseHTTPRequestHandler):
 
     def serve(self) -> None:
         """Read a request, remember it, and answer."""
-        self.body = self._read()
+        self.body = body_of(self)
         self.seen.add(
             {
                 "host": self.name,
@@ -75,16 +77,6 @@ class Host(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = serve  # noqa: N815 - names of the standard library.
-
-    def _read(self) -> bytes:
-        if "transfer-encoding" not in self.headers:
-            return self.rfile.read(int(self.headers.get("content-length", "0")))
-        body = b""
-        while length := int(self.rfile.readline(), 16):
-            body += self.rfile.read(length)
-            self.rfile.readline()
-        self.rfile.readline()
-        return body
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing."""

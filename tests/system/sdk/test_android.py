@@ -17,7 +17,7 @@ CASES = [
 """Each test class, with each library that its module is compiled against."""
 
 
-def _compiles(once: Once, module: str, variant: str) -> None:
+def assert_compiles(once: Once, module: str, variant: str) -> None:
     """Fail with the compiler's words, which are asked for once in a run, where a module or its tests don't compile."""
 
     def told() -> str:
@@ -38,7 +38,7 @@ def _compiles(once: Once, module: str, variant: str) -> None:
 def test_junit(case: tuple[str, str, str], once: Once) -> None:
     """Every test of a class passes; of those that don't each is named, with what it said."""
     module, variant, test = case
-    _compiles(once, module, variant)
+    assert_compiles(once, module, variant)
     try:
         outcomes = android.Build().run_junit(module, [test], variant, patience(300))
     except SdkError as error:
@@ -49,10 +49,10 @@ def test_junit(case: tuple[str, str, str], once: Once) -> None:
 
 
 @pytest.mark.parametrize("module", android.modules())
-def test_module_compiles(module: str, once: Once) -> None:
+def test_moduleassert_compiles(module: str, once: Once) -> None:
     """Without a warning, also where nothing tests it, and against each library that it is made for."""
     for variant in android.modules()[module].variants:
-        _compiles(once, module, variant)
+        assert_compiles(once, module, variant)
 
 
 def test_sources_have_the_usual_form() -> None:

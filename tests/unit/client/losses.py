@@ -69,6 +69,18 @@ class LosingApi:
         return answer
 
 
+def body_of(handler: BaseHTTPRequestHandler) -> bytes:
+    """Return the body of a request that is served, whichever way it comes."""
+    if "transfer-encoding" not in handler.headers:
+        return handler.rfile.read(int(handler.headers.get("content-length", "0")))
+    body = b""
+    while length := int(handler.rfile.readline(), 16):
+        body += handler.rfile.read(length)
+        handler.rfile.readline()
+    handler.rfile.readline()
+    return body
+
+
 class _Handler(BaseHTTPRequestHandler):
     """Serve one losing API over real connections."""
 
@@ -82,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.command,
                 f"http://{self.headers['host']}{self.path}",
                 headers=list(self.headers.items()),
-                content=self.body(),
+                content=body_of(self),
             )
         )
         if answer is None:
@@ -98,17 +110,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.content)
 
     do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the standard library looks for these names.
-
-    def body(self) -> bytes:
-        """Return the body, whichever way it comes."""
-        if "transfer-encoding" not in self.headers:
-            return self.rfile.read(int(self.headers.get("content-length", "0")))
-        body = b""
-        while length := int(self.rfile.readline(), 16):
-            body += self.rfile.read(length)
-            self.rfile.readline()
-        self.rfile.readline()
-        return body
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing."""

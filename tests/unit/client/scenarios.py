@@ -261,7 +261,7 @@ class World:
         self.is_dead = True
         raise DeathError
 
-    def run(self) -> None:
+    def assert_holds(self) -> None:
         """Do every step."""
         for number, step in enumerate(self.scenario["steps"]):
             try:

@@ -19,7 +19,7 @@ def test_the_file_follows_its_schema() -> None:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_client_does_as_a_scenario_says(name: str) -> None:
     """Requests, pauses and what the app sees are those of the scenario, and nothing else."""
-    World(SCENARIOS[name]).run()
+    World(SCENARIOS[name]).assert_holds()
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_the_client_does_as_a_scenario_says(name: str) -> None:
 )
 def test_asyncio_does_the_same(name: str) -> None:
     """Requests that asyncio sends follow the same rules."""
-    World(SCENARIOS[name], asynchronous=True).run()
+    World(SCENARIOS[name], asynchronous=True).assert_holds()
 
 
 def test_each_rule_of_the_page_has_a_scenario() -> None:
