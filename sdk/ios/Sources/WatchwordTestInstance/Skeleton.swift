@@ -1,0 +1,2 @@
+// So that the package builds until the first source is here; delete it then.
+import Foundation
