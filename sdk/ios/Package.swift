@@ -9,7 +9,7 @@ let strict: [SwiftSetting] = [.enableExperimentalFeature("StrictConcurrency")]
     let shims: [Target] = [
         .systemLibrary(name: "COpenSSL", path: "Shims/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CryptoKit", dependencies: ["COpenSSL"], path: "Shims/CryptoKit", swiftSettings: strict),
-        .target(name: "DeviceCheck", path: "Shims/DeviceCheck", swiftSettings: strict),
+        .target(name: "DeviceCheck", dependencies: ["LabAttester"], path: "Shims/DeviceCheck", swiftSettings: strict),
         .testTarget(name: "ShimTests", dependencies: ["CryptoKit"], exclude: ["cases.json"], swiftSettings: strict),
     ]
 #else
@@ -26,8 +26,9 @@ let package = Package(
     ],
     targets: [
         .target(name: "WatchwordKit", dependencies: frameworks, swiftSettings: strict),
-        .target(name: "WatchwordTestInstance", dependencies: ["WatchwordKit"] + frameworks, swiftSettings: strict),
+        .target(name: "LabAttester", swiftSettings: strict),
+        .target(name: "WatchwordTestInstance", dependencies: ["WatchwordKit", "LabAttester"] + frameworks, swiftSettings: strict),
         .testTarget(
-            name: "WatchwordKitTests", dependencies: ["WatchwordKit", "WatchwordTestInstance"] + frameworks, swiftSettings: strict),
+            name: "WatchwordKitTests", dependencies: ["WatchwordKit", "WatchwordTestInstance", "LabAttester"] + frameworks, swiftSettings: strict),
     ] + shims
 )
