@@ -81,7 +81,8 @@ public final class DCAppAttestService: Sendable {
 
     private static func environment(_ values: [String: String]) -> LabAttester? {
         guard let url = values["WATCHWORD_LAB_ATTESTER"] else { return nil }
-        return LabAttester(url: url, kind: values["WATCHWORD_LAB_KIND"] ?? "genuine-iphone", device: values["WATCHWORD_LAB_DEVICE"] ?? "phone")
+        let kind = values["WATCHWORD_LAB_KIND"] ?? "genuine-iphone"
+        return LabAttester(url: url, kind: kind, device: values["WATCHWORD_LAB_DEVICE"] ?? "phone")
     }
 
     private func asked<Value: Sendable>(_ action: @Sendable (LabAttester) async throws -> Value) async throws -> Value {

@@ -7,9 +7,16 @@ import Foundation
 /// What they throw is Apple's `DCError`; anything else is taken for a fault.
 @_spi(Phone)
 public protocol AppAttestService: Sendable {
+    /// Whether the phone has App Attest.
     var isSupported: Bool { get }
+
+    /// Returns the id of a new key, in standard base64.
     func generateKey() async throws -> String
+
+    /// Returns the attestation object of a key, once for each.
     func attestKey(_ id: String, clientDataHash: Data) async throws -> Data
+
+    /// Returns an assertion by an attested key.
     func generateAssertion(_ id: String, clientDataHash: Data) async throws -> Data
 }
 
@@ -37,13 +44,19 @@ public struct PhoneKey: Sendable {
     /// The public key as an uncompressed point.
     public let point: Data
 
+    /// Signs, or agrees.
     public let perform: @Sendable (Data) throws -> Data
+
+    /// Makes one of its parts.
+    public init(representation: Data, point: Data, perform: @escaping @Sendable (Data) throws -> Data) {
+        self.representation = representation
+        self.point = point
+        self.perform = perform
+    }
 }
 
-extension PhoneKey: CustomReflectable {
-    /// A key in software is its representation.
-    public var customMirror: Mirror { Mirror(self, children: []) }
-}
+/// A key in software is its representation.
+extension PhoneKey: Redacted {}
 
 /// Where a phone's own two keys live.
 @_spi(Phone)
@@ -79,8 +92,7 @@ struct EnclaveKeys: PhoneKeys {
 ///
 /// App Attest's key makes assertions only, so it can't sign requests; the attested app vouches for the other two by naming them in
 /// the statement. The three belong together and are kept in one document.
-@_spi(Phone)
-public actor AppAttestDevice: Device {
+actor AppAttestDevice: Device {
     private struct Held {
         let id: String
         let proof: PhoneKey
@@ -96,20 +108,20 @@ public actor AppAttestDevice: Device {
     /// - Parameters:
     ///   - store: keeps the keys' document.
     ///   - isExtension: whether this is an app extension, most of which App Attest doesn't serve.
-    public init(service: any AppAttestService, keys: any PhoneKeys, store: any Store, isExtension: Bool = false) {
+    init(service: any AppAttestService, keys: any PhoneKeys, store: any Store, isExtension: Bool = false) {
         self.service = service
         self.keys = keys
         self.store = store
         self.isExtension = isExtension
     }
 
-    public nonisolated var canOpen: Bool { true }
+    nonisolated var canOpen: Bool { true }
 
-    public func proofKey() throws -> PublicKeyJWK? { try PublicKeyJWK(x963Representation: current().proof.point) }
+    func proofKey() throws -> PublicKeyJWK? { try PublicKeyJWK(x963Representation: current().proof.point) }
 
-    public func sealKey() throws -> PublicKeyJWK { try PublicKeyJWK(x963Representation: current().seal.point) }
+    func sealKey() throws -> PublicKeyJWK { try PublicKeyJWK(x963Representation: current().seal.point) }
 
-    public func createKeys() async throws {
+    func createKeys() async throws {
         guard service.isSupported else {
             throw DeviceError(.unsupported, "App Attest isn't supported here: a simulator, a Mac before macOS 27, or an extension")
         }
@@ -130,23 +142,23 @@ public actor AppAttestDevice: Device {
         held = made
     }
 
-    public func attest(binding: Data) async throws -> Evidence {
+    func attest(binding: Data) async throws -> Evidence {
         let id = try current().id
         guard let bytes = Data(base64Encoded: id) else { throw DeviceError(.fault, "got an App Attest key id that isn't base64") }
         let object = try await appAttest("attestKey") { try await service.attestKey(id, clientDataHash: binding) }
         return Evidence(format: Self.format, members: ["attestation": Base64URL.encode(object), "key_id": Base64URL.encode(bytes)])
     }
 
-    public func renew(statement: Data) async throws -> Evidence {
+    func renew(statement: Data) async throws -> Evidence {
         let id = try current().id
         let hash = sha256(statement)
         let object = try await appAttest("generateAssertion") { try await service.generateAssertion(id, clientDataHash: hash) }
         return Evidence(format: Self.format, members: ["assertion": Base64URL.encode(object)])
     }
 
-    public func sign(_ message: Data) throws -> Data { try used("sign") { try $0.proof.perform(message) } }
+    func sign(_ message: Data) throws -> Data { try used("sign") { try $0.proof.perform(message) } }
 
-    public func openSealed(info: Data, sealed: Data) throws -> Data {
+    func openSealed(info: Data, sealed: Data) throws -> Data {
         let key = try sealKey()
         do {
             return try HPKE.open(sealKey: key, info: info, sealed: sealed) { peer in
