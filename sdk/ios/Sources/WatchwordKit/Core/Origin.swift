@@ -19,10 +19,9 @@ struct Origin: Sendable, Hashable, CustomStringConvertible {
 
     /// Returns the origin of an absolute `http` or `https` URL, user information passed over; nil for anything else.
     static func of(_ url: String) -> Origin? {
-        guard let start = url.utf8.firstIndex(of: UInt8(ascii: ":")), url.utf8[start...].starts(with: "://".utf8) else { return nil }
-        let scheme = url[..<start].lowercased()
-        guard url.utf8[..<start].allSatisfy(isLetter), let own = ownPorts[scheme] else { return nil }
-        var authority = url.utf8[start...].dropFirst(3)
+        guard var authority = afterScheme(url) else { return nil }
+        let scheme = Substring(url.utf8.prefix { $0 != UInt8(ascii: ":") }).lowercased()
+        guard scheme.utf8.allSatisfy(isLetter), let own = ownPorts[scheme] else { return nil }
         if let end = authority.firstIndex(where: { isEnd($0) }) {
             guard !url.utf8[end...].contains(where: { $0 == 0x0a || $0 == 0x0d }) else { return nil }
             authority = authority[..<end]
@@ -55,6 +54,12 @@ struct Origin: Sendable, Hashable, CustomStringConvertible {
             throw MalformedError(message: "got '\(url)', expected an origin without a path")
         }
         return origin
+    }
+
+    /// Returns what stands behind `://`; nil if there is none, or another colon before it.
+    static func afterScheme(_ url: String) -> Substring.UTF8View? {
+        let behind = url.utf8.drop { $0 != UInt8(ascii: ":") }
+        return behind.starts(with: "://".utf8) ? behind.dropFirst(3) : nil
     }
 
     private var isLoopback: Bool {

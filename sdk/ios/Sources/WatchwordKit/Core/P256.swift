@@ -22,6 +22,11 @@ enum P256Points {
         return key
     }
 
+    /// Returns the public key of a JWK; see the other `publicKey`.
+    static func publicKey(_ jwk: PublicKeyJWK) throws -> P256.Signing.PublicKey {
+        try publicKey(x: try Base64URL.decode(jwk.x, limit: 64), y: try Base64URL.decode(jwk.y, limit: 64))
+    }
+
     /// Returns r and s, 32 bytes each, of an ECDSA signature in DER (RFC 3279 section 2.2.3).
     ///
     /// - Throws: `MalformedError` unless it is strict DER with r and s from 1 to the order less 1.
@@ -42,6 +47,12 @@ enum P256Points {
             return false
         }
         return key.isValidSignature(signature, for: message)
+    }
+
+    /// Tells the same by a JWK, which may be no key at all.
+    static func verifies(_ jwk: PublicKeyJWK, message: Data, fixed: Data) -> Bool {
+        guard let key = try? publicKey(jwk) else { return false }
+        return verifies(key, message: message, fixed: fixed)
     }
 
     /// Returns the integer at `start` in 32 bytes, and where it ends.
