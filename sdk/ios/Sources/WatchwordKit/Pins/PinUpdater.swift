@@ -190,7 +190,7 @@ final class PinUpdater: Sendable {
     var failure: String? { state.withLock { $0.failure } }
 
     /// Tells whether it is time to ask the service. A clock that was set back doesn't put it off.
-    var isDue: Bool { state.withLock(isDue) }
+    var isDue: Bool { state.withLock { isDue($0) } }
 
     /// Hears of a version, for example beside a token.
     func hear(_ version: Int64) {

@@ -68,7 +68,7 @@ public final class Pins: Sendable, CustomStringConvertible {
         self.platform = platform
         updater = PinUpdater(
             builtin, source: HTTPPinSource(service: service, app: builtin.app, transport: transport), store: platform.store,
-            now: { clock.wall() }, jitter: ports.jitter, tell: reports.tell)
+            now: { clock.wall() }, jitter: ports.jitter, tell: { reports.tell($0) })
     }
 
     /// The version of the installed set; 0 where there is none.
