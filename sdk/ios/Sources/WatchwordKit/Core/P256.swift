@@ -49,6 +49,12 @@ enum P256Points {
         return key.isValidSignature(signature, for: message)
     }
 
+    /// Tells the same by a JWK, which may be no key at all.
+    static func verifies(_ jwk: PublicKeyJWK, message: Data, fixed: Data) -> Bool {
+        guard let key = try? publicKey(jwk) else { return false }
+        return verifies(key, message: message, fixed: fixed)
+    }
+
     /// Returns the integer at `start` in 32 bytes, and where it ends.
     private static func integer(_ der: [UInt8], at start: Int) throws -> (scalar: [UInt8], end: Int) {
         guard start + 2 < der.count, der[start] == 0x02 else { throw MalformedError(message: "got a signature without an integer") }

@@ -19,9 +19,10 @@ struct Covered: Sendable, Equatable {
     ///   - url: the text that is sent. Bytes that no request line has are refused: whatever mended them later, the proof
     ///     would be over another request than the one that arrives.
     ///   - host: the header `Host`, nil for what the URL says.
+    ///   - known: the URL's origin, where it was read already.
     /// - Throws: `MalformedError` if the URL isn't an absolute one of `http` or `https`.
-    static func of(method: String, url: String, host: String?, contentDigest: String?) throws -> Covered {
-        guard let origin = Origin.of(url) else { throw MalformedError(message: "got a URL that isn't an absolute one of http or https") }
+    static func of(method: String, url: String, host: String?, contentDigest: String?, known: Origin? = nil) throws -> Covered {
+        guard let origin = known ?? Origin.of(url) else { throw MalformedError(message: "got a URL that isn't an absolute one of http or https") }
         let behind = (Origin.afterScheme(url) ?? url.utf8[...]).prefix { $0 != UInt8(ascii: "#") }
         let target = behind.drop { $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") }
         guard target.allSatisfy({ (0x21...0x7e).contains($0) }) else {
@@ -61,24 +62,24 @@ struct Proof: Sendable {
     private static let components = #""watchword-token" "@method" "@authority" "@path" "@query""#
 
     /// Returns the `Content-Digest` of a body with this SHA-256 (RFC 9530 section 2).
-    static func contentDigest(_ hash: Data) -> String { "sha-256=:\(hash.base64EncodedString()):" }
+    static func contentDigest(hash: Data) -> String { "sha-256=:\(hash.base64EncodedString()):" }
 
     /// Returns a proof by the token's session key: `hmac-sha256`.
-    func bySession(_ key: Data) -> [String: String] {
+    func bySession(key: Data) -> [String: String] {
         let parameters = parameters("hmac-sha256", keyID: own.sessionID)
         return headers(parameters, signature: hmacSHA256(key: key, signatureBase(parameters)))
     }
 
     /// Returns a proof by the device's own key: `ecdsa-p256-sha256`.
     ///
-    /// - Parameter sign: returns ECDSA with SHA-256, DER.
-    func byDevice(_ sign: (Data) async throws -> Data) async throws -> [String: String] {
+    /// - Parameter sign: returns ECDSA with SHA-256, DER; what isn't is a `DeviceError` of kind `fault`.
+    func byDevice(sign: (Data) async throws -> Data) async throws -> [String: String] {
         let parameters = parameters("ecdsa-p256-sha256", keyID: own.thumbprint)
-        return headers(parameters, signature: try P256Points.fixedSignature(der: try await sign(signatureBase(parameters))))
+        return headers(parameters, signature: try Self.fixed(try await sign(signatureBase(parameters))))
     }
 
     /// Returns a DPoP proof by the device's own key (RFC 9449 section 4.2); it covers neither query nor body.
-    func byDPoP(_ sign: (Data) async throws -> Data) async throws -> [String: String] {
+    func byDPoP(sign: (Data) async throws -> Data) async throws -> [String: String] {
         let header: JSONObject = ["typ": "dpop+jwt", "alg": "ES256", "jwk": .object(own.key)]
         var claims: JSONObject = [
             "jti": .text(fresh.own),
@@ -89,8 +90,16 @@ struct Proof: Sendable {
         ]
         claims["nonce"] = fresh.ofGate.map(JSON.text)
         let input = "\(header.written().base64URL()).\(claims.written().base64URL())"
-        let signature = try P256Points.fixedSignature(der: try await sign(Data(input.utf8)))
+        let signature = try Self.fixed(try await sign(Data(input.utf8)))
         return ["DPoP": "\(input).\(signature.base64URL())"]
+    }
+
+    private static func fixed(_ der: Data) throws -> Data {
+        do {
+            return try P256Points.fixedSignature(der: der)
+        } catch let error as MalformedError {
+            throw DeviceError(.fault, "the device's key: \(error.message)")
+        }
     }
 
     /// Returns what is signed as `@signature-params`, and sent behind the label.
