@@ -64,14 +64,15 @@ public struct WireRequest: Sendable {
 }
 
 /// What to do to the headers of one attempt: first remove, then set. No description shows the values.
-public struct WireHeaders: Sendable, CustomStringConvertible, CustomReflectable {
+public struct WireHeaders: Sendable {
     /// Names, in any case.
     public let remove: Set<String>
     /// Values by name.
     public let set: [String: String]
+}
 
+extension WireHeaders: Redacted {
     public var description: String { "WireHeaders(set: \(set.keys.sorted()))" }
-    public var customMirror: Mirror { Mirror(self, children: ["set": set.keys.sorted()]) }
 }
 
 /// What is to be done with an answer.
@@ -124,7 +125,7 @@ public enum Verdict: Sendable {
 ///
 /// One task at a time. Where that task is cancelled the method throws `CancellationError`, and nothing of the request is sent
 /// any more; other requests don't notice.
-public actor Attempts: CustomStringConvertible, CustomReflectable {
+public actor Attempts {
     /// Most bytes of a stream that are kept, so that it can be sent with its length: 1 MiB.
     public static let maxKeptBytes = 1024 * 1024
     /// Most bytes of an answer that ``judge(status:header:body:)`` reads: 64 KiB.
@@ -156,20 +157,18 @@ public actor Attempts: CustomStringConvertible, CustomReflectable {
     private var isAway = false
     private var isRedirected = false
 
-    /// - Parameter path: what a proof covers of the URL's path.
-    init(watchword: Watchword, api: Watchword.API, memory: GateMemory, origin: Origin, path: String, request: AppRequest) {
+    init(_ watchword: Watchword, api: Watchword.API, memory: GateMemory, origin: Origin, request: AppRequest) {
         self.watchword = watchword
         self.api = api
         self.memory = memory
         self.origin = origin
         self.request = request
-        wanted = api.proofs.choose(request.method, path)
+        // The URL has an origin, hence a path.
+        let covered = try? Covered.of(method: request.method, url: request.url, host: nil, contentDigest: nil, known: origin)
+        wanted = api.proofs.choose(request.method, covered?.path ?? "/")
         isRepeatable = request.body?.isRepeatable ?? true
         isLengthUnknown = request.body.map { $0.length == nil } ?? false
     }
-
-    public nonisolated var description: String { "Attempts(\(request.method) \(origin))" }
-    public nonisolated var customMirror: Mirror { Mirror(self, children: []) }
 
     /// Whether the body, whose length isn't known, has to be read whole before the request is sent; see ``lengthGiven()``.
     public var wantsLength: Bool { isLengthUnknown && memory.present.wantsLength }
@@ -179,10 +178,16 @@ public actor Attempts: CustomStringConvertible, CustomReflectable {
     /// Throws a ``WatchwordError`` if there is no token to be had.
     public func prepare() async throws {
         do {
-            held = try await watchword.credential(api.audience)
+            held = try await credential()
         } catch let error as WatchwordError where api.sendUnproved {
             without = error
         }
+    }
+
+    /// Returns a token that is valid now, without waiting where there is one.
+    private func credential() async throws -> HeldToken {
+        if let token = watchword.heldToken(api.audience) { return token }
+        return try await watchword.credential(api.audience)
     }
 
     /// Returns what one attempt on the wire carries. An attempt at another origin, and all that come after it, carry nothing of
@@ -199,7 +204,7 @@ public actor Attempts: CustomStringConvertible, CustomReflectable {
         if isUnknown && !isIdempotent(request.method) { throw outcomeUnknown("a library was about to send it again") }
         if held == nil && without == nil { try await prepare() }
         let set: [String: String]
-        if let held { set = try await proved(request, by: held) } else { set = await status() }
+        if let held { set = try await proved(request, by: held) } else { set = status() }
         try Task.checkCancellation()
         isSent = true
         isUnknown = true
@@ -289,7 +294,7 @@ public actor Attempts: CustomStringConvertible, CustomReflectable {
     }
 
     /// Throws where `next` would repeat, for the same call of the app, what may have been carried out.
-    func forbidRepetition(by next: Attempts) throws {
+    func forbidRepetition(_ next: Attempts) throws {
         if isUnknown && !next.isIdempotent(next.request.method) { throw outcomeUnknown("a library was about to send it again") }
     }
 
@@ -315,6 +320,10 @@ public actor Attempts: CustomStringConvertible, CustomReflectable {
     }
 }
 
+extension Attempts: Redacted {
+    public nonisolated var description: String { "Attempts(\(request.method) \(origin))" }
+}
+
 // MARK: - What mends a refusal
 
 extension Attempts {
@@ -331,9 +340,9 @@ extension Attempts {
         case "proof-nonce":
             return header(Self.nonceHeader).map(Self.isGateNonce) == true && done.insert(.nonce).inserted
         case "proof-refused", "proof-required":
-            if problem.type == "proof-refused", await correctClock(problem, header) { return true }
+            if problem.type == "proof-refused", correctClock(problem, header) { return true }
             // The device may have new keys by now, with which the token that was sent can't be proved.
-            return take(try await watchword.credential(api.audience), not: sent) || takeProof()
+            return take(try await credential(), not: sent) || takeProof()
         default:
             return false
         }
@@ -346,9 +355,9 @@ extension Attempts {
     }
 
     /// Reckons with the gate's time where it differs; tells whether it did.
-    private func correctClock(_ problem: Problem, _ header: @Sendable (String) -> String?) async -> Bool {
+    private func correctClock(_ problem: Problem, _ header: @Sendable (String) -> String?) -> Bool {
         guard let told = problem.now.map(Double.init) ?? httpDate(header("Date")) else { return false }
-        let reading = await watchword.reading()
+        let reading = watchword.reading()
         let ahead = told - reading.boot
         // Compared with what this attempt reckoned with: another request may have learned meanwhile.
         let isAmiss = abs(ahead - reckoned) >= Self.clockTolerance && Self.isNearService(ahead, reading)
@@ -382,7 +391,7 @@ extension Attempts {
     }
 
     /// Returns the status that goes in place of a token, to the API's own origin and once.
-    private func status() async -> [String: String] {
+    private func status() -> [String: String] {
         guard let without else { return [:] }
         let status: String
         switch without {
@@ -391,7 +400,7 @@ extension Attempts {
         case .refused: status = "refused"
         default: status = "device"
         }
-        return isRedirected || !(await watchword.reading().speaks) ? [:] : [Self.statusHeader: status]
+        return isRedirected || !watchword.reading().speaks ? [:] : [Self.statusHeader: status]
     }
 
     /// Returns token and proof; without them where the device can't sign and the request may go unproved.
@@ -405,17 +414,17 @@ extension Attempts {
                 return try await attached(request, fresh)
             }
         } catch let error as DeviceError {
-            return try await unproved(await watchword.signFailure(error))
+            return try unproved(watchword.signFailure(error))
         } catch let error as WatchwordError {
-            return try await unproved(error)
+            return try unproved(error)
         }
     }
 
-    private func unproved(_ error: WatchwordError) async throws -> [String: String] {
+    private func unproved(_ error: WatchwordError) throws -> [String: String] {
         if !api.sendUnproved { throw error }
         held = nil
         without = error
-        return await status()
+        return status()
     }
 
     private func attached(_ request: WireRequest, _ held: HeldToken) async throws -> [String: String] {
@@ -424,7 +433,7 @@ extension Attempts {
         tried.insert(proof)
         var set = [Self.tokenHeader: held.token]
         guard proof != .bearer, let own = held.own else { return set }
-        let fresh = Freshness(created: await created(), own: watchword.nonce(), ofGate: memory.present.nonce)
+        let fresh = Freshness(created: created(), own: watchword.nonce(), ofGate: memory.present.nonce)
         let isDPoP = proof == .device && api.dpop && !standsForSession(own)
         let digest = isDPoP ? nil : try await digest(request)
         let covered = try Covered.of(
@@ -448,8 +457,8 @@ extension Attempts {
     private func standsForSession(_ own: OwnToken) -> Bool { own.isProvenByDevice && wanted == .session }
 
     /// Returns the gate's time, whole seconds since 1970, as far as it is known.
-    private func created() async -> Int64 {
-        let reading = await watchword.reading()
+    private func created() -> Int64 {
+        let reading = watchword.reading()
         let gate = memory.present.ahead.flatMap { Self.isNearService($0, reading) ? $0 : nil }
         reckoned = gate ?? (reading.serviceTime ?? reading.wall) - reading.boot
         // A hostile service or gate may tell a time that no integer holds: it costs a refused proof, not the app.

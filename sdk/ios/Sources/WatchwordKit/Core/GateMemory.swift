@@ -1,9 +1,5 @@
-import Foundation
-
 /// What the gates of one API said; shared by all of its requests.
-///
-/// Unchecked: `said` is read and written under `lock` alone.
-final class GateMemory: @unchecked Sendable {
+final class GateMemory: Sendable {
     struct Said: Sendable {
         /// The newest nonce of a gate, nil while none gave one.
         var nonce: String?
@@ -13,15 +9,14 @@ final class GateMemory: @unchecked Sendable {
         var wantsLength = false
     }
 
-    private let lock = NSLock()
-    private var said = Said()
+    private let said = Locked(Said())
 
     /// What was said until now.
-    var present: Said { lock.withLock { said } }
+    var present: Said { said.withLock { $0 } }
 
     /// Changes what was said in one step.
     func hear(_ change: (inout Said) -> Void) {
-        lock.withLock { change(&said) }
+        said.withLock { change(&$0) }
     }
 }
 
