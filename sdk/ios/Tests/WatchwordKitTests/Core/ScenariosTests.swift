@@ -194,6 +194,7 @@ final class AppRun: Device, Store, Transport {
         switch end[0] {
         case "OK": return
         case "dies": try await self.end(.died)
+        case "waits": try await meanwhile([])
         case let name:
             guard let kind = kinds[name] else { return try await self.end(.mismatch(Mismatch("got the end \(name) of a call"))) }
             throw DeviceError(kind, "the script says so", retryAfter: end.dropFirst().first.flatMap(Double.init))
@@ -425,7 +426,8 @@ extension Scenario {
         while true {
             let answer: Answer
             do {
-                answer = try await library(attempts, Received(method: method, url: url, headers: headers, body: nil, isStream: false), body, run)
+                let own = Received(method: method, url: url, headers: headers, body: nil, isStream: false)
+                answer = try await library(attempts, own, body, run)
             } catch {
                 try await attempts.lost(error, isBeforeSending: Attempts.isBeforeSending(error))
                 continue

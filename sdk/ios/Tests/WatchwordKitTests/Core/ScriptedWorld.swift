@@ -82,6 +82,16 @@ enum Script: Sendable, Equatable, Codable {
     }
 }
 
+extension Script: ExpressibleByStringInterpolation, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
+    ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
+{
+    init(stringLiteral value: String) { self = .text(value) }
+    init(integerLiteral value: Int) { self = .whole(value) }
+    init(booleanLiteral value: Bool) { self = .flag(value) }
+    init(arrayLiteral elements: Script...) { self = .list(elements) }
+    init(dictionaryLiteral elements: (String, Script)...) { self = .object(Dictionary(elements) { $1 }) }
+}
+
 /// Says in what a client differs from what a scenario expects.
 struct Mismatch: Error, CustomStringConvertible {
     let description: String
@@ -353,7 +363,7 @@ extension ScriptedWorld {
             headers["content-type"] = "application/json"
             let filler = Script.text(String(repeating: "x", count: size))
             body = try Script.object(
-                ["challenge": .text("c0"), "expires_in": .whole(300), "protocol": .text("1.1"), "filler": filler]
+                ["challenge": "c0", "expires_in": 300, "protocol": "1.1", "filler": filler]
             ).written
         }
         // As a library hands it on that undoes the compression and keeps the header.
@@ -374,13 +384,13 @@ extension ScriptedWorld {
 
     private func session(_ session: Script, _ got: Received) throws -> [String: Script] {
         let proof = try phone.presentProofKey()
-        let jwk: [String: Script] = ["kty": .text("EC"), "crv": .text("P-256"), "x": .text(proof.x), "y": .text(proof.y)]
+        let jwk: [String: Script] = ["kty": "EC", "crv": "P-256", "x": .text(proof.x), "y": .text(proof.y)]
         let tokens = try (got.statement["aud"]?.list ?? []).map { audience in
             let (sid, key) = (random(16).base64URL(), random(32))
             var claims: [String: Script] = ["sid": .text(sid), "cnf": .object(["jwk": .object(jwk)])]
             claims["jti"] = session["tokens"]
             claims["prf"] = session["prf"]
-            let parts = [try Self.encoded(["alg": .text("ES256")]), try Self.encoded(claims), random(64).base64URL()]
+            let parts = [try Self.encoded(["alg": "ES256"]), try Self.encoded(claims), random(64).base64URL()]
             let token = parts.joined(separator: ".")
             sessionKeys[token] = key
             proofKeys[token] = proof
@@ -389,11 +399,12 @@ extension ScriptedWorld {
             each["expires_in"] = session["life"]
             if session["seal"]?.text != "none" {
                 let info = try Data("watchword/seal/v1\0".utf8) + Self.sha256(got.statementBytes) + Self.prefixed([sid])
-                each["session_key"] = .text(try sealed(to: sealKey(got, isBroken: session["seal"]?.text == "broken"), info: info, key).base64URL())
+                let recipient = try sealKey(got, isBroken: session["seal"]?.text == "broken")
+                each["session_key"] = .text(try sealed(to: recipient, info: info, key).base64URL())
             }
             return Script.object(each)
         }
-        var answer: [String: Script] = ["level": .text("hardware"), "tokens": .list(tokens)]
+        var answer: [String: Script] = ["level": "hardware", "tokens": .list(tokens)]
         for name in ["instance", "next", "pins"] { answer[name] = session[name] }
         return answer
     }
@@ -406,7 +417,7 @@ extension ScriptedWorld {
         let info = try Data("watchword/secret/v1\0".utf8) + Self.sha256(got.statementBytes) + Self.prefixed(parts)
         secrets.append(value)
         return [
-            "name": .text(name), "version": .whole(1), "lease": .text(lease), "expires_in": .whole(life), "expires_at": .whole(end),
+            "name": .text(name), "version": 1, "lease": .text(lease), "expires_in": .whole(life), "expires_at": .whole(end),
             "sealed": .text(try sealed(to: sealKey(got, isBroken: false), info: info, Data(value.utf8)).base64URL()),
         ]
     }
@@ -414,7 +425,7 @@ extension ScriptedWorld {
     private func problem(_ problem: Script, _ status: Double, _ got: Received) throws -> [String: Script] {
         let slug = try problem.text("slug")
         var document: [String: Script] = [
-            "type": .text("urn:watchword:problem:\(slug)"), "title": .text("No"), "status": .whole(Int(status)),
+            "type": "urn:watchword:problem:\(slug)", "title": "No", "status": .whole(Int(status)),
         ]
         document["ref"] = problem["ref"]
         if let difference = problem["signed"]?.text { document["signed"] = .text(try refusal(difference, slug, got)) }
@@ -424,10 +435,10 @@ extension ScriptedWorld {
     /// Returns a signed refusal that differs in one thing from a good one.
     private func refusal(_ difference: String, _ slug: String, _ got: Received) throws -> String {
         let type = difference == "other-type" ? "watchword+jwt" : "watchword-refusal+jwt"
-        let header = try Self.encoded(["alg": .text("ES256"), "kid": .text("k1"), "typ": .text(type)])
+        let header = try Self.encoded(["alg": "ES256", "kid": "k1", "typ": .text(type)])
         let binding = try difference == "other-binding" ? random(32) : Self.sha256(got.statementBytes)
         let payload = try Self.encoded([
-            "v": .whole(1),
+            "v": 1,
             "iss": .text(difference == "other-issuer" ? "https://other.example" : try config.text("issuer")),
             "app": .text(difference == "other-app" ? "other" : try config.text("app")),
             "binding": .text(binding.base64URL()),
@@ -442,7 +453,7 @@ extension ScriptedWorld {
     private func jwks() throws -> [String: Script] {
         let jwk = try PublicKeyJWK(x963Representation: serviceKey.publicKey.x963Representation)
         let key: [String: Script] = [
-            "kty": .text("EC"), "crv": .text("P-256"), "x": .text(jwk.x), "y": .text(jwk.y), "kid": .text("k1"), "alg": .text("ES256"),
+            "kty": "EC", "crv": "P-256", "x": .text(jwk.x), "y": .text(jwk.y), "kid": "k1", "alg": "ES256",
         ]
         return ["keys": .list([.object(key)])]
     }
@@ -450,7 +461,7 @@ extension ScriptedWorld {
     private func sealKey(_ got: Received, isBroken: Bool) throws -> PublicKeyJWK {
         if isBroken { return try PublicKeyJWK(x963Representation: P256.KeyAgreement.PrivateKey().publicKey.x963Representation) }
         let jwk = try got.statement["seal_jwk"] ?? .null
-        return PublicKeyJWK(x: try jwk.text("x"), y: try jwk.text("y"))
+        return PublicKeyJWK(x: try jwk"x", y: try jwk"y")
     }
 
     private static func encoded(_ members: [String: Script]) throws -> String { try Script.object(members).written.base64URL() }
