@@ -139,10 +139,14 @@ public struct DeviceError: Error, Sendable, CustomStringConvertible, LocalizedEr
     public init(_ kind: Kind, _ message: String, retryAfter: Double? = nil) {
         self.kind = kind
         self.message = message
-        self.retryAfter = retryAfter
+        // A number that isn't one would hold the phone back for ever.
+        self.retryAfter = retryAfter.flatMap { $0.isFinite && $0 >= 0 ? $0 : nil }
     }
 
+    /// Kind and message.
     public var description: String { "\(kind.rawValue): \(message)" }
+
+    /// The same.
     public var errorDescription: String? { description }
 }
 
@@ -227,7 +231,10 @@ public struct UnreadableAnswerError: Error, Sendable, CustomStringConvertible, L
         self.message = message
     }
 
+    /// What came.
     public var description: String { message }
+
+    /// The same.
     public var errorDescription: String? { message }
 }
 
@@ -259,6 +266,12 @@ public struct Ports: Sendable {
 
     /// What pins need of the platform; nil for a phone that keeps none of what it fetches.
     public let pins: PinPorts?
+
+    /// Runs work that nobody waits for, and returns at once.
+    var early: @Sendable (_ work: @escaping @Sendable () async -> Void) async -> Void = { work in
+        // Somebody may come and wait for it, who can't raise its priority any more.
+        Task(priority: .userInitiated) { await work() }
+    }
 
     /// Makes ports; what is left out is the system's own.
     public init(
