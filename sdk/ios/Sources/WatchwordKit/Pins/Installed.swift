@@ -72,7 +72,7 @@ struct Installed: Sendable, Equatable {
     }
 
     /// The highest version that was taken under the present pin keys, 0 for none.
-    var seen: Int64 { set.map { isWithdrawn($0) ? 0 : $0.version } ?? 0 }
+    var seen: Int64 { self.set.map { isWithdrawn($0) ? 0 : $0.version } ?? 0 }
 
     /// Tells whether a set counts no more under the newest root list.
     func isWithdrawn(_ set: PinSet) -> Bool { roots.pinKeys[set.key] == nil || set.version < roots.floors[set.app] ?? 1 }

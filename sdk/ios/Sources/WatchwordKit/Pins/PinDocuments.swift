@@ -226,16 +226,16 @@ enum PinDocuments {
         try reading(builtinReason) {
             let members = try JSONObject.read(data, limit: maxBuiltinBytes)
             try expect(Set(members.names) == ["app", "app_version", "floor", "roots", "set", "authorities"], "exactly six members")
-            let app = try app(members.text("app"))
+            let app = try Self.app(members.text("app"))
             let appVersion = try members.text("app_version")
             try expect(appVersion.unicodeScalars.count <= maxLabel, "app_version of at most \(maxLabel) characters")
             let floor = try whole(members, "floor", most: maxVersion)
             // Spaced or ordered otherwise it is the same list: what was signed of it is one text.
-            let roots = try roots(members.object("roots").written(), after: nil)
+            let roots = try Self.roots(members.object("roots").written(), after: nil)
             try expect(members["set"] == .null || members["set"]?.text != nil, "set to be text or null")
-            let set = try members["set"]?.text.map { try set(Data($0.utf8), under: roots) }
+            let set = try members["set"]?.text.map { try Self.set(Data($0.utf8), under: roots) }
             try expect(set.map { $0.app == app && $0.version >= floor } ?? true, "a set for \(app) from version \(floor) on")
-            let authorities = try authorities(members.object("authorities"))
+            let authorities = try Self.authorities(members.object("authorities"))
             return Builtin(app: app, appVersion: appVersion, floor: floor, roots: roots, set: set, authorities: authorities)
         }
     }
@@ -362,8 +362,8 @@ enum PinDocuments {
             let members = try JSONObject.read(payload, limit: maxRootsBytes)
             let names: Set = ["ver", "exp", "threshold", "keys", "pin_keys", "floors"]
             try expect(Set(members.names) == names, "exactly six members")
-            let keys = try keys(members["keys"])
-            let pinKeys = try keys(members["pin_keys"])
+            let keys = try Self.keys(members["keys"])
+            let pinKeys = try Self.keys(members["pin_keys"])
             try expect(Set(keys.keys).isDisjoint(with: pinKeys.keys), "no key that signs both lists and sets")
             let floors = try members.object("floors")
             try expect(floors.names.count <= maxHosts, "at most \(maxHosts) floors")
