@@ -6,6 +6,8 @@ let strict: [SwiftSetting] = [.enableExperimentalFeature("StrictConcurrency")]
 // On Linux, where the SDK is tested, targets of the names of Apple's frameworks stand for them; elsewhere there are none.
 #if os(Linux)
     let frameworks: [Target.Dependency] = ["CryptoKit", "DeviceCheck"]
+    let privacy: [Resource] = []
+    let unread = ["PrivacyInfo.xcprivacy"]
     let shims: [Target] = [
         .systemLibrary(name: "COpenSSL", path: "Shims/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CryptoKit", dependencies: ["COpenSSL"], path: "Shims/CryptoKit", swiftSettings: strict),
@@ -14,6 +16,8 @@ let strict: [SwiftSetting] = [.enableExperimentalFeature("StrictConcurrency")]
     ]
 #else
     let frameworks: [Target.Dependency] = []
+    let privacy: [Resource] = [.copy("PrivacyInfo.xcprivacy")]
+    let unread: [String] = []
     let shims: [Target] = []
 #endif
 
@@ -25,7 +29,7 @@ let package = Package(
         .library(name: "WatchwordTestInstance", targets: ["WatchwordTestInstance"]),
     ],
     targets: [
-        .target(name: "WatchwordKit", dependencies: frameworks, swiftSettings: strict),
+        .target(name: "WatchwordKit", dependencies: frameworks, exclude: unread, resources: privacy, swiftSettings: strict),
         .target(name: "WatchwordTestInstance", dependencies: ["WatchwordKit"] + frameworks, swiftSettings: strict),
         .testTarget(
             name: "WatchwordKitTests", dependencies: ["WatchwordKit", "WatchwordTestInstance"] + frameworks, swiftSettings: strict),
