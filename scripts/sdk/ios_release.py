@@ -5,6 +5,7 @@ the tests stay behind.
 """
 
 import re
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -32,7 +33,11 @@ def files() -> dict[str, bytes]:
 
     :raises SdkError: where a file lies among the sources that no release has.
     """
-    found = {"LICENSE": (ROOT / "LICENSE").read_bytes()}
+    manifest = (SOURCES / "Package.swift").read_text(encoding="utf-8")
+    found = {
+        "LICENSE": (ROOT / "LICENSE").read_bytes(),
+        "Package.swift": without_workshop(manifest).encode(),
+    }
     for file in sorted(RELEASE.iterdir()):
         found[file.name] = _filled(file)
     for file in sorted((SOURCES / "Sources").rglob("*")):
@@ -45,6 +50,12 @@ def files() -> dict[str, bytes]:
             )
         found[name] = file.read_bytes()
     return found
+
+
+def without_workshop(manifest: str) -> str:
+    """Return a package's manifest as it is where this isn't Linux: its ``#if os(Linux)`` have each an ``#else``, and none is in another."""
+    chosen = re.compile(r"^#if os\(Linux\)\n.*?^#else\n(.*?)^#endif\n", re.MULTILINE | re.DOTALL)
+    return chosen.sub(lambda found: textwrap.dedent(found[1]), manifest)
 
 
 def _filled(file: Path) -> bytes:
