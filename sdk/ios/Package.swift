@@ -11,10 +11,11 @@ let strict: [SwiftSetting] = [.enableExperimentalFeature("StrictConcurrency")]
     let workshop: [Target] = [
         .systemLibrary(name: "COpenSSL", path: "Shims/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CryptoKit", dependencies: ["COpenSSL"], path: "Shims/CryptoKit", swiftSettings: strict),
-        .target(name: "DeviceCheck", path: "Shims/DeviceCheck", swiftSettings: strict),
+        .target(name: "DeviceCheck", dependencies: ["LabAttester"], path: "Shims/DeviceCheck", swiftSettings: strict),
         .testTarget(name: "ShimTests", dependencies: ["CryptoKit"], exclude: ["cases.json"], swiftSettings: strict),
         .testTarget(
-            name: "WatchwordKitTests", dependencies: ["WatchwordKit", "WatchwordTestInstance"] + frameworks, swiftSettings: strict),
+            name: "WatchwordKitTests", dependencies: ["WatchwordKit", "WatchwordTestInstance", "LabAttester"] + frameworks,
+            swiftSettings: strict),
     ]
 #else
     let frameworks: [Target.Dependency] = []
@@ -32,6 +33,7 @@ let package = Package(
     ],
     targets: [
         .target(name: "WatchwordKit", dependencies: frameworks, exclude: unread, resources: resources, swiftSettings: strict),
-        .target(name: "WatchwordTestInstance", dependencies: ["WatchwordKit"] + frameworks, swiftSettings: strict),
+        .target(name: "LabAttester", swiftSettings: strict),
+        .target(name: "WatchwordTestInstance", dependencies: ["WatchwordKit", "LabAttester"] + frameworks, swiftSettings: strict),
     ] + workshop
 )
