@@ -33,6 +33,7 @@ public struct AppRequest: Sendable {
     /// Nil where there is none.
     public let body: WireBody?
 
+    /// Describes a request.
     public init(method: String, url: String, idempotencyKey: String? = nil, body: WireBody? = nil) {
         self.method = method
         self.url = url
@@ -54,6 +55,7 @@ public struct WireRequest: Sendable {
     /// Nil where there is none.
     public let body: WireBody?
 
+    /// Describes an attempt.
     public init(method: String, url: String, host: String? = nil, contentDigest: String? = nil, body: WireBody? = nil) {
         self.method = method
         self.url = url
@@ -72,6 +74,7 @@ public struct WireHeaders: Sendable {
 }
 
 extension WireHeaders: Redacted {
+    /// The names alone.
     public var description: String { "WireHeaders(set: \(set.keys.sorted()))" }
 }
 
@@ -194,8 +197,8 @@ public actor Attempts {
     /// Watchword's.
     ///
     /// Throws `WatchwordError.outcomeUnknown` if the request may have been carried out already and mustn't be repeated,
-    /// `.deviceFailed` if the device's key can't sign, and what the body's ``WireBody/digest`` throws. Prepares where
-    /// ``prepare()`` wasn't called.
+    /// `.deviceFailed` if the device's key can't sign, what the body's ``WireBody/digest`` throws, and `URLError.badURL` where path or
+    /// query aren't percent-encoded. Prepares where ``prepare()`` wasn't called.
     public func sign(_ request: WireRequest) async throws -> WireHeaders {
         guard !isAway, Origin.of(request.url) == origin else {
             isAway = true
@@ -321,6 +324,7 @@ public actor Attempts {
 }
 
 extension Attempts: Redacted {
+    /// Method and origin.
     public nonisolated var description: String { "Attempts(\(request.method) \(origin))" }
 }
 
@@ -436,8 +440,7 @@ extension Attempts {
         let fresh = Freshness(created: created(), own: watchword.nonce(), ofGate: memory.present.nonce)
         let isDPoP = proof == .device && api.dpop && !standsForSession(own)
         let digest = isDPoP ? nil : try await digest(request)
-        let covered = try Covered.of(
-            method: request.method, url: request.url, host: request.host, contentDigest: digest, known: origin)
+        let covered = try covered(request, digest)
         let made = Proof(covered: covered, token: held.token, own: own, fresh: fresh)
         let sign: @Sendable (Data) async throws -> Data = { [watchword] in try await watchword.sign($0) }
         let headers: [String: String]
@@ -451,6 +454,15 @@ extension Attempts {
         set.merge(headers) { $1 }
         if let digest { set[Self.digestHeader] = digest }
         return set
+    }
+
+    private func covered(_ request: WireRequest, _ digest: String?) throws -> Covered {
+        do {
+            return try Covered.of(method: request.method, url: request.url, host: request.host, contentDigest: digest, known: origin)
+        } catch is MalformedError {
+            // Foundation's own URLs are percent-encoded.
+            throw URLError(.badURL)
+        }
     }
 
     /// Tells whether a device proof is made in place of a session proof; DPoP stands for none.

@@ -17,8 +17,8 @@ public struct Proofs: Sendable {
 
     /// Chooses by the path, in the words of the routes in `watchword.yaml`: the first list that fits.
     ///
-    /// `*` is one segment, a last `**` any rest (also none). A pattern that doesn't begin with a slash, or has `**` before its
-    /// end, makes `Watchword.init` throw a ``ConfigurationError``.
+    /// `*` is one segment, a last `**` any rest (also none). A pattern that would never fit, since it doesn't begin with a slash, or
+    /// has a star anywhere else, makes `Watchword.init` throw a ``ConfigurationError``.
     ///
     /// - Parameters:
     ///   - device: patterns of paths that ask for the device's own key, such as `/payments/**`.
@@ -45,11 +45,13 @@ public struct Proofs: Sendable {
 
     func choose(_ method: String, _ path: String) -> ProofKind { choice(method, path) }
 
-    /// Throws a ``ConfigurationError`` that names the first pattern that can't be right.
+    /// Throws a ``ConfigurationError`` that names the first pattern which would never fit.
     func check() throws {
         for pattern in patterns {
-            let isAmiss = pattern.components(separatedBy: "/").dropLast().contains { $0.contains("**") }
-            if !pattern.hasPrefix("/") || isAmiss {
+            let segments = pattern.components(separatedBy: "/")
+            let isRight = segments.dropLast().allSatisfy { $0 == "*" || !$0.contains("*") }
+            let isLastRight = ["*", "**"].contains(segments.last) || segments.last?.contains("*") == false
+            if !pattern.hasPrefix("/") || !isRight || !isLastRight {
                 throw ConfigurationError("proofs: got the pattern '\(pattern)', expected a path such as /login or /payments/**")
             }
         }

@@ -65,8 +65,8 @@ extension Evidence: Redacted {}
 /// Keeps an instance's keys in hardware and makes evidence with them: the one interface that a platform implements.
 ///
 /// Every method may throw a ``DeviceError``; anything else that it throws is taken for one of kind `fault`. ``createKeys()``,
-/// ``attest(binding:)`` and ``renew(statement:)`` are called one at a time, all others from any number of tasks at once. None is
-/// ever called in a task that somebody cancels.
+/// ``attest(binding:)`` and ``renew(statement:)`` are called one at a time, all others from any number of tasks at once. Only
+/// ``sign(_:)`` is called in a task of the app's, which may be cancelled.
 public protocol Device: Sendable {
     /// Whether ``openSealed(info:sealed:)`` can work at all on this device; if not, the device's own key signs requests. Returns at once.
     var canOpen: Bool { get }
@@ -139,10 +139,14 @@ public struct DeviceError: Error, Sendable, CustomStringConvertible, LocalizedEr
     public init(_ kind: Kind, _ message: String, retryAfter: Double? = nil) {
         self.kind = kind
         self.message = message
-        self.retryAfter = retryAfter
+        // A number that isn't one would hold the phone back for ever.
+        self.retryAfter = retryAfter.flatMap { $0.isFinite && $0 >= 0 ? $0 : nil }
     }
 
+    /// Kind and message.
     public var description: String { "\(kind.rawValue): \(message)" }
+
+    /// The same.
     public var errorDescription: String? { description }
 }
 
@@ -227,7 +231,10 @@ public struct UnreadableAnswerError: Error, Sendable, CustomStringConvertible, L
         self.message = message
     }
 
+    /// What came.
     public var description: String { message }
+
+    /// The same.
     public var errorDescription: String? { message }
 }
 
@@ -259,6 +266,12 @@ public struct Ports: Sendable {
 
     /// What pins need of the platform; nil for a phone that keeps none of what it fetches.
     public let pins: PinPorts?
+
+    /// Runs work that nobody waits for, and returns at once.
+    var early: @Sendable (_ work: @escaping @Sendable () async -> Void) async -> Void = { work in
+        // Somebody may come and wait for it, who can't raise its priority any more.
+        Task(priority: .userInitiated) { await work() }
+    }
 
     /// Makes ports; what is left out is the system's own.
     public init(

@@ -4,8 +4,13 @@ import Foundation
 protocol Redacted: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {}
 
 extension Redacted {
+    /// The type's name alone.
     public var description: String { "\(type(of: self))(...)" }
+
+    /// The same.
     public var debugDescription: String { description }
+
+    /// Shows nothing.
     public var customMirror: Mirror { Mirror(self, children: [:]) }
 }
 

@@ -214,7 +214,10 @@ public enum WatchwordError: Error, Sendable {
 }
 
 extension WatchwordError: CustomStringConvertible, LocalizedError {
+    /// Code and message.
     public var description: String { "\(code): \(message)" }
+
+    /// What happened, for developers.
     public var errorDescription: String? { message }
 }
 
