@@ -247,7 +247,7 @@ import Testing
             #expect(throws: MalformedError.self) {
                 try HPKE.open(sealKey: seal, info: Data(), sealed: sealed) { point in
                     isAsked = true
-                    return try answer ?? agreed(own, point)
+                    return try answer ?? sharedSecret(own, point)
                 }
             }
             return isAsked

@@ -169,11 +169,11 @@ import Testing
         let jwk = PublicKeyJWK(x: try seal.text("x"), y: try seal.text("y"))
         let sealed = try Base64URL.decode(vector.text("sealed"))
         let info = try Data(hex: ProtocolVector.document.object("secret").text("info"))
-        #expect(try HPKE.open(sealKey: jwk, info: info, sealed: sealed) { try agreed(own, $0) }.isEmpty == false)
+        #expect(try HPKE.open(sealKey: jwk, info: info, sealed: sealed) { try sharedSecret(own, $0) }.isEmpty == false)
         for _ in 0..<Self.rounds {
             let changed = input([sealed], &random)
             guard changed != sealed else { continue }
-            #expect(throws: MalformedError.self) { try HPKE.open(sealKey: jwk, info: info, sealed: changed) { try agreed(own, $0) } }
+            #expect(throws: MalformedError.self) { try HPKE.open(sealKey: jwk, info: info, sealed: changed) { try sharedSecret(own, $0) } }
         }
     }
 }

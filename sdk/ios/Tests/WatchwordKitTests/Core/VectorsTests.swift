@@ -70,6 +70,7 @@ struct ProtocolVector: Sendable, CustomTestStringConvertible {
         case "secret.keys": try secret(vector.members)
         case "proofs.requests": try await request(vector.members)
         case "der.vectors": try der(vector.members)
+        case "refusals.vectors": try await refusal(vector.members)
         default: Issue.record("got vectors of the group \(vector.group), which this runner doesn't know")
         }
     }
@@ -142,7 +143,7 @@ struct ProtocolVector: Sendable, CustomTestStringConvertible {
         let own = try P256.KeyAgreement.PrivateKey(rawRepresentation: try Base64URL.decode(seal.text("d")))
         let sealed = try Base64URL.decode(vector.text("sealed"))
         func open(_ info: Data, _ sealed: Data) throws -> Data {
-            try HPKE.open(sealKey: jwk(seal), info: info, sealed: sealed) { try agreed(own, $0) }
+            try HPKE.open(sealKey: jwk(seal), info: info, sealed: sealed) { try sharedSecret(own, $0) }
         }
         for place in sealed.indices {
             var changed = sealed
@@ -232,6 +233,19 @@ struct ProtocolVector: Sendable, CustomTestStringConvertible {
         #expect(!P256Points.verifies(key, message: message, fixed: fixed.dropLast()))
     }
 
+    private func refusal(_ vector: JSONObject) async throws {
+        let refusals = try document.object("refusals")
+        let clock = SimulatedClock(now: 0, wallAhead: 0, boot: 0, bootID: "boot")
+        let transport = KeyPublisher(keys: try refusals.object("jwks").written())
+        let ports = Ports(device: SimulatedPhone(isStated: false, canOpen: true), store: MemoryStore(), clock: clock, transport: transport)
+        let issuer = try document.text("issuer")
+        let type = String(try vector.text("type").dropFirst("urn:watchword:problem:".count))
+        let exchange = Exchange(service: issuer, ports: ports) { _ in }
+        let taken = try await Refusals(exchange: exchange, issuer: issuer, app: try refusals.text("app"))
+            .verifies(try #require(vector["signed"]?.text), binding: try Data(hex: refusals.text("binding")), type: type)
+        #expect(vector["taken"] == .bool(taken && ["evidence-refused", "instance-refused"].contains(type)))
+    }
+
     private func verify(_ key: P256.Signing.PublicKey, _ message: Data, _ der: Data) throws {
         #expect(P256Points.verifies(key, message: message, fixed: try P256Points.fixedSignature(der: der)))
     }
@@ -243,8 +257,21 @@ struct ProtocolVector: Sendable, CustomTestStringConvertible {
     }
 }
 
+/// Answers every GET with the service's public keys.
+private struct KeyPublisher: Transport {
+    let keys: Data
+
+    func post(_ url: String, headers: [String: String], body: Data, timeout: Double) async throws -> Answer {
+        throw MalformedError(message: "nothing is posted")
+    }
+
+    func get(_ url: String, headers: [String: String], timeout: Double) async throws -> Answer {
+        Answer(status: 200, headers: ["content-type": "application/json"], body: keys)
+    }
+}
+
 /// Agrees by a key in software, as a phone does by one in hardware.
-func agreed(_ own: P256.KeyAgreement.PrivateKey, _ x963: Data) throws -> Data {
+func sharedSecret(_ own: P256.KeyAgreement.PrivateKey, _ x963: Data) throws -> Data {
     let peer = try P256.KeyAgreement.PublicKey(x963Representation: x963)
     return try own.sharedSecretFromKeyAgreement(with: peer).withUnsafeBytes { Data($0) }
 }
