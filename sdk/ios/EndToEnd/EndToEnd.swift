@@ -1,6 +1,7 @@
 import CryptoKit
 import Foundation
 @testable import WatchwordKit
+import WatchwordTestInstance
 
 /// Tries the shipped adapters on a simulated phone against a real deployment, and prints one JSON object a line: which check it was, and
 /// what went wrong, null for nothing.
@@ -12,6 +13,9 @@ enum EndToEnd {
         let arguments = CommandLine.arguments
         guard arguments.count == 3 else { throw Wrong("got \(arguments.count - 1) arguments, expected a file and a directory") }
         let checks = Checks(world: try World(arguments[1]), root: URL(fileURLWithPath: arguments[2]))
+        // What the app's own initializers find, which name no phone.
+        setenv("WATCHWORD_LAB_ATTESTER", try checks.world.attester, 1)
+        setenv("WATCHWORD_LAB_DIRECTORY", checks.root.appendingPathComponent("phone").path, 1)
         for (name, check) in checks.all {
             var row: JSONObject = ["check": .text(name), "wrong": .null]
             do {
@@ -38,6 +42,9 @@ private struct Checks: Sendable {
             ("ipad", { try await serves("genuine-ipad") }),
             ("vision", { try await serves("genuine-vision") }),
             ("updated-to-ios-27", updated),
+            ("this-phone", thisPhone),
+            ("operators-code", operatorsCode),
+            ("phone-of-a-pipeline", phoneOfAPipeline),
             ("bad-phones", badPhones),
             ("transfers", transfers),
             ("callers-at-once", callersAtOnce),
@@ -92,6 +99,31 @@ private struct Checks: Sendable {
         for _ in 0..<3 { try await watchword.renew() }
         try same(200, await AppHTTP(watchword).get("\(try world.url("proxy"))/payments/1"), "after")
         try same(before, await world.instances(), "instances")
+    }
+
+    /// As an app begins: nothing but the configuration.
+    private func thisPhone() async throws {
+        let before = try await world.instances().count
+        try await servedEverywhere(try Watchword(world.configuration()))
+        try await servedEverywhere(try Watchword(world.configuration()))
+        try same(before + 1, await world.instances().count, "instances")
+    }
+
+    private func operatorsCode() async throws {
+        let before = try await world.instances().count
+        let code = try await world.control("invite", ["platform": "ios"]).object?.text("code")
+        try await servedEverywhere(try Watchword.testInstance(world.configuration(), code: code))
+        try await servedEverywhere(try Watchword.testInstance(world.configuration(), code: nil))
+        try same(before + 1, await world.instances().count, "instances")
+    }
+
+    private func phoneOfAPipeline() async throws {
+        guard let attester = URL(string: try world.attester) else { throw Wrong("got no attester") }
+        let before = try await world.instances().count
+        for device in ["one", "two", "one"] {
+            try await servedEverywhere(try Watchword.lab(world.configuration(), attester: attester, device: device))
+        }
+        try same(before + 2, await world.instances().count, "instances")
     }
 
     private func badPhones() async throws {
