@@ -313,3 +313,115 @@ import Testing
         (await outcome(work) as? WatchwordError)?.code == "outcome-unknown"
     }
 }
+
+/// Whatever gates, networks and libraries do, in any order: no loop, no POST twice, no token elsewhere, no nonce twice.
+@Suite struct HostileGateTests {
+    private static let slugs = ["token-refused", "proof-nonce", "proof-refused", "proof-required", "proof-used", "unheard-of"]
+    /// A first attempt, two after refusals, two after lost answers, one with a length; and what the library sends by itself.
+    private static let mostSent = 6 + mostByLibrary
+    private static let mostByLibrary = 3
+
+    @Test(arguments: 0..<300)
+    func nothingLoops(_ seed: Int) async throws {
+        var dice = Dice(seed: UInt64(seed))
+        let isStream = dice.roll(3) == 0
+        let (method, key) = [("GET", nil), ("PUT", nil), ("POST", nil), ("POST", "k1")][dice.roll(4)] as (String, String?)
+        let api = Watchword.API(
+            audience: Stage.api, proofs: Proofs(otherwise: [.bearer, .session, .device][dice.roll(3)]), dpop: dice.roll(2) == 0,
+            sendUnproved: dice.roll(2) == 0)
+        let clock = SimulatedClock(now: 1_800_000_000, wallAhead: 0, boot: 1_000, bootID: "boot-1")
+        let phone = SimulatedPhone(isStated: true, canOpen: true)
+        let watchword = try SteppedApp(SimulatedService(clock: clock), phone, MemoryStore(), api: api).watchword
+        let body = isStream ? WireBody(length: nil, isRepeatable: false) { Data() } : WireBody(Data("x".utf8))
+        let request = AppRequest(method: method, url: "\(Stage.api)/x", idempotencyKey: key, body: method == "GET" ? nil : body)
+        let attempts = try #require(try await watchword.attempts(request))
+        var log = Log(isIdempotent: method != "POST" || key != nil)
+        do {
+            while try await goesOn(attempts, request, &dice, &log) {
+                if log.sent > Self.mostSent { break }
+            }
+        } catch is WatchwordError {
+        } catch is URLError {
+        }
+        #expect(log.sent <= Self.mostSent)
+        #expect(log.offences == [])
+    }
+
+    /// What was sent, and what never may be.
+    private struct Log {
+        let isIdempotent: Bool
+        var sent = 0
+        var byLibrary = 0
+        var isUnknown = false
+        var isAway = false
+        var nonces: Set<String> = []
+        var offences: [String] = []
+    }
+
+    /// Sends one attempt and answers it; tells whether another is due.
+    private func goesOn(_ attempts: Attempts, _ request: AppRequest, _ dice: inout Dice, _ log: inout Log) async throws -> Bool {
+        var url = request.url
+        while true {
+            if url != request.url { log.isAway = true }
+            let headers = try await attempts.sign(WireRequest(method: request.method, url: url, body: request.body))
+            log.sent += 1
+            if log.isUnknown && !log.isIdempotent && !log.isAway { log.offences.append("a POST was sent twice") }
+            if log.isAway && !headers.set.isEmpty { log.offences.append("\(headers.set.keys) went elsewhere") }
+            if let input = headers.set["Signature-Input"] {
+                let nonce = input.components(separatedBy: "nonce=\"")[1].components(separatedBy: "\"")[0]
+                if !log.nonces.insert(nonce).inserted { log.offences.append("a nonce came twice") }
+            }
+            log.isUnknown = true
+            switch dice.roll(log.byLibrary < Self.mostByLibrary ? 10 : 8) {
+            case 0: return try await lost(attempts, URLError(.networkConnectionLost))
+            case 1: return try await lost(attempts, URLError(.timedOut))
+            case 8:
+                // The library sends it once more by itself.
+                log.byLibrary += 1
+            case 9:
+                log.byLibrary += 1
+                log.isUnknown = false
+                await attempts.answered(status: 307) { _ in nil }
+                url = dice.roll(3) == 0 ? "https://other.example/x" : request.url
+            default: return try await answered(attempts, &dice, &log)
+            }
+        }
+    }
+
+    private func lost(_ attempts: Attempts, _ error: URLError) async throws -> Bool {
+        try await attempts.lost(error)
+        return true
+    }
+
+    private func answered(_ attempts: Attempts, _ dice: inout Dice, _ log: inout Log) async throws -> Bool {
+        let status = [200, 401, 401, 401, 401, 411, 502, 504][dice.roll(8)]
+        let slug = Self.slugs[dice.roll(Self.slugs.count)]
+        let nonce = ["short", String(repeating: "n", count: 30), nil][dice.roll(3)]
+        let now = 1_800_000_000 + [-1_000_000, -60, 0, 60, 119, 1_000_000][dice.roll(6)]
+        let header: @Sendable (String) -> String? = { name in
+            switch name {
+            case "Watchword-Nonce": nonce
+            case "Content-Type": "application/problem+json"
+            default: nil
+            }
+        }
+        log.isUnknown = status == 502 || status == 504 || (status == 401 && slug == "proof-used")
+        await attempts.answered(status: status, header: header)
+        let body = Data(#"{"type":"urn:watchword:problem:\#(slug)","title":"No","now":\#(now)}"#.utf8)
+        return try await attempts.judge(status: status, header: header, body: { body }) != .deliver
+    }
+
+    /// Numbers that are the same for the same seed (SplitMix64).
+    private struct Dice {
+        var state: UInt64
+
+        init(seed: UInt64) { state = seed }
+
+        mutating func roll(_ sides: Int) -> Int {
+            state &+= 0x9e37_79b9_7f4a_7c15
+            var mixed = (state ^ (state >> 30)) &* 0xbf58_476d_1ce4_e5b9
+            mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+            return Int((mixed ^ (mixed >> 31)) % UInt64(sides))
+        }
+    }
+}
