@@ -3,18 +3,25 @@ import PackageDescription
 
 let strict: [SwiftSetting] = [.enableExperimentalFeature("StrictConcurrency")]
 
-// On Linux, where the SDK is tested, targets of the names of Apple's frameworks stand for them; elsewhere there are none.
 #if os(Linux)
+    // Here the SDK is tested: targets of the names of Apple's frameworks stand for them. A release has none of this.
     let frameworks: [Target.Dependency] = ["CryptoKit", "DeviceCheck"]
-    let shims: [Target] = [
+    let resources: [Resource] = []
+    let unread = ["PrivacyInfo.xcprivacy"]
+    let workshop: [Target] = [
         .systemLibrary(name: "COpenSSL", path: "Shims/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CryptoKit", dependencies: ["COpenSSL"], path: "Shims/CryptoKit", swiftSettings: strict),
-        .target(name: "DeviceCheck", path: "Shims/DeviceCheck", swiftSettings: strict),
+        .target(name: "DeviceCheck", dependencies: ["LabAttester"], path: "Shims/DeviceCheck", swiftSettings: strict),
         .testTarget(name: "ShimTests", dependencies: ["CryptoKit"], exclude: ["cases.json"], swiftSettings: strict),
+        .testTarget(
+            name: "WatchwordKitTests", dependencies: ["WatchwordKit", "WatchwordTestInstance", "LabAttester"] + frameworks,
+            swiftSettings: strict),
     ]
 #else
     let frameworks: [Target.Dependency] = []
-    let shims: [Target] = []
+    let resources: [Resource] = [.copy("PrivacyInfo.xcprivacy")]
+    let unread: [String] = []
+    let workshop: [Target] = []
 #endif
 
 let package = Package(
@@ -25,9 +32,8 @@ let package = Package(
         .library(name: "WatchwordTestInstance", targets: ["WatchwordTestInstance"]),
     ],
     targets: [
-        .target(name: "WatchwordKit", dependencies: frameworks, swiftSettings: strict),
-        .target(name: "WatchwordTestInstance", dependencies: ["WatchwordKit"] + frameworks, swiftSettings: strict),
-        .testTarget(
-            name: "WatchwordKitTests", dependencies: ["WatchwordKit", "WatchwordTestInstance"] + frameworks, swiftSettings: strict),
-    ] + shims
+        .target(name: "WatchwordKit", dependencies: frameworks, exclude: unread, resources: resources, swiftSettings: strict),
+        .target(name: "LabAttester", swiftSettings: strict),
+        .target(name: "WatchwordTestInstance", dependencies: ["WatchwordKit", "LabAttester"] + frameworks, swiftSettings: strict),
+    ] + workshop
 )
