@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo dist test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-sdk bench-start bench-up mutants fuzz sdk-tools sdk-dex sdk-android site lock clean
+.PHONY: help demo dist test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-sdk bench-start bench-up mutants fuzz sdk-tools sdk-dex sdk-android sdk-ios sdk-rn site lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -96,15 +96,24 @@ mutants: .venv/.dev-ready  ## Mutate recorded evidence in 270,000 ways and more:
 fuzz: .venv/.dev-ready  ## Fuzz every parser, SECONDS each, one after another; finds go into fuzz-finds/.
 	$(PY)/python -m fuzz --seconds $(SECONDS)
 
-sdk-tools: .venv/.dev-ready  ## Fetch what the phones' SDKs are built with into .sdk/, each file held to its hash.
+sdk-tools: .venv/.dev-ready  ## Fetch what the phones' SDKs are built with into .sdk/, each file held to its hash; Swift from Debian.
+	@scripts/setup sdk
 	@$(PY)/python -m scripts.sdk tools
 
 sdk-dex: .venv/.dev-ready  ## Fetch Android's dexer and shrinker too: for the sample app and the SDK's size, nothing else needs it.
 	@$(PY)/python -m scripts.sdk dex
 
 sdk-android: sdk-tools  ## Build, test and package the Android SDK.
-	$(PY)/pytest -q -n $(PROCESSES) --dist worksteal tests/system/sdk
-	@$(PY)/python -m scripts.sdk package
+	$(PY)/pytest -q -n $(PROCESSES) --dist worksteal tests/system/sdk --ignore-glob='*_ios*.py' --ignore-glob='*_react_native*.py'
+	@$(PY)/python -m scripts.sdk package android
+
+sdk-ios: sdk-tools  ## Build the iOS SDK on Linux as Swift 5 and Swift 6, test it, with the thread sanitizer too, and package it.
+	$(PY)/pytest -q -n $(PROCESSES) --dist worksteal tests/system/sdk/test_ios*.py
+	@$(PY)/python -m scripts.sdk package ios
+
+sdk-rn: sdk-tools  ## Check, test and package the React Native module.
+	$(PY)/pytest -q -n $(PROCESSES) --dist worksteal tests/system/sdk/test_react_native*.py
+	@$(PY)/python -m scripts.sdk package rn
 
 dist: .venv/.dev-ready  ## Build sdists and wheels from this commit into dist/, twice with the same bytes; with SBOM and provenance.
 	@$(PY)/python -m scripts.dist $(if $(BUILDER),--builder $(BUILDER))

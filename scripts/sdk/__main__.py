@@ -1,10 +1,12 @@
-"""Fetch the tools of the phones' SDKs (``tools``, ``dex``), or build, test (``android``) and package the Android SDK."""
+"""Fetch the tools of the phones' SDKs (``tools``, ``dex``), or build, test (``android``, ``ios``) and package them."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
 
-from scripts.sdk import ROOT, SdkError, android, apk, package, tools
+from scripts.sdk import ROOT, SdkError, android, apk, ios, ios_release, package, tools
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,13 +20,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     built.add_argument(
         "--test", action="append", help="test classes of this name alone, without package"
     )
-    commands.add_parser("package", help="write the Android SDK's artifacts as a Maven repository")
+    phones = commands.add_parser("ios", help="compile the iOS SDK and run its tests")
+    phones.add_argument("--swift-6", action="store_true", help="as Swift 6, with thread sanitizer")
+    phones.add_argument("--test", action="append", help="tests that match this expression alone")
+    packed = commands.add_parser("package", help="write the SDKs' artifacts")
+    packed.add_argument("sdk", nargs="?", choices=_PACKAGES, help="of one SDK; left out: of all")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "android":
             return _android(chosen.module, chosen.test)
+        if chosen.command == "ios":
+            return _ios(ios.SWIFT_6 if chosen.swift_6 else ios.SWIFT_5, chosen.test)
         if chosen.command == "package":
-            return _package()
+            return _package([chosen.sdk] if chosen.sdk else list(_PACKAGES))
         done = tools.install() if chosen.command == "tools" else tools.install_dex()
     except SdkError as error:
         print(f"sdk: {error}", file=sys.stderr)
@@ -33,17 +41,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _package() -> int:
+def _android_packages() -> list[Path]:
     """Write the artifacts, and the sample app where what dexes it is there."""
     build = android.Build()
     files = package.package(build)
     if tools.DEX.is_file():
         files.append(apk.sample(build, android.OUT / "app"))
-    for file in files:
-        print(f"{file.stat().st_size:>9,} bytes  {file.relative_to(ROOT)}")
-    if not tools.DEX.is_file():
+    else:
         print("no sample app: make sdk-dex fetches what it is dexed with")
+    return files
+
+
+_PACKAGES: Final[Mapping[str, Callable[[], list[Path]]]] = {
+    "android": _android_packages,
+    "ios": ios_release.package,
+}
+
+
+def _package(sdks: Sequence[str]) -> int:
+    """Write what ships of SDKs, and say how large each file is."""
+    for sdk in sdks:
+        for file in _PACKAGES[sdk]():
+            print(f"{file.stat().st_size:>9,} bytes  {file.relative_to(ROOT)}")
     return 0
+
+
+def _ios(way: ios.Way, wanted: Sequence[str] | None) -> int:
+    """Compile the package and run its tests; return 1 where one failed."""
+    outcomes = ios.run(way, wanted or ())
+    return 1 if _told(f"sdk/ios as {way.name}", outcomes) else 0
+
+
+def _told(name: str, outcomes: Sequence[android.Outcome]) -> int:
+    """Say how tests ended, and return how many failed."""
+    for each in outcomes:
+        if each.status != "passed":
+            print(f"{each.status}: {each.test}\n{each.message}".rstrip())
+    bad = sum(each.status == "failed" for each in outcomes)
+    print(f"{name}: {len(outcomes)} tests, {bad} of them failed")
+    return bad
 
 
 def _android(names: Sequence[str] | None, wanted: Sequence[str] | None) -> int:
@@ -61,12 +97,7 @@ def _android(names: Sequence[str] | None, wanted: Sequence[str] | None) -> int:
         for variant in module.variants:
             build.compiled(name, variant)
             outcomes = build.run_junit(name, classes, variant) if classes else []
-            for each in outcomes:
-                if each.status != "passed":
-                    print(f"{each.status}: {each.test}\n{each.message}".rstrip())
-            bad = sum(each.status == "failed" for each in outcomes)
-            failures += bad
-            print(f"{module.label(variant)}: {len(outcomes)} tests, {bad} of them failed")
+            failures += _told(module.label(variant), outcomes)
     return 1 if failures else 0
 
 

@@ -23,6 +23,11 @@ def version() -> str:
     return str(found)
 
 
+def semantic_version() -> str:
+    """Return it as npm, CocoaPods and SwiftPM order versions: by Semantic Versioning, which has a hyphen before what isn't released."""
+    return re.sub(r"\.dev(\d+)$", r"-dev.\1", version())
+
+
 def package(build: android.Build, repository: Path = REPOSITORY) -> list[Path]:
     """Write every artifact that ships into a Maven repository in a directory, and return the files.
 

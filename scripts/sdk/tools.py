@@ -36,7 +36,8 @@ def install() -> list[str]:
     :raises SdkError: where a Debian package is missing, a package can't be fetched, or a hash differs.
     """
     lock = locked()
-    missing = [name for name, file in lock["debian"].items() if not Path(file).exists()]
+    debian = lock["debian"] | lock["debian-ios"]
+    missing = [name for name, file in debian.items() if not Path(file).exists()]
     if missing:
         words = " ".join(missing)
         raise SdkError(f"expected {words}: install what is missing (Debian: apt install {words})")

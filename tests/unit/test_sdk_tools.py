@@ -22,7 +22,7 @@ PACKAGE: dict[str, Any] = {
 def test_each_package_and_file_has_its_hash() -> None:
     """Exact releases, whole hashes, a folder for each, and a file at least."""
     lock = locked()
-    assert lock.keys() == {"npm", "pypi", "debian"}
+    assert lock.keys() == {"npm", "pypi", "debian", "debian-ios"}
     packages = [*lock["npm"].items(), *lock["pypi"].items()]
     for name, package in packages:
         assert re.fullmatch(r"\d+\.\d+\.\d+", package["version"]), name
@@ -36,6 +36,10 @@ def test_each_package_and_file_has_its_hash() -> None:
     for name, package in lock["pypi"].items():
         assert re.fullmatch(r"[0-9a-f]{64}", package["sha256"]), name
     assert len({package["folder"] for _, package in packages}) == len(packages)
+    debian = lock["debian"] | lock["debian-ios"]
+    assert len(debian) == len(lock["debian"]) + len(lock["debian-ios"])
+    for name, file in debian.items():
+        assert re.fullmatch(r"/usr/(?:bin|share|include)/[\w./-]+", file), name
 
 
 def test_no_address_is_in_it() -> None:

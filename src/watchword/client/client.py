@@ -13,7 +13,6 @@ from typing import Any, Final, Self
 
 import httpx
 
-from watchword.client.channel_refusals import ChannelRefusedError
 from watchword.client.clock import ClientClock, system_boot_id, system_uptime
 from watchword.client.cooldown import Cooldown
 from watchword.client.delivery import Delivery, read_delivery
@@ -29,7 +28,6 @@ from watchword.client.errors import (
     Problem,
     ServiceRefusedError,
     ServiceUnavailableError,
-    UnreadableAnswerError,
 )
 from watchword.client.exchange import MAX_ATTEMPTS, Backoff, Exchange, is_safe
 from watchword.client.phrases import Answered, Wording
@@ -401,15 +399,18 @@ class WatchwordClient:
             self._enrol_with_keys()
 
     def _renew_early(self, audience: str, now: float) -> None:
-        """Try once to renew while the token is valid; put it off if service or device are away."""
+        """Try once to renew while the token is valid; put it off if that fails, for whatever reason.
+
+        What is final is told by whoever needs a token once this one has ended.
+        """
         held = self._held(audience)
         if held is None or now < held.renew_at:  # Another caller was quicker.
             return
-        if self._cooldown.pauses:
+        if self._cooldown.holds:
             return
         try:
             self._renew(attempts=1)
-        except (ServiceUnavailableError, UnreadableAnswerError, ChannelRefusedError, DeviceError):
+        except ClientError:
             if self._session is None:  # The instance was unknown, and enrolling failed.
                 raise
             self._session = self._session.postponed(now, POSTPONED_SHARE)
@@ -435,7 +436,7 @@ class WatchwordClient:
 
     def _renew_instance(self, session: Session, attempts: int) -> None:
         """Renew by the challenge that came with the last tokens, else or if that is refused by a fresh one."""
-        ahead = session.next_challenge
+        ahead = session.next_challenge if self._speaks_1_1 else None
         if ahead is None or self.uptime() >= ahead.expires_at:
             try:
                 self._renew_once(session, None, attempts)

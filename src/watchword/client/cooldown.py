@@ -74,12 +74,6 @@ class Cooldown:
         """Tell whether something is remembered that counts still."""
         return self._active(self._uptime()) is not None
 
-    @property
-    def pauses(self) -> bool:
-        """Tell whether the service asked for a pause that isn't over."""
-        hold = self._active(self._uptime())
-        return hold is not None and isinstance(hold.error, ServiceUnavailableError)
-
     def _active(self, now: float) -> _Hold | None:
         hold = self._hold
         return hold if hold is not None and now < hold.until else None
@@ -107,7 +101,8 @@ class Cooldown:
         if error.kind in _FOR_LONG:
             pause = COOL_DOWN
         elif error.kind is DeviceErrorKind.TRANSIENT:
-            pause = self._jitter() * min(COOL_DOWN, FIRST_DEVICE_PAUSE * 2**self._busy)
+            own = self._jitter() * min(COOL_DOWN, FIRST_DEVICE_PAUSE * 2**self._busy)
+            pause = min(COOL_DOWN, (error.retry_after or 0.0) + own)
             self._busy = min(self._busy + 1, _MAX_DOUBLINGS)
         else:
             return

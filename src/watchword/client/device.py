@@ -170,6 +170,8 @@ class ResilientDevice:
                 attempt += 1
                 if error.kind is DeviceErrorKind.OFFLINE:
                     raise ServiceUnavailableError(str(error), attempt) from error
-                if error.kind is not DeviceErrorKind.TRANSIENT or attempt >= attempts:
+                # Platform code that names a pause has waited and asked again itself.
+                is_last = attempt >= attempts or error.retry_after is not None
+                if error.kind is not DeviceErrorKind.TRANSIENT or is_last:
                     raise
             self._backoff.rest(attempt - 1)

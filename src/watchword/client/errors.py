@@ -151,18 +151,23 @@ class DeviceError(ClientError):
 
     :ivar kind: what it means.
     :ivar detail: the platform's own words or code, without anything secret.
+    :ivar retry_after: seconds that the vendor asks to wait, after which the platform's part asked again itself; nothing is
+        repeated before.  None where it names none: what is busy is asked again by the client's own pauses.
     """
 
     exit_code = ExitCode.UNAVAILABLE
 
-    def __init__(self, kind: DeviceErrorKind, detail: str = "") -> None:
+    def __init__(
+        self, kind: DeviceErrorKind, detail: str = "", retry_after: float | None = None
+    ) -> None:
         self.kind = kind
         self.detail = detail
+        self.retry_after = retry_after
         super().__init__(_DEVICE_WORDS[kind] + (f": {detail}" if detail else ""))
 
     def again(self) -> Self:
         """Return the same error, to be raised anew."""
-        return type(self)(self.kind, self.detail)
+        return type(self)(self.kind, self.detail, self.retry_after)
 
 
 class CodeSpentError(ClientError):

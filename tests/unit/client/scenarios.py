@@ -122,8 +122,11 @@ class ScriptedDevice:
             end = ends.pop(0) if ends else "OK"
         if end == "dies":
             self.world.die()
-        if end != "OK":
-            raise DeviceError(DeviceErrorKind[end], f"{name} as told")
+        kind, _, pause = end.partition(" ")
+        if kind != "OK":
+            raise DeviceError(
+                DeviceErrorKind[kind], f"{name} as told", float(pause) if pause else None
+            )
         if self.lost and name != "create_keys":
             raise DeviceError(DeviceErrorKind.KEY_LOST, "gone")
 

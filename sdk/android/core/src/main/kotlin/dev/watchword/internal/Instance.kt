@@ -395,7 +395,7 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
         Kind.UNSUPPORTED, Kind.KEY_LOST, Kind.FAULT -> COOL_DOWN
 
         Kind.TRANSIENT -> {
-            val span = BUSY_PAUSE * (1 shl minOf(busy, MAX_DOUBLINGS))
+            val span = minOf(COOL_DOWN, BUSY_PAUSE * (1 shl minOf(busy, MAX_DOUBLINGS)))
             busy++
             minOf(COOL_DOWN, (error.retryAfter ?: 0.0) + ports.jitter() * span)
         }

@@ -1,0 +1,87 @@
+import Foundation
+
+/// Keys in software by the names of the hardware's. What the hardware refuses, a test says by ``SimulatedEnclave``.
+public enum SecureEnclave {
+    public static var isAvailable: Bool { SimulatedEnclave.current.isAvailable }
+
+    public enum P256 {
+        public enum Signing {
+            public struct PrivateKey: Sendable {
+                private let key: CryptoKit.P256.Signing.PrivateKey
+                /// What a Secure Enclave would have encrypted for itself.
+                public let dataRepresentation: Data
+
+                public init(compactRepresentable: Bool = true) throws {
+                    try SimulatedEnclave.current.call(.create)
+                    key = CryptoKit.P256.Signing.PrivateKey()
+                    dataRepresentation = key.rawRepresentation
+                }
+
+                public init(dataRepresentation: Data) throws {
+                    try SimulatedEnclave.current.call(.restore)
+                    key = try CryptoKit.P256.Signing.PrivateKey(rawRepresentation: dataRepresentation)
+                    self.dataRepresentation = dataRepresentation
+                }
+
+                public var publicKey: CryptoKit.P256.Signing.PublicKey { key.publicKey }
+
+                public func signature<D: DataProtocol>(for data: D) throws -> CryptoKit.P256.Signing.ECDSASignature {
+                    try SimulatedEnclave.current.call(.sign)
+                    return try key.signature(for: data)
+                }
+
+                public func signature<D: Digest>(for digest: D) throws -> CryptoKit.P256.Signing.ECDSASignature {
+                    try SimulatedEnclave.current.call(.sign)
+                    return try key.signature(for: digest)
+                }
+            }
+        }
+
+        public enum KeyAgreement {
+            public struct PrivateKey: Sendable {
+                private let key: CryptoKit.P256.KeyAgreement.PrivateKey
+                /// What a Secure Enclave would have encrypted for itself.
+                public let dataRepresentation: Data
+
+                public init(compactRepresentable: Bool = true) throws {
+                    try SimulatedEnclave.current.call(.create)
+                    key = CryptoKit.P256.KeyAgreement.PrivateKey()
+                    dataRepresentation = key.rawRepresentation
+                }
+
+                public init(dataRepresentation: Data) throws {
+                    try SimulatedEnclave.current.call(.restore)
+                    key = try CryptoKit.P256.KeyAgreement.PrivateKey(rawRepresentation: dataRepresentation)
+                    self.dataRepresentation = dataRepresentation
+                }
+
+                public var publicKey: CryptoKit.P256.KeyAgreement.PublicKey { key.publicKey }
+
+                public func sharedSecretFromKeyAgreement(
+                    with publicKeyShare: CryptoKit.P256.KeyAgreement.PublicKey
+                ) throws -> SharedSecret {
+                    try SimulatedEnclave.current.call(.agree)
+                    return try key.sharedSecretFromKeyAgreement(with: publicKeyShare)
+                }
+            }
+        }
+    }
+}
+
+/// What a test makes of the enclave, for the tasks below it alone: tests run side by side in one process.
+///
+///     try await SimulatedEnclave.$current.withValue(SimulatedEnclave { if $0 == .sign { throw … } }) { … }
+public struct SimulatedEnclave: Sendable {
+    public enum Call: Sendable { case create, restore, sign, agree }
+
+    @TaskLocal public static var current = SimulatedEnclave()
+
+    public let isAvailable: Bool
+    let call: @Sendable (Call) throws -> Void
+
+    /// - Parameter call: hears each call before it is done; what it throws, the caller gets.
+    public init(isAvailable: Bool = true, call: @escaping @Sendable (Call) throws -> Void = { _ in }) {
+        self.isAvailable = isAvailable
+        self.call = call
+    }
+}

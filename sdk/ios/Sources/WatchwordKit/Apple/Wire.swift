@@ -1,0 +1,260 @@
+import Foundation
+
+#if canImport(FoundationNetworking)
+    import FoundationNetworking
+#endif
+
+/// What a request's body is sent from.
+enum WireUpload: Sendable {
+    case none
+    case data(Data)
+    case file(URL)
+}
+
+/// Sends single requests over a `URLSession`: one attempt each, without redirects, over connections that the pins let pass.
+final class Wire: Sendable {
+    private let configuration: @Sendable () -> URLSessionConfiguration
+    private let pins: Pins?
+    private let connections = Locked<Connections?>(nil)
+
+    init(pins: Pins?, _ configuration: @escaping @Sendable () -> URLSessionConfiguration) {
+        self.configuration = configuration
+        self.pins = pins
+    }
+
+    deinit { connections.withLock { $0 }?.close() }
+
+    /// Sends a request and reads its answer into memory.
+    ///
+    /// - Parameters:
+    ///   - limit: most bytes of the answer; nil for any number.
+    ///   - timeout: most seconds until the answer has been read; nil leaves it to the request.
+    /// - Throws: ``WatchwordError/pin(_:)``, ``UnreadableAnswerError`` above the limit, `URLError` for the rest.
+    func data(
+        for request: URLRequest, _ upload: WireUpload, limit: Int? = nil, timeout: Double? = nil
+    ) async throws -> (Data, HTTPURLResponse) {
+        let received = try await current(for: request).send(Exchange(limit: limit), timeout) { session in
+            switch upload {
+            case .none: return session.dataTask(with: request)
+            case .data(let data): return session.uploadTask(with: request, from: data)
+            case .file(let file): return session.uploadTask(with: request, fromFile: file)
+            }
+        }
+        return (received.data, received.response)
+    }
+
+    /// Sends a request and reads its answer into a file, which is the caller's to remove.
+    func download(_ request: URLRequest) async throws -> (URL, HTTPURLResponse) {
+        let received = try await current(for: request).send(Exchange(limit: nil), nil) { $0.downloadTask(with: request) }
+        guard let file = received.file else { throw URLError(.cannotCreateFile) }
+        return (file, received.response)
+    }
+
+    #if !canImport(FoundationNetworking)
+        /// Sends a request and hands out its answer while it comes.
+        func bytes(for request: URLRequest) async throws -> (URLSession.AsyncBytes, URLResponse) {
+            let connections = try current(for: request)
+            do {
+                return try await connections.session.bytes(for: request)
+            } catch {
+                throw connections.takeRefusal(of: request.url?.host) ?? error
+            }
+        }
+    #endif
+
+    /// Returns the connections that a request may go over, having judged those that are there.
+    ///
+    /// Where the pins changed since they were made, each request goes over a new one, which is judged when it is made (P40).
+    private func current(for request: URLRequest) throws -> Connections {
+        if let pins, let url = request.url, let host = url.host {
+            pins.refresh()
+            if url.scheme?.lowercased() != "https" { try pins.checkCleartext(host: host) }
+        }
+        let generation = pins?.generation ?? 0
+        return connections.withLock { held in
+            if let held, held.generation == generation { return held }
+            held?.close()
+            let made = Connections(configuration(), pins: pins, generation: generation)
+            held = made
+            return made
+        }
+    }
+}
+
+/// The connections of one `URLSession`, all of them judged by the same pins. `state` is locked; `session` is set once, before any use.
+private final class Connections: NSObject, @unchecked Sendable {
+    private struct State {
+        var exchanges: [Int: Exchange] = [:]
+        var refusals: [String: any Error] = [:]
+    }
+
+    let generation: Int64
+    private let pins: Pins?
+    private let state = Locked(State())
+    private(set) var session = URLSession.shared
+
+    init(_ configuration: URLSessionConfiguration, pins: Pins?, generation: Int64) {
+        self.pins = pins
+        self.generation = generation
+        super.init()
+        session = URLSession(configuration: configuration, delegate: self, delegateQueue: nil)
+    }
+
+    /// Takes no request any more; what is on its way is read to its end.
+    func close() { session.finishTasksAndInvalidate() }
+
+    func send(
+        _ exchange: Exchange, _ timeout: Double?, _ make: (URLSession) -> URLSessionTask
+    ) async throws -> Exchange.Received {
+        try Task.checkCancellation()
+        let task = make(session)
+        let number = task.taskIdentifier
+        state.withLock { $0.exchanges[number] = exchange }
+        defer { state.withLock { _ = $0.exchanges.removeValue(forKey: number) } }
+        let expiry = timeout.map { seconds in
+            Task {
+                try await Ports.systemSleep(seconds)
+                exchange.end(URLError(.timedOut))
+                task.cancel()
+            }
+        }
+        defer { expiry?.cancel() }
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                exchange.begin(continuation)
+                task.resume()
+            }
+        } onCancel: {
+            task.cancel()
+        }
+    }
+
+    /// Returns why the last connection to a host was refused.
+    func takeRefusal(of host: String?) -> (any Error)? {
+        state.withLock { $0.refusals.removeValue(forKey: host?.lowercased() ?? "") }
+    }
+
+    private func exchange(_ task: URLSessionTask) -> Exchange? { state.withLock { $0.exchanges[task.taskIdentifier] } }
+}
+
+extension Connections: URLSessionDataDelegate, URLSessionDownloadDelegate {
+    func urlSession(
+        _ session: URLSession, task: URLSessionTask, willPerformHTTPRedirection response: HTTPURLResponse, newRequest request: URLRequest,
+        completionHandler: @escaping (URLRequest?) -> Void
+    ) {
+        // A redirected request would carry the headers of this one, proof and all, to wherever it is sent.
+        completionHandler(nil)
+    }
+
+    func urlSession(
+        _ session: URLSession, dataTask: URLSessionDataTask, didReceive response: URLResponse,
+        completionHandler: @escaping (URLSession.ResponseDisposition) -> Void
+    ) {
+        exchange(dataTask)?.receive(response)
+        completionHandler(.allow)
+    }
+
+    func urlSession(_ session: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {
+        if exchange(dataTask)?.receive(data) == false { dataTask.cancel() }
+    }
+
+    func urlSession(
+        _ session: URLSession, dataTask: URLSessionDataTask, willCacheResponse proposedResponse: CachedURLResponse,
+        completionHandler: @escaping (CachedURLResponse?) -> Void
+    ) {
+        // A cache keeps the request's headers on disk too, and so a token.
+        completionHandler(nil)
+    }
+
+    func urlSession(_ session: URLSession, downloadTask: URLSessionDownloadTask, didFinishDownloadingTo location: URL) {
+        exchange(downloadTask)?.receive(file: location)
+    }
+
+    func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
+        exchange(task)?.complete(task.response, error)
+    }
+
+    #if canImport(Security)
+        // Of a task, not of the session: the refusal is the task's.
+        func urlSession(
+            _ session: URLSession, task: URLSessionTask, didReceive challenge: URLAuthenticationChallenge,
+            completionHandler: @escaping (URLSession.AuthChallengeDisposition, URLCredential?) -> Void
+        ) {
+            do {
+                try pins?.check(challenge)
+                completionHandler(.performDefaultHandling, nil)
+            } catch {
+                exchange(task)?.end(error)
+                state.withLock { $0.refusals[challenge.protectionSpace.host.lowercased()] = error }
+                completionHandler(.cancelAuthenticationChallenge, nil)
+            }
+        }
+    #endif
+}
+
+/// What has come of one request's answer. `state` is locked.
+private final class Exchange: Sendable {
+    struct Received: Sendable {
+        let response: HTTPURLResponse
+        let data: Data
+        let file: URL?
+    }
+
+    private struct State {
+        var continuation: CheckedContinuation<Received, any Error>?
+        var failure: (any Error)?
+        var response: HTTPURLResponse?
+        var data = Data()
+        var file: URL?
+    }
+
+    private let limit: Int?
+    private let state = Locked(State())
+
+    init(limit: Int?) {
+        self.limit = limit
+    }
+
+    func begin(_ continuation: CheckedContinuation<Received, any Error>) { state.withLock { $0.continuation = continuation } }
+
+    func receive(_ response: URLResponse) { state.withLock { $0.response = response as? HTTPURLResponse } }
+
+    /// Keeps a piece; false ends the task, as the answer is larger than its limit.
+    func receive(_ piece: Data) -> Bool {
+        state.withLock { state in
+            guard let limit, state.data.count + piece.count > limit else {
+                state.data.append(piece)
+                return true
+            }
+            state.failure = state.failure ?? UnreadableAnswerError("got an answer of more than \(limit) bytes")
+            return false
+        }
+    }
+
+    /// Takes a file that is the system's until this returns.
+    func receive(file: URL) {
+        let kept = FileManager.default.temporaryDirectory.appendingPathComponent("watchword-\(UUID().uuidString)")
+        do {
+            try FileManager.default.moveItem(at: file, to: kept)
+            state.withLock { $0.file = kept }
+        } catch {
+            end(error)
+        }
+    }
+
+    /// Notes why the task is being ended; the first reason counts.
+    func end(_ error: any Error) { state.withLock { $0.failure = $0.failure ?? error } }
+
+    func complete(_ last: URLResponse?, _ error: (any Error)?) {
+        let (continuation, result) = state.withLock { state -> (CheckedContinuation<Received, any Error>?, Result<Received, any Error>) in
+            defer { state.continuation = nil }
+            if let failure = state.failure ?? error { return (state.continuation, .failure(failure)) }
+            guard let response = state.response ?? last as? HTTPURLResponse else {
+                return (state.continuation, .failure(URLError(.badServerResponse)))
+            }
+            return (state.continuation, .success(Received(response: response, data: state.data, file: state.file)))
+        }
+        if case .failure = result, let file = state.withLock({ $0.file }) { try? FileManager.default.removeItem(at: file) }
+        continuation?.resume(with: result)
+    }
+}

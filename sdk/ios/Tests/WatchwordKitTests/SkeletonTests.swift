@@ -1,0 +1,6 @@
+import Foundation
+import Testing
+
+@testable import WatchwordKit
+
+@Test func packageBuilds() { #expect(Bool(true)) }
