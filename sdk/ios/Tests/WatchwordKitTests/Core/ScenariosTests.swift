@@ -11,8 +11,9 @@ import Testing
 @Suite struct ScenariosTests {
     /// Scenarios that aren't played, by id, each with its reason.
     static let leftOut: [String: String] = [:]
+    static let played = Scenarios.all.filter { leftOut[$0.id] == nil }
 
-    @Test(arguments: Scenarios.all.filter { leftOut[$0.id] == nil })
+    @Test(arguments: played)
     func passes(_ scenario: Scenarios.One) async throws {
         try await Scenario(scenario.script).run()
     }
@@ -100,9 +101,10 @@ final class AppRun: Device, Store, Transport {
     /// Ends the run here: never returns to who called, until the scenario is over.
     func end(_ ending: Ending) async throws -> Never {
         let hearers = state.withLock {
-            if $0.ending == nil { $0.ending = ending }
-            defer { $0.hearers = [] }
-            return $0.hearers
+            $0.ending = $0.ending ?? ending
+            let hearers = $0.hearers
+            $0.hearers = []
+            return hearers
         }
         hearers.forEach { $0(ending) }
         await withCheckedContinuation { continuation in
@@ -120,8 +122,9 @@ final class AppRun: Device, Store, Transport {
         let ghosts = state.withLock {
             $0.isOver = true
             $0.ending = $0.ending ?? .died
-            defer { $0.ghosts = [] }
-            return $0.ghosts
+            let ghosts = $0.ghosts
+            $0.ghosts = []
+            return ghosts
         }
         ghosts.forEach { $0.resume() }
     }
@@ -196,7 +199,7 @@ final class AppRun: Device, Store, Transport {
         case "dies": try await self.end(.died)
         case "waits": try await meanwhile([])
         case let name:
-            guard let kind = kinds[name] else { return try await self.end(.mismatch(Mismatch("got the end \(name) of a call"))) }
+            guard let kind = kinds[name] else { try await self.end(.mismatch(Mismatch("got the end \(name) of a call"))) }
             throw DeviceError(kind, "the script says so", retryAfter: end.dropFirst().first.flatMap(Double.init))
         }
     }
@@ -269,7 +272,7 @@ actor Scenario {
         let (config, device, time) = (with("config"), with("device"), with("clock"))
         self.script = script
         self.config = config
-        jitter = try (script["jitter"] ?? Scenarios.defaults["jitter"])?.number ?? 0
+        jitter = (script["jitter"] ?? Scenarios.defaults["jitter"])?.number ?? 0
         audience = config["audiences"]?.list.first?.text ?? ""
         calls = device["calls"] ?? .null
         phone = SimulatedPhone(isStated: device["proof_key"]?.text == "stated", canOpen: device["can_open"]?.flag == true)
@@ -281,10 +284,19 @@ actor Scenario {
 
     func run() async throws {
         phone.script(Self.ends(calls))
-        let outcome = await Result { try await play() }
+        do {
+            try await play()
+            await close()
+        } catch {
+            await close()
+            throw error
+        }
+    }
+
+    /// Lets go of whatever still waits, so that nothing outlives the scenario.
+    private func close() async {
         runs.forEach { $0.close() }
         await world.close()
-        try outcome.get()
     }
 
     private func play() async throws {
@@ -314,6 +326,7 @@ actor Scenario {
 
     /// Makes the call of a step and compares its result or error.
     private func judge(_ step: Script) async throws {
+        if try arrange(step) { return }
         guard let app else { throw Mismatch("there is no app") }
         let got: [String: Script]
         do {
@@ -343,6 +356,19 @@ actor Scenario {
         for secret in await world.secrets where shown.contains(secret) { throw Mismatch("a description shows a secret") }
     }
 
+    /// Changes what is around the client; tells whether the step is such a one.
+    private func arrange(_ step: Script) throws -> Bool {
+        switch try step.text("call") {
+        case "advance": clock.advance(try step.number("seconds"))
+        case "clock": clock.set(wallAhead: try step.number("wall_ahead"))
+        case "device": phone.script(Self.ends(step["calls"] ?? .null))
+        case "save": saved = store.read()
+        case "restart": try restart(step)
+        default: return false
+        }
+        return true
+    }
+
     private func call(_ step: Script, _ run: AppRun, _ watchword: Watchword) async throws -> [String: Script] {
         switch try step.text("call") {
         case "enrol": try await watchword.enrol()
@@ -353,11 +379,6 @@ actor Scenario {
         case "secret":
             let secret = try await watchword.secret(step.text("name"))
             return ["value": .text(secret.use { String(decoding: $0, as: UTF8.self) })]
-        case "advance": clock.advance(try step.number("seconds"))
-        case "clock": clock.set(wallAhead: try step.number("wall_ahead"))
-        case "device": phone.script(Self.ends(step["calls"] ?? .null))
-        case "save": saved = store.read()
-        case "restart": try restart(step)
         case let call: throw Mismatch("got the call \(call), which this runner doesn't know")
         }
         return [:]
@@ -463,13 +484,6 @@ extension Scenario {
             guard config["redirects"]?.flag == true, let location = answer.headers["location"] else { return answer }
             url = location.hasPrefix("/") ? audience + location : location
         }
-    }
-}
-
-extension Result where Failure == any Error, Success: Sendable {
-    /// Keeps what `body` comes to.
-    fileprivate init(_ body: () async throws -> Success) async {
-        do { self = .success(try await body()) } catch { self = .failure(error) }
     }
 }
 

@@ -461,7 +461,7 @@ extension ScriptedWorld {
     private func sealKey(_ got: Received, isBroken: Bool) throws -> PublicKeyJWK {
         if isBroken { return try PublicKeyJWK(x963Representation: P256.KeyAgreement.PrivateKey().publicKey.x963Representation) }
         let jwk = try got.statement["seal_jwk"] ?? .null
-        return PublicKeyJWK(x: try jwk"x", y: try jwk"y")
+        return PublicKeyJWK(x: try jwk.text("x"), y: try jwk.text("y"))
     }
 
     private static func encoded(_ members: [String: Script]) throws -> String { try Script.object(members).written.base64URL() }
