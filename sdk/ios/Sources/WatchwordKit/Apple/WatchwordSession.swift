@@ -187,7 +187,8 @@ public final class WatchwordSession: Sendable {
     /// Returns a request without its body, and the body: a proof covers bytes, which a stream gives once only.
     private func stated(_ request: URLRequest) async throws -> (URLRequest, WireUpload) {
         if let body = request.httpBody { return (bare(request), body.isEmpty ? .none : .data(body)) }
-        guard let stream = request.httpBodyStream else { return (request, .none) }
+        // What goes elsewhere isn't proved, and is sent as it is.
+        guard let stream = request.httpBodyStream, let url = request.url, watchword.covers(url) else { return (request, .none) }
         if let data = try await UncheckedStream(stream).read(Attempts.maxKeptBytes) { return (bare(request), .data(data)) }
         let origin = Origin.of(try address(request)).map { "\($0)" } ?? ""
         throw WatchwordError.lengthRequired(.init(method: method(request), origin: origin, limit: Attempts.maxKeptBytes))

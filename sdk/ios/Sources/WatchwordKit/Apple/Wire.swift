@@ -33,7 +33,7 @@ final class Wire: Sendable {
     func data(
         for request: URLRequest, _ upload: WireUpload, limit: Int? = nil, timeout: Double? = nil
     ) async throws -> (Data, HTTPURLResponse) {
-        let received = try await current(for: request).send(Exchange(limit: limit), timeout) { session in
+        let received = try await current(for: request).send(WireExchange(limit: limit), timeout) { session in
             switch upload {
             case .none: return session.dataTask(with: request)
             case .data(let data): return session.uploadTask(with: request, from: data)
@@ -45,7 +45,7 @@ final class Wire: Sendable {
 
     /// Sends a request and reads its answer into a file, which is the caller's to remove.
     func download(_ request: URLRequest) async throws -> (URL, HTTPURLResponse) {
-        let received = try await current(for: request).send(Exchange(limit: nil), nil) { $0.downloadTask(with: request) }
+        let received = try await current(for: request).send(WireExchange(limit: nil), nil) { $0.downloadTask(with: request) }
         guard let file = received.file else { throw URLError(.cannotCreateFile) }
         return (file, received.response)
     }
@@ -84,7 +84,7 @@ final class Wire: Sendable {
 /// The connections of one `URLSession`, all of them judged by the same pins. `state` is locked; `session` is set once, before any use.
 private final class Connections: NSObject, @unchecked Sendable {
     private struct State {
-        var exchanges: [Int: Exchange] = [:]
+        var exchanges: [Int: WireExchange] = [:]
         var refusals: [String: any Error] = [:]
     }
 
@@ -104,8 +104,8 @@ private final class Connections: NSObject, @unchecked Sendable {
     func close() { session.finishTasksAndInvalidate() }
 
     func send(
-        _ exchange: Exchange, _ timeout: Double?, _ make: (URLSession) -> URLSessionTask
-    ) async throws -> Exchange.Received {
+        _ exchange: WireExchange, _ timeout: Double?, _ make: (URLSession) -> URLSessionTask
+    ) async throws -> WireExchange.Received {
         try Task.checkCancellation()
         let task = make(session)
         let number = task.taskIdentifier
@@ -134,7 +134,7 @@ private final class Connections: NSObject, @unchecked Sendable {
         state.withLock { $0.refusals.removeValue(forKey: host?.lowercased() ?? "") }
     }
 
-    private func exchange(_ task: URLSessionTask) -> Exchange? { state.withLock { $0.exchanges[task.taskIdentifier] } }
+    private func exchange(_ task: URLSessionTask) -> WireExchange? { state.withLock { $0.exchanges[task.taskIdentifier] } }
 }
 
 extension Connections: URLSessionDataDelegate, URLSessionDownloadDelegate {
@@ -193,7 +193,7 @@ extension Connections: URLSessionDataDelegate, URLSessionDownloadDelegate {
 }
 
 /// What has come of one request's answer. `state` is locked.
-private final class Exchange: Sendable {
+private final class WireExchange: Sendable {
     struct Received: Sendable {
         let response: HTTPURLResponse
         let data: Data

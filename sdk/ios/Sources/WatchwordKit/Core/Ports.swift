@@ -65,8 +65,8 @@ extension Evidence: Redacted {}
 /// Keeps an instance's keys in hardware and makes evidence with them: the one interface that a platform implements.
 ///
 /// Every method may throw a ``DeviceError``; anything else that it throws is taken for one of kind `fault`. ``createKeys()``,
-/// ``attest(binding:)`` and ``renew(statement:)`` are called one at a time, all others from any number of tasks at once. None is
-/// ever called in a task that somebody cancels.
+/// ``attest(binding:)`` and ``renew(statement:)`` are called one at a time, all others from any number of tasks at once. Only
+/// ``sign(_:)`` is called in a task of the app's, which may be cancelled.
 public protocol Device: Sendable {
     /// Whether ``openSealed(info:sealed:)`` can work at all on this device; if not, the device's own key signs requests. Returns at once.
     var canOpen: Bool { get }

@@ -78,7 +78,7 @@ private let binding = Data(repeating: 7, count: 32)
 
 @Suite struct AppAttestDeviceTests {
     private let service = FakeAppAttest()
-    private let store = MemoryStore()
+    private let store = FailingStore()
     private let device: AppAttestDevice
 
     init() {
@@ -210,7 +210,7 @@ private let binding = Data(repeating: 7, count: 32)
 
 @Suite struct EnclaveTests {
     private struct Broken: Error {}
-    private let store = MemoryStore()
+    private let store = FailingStore()
 
     private func device() -> AppAttestDevice { AppAttestDevice(service: FakeAppAttest(), keys: EnclaveKeys(), store: store) }
 

@@ -89,7 +89,7 @@ final class Scratch: Sendable {
 }
 
 /// A store in memory that fails as a test says.
-final class MemoryStore: Store {
+final class FailingStore: Store {
     private let state = Locked((data: Data?.none, failure: DeviceError?.none))
 
     func fail(_ error: DeviceError?) { state.withLock { $0.failure = error } }
