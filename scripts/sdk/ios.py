@@ -107,9 +107,20 @@ def environment() -> dict[str, str]:
     return {**os.environ, "NO_COLOR": "1"}
 
 
+def tool(name: str) -> Path:
+    """Return a program of Swift's toolchain, which Debian keeps beside the compiler.
+
+    :raises SdkError: where it isn't there.
+    """
+    found = Path(os.path.realpath(shutil.which("swift") or "swift")).parent / name
+    if not found.exists():
+        raise SdkError(f"{found}: missing: install swiftlang (Debian: apt install swiftlang)")
+    return found
+
+
 def _complaints(said: str) -> str:
     """Return what a compiler complains of, each complaint once; all that it said where none is found."""
-    found = re.findall(r"^.*(?:error|warning): .*$", said, re.MULTILINE)
+    found = re.findall(r"^(?:/.*: )?(?:error|warning): .*$", said, re.MULTILINE)
     return "\n".join(dict.fromkeys(found)) or said.strip()
 
 

@@ -216,7 +216,9 @@ public actor Attempts {
 
     /// Notes that an attempt on the wire was answered.
     ///
-    /// - Parameter header: returns a header's value by its name in any case, nil where there is none.
+    /// - Parameters:
+    ///   - status: of the answer, 100 to 599.
+    ///   - header: returns a header's value by its name in any case, nil where there is none.
     public func answered(status: Int, header: @Sendable (String) -> String?) {
         isSent = false
         isUnknown = Self.gatewaysOwn.contains(status)
@@ -231,6 +233,7 @@ public actor Attempts {
     /// unknown. The answer is to be closed then.
     ///
     /// - Parameters:
+    ///   - status: of the answer, 100 to 599.
     ///   - header: see ``answered(status:header:)``.
     ///   - body: returns the first 64 KiB of the answer's body, decoded, without taking it from the app; called at most once, and
     ///     only after a refusal.

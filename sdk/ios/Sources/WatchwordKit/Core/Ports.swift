@@ -211,7 +211,9 @@ public protocol Transport: Sendable {
     /// Sends a POST.
     ///
     /// - Parameters:
+    ///   - url: `https`, or `http` to a loopback address.
     ///   - headers: to be sent, `Content-Type` among them.
+    ///   - body: sent as it is.
     ///   - timeout: most seconds until the answer has been read, above 0.
     /// - Throws: ``WatchwordError/pin(_:)`` if the host is pinned and the connection isn't used, which isn't tried again;
     ///   ``UnreadableAnswerError`` as above; anything else if no answer came, which is tried again.

@@ -22,7 +22,9 @@ struct Covered: Sendable, Equatable {
     ///   - known: the URL's origin, where it was read already.
     /// - Throws: `MalformedError` if the URL isn't an absolute one of `http` or `https`.
     static func of(method: String, url: String, host: String?, contentDigest: String?, known: Origin? = nil) throws -> Covered {
-        guard let origin = known ?? Origin.of(url) else { throw MalformedError(message: "got a URL that isn't an absolute one of http or https") }
+        guard let origin = known ?? Origin.of(url) else {
+            throw MalformedError(message: "got a URL that isn't an absolute one of http or https")
+        }
         let behind = (Origin.afterScheme(url) ?? url.utf8[...]).prefix { $0 != UInt8(ascii: "#") }
         let target = behind.drop { $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") }
         guard target.allSatisfy({ (0x21...0x7e).contains($0) }) else {

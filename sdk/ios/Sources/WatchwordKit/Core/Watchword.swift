@@ -145,8 +145,10 @@ public final class Watchword: Sendable {
 
     /// Returns what carries a request through its attempts; nil where it goes to none of the configured APIs.
     ///
-    /// - Parameter earlier: what was returned for the same call of the app, which something above the adapter sends again; nil the
-    ///   first time.
+    /// - Parameters:
+    ///   - request: as the app asks for it.
+    ///   - earlier: what was returned for the same call of the app, which something above the adapter sends again; nil the first
+    ///     time.
     /// - Throws: ``WatchwordError/outcomeUnknown(_:)`` if the request may have been carried out already and mustn't be repeated.
     public func attempts(_ request: AppRequest, after earlier: Attempts? = nil) async throws -> Attempts? {
         guard let origin = Origin.of(request.url), let (api, memory) = apis[origin] else { return nil }

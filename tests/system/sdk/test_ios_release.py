@@ -1,0 +1,199 @@
+"""Read the iOS SDK's release as SwiftPM and the compiler would, and build it twice."""
+
+import json
+import os
+import plistlib
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripts.sdk import SdkError, ios, ios_release
+from scripts.sdk.package import semantic_version
+from tests.conftest import Once
+from tests.machine import patience
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the unpacked release."""
+    place = tmp_path_factory.mktemp("release")
+    (file,) = ios_release.package(place)
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(place / "release")
+    return place / "release"
+
+
+@pytest.fixture(scope="module")
+def built(once: Once) -> Path:
+    """Return the directory with what was built of the repository's package."""
+
+    def told() -> str:
+        try:
+            return str(ios.built(ios.SWIFT_5))
+        except SdkError as error:
+            return f"! {error}"
+
+    place = once("sdk-ios-built", told)
+    if place.startswith("!"):
+        pytest.fail(place, pytrace=False)
+    return Path(place)
+
+
+def _run(*command: str | Path, folder: Path | None = None) -> str:
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        timeout=patience(300),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _manifest(package: Path, scratch: Path) -> dict[str, Any]:
+    told = _run(
+        "swift", "package", "--package-path", package, "--scratch-path", scratch, "dump-package"
+    )
+    return dict(json.loads(told))
+
+
+def test_swiftpm_reads_the_root(release: Path, tmp_path: Path) -> None:
+    """Products and platforms are the repository's, and of its targets those that products need; nothing else has to be fetched."""
+    theirs = _manifest(release, tmp_path / "release")
+    ours = _manifest(ios.SOURCES, tmp_path / "ours")
+    for same in ("name", "platforms", "products", "toolsVersion"):
+        assert theirs[same] == ours[same], same
+    assert theirs["dependencies"] == []
+    names = {target["name"]: target for target in theirs["targets"]}
+    assert {name for product in theirs["products"] for name in product["targets"]} <= names.keys()
+    for name, target in names.items():
+        assert target["type"] == "regular", name
+        assert (release / "Sources" / name).is_dir(), name
+        needed = [next(iter(each.values()))[0] for each in target["dependencies"]]
+        assert set(needed) <= names.keys(), name
+    assert [each["path"] for each in names["WatchwordKit"]["resources"]] == [
+        "PrivacyInfo.xcprivacy"
+    ]
+
+
+def test_no_stand_in_ships(release: Path) -> None:
+    """Nor a test, a program, what hides, or a placeholder that nobody filled."""
+    names = [file.relative_to(release).as_posix() for file in release.rglob("*") if file.is_file()]
+    assert {name.partition("/")[0] for name in names} == {
+        "LICENSE",
+        "Package.swift",
+        "README.md",
+        "Sources",
+        "WatchwordKit.podspec",
+    }
+    assert [name for name in names if re.search(r"Tests?/|Shims|/\.", name)] == []
+    for name in ("Package.swift", "README.md", "WatchwordKit.podspec"):
+        text = (release / name).read_text(encoding="utf-8")
+        assert "@VERSION@" not in text
+        assert "OpenSSL" not in text
+    assert f"'{semantic_version()}'" in (release / "WatchwordKit.podspec").read_text("utf-8")
+
+
+def test_every_source_of_a_module_ships(release: Path, built: Path, tmp_path: Path) -> None:
+    """The compiler finds all that the modules name; for Apple's frameworks it is shown the stand-ins."""
+    names = [each["name"] for each in _manifest(release, tmp_path / "manifest")["targets"]]
+    for name in names:
+        files = sorted((release / "Sources" / name).rglob("*.swift"))
+        modules = ("-I", built / "Modules", "-I", ios.SOURCES / "Shims" / "COpenSSL")
+        _run("swiftc", "-typecheck", "-module-name", name, *modules, *files)
+
+
+def test_privacy_manifest_says_what_the_sources_do(release: Path) -> None:
+    """Each call for which Apple wants a reason has one, no reason stands without its call, and nothing tracks.
+
+    The calls are of https://developer.apple.com/documentation/bundleresources/describing-use-of-required-reason-api, read 2026-11-30 as
+    far as a search showed it.
+    """
+    said = plistlib.loads((release / "Sources/WatchwordKit/PrivacyInfo.xcprivacy").read_bytes())
+    assert said.keys() == {
+        "NSPrivacyTracking",
+        "NSPrivacyTrackingDomains",
+        "NSPrivacyCollectedDataTypes",
+        "NSPrivacyAccessedAPITypes",
+    }
+    assert said["NSPrivacyTracking"] is False
+    assert said["NSPrivacyTrackingDomains"] == []
+    assert [
+        each["NSPrivacyCollectedDataTypeTracking"] for each in said["NSPrivacyCollectedDataTypes"]
+    ] == [False]
+    calls = {
+        "NSPrivacyAccessedAPICategorySystemBootTime": r"systemUptime|mach_absolute_time",
+        "NSPrivacyAccessedAPICategoryUserDefaults": r"\bUserDefaults\b",
+        "NSPrivacyAccessedAPICategoryFileTimestamp": r"creationDate|modificationDate|contentModificationDateKey|\bl?stat\(",
+        "NSPrivacyAccessedAPICategoryDiskSpace": r"systemFreeSize|systemSize|volumeAvailableCapacity|\bstatv?fs\(",
+        "NSPrivacyAccessedAPICategoryActiveKeyboards": r"activeInputModes",
+    }
+    text = "\n".join(
+        file.read_text(encoding="utf-8")
+        for file in (release / "Sources" / "WatchwordKit").rglob("*.swift")
+    )
+    code = re.sub(r"//.*", "", text)
+    used = {kind for kind, call in calls.items() if re.search(call, code)}
+    reasons = {
+        each["NSPrivacyAccessedAPIType"]: each["NSPrivacyAccessedAPITypeReasons"]
+        for each in said["NSPrivacyAccessedAPITypes"]
+    }
+    assert reasons.keys() == used
+    assert all(reasons.values())
+
+
+def test_documentation_names_what_there_is(built: Path, tmp_path: Path) -> None:
+    """DocC takes catalogue and comments of the public API without a warning."""
+    graphs = tmp_path / "graphs"
+    graphs.mkdir()
+    target = _run("swiftc", "-print-target-info")
+    triple = str(json.loads(target)["target"]["triple"])
+    _run(
+        ios.tool("swift-symbolgraph-extract"),
+        "-module-name",
+        "WatchwordKit",
+        "-target",
+        triple,
+        "-I",
+        built / "Modules",
+        "-I",
+        ios.SOURCES / "Shims" / "COpenSSL",
+        "-minimum-access-level",
+        "public",
+        "-output-dir",
+        graphs,
+    )
+    catalogue = ios.SOURCES / "Sources" / "WatchwordKit" / "Documentation.docc"
+    _run(
+        ios.tool("docc"),
+        "convert",
+        catalogue,
+        "--additional-symbol-graph-dir",
+        graphs,
+        "--output-path",
+        tmp_path / "archive",
+        "--fallback-display-name",
+        "WatchwordKit",
+        "--fallback-bundle-identifier",
+        "dev.watchword.kit",
+        "--warnings-as-errors",
+    )
+
+
+def test_built_twice_the_bytes_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another directory, time zone, language and mask of rights change nothing."""
+    (first,) = ios_release.package(tmp_path / "first")
+    for name, value in {"TZ": "Asia/Kathmandu", "LC_ALL": "C", "LANG": "C"}.items():
+        monkeypatch.setenv(name, value)
+    before = os.umask(0o077)
+    try:
+        (again,) = ios_release.package(tmp_path / "again")
+    finally:
+        os.umask(before)
+    assert first.name == again.name
+    assert first.read_bytes() == again.read_bytes()
