@@ -158,8 +158,8 @@ def page() -> str:
         "<!-- Made by `python -m scripts.pages sdk-rules`; don't edit. -->",
         "",
         "Each rule of the [protocol](protocol.md), the [vectors](protocol-vectors.json) that name it, and the rules of the",
-        "[client](client.md) whose [scenarios](sdk-scenarios.json) hold it. A rule without either is held by tests of one side alone.",
-        "The [guide](sdk-guide.md) says how to use them.",
+        "[client](client.md) whose [scenarios](sdk-scenarios.json) hold it. The clients in Python, Kotlin and Swift pass all of both.",
+        "A rule without either is held by tests of one side alone. The [guide](sdk-guide.md) says how to use them.",
     ]
     section = ""
     for each in held():

@@ -16,6 +16,9 @@ let strict: [SwiftSetting] = [.enableExperimentalFeature("StrictConcurrency")]
         .testTarget(
             name: "WatchwordKitTests", dependencies: ["WatchwordKit", "WatchwordTestInstance", "LabAttester"] + frameworks,
             swiftSettings: strict),
+        .executableTarget(
+            name: "EndToEnd", dependencies: ["WatchwordKit", "WatchwordTestInstance", "LabAttester"] + frameworks, path: "EndToEnd",
+            swiftSettings: strict),
     ]
 #else
     let frameworks: [Target.Dependency] = []

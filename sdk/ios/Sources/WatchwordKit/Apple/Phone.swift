@@ -47,7 +47,7 @@ public struct Phone: Sendable {
     }
 
     /// Returns the document of this purpose.
-    public func store(_ purpose: String) -> any Store {
+    func store(_ purpose: String) -> any Store {
         KeychainStore(keychain, account: "\(name).\(purpose)", installation: installation)
     }
 
@@ -62,9 +62,13 @@ public struct Phone: Sendable {
     ///   - service: another than Apple's, for a simulated phone.
     ///   - keys: others than the Secure Enclave's.
     public func device(service: (any AppAttestService)? = nil, keys: (any PhoneKeys)? = nil) -> any Device {
-        AppAttestDevice(
-            service: service ?? SystemAppAttest(), keys: keys ?? EnclaveKeys(), store: store(Self.keys),
-            isExtension: Bundle.main.bundleURL.pathExtension == "appex")
+        let isExtension = Bundle.main.bundleURL.pathExtension == "appex"
+        return device(AppAttestor(service: service ?? SystemAppAttest(), isExtension: isExtension), keys: keys ?? EnclaveKeys())
+    }
+
+    /// Returns a device that somebody else vouches for.
+    public func device(_ attestor: any Attestor, keys: any PhoneKeys) -> any Device {
+        PhoneDevice(attestor, keys: keys, store: store(Self.keys))
     }
 
     /// Removes keys and documents.

@@ -15,14 +15,15 @@ enum WireUpload: Sendable {
 final class Wire: Sendable {
     private let configuration: @Sendable () -> URLSessionConfiguration
     private let pins: Pins?
-    private let connections = Locked<Connections?>(nil)
+    /// By pinned host, as HTTP/2 lets a host's connection serve another that its certificate names; "" for all that aren't pinned.
+    private let connections = Locked<[String: Connections]>([:])
 
     init(pins: Pins?, _ configuration: @escaping @Sendable () -> URLSessionConfiguration) {
         self.configuration = configuration
         self.pins = pins
     }
 
-    deinit { connections.withLock { $0 }?.close() }
+    deinit { for each in connections.withLock({ $0.values }) { each.close() } }
 
     /// Sends a request and reads its answer into memory.
     ///
@@ -62,20 +63,17 @@ final class Wire: Sendable {
         }
     #endif
 
-    /// Returns the connections that a request may go over, having judged those that are there.
-    ///
-    /// Where the pins changed since they were made, each request goes over a new one, which is judged when it is made (P40).
+    /// Returns the connections that a request may go over, having judged what is known of its host.
     private func current(for request: URLRequest) throws -> Connections {
-        if let pins, let url = request.url, let host = url.host {
-            pins.refresh()
-            if url.scheme?.lowercased() != "https" { try pins.checkCleartext(host: host) }
-        }
+        guard let url = request.url, let host = url.host?.lowercased() else { throw URLError(.badURL) }
+        try pins?.admit(url)
+        let key = pins?.isPinned(host) == true ? host : ""
         let generation = pins?.generation ?? 0
         return connections.withLock { held in
-            if let held, held.generation == generation { return held }
-            held?.close()
+            if let known = held[key], known.generation == generation { return known }
+            held[key]?.close()
             let made = Connections(configuration(), pins: pins, generation: generation)
-            held = made
+            held[key] = made
             return made
         }
     }

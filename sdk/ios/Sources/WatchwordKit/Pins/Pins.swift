@@ -50,10 +50,22 @@ protocol GuardedTransport: Transport {
 /// The SDK's own sessions ask by themselves, before the first byte of a request is written. Safe to use from any number of threads.
 public final class Pins: Sendable, CustomStringConvertible {
     private static let reportTimeout = 10.0
+    /// Seconds for which a TLS session may be resumed, without the platform saying so: the read me of Apple's sample code
+    /// AdvancedURLConnections (TLS session cache; read 2026-11-30 at codehunter.cc/a/ios/how-to-cancel-a-persistent-connection-using-nsurlconnection).
+    private static let resumable = 600.0
+    private static let maxHosts = 64
+
+    /// What the last handshake with a host showed, and when a request went there last, by the device's boot time.
+    private struct Shown {
+        let chain: [PinText]
+        var used: Double
+    }
 
     let updater: PinUpdater
     private let app: String
     private let platform: PinPorts
+    private let boot: @Sendable () -> Double
+    private let shown = Locked<[String: Shown]>([:])
 
     init(service: String, builtin: Builtin, ports: Ports) {
         let platform = ports.pins ?? PinPorts(store: nil, transport: ports.transport)
@@ -66,6 +78,7 @@ public final class Pins: Sendable, CustomStringConvertible {
             }, background: platform.background)
         app = builtin.app
         self.platform = platform
+        boot = { clock.boot() }
         updater = PinUpdater(
             builtin, source: HTTPPinSource(service: service, app: builtin.app, transport: transport), store: platform.store,
             now: { clock.wall() }, jitter: ports.jitter, tell: { reports.tell($0) })
@@ -94,15 +107,34 @@ public final class Pins: Sendable, CustomStringConvertible {
         try check(host: host, verifiedBy: { presented.isEmpty ? [] : try platform.chains(presented, host) })
     }
 
-    /// As ``check(host:presented:)``, where the platform has said which chain it verified; an empty one matches nothing.
+    /// As ``check(host:presented:)``, where the platform has said in a handshake which chain it verified; an empty one matches nothing.
     func check(host: String, verified: [Data]) throws { try check(host: host, verifiedBy: { verified }) }
 
     private func check(host: String, verifiedBy verified: () throws -> [Data]) throws {
-        guard isPinned(host) else { return }
         try refuseUnspelled(host)
         let chain = (try? verified().prefix(Installed.maxChain).map(CertificatePins.pin)) ?? []
-        guard let reason = updater.keeper.judge(host: host, chain: chain).reason else { return }
-        throw Self.refusal(host, reason)
+        if let reason = updater.keeper.judge(host: host, chain: chain).reason { throw Self.refusal(host, reason) }
+        shown.withLock { shown in
+            // Of a host that isn't pinned too: a newer set may pin it.
+            shown[plainHost(host)] = Shown(chain: chain, used: boot())
+            if shown.count > Self.maxHosts, let oldest = shown.min(by: { $0.value.used < $1.value.used })?.key { shown[oldest] = nil }
+        }
+    }
+
+    /// Returns if a request may be given to a session whose handshakes are judged by ``check(host:verified:)``; to be asked before each.
+    ///
+    /// It may go over a connection that is open, or that resumes a TLS session; the platform shows no certificate of either. So what the
+    /// last handshake showed is judged by the pins of now.
+    ///
+    /// - Throws: ``WatchwordError/pin(_:)`` if it mustn't.
+    func admit(_ url: URL) throws {
+        refresh()
+        guard let host = url.host else { return }
+        guard url.scheme?.lowercased() == "https" else { return try checkCleartext(host: host) }
+        let name = plainHost(host)
+        guard let last = shown.withLock({ $0[name] }), abs(boot() - last.used) < Self.resumable else { return }
+        if let reason = updater.keeper.judge(host: host, chain: last.chain).reason { throw Self.refusal(host, reason) }
+        shown.withLock { $0[name]?.used = boot() }
     }
 
     /// Returns if a request may be sent without TLS.

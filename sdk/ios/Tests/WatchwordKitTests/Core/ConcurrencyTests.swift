@@ -118,9 +118,9 @@ struct Stage {
         ]
     }
 
-    static func call(_ method: String = "GET", token: String = "t0", proof: String = "session", answer: Script = ["status": 200], isHeld: Bool = false)
-        -> Script
-    {
+    static func call(
+        _ method: String = "GET", token: String = "t0", proof: String = "session", answer: Script = ["status": 200], isHeld: Bool = false
+    ) -> Script {
         let expect: Script = ["to": "api", "method": .text(method), "path": "/x", "token": .text(token), "proof": .text(proof)]
         return held(["expect": expect, "answer": answer], isHeld)
     }

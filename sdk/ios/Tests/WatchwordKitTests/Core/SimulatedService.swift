@@ -206,13 +206,16 @@ struct SteppedApp: Sendable {
     let steps = Steps()
     let watchword: Watchword
 
-    init(_ service: SimulatedService, _ phone: SimulatedPhone, _ store: MemoryStore, wait: Double = 600) throws {
+    init(
+        _ service: SimulatedService, _ phone: SimulatedPhone, _ store: MemoryStore, wait: Double = 600,
+        api: Watchword.API = Watchword.API(audience: SimulatedService.audience)
+    ) throws {
         let stepped = SteppedPorts(steps: steps, phone: phone, service: service, store: store)
         let ports = Ports(
             device: stepped, store: stepped, clock: service.clock, transport: stepped, sleep: { [steps] _ in try await steps.take() },
             jitter: { 0.5 })
         let configuration = Watchword.Configuration(
-            service: "https://attest.example", app: "clinic", apis: [Watchword.API(audience: SimulatedService.audience)], wait: wait)
+            service: "https://attest.example", app: "clinic", apis: [api], wait: wait)
         watchword = try Watchword(configuration, ports: ports)
     }
 

@@ -98,7 +98,7 @@ import Testing
     }
 }
 
-/// Writes what a certificate consists of (ITU-T X.690), unsigned: pins look at its key alone.
+/// Writes and reads what a certificate consists of (ITU-T X.690).
 enum DER {
     /// The algorithm's members: id-ecPublicKey, and the curve.
     static let p256 = Data([0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7])
@@ -118,14 +118,44 @@ enum DER {
     static func sequence(_ members: Data...) -> Data { element(0x30, members.reduce(Data(), +)) }
     static func bits(_ content: Data) -> Data { element(0x03, Data([0]) + content) }
 
+    /// A certificate whose signature nobody looks at: pins don't.
     static func certificate(
         _ key: P256.Signing.PublicKey, version: Data? = Data([2, 1, 2]), info: Data? = nil, extra: Data = Data()
     ) -> Data {
+        signed(key, version, info, extra) { _ in Data([1, 2, 3]) }
+    }
+
+    /// A certificate that another key signed.
+    static func certificate(_ key: P256.Signing.PublicKey, by issuer: P256.Signing.PrivateKey) throws -> Data {
+        try signed(key, Data([2, 1, 2]), nil, Data()) { try issuer.signature(for: $0).derRepresentation }
+    }
+
+    /// Tells whether a key signed a certificate.
+    static func isSigned(_ certificate: Data, by key: P256.Signing.PublicKey) -> Bool {
+        let bytes = [UInt8](certificate)
+        guard let whole = content(bytes, at: 0), let signed = content(bytes, at: whole.lowerBound),
+            let algorithm = content(bytes, at: signed.upperBound), let signature = content(bytes, at: algorithm.upperBound),
+            let read = try? P256.Signing.ECDSASignature(derRepresentation: Data(bytes[signature].dropFirst()))
+        else { return false }
+        return key.isValidSignature(read, for: Data(bytes[whole.lowerBound..<signed.upperBound]))
+    }
+
+    private static func content(_ bytes: [UInt8], at start: Int) -> Range<Int>? {
+        guard start + 4 <= bytes.count else { return nil }
+        let long = bytes[start + 1] == 0x81
+        let first = start + (long ? 3 : 2)
+        let end = first + Int(bytes[start + (long ? 2 : 1)])
+        return end <= bytes.count ? first..<end : nil
+    }
+
+    private static func signed(
+        _ key: P256.Signing.PublicKey, _ version: Data?, _ info: Data?, _ extra: Data, sign: (Data) throws -> Data
+    ) rethrows -> Data {
         let algorithm = sequence(Data([0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]))
         let signed = sequence(
             version.map { element(0xa0, $0) } ?? Data(), Data([2, 1, 1]), algorithm, sequence(), sequence(), sequence(),
             info ?? sequence(sequence(p256), bits(key.x963Representation)), extra)
-        return sequence(signed, algorithm, bits(Data([1, 2, 3])))
+        return try sequence(signed, algorithm, bits(sign(signed)))
     }
 
     /// A certificate of exactly so many bytes, and one of one byte more.

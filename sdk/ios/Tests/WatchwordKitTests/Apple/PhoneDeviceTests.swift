@@ -76,16 +76,16 @@ private func kind(_ action: () async throws -> Void) async -> DeviceError.Kind? 
 private let firstKey = Data("key 1".utf8).base64EncodedString()
 private let binding = Data(repeating: 7, count: 32)
 
-@Suite struct AppAttestDeviceTests {
+@Suite struct PhoneDeviceTests {
     private let service = FakeAppAttest()
     private let store = FailingStore()
-    private let device: AppAttestDevice
+    private let device: PhoneDevice
 
     init() {
-        device = AppAttestDevice(service: service, keys: EnclaveKeys(), store: store)
+        device = PhoneDevice(AppAttestor(service: service, isExtension: false), keys: EnclaveKeys(), store: store)
     }
 
-    private func restarted() -> AppAttestDevice { AppAttestDevice(service: service, keys: EnclaveKeys(), store: store) }
+    private func restarted() -> PhoneDevice { PhoneDevice(AppAttestor(service: service, isExtension: false), keys: EnclaveKeys(), store: store) }
 
     @Test func evidenceIsWhatAppleGaveOverTheBinding() async throws {
         try await device.createKeys()
@@ -185,14 +185,14 @@ private let binding = Data(repeating: 7, count: 32)
 
     @Test func aSimulatorIsUnsupportedAndNothingIsMade() async throws {
         let other = FakeAppAttest(isSupported: false)
-        let device = AppAttestDevice(service: other, keys: EnclaveKeys(), store: store)
+        let device = PhoneDevice(AppAttestor(service: other, isExtension: false), keys: EnclaveKeys(), store: store)
         #expect(await kind { try await device.createKeys() } == .unsupported)
         #expect(other.log.isEmpty)
         #expect(try store.read() == nil)
     }
 
     @Test func anExtensionIsUnsupportedWhateverAppleSays() async throws {
-        let device = AppAttestDevice(service: service, keys: EnclaveKeys(), store: store, isExtension: true)
+        let device = PhoneDevice(AppAttestor(service: service, isExtension: true), keys: EnclaveKeys(), store: store)
         service.fail(DCError(.unknownSystemFailure))
         #expect(await kind { try await device.createKeys() } == .unsupported)
         // Some kinds of extensions are served.
@@ -212,7 +212,7 @@ private let binding = Data(repeating: 7, count: 32)
     private struct Broken: Error {}
     private let store = FailingStore()
 
-    private func device() -> AppAttestDevice { AppAttestDevice(service: FakeAppAttest(), keys: EnclaveKeys(), store: store) }
+    private func device() -> PhoneDevice { PhoneDevice(AppAttestor(service: FakeAppAttest(), isExtension: false), keys: EnclaveKeys(), store: store) }
 
     /// The Secure Enclave fails at these calls, counted from 1.
     private func failing(

@@ -88,31 +88,92 @@ struct EnclaveKeys: PhoneKeys {
     }
 }
 
-/// A phone that attests by App Attest, with a proof key and a seal key beside it in the Secure Enclave.
+/// Who vouches for this phone's two keys, and how.
+@_spi(Phone)
+public protocol Attestor: Sendable {
+    /// Begins an enrolment: returns what names the vouching key, kept beside the phone's own.
+    func begin() async throws -> String
+
+    /// Returns the evidence of an enrolment.
+    ///
+    /// - Parameters:
+    ///   - id: what ``begin()`` returned.
+    ///   - sign: signs by the proof key, in DER.
+    func attest(_ id: String, binding: Data, sign: @Sendable (Data) async throws -> Data) async throws -> Evidence
+
+    /// Returns the evidence of a renewal.
+    func renew(_ id: String, statement: Data, sign: @Sendable (Data) async throws -> Data) async throws -> Evidence
+}
+
+extension Evidence {
+    /// Makes evidence whose binary members aren't in base64url yet.
+    @_spi(Phone)
+    public init(format: String, binary: [String: Data], text: [String: String] = [:]) {
+        self.init(format: format, members: text.merging(binary.mapValues { Base64URL.encode($0) }) { $1 })
+    }
+}
+
+/// App Attest: a third key, in Apple's keeping, which vouches for the phone's two by the statement that names them.
+struct AppAttestor: Attestor {
+    let service: any AppAttestService
+    /// Whether this is an app extension, most of which App Attest doesn't serve.
+    let isExtension: Bool
+
+    func begin() async throws -> String {
+        guard service.isSupported else {
+            throw DeviceError(.unsupported, "App Attest isn't supported here: a simulator, a Mac before macOS 27, or an extension")
+        }
+        do {
+            return try await service.generateKey()
+        } catch {
+            // Apple: in an extension `isSupported` may be true, and this call fails all the same
+            // (https://developer.apple.com/forums/thread/662462, read 2026-11-30).
+            throw isExtension ? DeviceError(.unsupported, "App Attest doesn't serve this extension") : appAttestError(error, "generateKey")
+        }
+    }
+
+    func attest(_ id: String, binding: Data, sign: @Sendable (Data) async throws -> Data) async throws -> Evidence {
+        guard let bytes = Data(base64Encoded: id) else { throw DeviceError(.fault, "got an App Attest key id that isn't base64") }
+        do {
+            let object = try await service.attestKey(id, clientDataHash: binding)
+            return Evidence(format: Self.format, binary: ["attestation": object, "key_id": bytes])
+        } catch {
+            throw appAttestError(error, "attestKey")
+        }
+    }
+
+    func renew(_ id: String, statement: Data, sign: @Sendable (Data) async throws -> Data) async throws -> Evidence {
+        do {
+            let object = try await service.generateAssertion(id, clientDataHash: sha256(statement))
+            return Evidence(format: Self.format, binary: ["assertion": object])
+        } catch {
+            throw appAttestError(error, "generateAssertion")
+        }
+    }
+
+    private static let format = "app-attest"
+}
+
+/// A phone with a proof key and a seal key of its own, and somebody who vouches for them.
 ///
-/// App Attest's key makes assertions only, so it can't sign requests; the attested app vouches for the other two by naming them in
-/// the statement. The three belong together and are kept in one document.
-actor AppAttestDevice: Device {
+/// App Attest's key makes assertions only, so it can't sign requests. What belongs together is kept in one document.
+actor PhoneDevice: Device {
     private struct Held {
         let id: String
         let proof: PhoneKey
         let seal: PhoneKey
     }
 
-    private let service: any AppAttestService
+    private let attestor: any Attestor
     private let keys: any PhoneKeys
     private let store: any Store
-    private let isExtension: Bool
     private var held: Held?
 
-    /// - Parameters:
-    ///   - store: keeps the keys' document.
-    ///   - isExtension: whether this is an app extension, most of which App Attest doesn't serve.
-    init(service: any AppAttestService, keys: any PhoneKeys, store: any Store, isExtension: Bool = false) {
-        self.service = service
+    /// - Parameter store: keeps the keys' document.
+    init(_ attestor: any Attestor, keys: any PhoneKeys, store: any Store) {
+        self.attestor = attestor
         self.keys = keys
         self.store = store
-        self.isExtension = isExtension
     }
 
     nonisolated var canOpen: Bool { true }
@@ -122,38 +183,21 @@ actor AppAttestDevice: Device {
     func sealKey() throws -> PublicKeyJWK { try PublicKeyJWK(x963Representation: current().seal.point) }
 
     func createKeys() async throws {
-        guard service.isSupported else {
-            throw DeviceError(.unsupported, "App Attest isn't supported here: a simulator, a Mac before macOS 27, or an extension")
-        }
         // A locked phone is told before Apple is asked: each key that is made and not used harms the device's standing.
         _ = try store.read()
-        let proof = try enclave("make a proof key") { try keys.signingKey(nil) }
-        let seal = try enclave("make a seal key") { try keys.agreementKey(nil) }
-        let id: String
-        do {
-            id = try await service.generateKey()
-        } catch {
-            // Apple: in an extension `isSupported` may be true, and this call fails all the same
-            // (https://developer.apple.com/forums/thread/662462, read 2026-11-30).
-            throw isExtension ? DeviceError(.unsupported, "App Attest doesn't serve this extension") : appAttestError(error, "generateKey")
-        }
-        let made = Held(id: id, proof: proof, seal: seal)
-        try store.write(Self.written(made))
-        held = made
+        let proof = try made("a proof key") { try keys.signingKey(nil) }
+        let seal = try made("a seal key") { try keys.agreementKey(nil) }
+        let fresh = Held(id: try await attestor.begin(), proof: proof, seal: seal)
+        try store.write(Self.written(fresh))
+        held = fresh
     }
 
     func attest(binding: Data) async throws -> Evidence {
-        let id = try current().id
-        guard let bytes = Data(base64Encoded: id) else { throw DeviceError(.fault, "got an App Attest key id that isn't base64") }
-        let object = try await appAttest("attestKey") { try await service.attestKey(id, clientDataHash: binding) }
-        return Evidence(format: Self.format, members: ["attestation": Base64URL.encode(object), "key_id": Base64URL.encode(bytes)])
+        try await attestor.attest(current().id, binding: binding) { try await self.sign($0) }
     }
 
     func renew(statement: Data) async throws -> Evidence {
-        let id = try current().id
-        let hash = sha256(statement)
-        let object = try await appAttest("generateAssertion") { try await service.generateAssertion(id, clientDataHash: hash) }
-        return Evidence(format: Self.format, members: ["assertion": Base64URL.encode(object)])
+        try await attestor.renew(current().id, statement: statement) { try await self.sign($0) }
     }
 
     func sign(_ message: Data) throws -> Data { try used("sign") { try $0.proof.perform(message) } }
@@ -187,8 +231,7 @@ actor AppAttestDevice: Device {
             return Held(
                 id: try members.text("id"), proof: try keys.signingKey(bytes("proof")), seal: try keys.agreementKey(bytes("seal")))
         } catch {
-            if isLocked(error) { throw locked() }
-            throw DeviceError(.keyLost, "the keys that were kept can't be opened")
+            throw isLocked(error) ? locked() : DeviceError(.keyLost, "the keys that were kept can't be opened")
         }
     }
 
@@ -221,23 +264,14 @@ actor AppAttestDevice: Device {
         }
     }
 
-    private func enclave(_ doing: String, _ action: () throws -> PhoneKey) throws -> PhoneKey {
+    private func made(_ what: String, _ action: () throws -> PhoneKey) throws -> PhoneKey {
         do {
             return try action()
         } catch {
-            throw isLocked(error) ? locked() : DeviceError(.fault, "the Secure Enclave can't \(doing)")
+            throw isLocked(error) ? locked() : DeviceError(.fault, "the Secure Enclave can't make \(what)")
         }
     }
 
-    private func appAttest(_ call: String, _ action: () async throws -> Data) async throws -> Data {
-        do {
-            return try await action()
-        } catch {
-            throw appAttestError(error, call)
-        }
-    }
-
-    private static let format = "app-attest"
     private static let maxBytes = 16 * 1024
 }
 
