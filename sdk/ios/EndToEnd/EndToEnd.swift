@@ -1,6 +1,7 @@
 import CryptoKit
 import Foundation
 @testable import WatchwordKit
+import WatchwordTestInstance
 
 /// Tries the shipped adapters on a simulated phone against a real deployment, and prints one JSON object a line: which check it was, and
 /// what went wrong, null for nothing.
@@ -12,6 +13,9 @@ enum EndToEnd {
         let arguments = CommandLine.arguments
         guard arguments.count == 3 else { throw Wrong("got \(arguments.count - 1) arguments, expected a file and a directory") }
         let checks = Checks(world: try World(arguments[1]), root: URL(fileURLWithPath: arguments[2]))
+        // What the app's own initializers find, which name no phone.
+        setenv("WATCHWORD_LAB_ATTESTER", try checks.world.attester, 1)
+        setenv("WATCHWORD_LAB_DIRECTORY", checks.root.appendingPathComponent("phone").path, 1)
         for (name, check) in checks.all {
             var row: JSONObject = ["check": .text(name), "wrong": .null]
             do {
@@ -38,6 +42,9 @@ private struct Checks: Sendable {
             ("ipad", { try await serves("genuine-ipad") }),
             ("vision", { try await serves("genuine-vision") }),
             ("updated-to-ios-27", updated),
+            ("this-phone", thisPhone),
+            ("operators-code", operatorsCode),
+            ("phone-of-a-pipeline", phoneOfAPipeline),
             ("bad-phones", badPhones),
             ("transfers", transfers),
             ("callers-at-once", callersAtOnce),
@@ -94,6 +101,31 @@ private struct Checks: Sendable {
         try same(before, await world.instances(), "instances")
     }
 
+    /// As an app begins: nothing but the configuration.
+    private func thisPhone() async throws {
+        let before = try await world.instances().count
+        try await servedEverywhere(try Watchword(world.configuration()))
+        try await servedEverywhere(try Watchword(world.configuration()))
+        try same(before + 1, await world.instances().count, "instances")
+    }
+
+    private func operatorsCode() async throws {
+        let before = try await world.instances().count
+        let code = try await world.control("invite", ["platform": "ios"]).object?.text("code")
+        try await servedEverywhere(try Watchword.testInstance(world.configuration(), code: code))
+        try await servedEverywhere(try Watchword.testInstance(world.configuration(), code: nil))
+        try same(before + 1, await world.instances().count, "instances")
+    }
+
+    private func phoneOfAPipeline() async throws {
+        guard let attester = URL(string: try world.attester) else { throw Wrong("got no attester") }
+        let before = try await world.instances().count
+        for device in ["one", "two", "one"] {
+            try await servedEverywhere(try Watchword.lab(world.configuration(), attester: attester, device: device))
+        }
+        try same(before + 2, await world.instances().count, "instances")
+    }
+
     private func badPhones() async throws {
         let reasons = [
             "wrong-app-iphone": "policy.app_id", "development-iphone": "app_attest.environment", "testflight-iphone": "policy.distribution",
@@ -107,7 +139,8 @@ private struct Checks: Sendable {
         let clone = try on("cloned-iphone").started()
         try await clone.renew()
         try await clone.renew()
-        try await thrown("evidence-refused", "a counter that was used") { try await clone.renew() }
+        let error = try await thrown("challenge-refused", "a counter that was used") { try await clone.renew() }
+        guard case .refused(let refused) = error, refused.reasons == ["instance.counter"] else { throw Wrong("got \(error)") }
     }
 
     /// Streams, files and data arrive as they were signed, and downloads end up in files.
@@ -290,7 +323,7 @@ private struct Checks: Sendable {
             try await world.control("forget")
             let phone = try on()
             let watchword = try phone.started(service: world.host(host))
-            let error = try await failed { _ = try await watchword.token(for: world.audience("proxy")) }
+            let error = try await failed(host) { _ = try await watchword.token(for: world.audience("proxy")) }
             guard case .offline = error else { throw Wrong("\(host): got \(error)") }
             let isAsked = try await world.seen(host).allSatisfy { $0["target"]?.text?.contains("/v1/challenges") == true }
             try same(true, isAsked, "\(host) got a challenge's request alone")
@@ -332,16 +365,21 @@ private struct Checks: Sendable {
         let down = try on()
         try await world.script(down.name, ["on": "app-attest.attestation", "fault": "server-unavailable", "times": .null])
         let watchword = try down.started()
-        let error = try await failed { _ = try await watchword.token(for: world.audience("proxy")) }
+        let error = try await failed("Apple is down") { _ = try await watchword.token(for: world.audience("proxy")) }
         guard case .deviceFailed(let why) = error, why.kind == .transient else { throw Wrong("got \(error)") }
         try await world.script(down.name)
         try same(200, await AppHTTP(try down.started()).get(url), "in the app's next process")
         let renewing = try on()
         let held = try renewing.started()
         try same(200, await AppHTTP(held).get(url), "before")
-        try await world.script(renewing.name, ["on": "app-attest.assertion", "fault": "unknown-system-failure", "times": .null])
-        try await failed { try await held.renew() }
+        try await world.script(renewing.name, ["on": "app-attest.assertion", "fault": "server-unavailable", "times": .null])
+        try await thrown("device-error", "no assertion") { try await held.renew() }
         try same(200, await AppHTTP(held).get(url), "with the token that is still valid")
+        // New keys may help where Apple names no reason: once.
+        let before = try await world.instances().count
+        try await world.script(renewing.name, ["on": "app-attest.assertion", "fault": "unknown-system-failure", "times": .null])
+        try await renewing.started().renew()
+        try same(before + 1, await world.instances().count, "instances")
     }
 
     private func noAppAttest() async throws {
@@ -358,7 +396,7 @@ private struct Checks: Sendable {
         let url = "\(try world.url("proxy"))/records/1"
         phone.keychain.setLocked(true)
         let watchword = try phone.started()
-        let error = try await failed { _ = try await watchword.token(for: world.audience("proxy")) }
+        let error = try await failed("locked") { _ = try await watchword.token(for: world.audience("proxy")) }
         guard case .deviceFailed(let why) = error, why.kind == .locked else { throw Wrong("got \(error)") }
         phone.keychain.setLocked(false)
         try same(200, await AppHTTP(watchword).get(url), "in the same process")
@@ -378,18 +416,18 @@ private struct Checks: Sendable {
     }
 
     @discardableResult
-    private func failed(_ body: () async throws -> Void) async throws -> WatchwordError {
+    private func failed(_ what: String, _ body: () async throws -> Void) async throws -> WatchwordError {
         do {
             try await body()
         } catch let error as WatchwordError {
             return error
         }
-        throw Wrong("got no error, expected one of WatchwordError")
+        throw Wrong("\(what): got no error, expected one of WatchwordError")
     }
 
     @discardableResult
     private func thrown(_ code: String, _ what: String, _ body: () async throws -> Void) async throws -> WatchwordError {
-        let error = try await failed(body)
+        let error = try await failed(what, body)
         if error.code != code { throw Wrong("\(what): got \(error.code): \(error), expected \(code)") }
         return error
     }

@@ -8,7 +8,6 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 

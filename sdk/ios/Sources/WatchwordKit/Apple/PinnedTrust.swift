@@ -47,7 +47,8 @@ extension PinPorts {
         /// The system's own judgement comes after it, by default handling: pins take nothing away from that.
         func check(_ challenge: URLAuthenticationChallenge) throws {
             let space = challenge.protectionSpace
-            guard space.authenticationMethod == NSURLAuthenticationMethodServerTrust, isPinned(space.host) else { return }
+            // Also where the host isn't pinned: it may be by the time that the connection is used again.
+            guard space.authenticationMethod == NSURLAuthenticationMethodServerTrust else { return }
             try check(host: space.host, verified: space.serverTrust.map(verifiedChain) ?? [])
         }
     }
