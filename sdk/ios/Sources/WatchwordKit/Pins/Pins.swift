@@ -104,6 +104,7 @@ public final class Pins: Sendable, CustomStringConvertible {
     ///   - presented: the certificates in DER that the peer presented, its own first. Empty ones match nothing.
     /// - Throws: ``WatchwordError/pin(_:)`` if it mustn't.
     public func check(host: String, presented: [Data]) throws {
+        guard isPinned(host) else { return }
         try check(host: host, verifiedBy: { presented.isEmpty ? [] : try platform.chains(presented, host) })
     }
 
