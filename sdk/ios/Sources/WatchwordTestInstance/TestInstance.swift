@@ -91,7 +91,9 @@ struct LabAppAttest: AppAttestService {
 
     func generateKey() async throws -> String { try await asked { try await phone.generateKey() } }
 
-    func attestKey(_ id: String, clientDataHash: Data) async throws -> Data { try await asked { try await phone.attest(id, clientDataHash) } }
+    func attestKey(_ id: String, clientDataHash: Data) async throws -> Data {
+        try await asked { try await phone.attest(id, clientDataHash) }
+    }
 
     func generateAssertion(_ id: String, clientDataHash: Data) async throws -> Data {
         try await asked { try await phone.assert(id, clientDataHash) }

@@ -170,7 +170,7 @@ import Testing
     }
 
     /// The timer alone: nobody asks, and the simulated clock stands still.
-    @Test(.timeLimit(.minutes(1))) func aLeaseThatEndedIsOverwrittenThoughNobodyAsks() async throws {
+    @Test func aLeaseThatEndedIsOverwrittenThoughNobodyAsks() async throws {
         let value = Secret(Data(Self.text.utf8))
         let secrets = Secrets(clock) { _, _ in Delivery(value: value, expiresAt: 0.01, refetchAt: 0.005) }
         try await secrets.refresh("push")

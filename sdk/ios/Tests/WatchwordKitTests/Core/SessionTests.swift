@@ -58,7 +58,7 @@ import Testing
     @Test func anyByteMayBeAnother() {
         let whole = Self.remembered().written()
         for place in whole.indices {
-            for byte in [0, 0x22, 0x2d, 0x30, 0x39, 0x5c, 0x7b, 0x7d, 0xff, whole[place] ^ 1] as [UInt8] {
+            for byte in [0x22, 0x39, 0x7d, whole[place] ^ 1] as [UInt8] {
                 var other = whole
                 other[place] = byte
                 // What it makes of it doesn't matter, but that it makes something, and writes that again.
