@@ -59,6 +59,9 @@ class Module(NamedTuple):
     tested_with: tuple[str, ...]
     artifact: str | None
     about: str
+    folder: Path
+    sources: tuple[str, ...]
+    tests: str
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -97,11 +100,16 @@ def modules() -> Mapping[str, Module]:
     found: dict[str, Module] = {}
     lists = ("needs", "libraries", "compiled_with", "tested_with")
     for name, said in _table()["modules"].items():
-        if not (SOURCES / name / "src" / "main").is_dir():
+        folder = (SOURCES / said.get("folder", name)).resolve()
+        if not (folder / "src" / "main").is_dir():
             continue
         needs, libraries, compiled, tested = (tuple(said.get(key, ())) for key in lists)
         artifact, about = said.get("artifact"), said.get("about", "")
-        module = Module(name, needs, libraries, compiled, tested, artifact, about)
+        sources = tuple(said.get("sources", ("main",)))
+        tests = said.get("tests", "test")
+        module = Module(
+            name, needs, libraries, compiled, tested, artifact, about, folder, sources, tests
+        )
         for other in module.needs:
             if other not in found:
                 raise SdkError(f"modules.toml: {name}: needs {other}, which must stand above it")
@@ -128,7 +136,8 @@ def coordinates(name: str) -> str:
 
 def junit_classes(name: str) -> list[str]:
     """Return the classes with a module's tests: those whose file is named so."""
-    folder = SOURCES / name / "src" / "test" / "kotlin"
+    module = modules()[name]
+    folder = module.folder / "src" / module.tests / "kotlin"
     found = sorted(folder.rglob("*Test.kt"))
     return [".".join(each.relative_to(folder).with_suffix("").parts) for each in found]
 
@@ -154,8 +163,8 @@ class Build:
         friends = [self.compiled(other, variant) for other in module.needs]
         strict = module.artifact is not None
         label = module.label(variant)
-        folder = SOURCES / name / "src" / "main"
-        return self._jar(label, name, folder, shared, friends, strict=strict)
+        folders = [module.folder / "src" / each for each in module.sources]
+        return self._jar(label, name, folders, shared, friends, strict=strict)
 
     def compiled_tests(self, name: str, variant: str = "") -> Path:
         """Return the jar of a module's tests."""
@@ -163,8 +172,8 @@ class Build:
         friends = [self.compiled(other, variant) for other in (name, *module.needs)]
         label = f"{module.label(variant)}-test"
         shared = self.classpath(name, variant)
-        folder = SOURCES / name / "src" / "test"
-        return self._jar(label, f"{name}-test", folder, shared, friends, strict=False)
+        folder = module.folder / "src" / module.tests
+        return self._jar(label, f"{name}-test", [folder], shared, friends, strict=False)
 
     def classpath(self, name: str, variant: str = "") -> list[Path]:
         """Return what a module's tests are compiled and run with, but these tests: the module first."""
@@ -180,7 +189,7 @@ class Build:
         :raises SdkError: with the compiler's words.
         """
         shared = self.classpath(name, variant)
-        return [self._jar("program", "program", folder, shared, (), strict=False), *shared]
+        return [self._jar("program", "program", [folder], shared, (), strict=False), *shared]
 
     def run_junit(
         self,
@@ -195,7 +204,7 @@ class Build:
         :raises SdkError: where the run itself failed.
         """
         folder = Path(__file__).parent / "junit"
-        reporter = self._jar(_REPORTER, _REPORTER, folder, jars_of("junit"), (), strict=False)
+        reporter = self._jar(_REPORTER, _REPORTER, [folder], jars_of("junit"), (), strict=False)
         path = [self.compiled_tests(name, variant), *self.classpath(name, variant), reporter]
         with tempfile.TemporaryDirectory() as place:
             report = Path(place) / "report"
@@ -227,28 +236,36 @@ class Build:
         self,
         label: str,
         module: str,
-        folder: Path,
+        folders: Sequence[Path],
         shared: Sequence[Path],
         friends: Sequence[Path],
         *,
         strict: bool,
     ) -> Path:
-        """Return the jar of a folder's sources and resources, made if it isn't there.
+        """Return the jar of the sources and resources of folders, made if it isn't there.
 
         :param label: the directory that it is kept in.
         :param module: what Kotlin calls it.
         :param friends: the jars whose `internal` names these sources see.
         :param strict: every public name states that it is public, and its type.
         """
-        sources = sorted(each for each in folder.rglob("*") if each.suffix in {".kt", ".java"})
+        sources = [
+            each
+            for folder in folders
+            for each in sorted(folder.rglob("*"))
+            if each.suffix in {".kt", ".java"}
+        ]
         if not sources:
-            raise SdkError(f"{folder}: expected sources in Kotlin or Java, got none")
-        resources = sorted(each for each in (folder / "resources").rglob("*") if each.is_file())
+            raise SdkError(f"{folders[0]}: expected sources in Kotlin or Java, got none")
+        places = [folder / "resources" for folder in folders]
+        resources = [each for place in places for each in sorted(place.rglob("*")) if each.is_file()]
         options = [*_KOTLINC, "-module-name", f"watchword-{module}"]
         options += ["-Xexplicit-api=strict"] if strict else []
         said = hashlib.sha256(repr((options, _JAVAC, [path.name for path in friends])).encode())
         for file in (*sources, *resources, *shared, KOTLIN / "kotlin-compiler.jar"):
-            name = file.relative_to(folder) if file.is_relative_to(folder) else file.name
+            name = next(
+                (file.relative_to(each) for each in folders if file.is_relative_to(each)), file.name
+            )
             said.update(f"\0{name}\0".encode() + _digest(file, file.stat().st_mtime_ns))
         made = self.out / label / f"{said.hexdigest()[:20]}.jar"
         with alone(self.out / f"{label}.lock"):
@@ -258,7 +275,9 @@ class Build:
                     classes = Path(place) / "classes"
                     classes.mkdir()
                     _compile(sources, classes, shared, [*options, *_friendly(friends)])
-                    files = _inside(classes) | _inside(folder / "resources")
+                    files = _inside(classes)
+                    for each in places:
+                        files |= _inside(each)
                     zipped(Path(place) / "made.jar", files)
                     (Path(place) / "made.jar").replace(made)
                 _forget(made)

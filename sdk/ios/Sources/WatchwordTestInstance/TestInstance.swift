@@ -1,8 +1,12 @@
 import CryptoKit
 import DeviceCheck
 import Foundation
-import LabAttester
 @_spi(Phone) import WatchwordKit
+
+#if canImport(LabAttester)
+    // In a pod it is part of this module.
+    import LabAttester
+#endif
 
 #if !DEBUG
     #error("WatchwordTestInstance is for debug builds: whoever has its files is this instance. Link it to tests and debug apps alone.")
@@ -91,7 +95,9 @@ struct LabAppAttest: AppAttestService {
 
     func generateKey() async throws -> String { try await asked { try await phone.generateKey() } }
 
-    func attestKey(_ id: String, clientDataHash: Data) async throws -> Data { try await asked { try await phone.attest(id, clientDataHash) } }
+    func attestKey(_ id: String, clientDataHash: Data) async throws -> Data {
+        try await asked { try await phone.attest(id, clientDataHash) }
+    }
 
     func generateAssertion(_ id: String, clientDataHash: Data) async throws -> Data {
         try await asked { try await phone.assert(id, clientDataHash) }

@@ -93,6 +93,7 @@ public final class WatchwordSession: Sendable {
             let (request, upload) = try await stated(request)
             let wire = wire
             return try await perform(request, upload) { request, upload in
+                // Without a count of transactions: what failed may have been sent.
                 let (bytes, response) = try await wire.bytes(for: request.carrying(upload))
                 guard let response = response as? HTTPURLResponse else { throw URLError(.badServerResponse) }
                 let content = PrefixedBytes(bytes)
@@ -124,8 +125,9 @@ public final class WatchwordSession: Sendable {
             do {
                 reply = try await followed(request, upload, attempts, send)
             } catch {
-                guard let attempts else { throw error }
-                try await attempts.lost(error, isBeforeSending: Attempts.isBeforeSending(error))
+                let failure = error as? WireFailure
+                guard let attempts else { throw failure?.cause ?? error }
+                try await attempts.lost(failure?.cause ?? error, isBeforeSending: failure?.isUnsent ?? false)
                 continue
             }
             guard let attempts else { return (reply.content, reply.response) }

@@ -137,7 +137,8 @@ final class SocketServer: Sendable {
             return (String(halves[0]), halves.count > 1 ? halves[1].trimmingCharacters(in: .whitespaces) : "")
         }
         let length = headers.first { $0.name.lowercased() == "content-length" }.flatMap { Int($0.value) } ?? 0
-        if headers.contains(where: { $0.name.lowercased() == "expect" }) { _ = send(Data("HTTP/1.1 100 Continue\r\n\r\n".utf8), to: socket) }
+        let isAsked = headers.contains { $0.name.lowercased() == "expect" }
+        if isAsked { _ = send(Data("HTTP/1.1 100 Continue\r\n\r\n".utf8), to: socket) }
         while buffer.count < length { guard more(socket, &buffer) else { return nil } }
         let body = Data(buffer.prefix(length))
         buffer = Data(buffer.dropFirst(length))

@@ -8,39 +8,6 @@ import Testing
 
 @testable @_spi(Phone) import WatchwordKit
 
-/// A service in memory that takes every phone, and counts.
-private final class SmallService: Transport {
-    private let counts = Locked([String: Int]())
-
-    func count(_ path: String) -> Int { counts.withLock { $0[path] ?? 0 } }
-
-    func get(_ url: String, headers: [String: String], timeout: Double) async throws -> Answer {
-        Answer(status: 404, headers: [:], body: Data())
-    }
-
-    func post(_ url: String, headers: [String: String], body: Data, timeout: Double) async throws -> Answer {
-        let path = String(url.dropFirst("https://attest.example".count))
-        let number = counts.withLock { counts -> Int in
-            counts[path, default: 0] += 1
-            return counts.values.reduce(0, +)
-        }
-        if path == "/v1/challenges" { return json(200, ["challenge": .text("c\(number)"), "expires_in": 300, "protocol": "1.1"]) }
-        let request = try JSONObject.read(body, limit: 65536)
-        let statement = try JSONObject.read(try Base64URL.decode(request.text("statement"), limit: 65536), limit: 65536)
-        let audiences = statement["aud"]?.list?.compactMap(\.text) ?? []
-        let tokens = try audiences.map { audience -> JSON in
-            let claims: JSONObject = ["sid": .text("sid\(number)"), "cnf": ["jwk": .object(try statement.object("proof_jwk"))]]
-            return .object(["aud": .text(audience), "token": .text("e30.\(claims.written().base64URL()).token\(number)"), "expires_in": 300])
-        }
-        let answer: JSONObject = ["instance": "i", "level": "hardware", "tokens": .list(tokens), "now": .integer(Int64(Date().timeIntervalSince1970))]
-        return json(path == "/v1/attestations" ? 201 : 200, answer)
-    }
-
-    private func json(_ status: Int, _ object: JSONObject) -> Answer {
-        Answer(status: status, headers: ["content-type": "application/json"], body: object.written())
-    }
-}
-
 private let problem = ["Content-Type": "application/problem+json"]
 
 private func refusal(_ type: String, _ headers: [String: String] = [:]) -> Reply {
@@ -238,6 +205,17 @@ private func gate(_ next: @escaping @Sendable (Seen, Int) -> Reply) -> @Sendable
         let posted = request
         let error = await failure { try await session.upload(for: posted, from: Data("1".utf8)) }
         #expect(error is URLError, "\(String(describing: error))")
+    }
+
+    @Test func nobodyThereAfterAnAnswerIsAnUnknownOutcome() async throws {
+        // The connection that was kept may have carried the request before it broke, and nobody counts here.
+        let server = try SocketServer(gate { _, _ in .text(200, "") })
+        let session = try session(server)
+        _ = try await session.data(for: request(server))
+        server.close()
+        let posted = try request(server, "/pay", "POST")
+        let error = await failure { try await session.upload(for: posted, from: Data("1".utf8)) }
+        #expect(isUnknown(error), "\(String(describing: error))")
     }
 
     @Test func aRedirectToAnotherHostCarriesNothingOfOurs() async throws {

@@ -72,7 +72,7 @@ public fun Watchword.Companion.create(
  *
  * @param kind tells instances of the same app and service apart.
  */
-internal class AndroidParts(private val context: Context, private val config: WatchwordConfig, kind: String = "phone") {
+internal class AndroidParts(private val context: Context, val config: WatchwordConfig, kind: String = "phone") {
     private val name = "watchword-$kind-" +
         Base64Url.encode(sha256("${config.service}\n${config.app}".toByteArray())).take(NAME_CHARACTERS)
 

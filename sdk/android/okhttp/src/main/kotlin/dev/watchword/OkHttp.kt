@@ -27,9 +27,20 @@ import okhttp3.OkHttpClient
  * Where the app was built with pins ([Watchword.pins]), each connection of the client to a pinned host is checked before
  * anything is sent over it, also to hosts that are no API of Watchword's. A WebSocket to a pinned host isn't opened.
  */
-public fun OkHttpClient.Builder.watchword(watchword: Watchword): OkHttpClient.Builder {
+public fun OkHttpClient.Builder.watchword(watchword: Watchword): OkHttpClient.Builder = attached(watchword.pins != null) { watchword }
+
+/**
+ * Does the same in a client that is made before the app has its [Watchword], as React Native's is.
+ *
+ * @param watchword is asked for each request. As long as it returns null, requests pass untouched; from then on it returns the
+ *   same one.
+ */
+public fun OkHttpClient.Builder.watchword(watchword: () -> Watchword?): OkHttpClient.Builder = attached(true, watchword)
+
+private fun OkHttpClient.Builder.attached(mayPin: Boolean, watchword: () -> Watchword?): OkHttpClient.Builder {
     addInterceptor(RetryInterceptor(watchword))
-    watchword.pins?.let { pins ->
+    if (mayPin) {
+        val pins = { watchword()?.pins }
         addInterceptor(PinnedCalls(pins, this))
         addNetworkInterceptor(PinInterceptor(pins))
     }

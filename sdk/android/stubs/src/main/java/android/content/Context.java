@@ -10,6 +10,8 @@ public abstract class Context {
 
     public abstract ApplicationInfo getApplicationInfo();
 
+    public abstract File getCacheDir();
+
     public abstract ContentResolver getContentResolver();
 
     public abstract File getNoBackupFilesDir();

@@ -23,6 +23,11 @@ public class ContextWrapper extends Context {
     }
 
     @Override
+    public File getCacheDir() {
+        return base.getCacheDir();
+    }
+
+    @Override
     public ContentResolver getContentResolver() {
         return base.getContentResolver();
     }

@@ -24,22 +24,22 @@ public object TestInstance {
     @JvmStatic
     @JvmOverloads
     public fun create(context: Context, config: WatchwordConfig, code: String? = null, transport: Transport = HttpTransport()): Watchword {
-        check(context.applicationInfo.flags and ApplicationInfo.FLAG_DEBUGGABLE != 0) {
-            "a test instance was asked for in an app that isn't debuggable: use Watchword.create(context, config), and keep " +
-                "the artifact testinstance out of release builds"
-        }
+        requireDebuggable(context, "a test instance")
         val parts = AndroidParts(context.applicationContext, config, kind = "test")
-        val device = TestInstanceDevice(code, parts.store("keys"))
-        return Watchword(
-            config,
-            Ports(
-                device = device,
-                store = parts.session,
-                clock = parts.clock,
-                transport = transport,
-                mayBlock = { mayBlock() },
-                pins = parts.pins(),
-            ),
-        )
+        return parts.watchword(TestInstanceDevice(code, parts.store("keys")), transport)
     }
 }
+
+/** @throws IllegalStateException in an app that isn't debuggable. */
+internal fun requireDebuggable(context: Context, what: String) {
+    check(context.applicationInfo.flags and ApplicationInfo.FLAG_DEBUGGABLE != 0) {
+        "$what was asked for in an app that isn't debuggable: use Watchword.create(context, config), and keep " +
+            "the artifact testinstance out of release builds"
+    }
+}
+
+/** Returns the instance that has a device in software. */
+internal fun AndroidParts.watchword(device: Device, transport: Transport): Watchword = Watchword(
+    config,
+    Ports(device = device, store = session, clock = clock, transport = transport, mayBlock = { mayBlock() }, pins = pins()),
+)

@@ -22,12 +22,13 @@ private const val CONTENT_DIGEST = "Content-Digest"
 private const val HOST = "Host"
 
 /** Above OkHttp's retries and redirects: waits for a token and judges what came of a request. */
-internal class RetryInterceptor(private val watchword: Watchword) : Interceptor {
+internal class RetryInterceptor(private val current: () -> Watchword?) : Interceptor {
     // What an interceptor above this one sends again is the same call.
     private val latest = Collections.synchronizedMap(WeakHashMap<Call, Attempts>())
 
     override fun intercept(chain: Interceptor.Chain): Response {
         val request = chain.request()
+        val watchword = current() ?: return chain.proceed(request)
         val body = OkHttpCalls.body(request)?.let(::sendable)
         val asked = AppRequest(
             OkHttpCalls.method(request),

@@ -29,9 +29,10 @@ internal class PinPassage {
  *
  * @param client that this belongs to.
  */
-internal class PinnedCalls(private val pins: Pins, private val client: OkHttpClient.Builder) : Interceptor {
+internal class PinnedCalls(private val current: () -> Pins?, private val client: OkHttpClient.Builder) : Interceptor {
     override fun intercept(chain: Interceptor.Chain): Response {
         val request = chain.request()
+        val pins = current() ?: return chain.proceed(request)
         val host = OkHttpCalls.host(OkHttpCalls.url(request))
         // OkHttp leads a WebSocket past network interceptors, so that nobody would look at its connection.
         if (request.header(UPGRADE).equals("websocket", ignoreCase = true) && pins.isPinned(host)) {
@@ -54,11 +55,12 @@ internal class PinnedCalls(private val pins: Pins, private val client: OkHttpCli
 }
 
 /** Between a TLS handshake and the first byte of a request, also of one over a connection that is open: asks whether it may be used. */
-internal class PinInterceptor(private val pins: Pins) : Interceptor {
+internal class PinInterceptor(private val current: () -> Pins?) : Interceptor {
     private val accepted = Collections.synchronizedMap(WeakHashMap<Connection, Boolean>())
 
     override fun intercept(chain: Interceptor.Chain): Response {
         val request = chain.request()
+        val pins = current() ?: return chain.proceed(request)
         val url = OkHttpCalls.url(request)
         val host = OkHttpCalls.host(url)
         val passage = request.tag(PinPassage::class.java)

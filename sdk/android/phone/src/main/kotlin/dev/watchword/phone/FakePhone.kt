@@ -33,6 +33,9 @@ class FakePhone(private val root: File, vendor: Vendor = UnattestedVendor) : Aut
     /** What backups leave out. */
     val noBackup: File get() = File(root, "no_backup").also { if (UserManager.unlocked) it.mkdirs() }
 
+    /** What the system may clear. */
+    val cache: File get() = File(root, "cache").also { it.mkdirs() }
+
     /** What [noBackup] is as long as nobody unlocked the phone. */
     private val encrypted = File(root, "encrypted")
 
@@ -85,6 +88,8 @@ class FakeContext(private val phone: FakePhone) : Context() {
     }
 
     override fun getContentResolver(): ContentResolver = object : ContentResolver() {}
+
+    override fun getCacheDir(): File = phone.cache
 
     override fun getNoBackupFilesDir(): File = phone.noBackup
 

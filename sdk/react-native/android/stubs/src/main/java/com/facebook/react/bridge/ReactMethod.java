@@ -1,0 +1,5 @@
+package com.facebook.react.bridge;
+
+public @interface ReactMethod {
+    boolean isBlockingSynchronousMethod() default false;
+}

@@ -1,0 +1,7 @@
+package com.facebook.react.modules.network;
+
+import okhttp3.OkHttpClient;
+
+public interface OkHttpClientFactory {
+    OkHttpClient createNewNetworkModuleClient();
+}
