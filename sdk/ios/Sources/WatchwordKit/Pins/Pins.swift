@@ -133,7 +133,7 @@ public final class Pins: Sendable, CustomStringConvertible {
     public func admit(_ url: URL) throws {
         refresh()
         guard let host = url.host else { return }
-        guard url.scheme?.lowercased() == "https" else { return try checkCleartext(host: host) }
+        guard ["https", "wss"].contains(url.scheme?.lowercased()) else { return try checkCleartext(host: host) }
         let (name, at) = (plainHost(host), boot())
         guard let last = shown.withLock({ $0[name] }), at - last.used < Self.resumable else { return }
         if let reason = updater.keeper.judge(host: host, chain: last.chain).reason { throw Self.refusal(host, reason) }
