@@ -21,6 +21,7 @@ from tests.unit.apps.service_process import WATCHWORD, running
 
 PAGE: Final = ROOT / "docs" / "sdk-ios.md"
 SELF_TEST: Final = ROOT / "docs" / "sdk-ios-self-test.md"
+PINS: Final = ROOT / "docs" / "pinning-ios.md"
 OURS: Final = {"watchword-token", "signature", "signature-input"}
 
 _MODULES: Final = (
@@ -187,6 +188,15 @@ def test_the_quickstart_compiles_and_serves(library: Path, tmp_path: Path) -> No
             timeout=patience(60),
         )
     assert [json.loads(line)["level"] for line in shown.stdout.splitlines()] == ["hardware"]
+
+
+def test_what_the_page_on_pins_shows_compiles(library: Path, tmp_path: Path) -> None:
+    """An app can write what it says; whom it refuses needs Apple's systems."""
+    sources = {f"Block{number}.swift": text for number, text in enumerate(blocks(PINS))}
+    assert len(sources) == 2
+    sources["main.swift"] = "import WatchwordKit\n\nprint(try pinnedWatchword())\n"
+    api = "https://api.clinic.example"
+    assert program(library, sources, {api: api}, tmp_path / "app").is_file()
 
 
 def test_a_simulator_is_a_phone_of_the_lab(library: Path, tmp_path: Path) -> None:
