@@ -1,5 +1,6 @@
 // Sends GETs on a `session` route by a bare URLSession and by one with Watchword, in turns, and prints the processor time of each turn
-// in microseconds a request: `Measured URL REQUESTS`. A third number is the SDK's own work for a request, without any sending.
+// in microseconds a request: `Measured URL REQUESTS`. The bare one sends as many headers of the same length. A third number is the SDK's
+// own work for a request, without any sending.
 import Foundation
 import WatchwordKit
 
@@ -71,6 +72,23 @@ func took(_ count: Int, _ action: @Sendable () async throws -> Void) async throw
     return (processorTime() - before) / Double(count)
 }
 
+/// Waits for one answer by a delegate, as whoever decides about redirects or certificates has to.
+final class Waiting: NSObject, URLSessionDataDelegate, @unchecked Sendable {
+    // One request at a time: what is set before it starts is read after it has ended.
+    private var continuation: CheckedContinuation<Void, any Error>?
+
+    func answer(_ session: URLSession, _ request: URLRequest) async throws {
+        try await withCheckedThrowingContinuation { continuation in
+            self.continuation = continuation
+            session.dataTask(with: request).resume()
+        }
+    }
+
+    func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
+        continuation?.resume(with: error.map { .failure($0) } ?? .success(()))
+    }
+}
+
 @main
 struct Measured {
     static let turn = 100
@@ -90,22 +108,29 @@ struct Measured {
             ports: Ports(device: phone, store: phone, clock: phone, transport: phone))
         let bare = URLSession(configuration: .ephemeral)
         let proved = URLSession.watchword(watchword, audience: audience, configuration: .ephemeral)
+        let waiting = Waiting()
+        let delegating = URLSession(configuration: .ephemeral, delegate: waiting, delegateQueue: nil)
         let request = URLRequest(url: url)
+        var shaped = request
+        for (name, value) in try await proof(watchword, url.absoluteString) { shaped.setValue(value, forHTTPHeaderField: name) }
+        let same = shaped
         for number in 0..<(warmUp + requests / turn) {
-            let theirs = try await took(turn) { _ = try await bare.data(for: request) }
+            let theirs = try await took(turn) { _ = try await bare.data(for: same) }
+            let delegated = try await took(turn) { try await waiting.answer(delegating, same) }
             let ours = try await took(turn) { _ = try await proved.data(for: request) }
-            let own = try await took(turn) { try await prove(watchword, url.absoluteString) }
-            if number >= warmUp { print(theirs, ours, own) }
+            let own = try await took(turn) { _ = try await proof(watchword, url.absoluteString) }
+            if number >= warmUp { print(theirs, delegated, ours, own) }
         }
     }
 
-    /// Does what the SDK does for a request that is answered well.
-    static func prove(_ watchword: Watchword, _ url: String) async throws {
+    /// Does what the SDK does for a request that is answered well; returns the headers.
+    static func proof(_ watchword: Watchword, _ url: String) async throws -> [String: String] {
         guard let attempts = try await watchword.attempts(AppRequest(method: "GET", url: url)) else { throw StandStill() }
         try await attempts.prepare()
         let headers = try await attempts.sign(WireRequest(method: "GET", url: url))
         guard headers.set["Signature"] != nil else { throw StandStill() }
         await attempts.answered(status: 200) { _ in nil }
         guard try await attempts.judge(status: 200, header: { _ in nil }, body: { Data() }) == .deliver else { throw StandStill() }
+        return headers.set
     }
 }

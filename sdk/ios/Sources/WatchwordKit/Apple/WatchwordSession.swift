@@ -153,8 +153,9 @@ public final class WatchwordSession: Sendable {
             var signed = hop.request
             if let attempts {
                 let headers = try await attempts.sign(wireRequest(hop))
-                for name in headers.remove { signed.setValue(nil, forHTTPHeaderField: name) }
-                for (name, value) in headers.set { signed.setValue(value, forHTTPHeaderField: name) }
+                for name in headers.remove.union(headers.set.keys) { signed.setValue(nil, forHTTPHeaderField: name) }
+                // At once: on Linux each value that is set by itself costs as much as the whole proof.
+                signed.allHTTPHeaderFields = (signed.allHTTPHeaderFields ?? [:]).merging(headers.set) { $1 }
                 signed.cachePolicy = .reloadIgnoringLocalCacheData
             }
             let reply = try await send(signed, hop.upload)

@@ -53,7 +53,8 @@ public final class WatchwordURLProtocol: URLProtocol, @unchecked Sendable {
             isStopped = true
             return loading
         }
-        task?.cancel()
+        // Not on this thread: Foundation on Linux holds a queue here that all of its sessions share, and the one below asks for it.
+        DispatchQueue.global(qos: .userInitiated).async { task?.cancel() }
     }
 
     private var isEnded: Bool { locked { isStopped } }

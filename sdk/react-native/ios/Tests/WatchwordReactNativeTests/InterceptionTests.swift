@@ -212,7 +212,8 @@ final class Heard: @unchecked Sendable {  // `lock` guards `failures`.
         task.cancel()
         #expect(await thrown { try await task.value } != nil)
         isOver.signal()
-        #expect(try await send(request(try gate().url)).status == 401)
+        let after = try gate()
+        #expect(try await send(request(after.url)).status == 401)
         #expect(slow.requests.count == 1)
         #expect(heard.codes == [])
     }
