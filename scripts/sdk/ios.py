@@ -168,12 +168,12 @@ def run_tests(
     said = done.stdout + done.stderr
     if _RACE in said:
         raise SdkError(f"the thread sanitizer:\n{said[said.index(_RACE) :][:20_000]}")
-    outcomes = _outcomes(text)
-    failed = any(each.status == "failed" for each in outcomes)
-    if not outcomes or bool(done.returncode) != failed:
+    found = outcomes(text)
+    failed = any(each.status == "failed" for each in found)
+    if not found or bool(done.returncode) != failed:
         unknown = f"exit {done.returncode}; unfinished: {', '.join(unfinished(said))}"
         raise SdkError(f"the tests: {unknown}\n{said[-4_000:]}")
-    return outcomes
+    return found
 
 
 def unfinished(said: str) -> list[str]:
@@ -184,10 +184,11 @@ def unfinished(said: str) -> list[str]:
     return [each for each in dict.fromkeys(started) if each not in ended]
 
 
-def _outcomes(report: str) -> list[Outcome]:
+def outcomes(report: str) -> list[Outcome]:
+    """Return how each test of a run's report ended; none where the run died while it was written."""
     try:
         root = ET.fromstring(report)
-    except ET.ParseError:  # The program died while it wrote.
+    except ET.ParseError:
         return []
     found = []
     for case in root.iter("testcase"):

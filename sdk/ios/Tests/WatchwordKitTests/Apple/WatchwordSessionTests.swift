@@ -207,6 +207,17 @@ private func gate(_ next: @escaping @Sendable (Seen, Int) -> Reply) -> @Sendable
         #expect(error is URLError, "\(String(describing: error))")
     }
 
+    @Test func nobodyThereAfterAnAnswerIsAnUnknownOutcome() async throws {
+        // The connection that was kept may have carried the request before it broke, and nobody counts here.
+        let server = try SocketServer(gate { _, _ in .text(200, "") })
+        let session = try session(server)
+        _ = try await session.data(for: request(server))
+        server.close()
+        let posted = try request(server, "/pay", "POST")
+        let error = await failure { try await session.upload(for: posted, from: Data("1".utf8)) }
+        #expect(isUnknown(error), "\(String(describing: error))")
+    }
+
     @Test func aRedirectToAnotherHostCarriesNothingOfOurs() async throws {
         let elsewhere = try SocketServer { _, _ in .text(200, "elsewhere") }
         let server = try SocketServer(gate { _, _ in .text(307, "", ["Location": elsewhere.url + "/y?z"]) })

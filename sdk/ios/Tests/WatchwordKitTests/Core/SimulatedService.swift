@@ -16,6 +16,8 @@ final class Steps: Sendable {
         var at = 0
         var event: @Sendable () async throws -> Void = {}
         var isDead = false
+        var isBusy = false
+        var meetings = 0
     }
 
     private let state = Locked(State())
@@ -40,6 +42,21 @@ final class Steps: Sendable {
         try await event?()
         try live()
     }
+
+    /// Does what nothing else of this kind may be done beside; notes where something is.
+    func alone<Result: Sendable>(_ work: @Sendable () async throws -> Result) async throws -> Result {
+        state.withLock { state in
+            if state.isBusy { state.meetings += 1 }
+            state.isBusy = true
+        }
+        // Whoever doesn't wait for their turn comes in now.
+        for _ in 0..<5 { await Task.yield() }
+        defer { state.withLock { $0.isBusy = false } }
+        return try await work()
+    }
+
+    /// How often two met that mustn't.
+    var meetings: Int { state.withLock { $0.meetings } }
 
     /// Throws where the app was ended; the step is no one's then.
     func live() throws {
@@ -219,16 +236,20 @@ private struct SteppedPorts: Device, Transport, Store {
 
     func proofKey() async throws -> PublicKeyJWK? { try await step { try await phone.proofKey() } }
     func sealKey() async throws -> PublicKeyJWK { try await step { try await phone.sealKey() } }
-    func createKeys() async throws { try await step { try await phone.createKeys() } }
-    func attest(binding: Data) async throws -> Evidence { try await step { try await phone.attest(binding: binding) } }
-    func renew(statement: Data) async throws -> Evidence { try await step { try await phone.renew(statement: statement) } }
+    func createKeys() async throws { try await step { try await steps.alone { try await phone.createKeys() } } }
+    func attest(binding: Data) async throws -> Evidence {
+        try await step { try await steps.alone { try await phone.attest(binding: binding) } }
+    }
+    func renew(statement: Data) async throws -> Evidence {
+        try await step { try await steps.alone { try await phone.renew(statement: statement) } }
+    }
     func sign(_ message: Data) async throws -> Data { try await step { try await phone.sign(message) } }
     func openSealed(info: Data, sealed: Data) async throws -> Data {
         try await step { try await phone.openSealed(info: info, sealed: sealed) }
     }
 
     func post(_ url: String, headers: [String: String], body: Data, timeout: Double) async throws -> Answer {
-        let answer = try await step { try service.answer(url, body) }
+        let answer = try await step { try await steps.alone { try service.answer(url, body) } }
         try await steps.take()
         return answer
     }

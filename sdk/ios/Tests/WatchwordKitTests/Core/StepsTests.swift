@@ -71,7 +71,7 @@ struct World: Sendable {
 /// Things that happen at each step of an enrolment, a renewal or a secret's delivery, one after the other.
 @Suite struct StepsTests {
     /// The caller goes away at the n-th await: it is told at once, the work goes on, and the next caller has all of it.
-    @Test(.timeLimit(.minutes(5)), arguments: Journey.allCases)
+    @Test(arguments: Journey.allCases)
     func aCallerThatGoesAwayLosesAndDoublesNothing(_ journey: Journey) async throws {
         var step = 0
         while true {
@@ -120,7 +120,7 @@ struct World: Sendable {
     }
 
     /// The app is killed at the n-th step: its next start goes on, at most with a new enrolment.
-    @Test(.timeLimit(.minutes(5)), arguments: Journey.allCases)
+    @Test(arguments: Journey.allCases)
     func anAppThatIsKilledGoesOn(_ journey: Journey) async throws {
         var step = 0
         while true {
@@ -148,7 +148,7 @@ struct World: Sendable {
     }
 
     /// The phone sleeps for an hour at the n-th step: what came is judged by when it was asked for, and nothing dead is used.
-    @Test(.timeLimit(.minutes(5)), arguments: Journey.allCases)
+    @Test(arguments: Journey.allCases)
     func aPhoneThatSleepsUsesNothingThatEnded(_ journey: Journey) async throws {
         var step = 0
         while true {

@@ -118,8 +118,8 @@ final class PinPublisher: Transport {
             return ["crv": "P-256", "kty": "EC", "x": .text(point.prefix(32).base64URL()), "y": .text(Data(point.suffix(32)).base64URL())]
         }
 
-        func header(_ type: String) -> String {
-            let header: JSONObject = ["alg": "ES256", "kid": .text(sha256(jwk.written()).base64URL()), "typ": .text(type)]
+        func header(_ type: String, kid: (String) -> String = { $0 }) -> String {
+            let header: JSONObject = ["alg": "ES256", "kid": .text(kid(sha256(jwk.written()).base64URL())), "typ": .text(type)]
             return header.written().base64URL()
         }
 
@@ -187,6 +187,16 @@ final class PinPublisher: Transport {
             payload["reports"] = reports.map { .text($0) }
             let signed = "\(state.pinKey.header("watchword-pins+jwt")).\(payload.written().base64URL())"
             state.set = "\(signed).\(try state.pinKey.sign(signed))"
+        }
+    }
+
+    /// Returns a set of any payload.
+    ///
+    /// - Parameter kid: makes another id of the key's.
+    func signed(_ payload: Data, kid: (String) -> String = { $0 }) throws -> Data {
+        try change { state in
+            let signed = "\(state.pinKey.header("watchword-pins+jwt", kid: kid)).\(payload.base64URL())"
+            return Data("\(signed).\(try state.pinKey.sign(signed))".utf8)
         }
     }
 
