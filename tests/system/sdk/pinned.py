@@ -176,11 +176,13 @@ class PinnedHost:
         return _AUTHORITIES.web.server(label or f"key-{self._keys}", [HOST])
 
     def release(self, _: Any = None) -> dict[str, Any]:
-        """Return the file that a new version of the app ships with, and the version of the set in it."""
+        """Return the file that a new version of the app ships with; the one before isn't supported any more."""
+        if self._releases:
+            self._run("pins", "release", self._app, f"{self._releases}.0", "--withdraw")
         self._releases += 1
         file = self.directory / f"release-{self._releases}.json"
-        told = self._run("pins", "release", self._app, f"{self._releases}.0", "-o", str(file))
-        return {"file": file.read_text(encoding="utf-8"), "told": told}
+        self._run("pins", "release", self._app, f"{self._releases}.0", "-o", str(file))
+        return {"file": file.read_text(encoding="utf-8")}
 
     def plan(self, _: Any = None) -> None:
         """Publish a set that has the next key beside the present one."""
