@@ -331,7 +331,8 @@ class WatchwordTest {
                 good.replace("\"v\":1", "\"v\":2"),
                 good.dropLast(1),
                 good.replace("\"instance\":\"i1\"", "\"instance\":7"),
-                good.replace(key, key.dropLast(4)),
+                // 30 bytes, in the one form that they have.
+                good.replace(key, key.take(40)),
                 good.replace("\"expires_at\"", "\"expires\""),
                 good.replace("{\"https", "[{\"https"),
             )
@@ -530,6 +531,82 @@ class WatchwordTest {
         assertNull(secrets.copy("push"))
         assertArrayEquals(ByteArray(6), values[2])
         assertEquals("s3cret", copy.text())
+    }
+
+    @Test
+    fun aHeldSecretThatIsRefusedIsForgotten() {
+        val value = "s3cret".toByteArray()
+        var type: String? = null
+        val secrets =
+            Secrets(Ports(phone, store, clock, service())) { _, _ ->
+                type?.let { throw WatchwordException.Refused(it, 403, "No", null, emptyList()) }
+                Delivery(value, clock.boot() + 1000, clock.boot() + 700)
+            }
+        secrets.refresh("push")
+        clock.advance(700.0)
+        type = "rate-limited"
+        secrets.refreshEarly("push")
+        assertEquals("s3cret", secrets.copy("push")?.text())
+        clock.advance(60.0)
+        type = "secret-refused"
+        secrets.refreshEarly("push")
+        assertNull(secrets.copy("push"))
+        assertArrayEquals(ByteArray(6), value)
+    }
+
+    @Test
+    fun anEarlyFetchThatFailsIsPutOff() {
+        val fetches = AtomicInteger()
+        val secrets =
+            Secrets(Ports(phone, store, clock, service())) { _, _ ->
+                if (fetches.incrementAndGet() > 1) throw WatchwordException.Offline("service-unavailable", "away")
+                Delivery("s3cret".toByteArray(), clock.boot() + 1000, clock.boot() + 700)
+            }
+        secrets.refresh("push")
+        clock.advance(700.0)
+        repeat(2) { secrets.refreshEarly("push") }
+        assertEquals(2, fetches.get())
+        clock.advance(59.0)
+        assertFalse(secrets.isDue("push"))
+        clock.advance(1.0)
+        assertTrue(secrets.isDue("push"))
+    }
+
+    @Test
+    fun aDefectInAnEarlyRenewalIsNotTheNextCallersError() {
+        val work = java.util.concurrent.LinkedBlockingQueue<Runnable>()
+        var breaks: (() -> Unit)? = null
+        val transport = service {
+            breaks?.let { meanwhile ->
+                breaks = null
+                meanwhile()
+                throw IllegalStateException("a defect of the app's transport")
+            }
+        }
+        val watchword = watchword(transport, work::add)
+
+        fun inTheBackground(call: () -> Unit): CompletableFuture<Unit> {
+            val done = CompletableFuture<Unit>()
+            val caller = Thread { runCatching(call).fold({ done.complete(Unit) }, done::completeExceptionally) }.apply { start() }
+            // Now it waits for what is under way.
+            while (!done.isDone && caller.state != Thread.State.TIMED_WAITING) Thread.yield()
+            return done
+        }
+        val first = inTheBackground { watchword.token(api) }
+        work.take().run()
+        first.get(10, TimeUnit.MINUTES)
+        clock.advance(250.0)
+        watchword.token(api)
+        val second = CompletableFuture<CompletableFuture<Unit>>()
+        breaks = {
+            // While the early renewal is under way the token ends, and somebody needs one.
+            clock.advance(50.0)
+            second.complete(inTheBackground { watchword.token(api) })
+        }
+        work.take().run()
+        while (!second.get().isDone) work.poll(10, TimeUnit.MILLISECONDS)?.run()
+        second.get().get()
+        assertEquals(0, work.size)
     }
 
     @Test
