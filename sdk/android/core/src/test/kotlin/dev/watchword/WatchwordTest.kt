@@ -427,6 +427,60 @@ class WatchwordTest {
     }
 
     @Test
+    fun withoutAThreadAPrefetchFailsAndThrowsNothing() {
+        val watchword = watchword(worker = Executor { throw RejectedExecutionException("full") })
+        var told: WatchwordException? = null
+        watchword.prefetch { told = it }
+        assertEquals(DeviceException.Kind.TRANSIENT, (told as WatchwordException.DeviceFailed).kind)
+    }
+
+    @Test
+    fun pinsAreFetchedOnceThereIsAThread() {
+        val documents = JSONObject(java.io.File(System.getProperty("watchword.root"), "docs/protocol-vectors.json").readText())
+            .getJSONObject("pins").getJSONObject("documents")
+        val fetches = AtomicInteger()
+        val nowhere = object : Transport {
+            override fun get(url: String, headers: Map<String, String>, timeoutMillis: Int): Answer {
+                fetches.incrementAndGet()
+                throw IOException("away")
+            }
+
+            override fun post(url: String, headers: Map<String, String>, body: ByteArray, timeoutMillis: Int): Answer =
+                throw IOException("away")
+        }
+        val refusals = AtomicInteger(1)
+        val worker = Executor { work -> if (refusals.getAndDecrement() > 0) throw RejectedExecutionException("full") else work.run() }
+        val file = documents.getString("builtin").toByteArray()
+        val ports =
+            Ports(phone, store, clock, service(), sleep = {}, jitter = { 0.5 }, pins = PinPorts(transport = nowhere, worker = worker))
+        val app = JSONObject(String(file)).getString("app")
+        val pins = checkNotNull(Watchword(WatchwordConfig(service, app, listOf(Api(api)), pins = file), ports).pins)
+        pins.refresh()
+        assertEquals(0, fetches.get())
+        pins.refresh()
+        assertEquals(1, fetches.get())
+    }
+
+    @Test
+    fun aTokenThatNoHeaderHoldsIsNotTheServices() {
+        val honest = service()
+        for (wrong in listOf("a b", "a\r\nb", "\u00e9", "\u007f")) {
+            val changing = object : Transport by honest {
+                override fun post(url: String, headers: Map<String, String>, body: ByteArray, timeoutMillis: Int): Answer {
+                    val answer = honest.post(url, headers, body, timeoutMillis)
+                    if (!url.endsWith("attestations")) return answer
+                    val document = JSONObject(String(answer.body))
+                    document.getJSONArray("tokens").getJSONObject(0).put("token", wrong).remove("session_key")
+                    return Answer(answer.status, answer.headers, document.toString().toByteArray())
+                }
+            }
+            val error = assertThrows(WatchwordException.Offline::class.java) { watchword(changing).token(api) }
+            assertEquals("unreadable-answer", error.code)
+            assertFalse(checkNotNull(error.message).contains(wrong))
+        }
+    }
+
+    @Test
     fun keysAreForgottenBeforeNewOnesAreMade() {
         watchword().token(api)
         phone.script["create_keys"] = java.util.ArrayDeque(listOf("dies"))
