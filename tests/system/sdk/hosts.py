@@ -181,9 +181,15 @@ BAD_HOSTS: Final[Mapping[str, type[Host]]] = {
 class Relay:
     """Pass connections on byte by byte, and lose answers when it is told to: whoever asked sees the connection end."""
 
-    def __init__(self, host: str, port: int) -> None:
-        """Lead to this address."""
+    def __init__(
+        self, host: str, port: int, change: Callable[[bytes], bytes] | None = None
+    ) -> None:
+        """Lead to this address.
+
+        :param change: what becomes of each piece of an answer; nothing if absent.
+        """
         self._target = (host, port)
+        self._change = change
         self._lock = threading.Lock()
         self._lose = 0
         self._told = 0
@@ -242,6 +248,8 @@ class Relay:
                         asked[0] = self._told
                 elif self._loses(asked[0]):
                     break
+                elif self._change:
+                    data = self._change(data)
                 end.sendall(data)
         for each in (start, end):
             with suppress(OSError):
