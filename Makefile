@@ -81,8 +81,9 @@ bench-drill: .venv/.dev-ready  ## Measure a whole drill of the demo's clinic, be
 bench-scan: .venv/.dev-ready .venv/.peers-scan-ready  ## Measure the scan: what it finds in apps of a new seed and in known ones, how fast, APKiD and androguard beside it.
 	$(PY)/python -m benchmarks.bench_scan
 
-bench-sdk: sdk-tools sdk-dex  ## Measure what the Android SDK adds to an app's code and to a request.
+bench-sdk: sdk-tools sdk-dex  ## Measure what the SDKs add to a request, and to an app's code.
 	$(PY)/python -m benchmarks.bench_sdk
+	$(PY)/python -m benchmarks.bench_sdk_ios
 
 bench-start: .venv/.dev-ready  ## Measure how long `watchword --help` and the help of each command take, beside the bare interpreter.
 	$(PY)/python -m benchmarks.bench_start

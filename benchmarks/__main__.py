@@ -14,6 +14,7 @@ RUNS = (
     ("channel", "benchmarks.bench_channel"),
     ("drill", "benchmarks.bench_drill"),
     ("sdk", "benchmarks.bench_sdk"),
+    ("sdk_ios", "benchmarks.bench_sdk_ios"),
     ("attestation", "benchmarks.bench_attestation"),
     ("gate_instructions", "benchmarks.gate_instructions"),
     ("plan", "benchmarks.bench_plan"),

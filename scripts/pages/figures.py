@@ -26,6 +26,7 @@ SOURCES: Final[Mapping[str, tuple[str, str]]] = {
     "drill": ("The drill", "make bench-drill"),
     "scan": ("The scan", "make bench-scan"),
     "sdk": ("The Android SDK", "make bench-sdk"),
+    "sdk_ios": ("The iOS SDK", "make bench-sdk"),
 }
 """By file of results, in the order of the page: its title, and what renews it."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from scripts.sdk import ROOT, SdkError, android, apk, ios, ios_release, package, tools
+from scripts.sdk import ROOT, SdkError, android, apk, ios, ios_release, package, react_native, tools
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +55,7 @@ def _android_packages() -> list[Path]:
 _PACKAGES: Final[Mapping[str, Callable[[], list[Path]]]] = {
     "android": _android_packages,
     "ios": ios_release.package,
+    "rn": react_native.package,
 }
 
 

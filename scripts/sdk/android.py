@@ -258,7 +258,9 @@ class Build:
         if not sources:
             raise SdkError(f"{folders[0]}: expected sources in Kotlin or Java, got none")
         places = [folder / "resources" for folder in folders]
-        resources = [each for place in places for each in sorted(place.rglob("*")) if each.is_file()]
+        resources = [
+            each for place in places for each in sorted(place.rglob("*")) if each.is_file()
+        ]
         options = [*_KOTLINC, "-module-name", f"watchword-{module}"]
         options += ["-Xexplicit-api=strict"] if strict else []
         said = hashlib.sha256(repr((options, _JAVAC, [path.name for path in friends])).encode())

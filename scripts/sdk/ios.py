@@ -61,24 +61,27 @@ SWIFT_6: Final = Way(
 RELEASE: Final = Way("release", (), "release")
 
 
-def built(way: Way, *, out: Path = OUT, product: str | None = None) -> Path:
+def built(
+    way: Way, *, out: Path = OUT, product: str | None = None, package: Path = SOURCES
+) -> Path:
     """Return the directory with what was built: everything with its tests, or one product alone.
 
+    :param package: the Swift package, where it isn't the SDK's own.
     :raises SdkError: with the compiler's words, a warning's too.
     """
     asked = ("--product", product) if product else ("--build-tests",)
     with alone(out / f"{way.name}.lock"):
-        return _swift("build", way, out, *asked)
+        return _swift("build", way, out, package, *asked)
 
 
-def _swift(command: str, way: Way, out: Path, *asked: str) -> Path:
+def _swift(command: str, way: Way, out: Path, package: Path, *asked: str) -> Path:
     place = out / way.name
     done = subprocess.run(
         [
             "swift",
             command,
             "--package-path",
-            str(SOURCES),
+            str(package),
             "--scratch-path",
             str(place),
             "--configuration",
@@ -93,7 +96,8 @@ def _swift(command: str, way: Way, out: Path, *asked: str) -> Path:
     )
     said = _NOISE.sub("", done.stdout + done.stderr)
     if done.returncode or "warning: " in said:
-        raise SdkError(f"sdk/ios as {way.name}: {_complaints(said)}")
+        name = package.relative_to(ROOT)
+        raise SdkError(f"{name} as {way.name}: {_complaints(said)}")
     return place / way.configuration
 
 
@@ -164,12 +168,12 @@ def run_tests(
     said = done.stdout + done.stderr
     if _RACE in said:
         raise SdkError(f"the thread sanitizer:\n{said[said.index(_RACE) :][:20_000]}")
-    outcomes = _outcomes(text)
-    failed = any(each.status == "failed" for each in outcomes)
-    if not outcomes or bool(done.returncode) != failed:
+    found = outcomes(text)
+    failed = any(each.status == "failed" for each in found)
+    if not found or bool(done.returncode) != failed:
         unknown = f"exit {done.returncode}; unfinished: {', '.join(unfinished(said))}"
         raise SdkError(f"the tests: {unknown}\n{said[-4_000:]}")
-    return outcomes
+    return found
 
 
 def unfinished(said: str) -> list[str]:
@@ -180,10 +184,11 @@ def unfinished(said: str) -> list[str]:
     return [each for each in dict.fromkeys(started) if each not in ended]
 
 
-def _outcomes(report: str) -> list[Outcome]:
+def outcomes(report: str) -> list[Outcome]:
+    """Return how each test of a run's report ended; none where the run died while it was written."""
     try:
         root = ET.fromstring(report)
-    except ET.ParseError:  # The program died while it wrote.
+    except ET.ParseError:
         return []
     found = []
     for case in root.iter("testcase"):

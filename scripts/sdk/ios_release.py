@@ -28,20 +28,21 @@ def protocol_version() -> str:
     return str(found)
 
 
-def files() -> dict[str, bytes]:
+def files(package: Path = SOURCES) -> dict[str, bytes]:
     """Return the release's files by their names in the zip.
 
+    :param package: the directory with the Swift package.
     :raises SdkError: where a file lies among the sources that no release has.
     """
-    manifest = (SOURCES / "Package.swift").read_text(encoding="utf-8")
+    manifest = (package / "Package.swift").read_text(encoding="utf-8")
     found = {
         "LICENSE": (ROOT / "LICENSE").read_bytes(),
         "Package.swift": without_workshop(manifest).encode(),
     }
     for file in sorted(RELEASE.iterdir()):
         found[file.name] = _filled(file)
-    for file in sorted((SOURCES / "Sources").rglob("*")):
-        name = file.relative_to(SOURCES).as_posix()
+    for file in sorted((package / "Sources").rglob("*")):
+        name = file.relative_to(package).as_posix()
         if file.is_dir() or _HIDDEN.search(name):
             continue
         if file.suffix not in _SHIPPED:

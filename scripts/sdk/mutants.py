@@ -1,6 +1,7 @@
-"""Change the Android SDK's rules in one thing each, and show that a test notices: ``python -m scripts.sdk.mutants``.
+"""Change the SDKs' rules in one thing each, and show that a test notices: ``python -m scripts.sdk.mutants``.
 
-``sdk/android/mutants.toml`` has the changes.  One process compiles and tests all of them: most of a compiler's time is its start.
+``sdk/android/mutants.toml`` and ``sdk/ios/mutants.toml`` have the changes.  Of Kotlin one process compiles and tests all of them: most of
+a compiler's time is its start.
 """
 
 import argparse
@@ -8,15 +9,14 @@ import os
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from scripts.sdk import ROOT, TOOLS
-from scripts.sdk.android import SOURCES, Build, jars_of, junit_classes, modules
+from scripts.sdk import ROOT, TOOLS, SdkError, ios_mutants
+from scripts.sdk.android import Build, jars_of, junit_classes, modules
+from scripts.sdk.mutant_rows import TABLES, Mutant, mutants
 
-TABLE: Final = SOURCES / "mutants.toml"
 _ALIVE: Final = "alive"
 _UNCHANGED: Final = "unchanged"
 _OPTIONS: Final = (
@@ -32,42 +32,12 @@ _OPTIONS: Final = (
 """As `scripts.sdk.android` compiles, but that a mutant may have warnings."""
 
 
-class Mutant(NamedTuple):
-    """Hold one change: what stands once in a file below a module's ``src/main/kotlin``, and what is put in its place."""
-
-    module: str
-    file: str
-    about: str
-    old: str
-    new: str
-
-    @property
-    def source(self) -> Path:
-        """Return the file that it changes."""
-        return SOURCES / self.module / "src" / "main" / "kotlin" / self.file
-
-
-def mutants() -> list[Mutant]:
-    """Return the table."""
-    rows = tomllib.loads(TABLE.read_text(encoding="utf-8"))
-    return [
-        Mutant(module, row["file"], row["about"], row["old"], row["new"])
-        for module, each in rows.items()
-        for row in each
-    ]
-
-
 def _changed(chosen: Iterable[Mutant], place: Path) -> Iterable[tuple[str, Path]]:
     """Yield the name of each change and the file with it."""
     for index, mutant in enumerate(chosen):
-        text = mutant.source.read_text(encoding="utf-8")
-        if text.count(mutant.old) != 1:
-            raise SystemExit(
-                f"{mutant.file}: {mutant.about}: `{mutant.old}` doesn't stand there once"
-            )
         file = place / str(index) / mutant.source.name
         file.parent.mkdir()
-        file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+        file.write_text(mutant.changed(), encoding="utf-8")
         yield mutant.about, file
 
 
@@ -114,21 +84,38 @@ def _joined(jars: Iterable[Path]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the table, or what of it has a word in its description."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sdk", choices=TABLES)
     parser.add_argument("--module")
     parser.add_argument("words", nargs="*")
     options = parser.parse_args(arguments)
     chosen = [
         each
         for each in mutants()
-        if options.module in (None, each.module)
+        if options.sdk in (None, each.sdk)
+        and options.module in (None, each.module)
         and all(word in each.about for word in options.words)
     ]
+    kotlin = [each for each in chosen if each.sdk == "android"]
     alive = sum(
-        run(module, [each for each in chosen if each.module == module])
-        for module in sorted({each.module for each in chosen})
+        run(module, [each for each in kotlin if each.module == module])
+        for module in sorted({each.module for each in kotlin})
     )
+    swift = [each for each in chosen if each.sdk == "ios"]
+    alive += _run_swift(swift) if swift else 0
     sys.stdout.write(f"{len(chosen)} mutants, {alive} of them alive\n")
     return 1 if alive else 0
+
+
+def _run_swift(chosen: Sequence[Mutant]) -> int:
+    alive = 0
+    try:
+        for mutant, killer in ios_mutants.run(chosen):
+            alive += killer == ios_mutants.ALIVE
+            sys.stdout.write(f"{mutant.module}: {mutant.about}: {killer}\n")
+            sys.stdout.flush()
+    except SdkError as error:
+        raise SystemExit(str(error)) from None
+    return alive
 
 
 if __name__ == "__main__":

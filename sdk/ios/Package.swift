@@ -12,6 +12,7 @@ let strict: [SwiftSetting] = [.enableExperimentalFeature("StrictConcurrency")]
         .systemLibrary(name: "COpenSSL", path: "Shims/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CryptoKit", dependencies: ["COpenSSL"], path: "Shims/CryptoKit", swiftSettings: strict),
         .target(name: "DeviceCheck", dependencies: ["LabAttester"], path: "Shims/DeviceCheck", swiftSettings: strict),
+        .executableTarget(name: "Measured", dependencies: ["WatchwordKit"], path: "Measured", swiftSettings: strict),
         .testTarget(name: "ShimTests", dependencies: ["CryptoKit"], exclude: ["cases.json"], swiftSettings: strict),
         .testTarget(
             name: "WatchwordKitTests", dependencies: ["WatchwordKit", "WatchwordTestInstance", "LabAttester"] + frameworks,

@@ -13,7 +13,7 @@ let package = Package(
     targets: [
         .target(
             name: "WatchwordReactNative",
-            dependencies: [.product(name: "WatchwordKit", package: kit)],
+            dependencies: [.product(name: "WatchwordKit", package: kit), .product(name: "WatchwordTestInstance", package: kit)],
             path: "ios/Sources/WatchwordReactNative", swiftSettings: strict),
         .testTarget(
             name: "WatchwordReactNativeTests", dependencies: ["WatchwordReactNative"], path: "ios/Tests/WatchwordReactNativeTests",

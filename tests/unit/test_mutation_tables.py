@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from scripts import client_mutants, evidence_mutants, scan_mutations
-from scripts.sdk import mutants as sdk_mutants
+from scripts.sdk import mutant_rows
 
 import watchword
 
@@ -27,11 +27,11 @@ def test_what_is_changed_stands_there_once(file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", sorted({each.source for each in sdk_mutants.mutants()}), ids=lambda file: file.name
+    "file", sorted({each.source for each in mutant_rows.mutants()}), ids=lambda file: file.name
 )
 def test_what_is_changed_of_the_sdk_stands_there_once(file: Path) -> None:
     """Each row of the SDK's table changes one place of today's source."""
     text = file.read_text(encoding="utf-8")
-    for each in (row for row in sdk_mutants.mutants() if row.source == file):
+    for each in (row for row in mutant_rows.mutants() if row.source == file):
         assert text.count(each.old) == 1, each.about
         assert each.old != each.new

@@ -13,10 +13,16 @@ prints one JSON object on one line once everything listens, and runs until its s
   ``/redirect`` is sent by the API to another host (307).  Every API takes a device's signature for a session proof where the token
   says so (``device_for_session``).
 - ``relays``: the same addresses through a network that loses answers when it is told to (``service`` too).
+- ``pinned``: the proxy's API once more, at a ``host`` under pins: ``url`` (HTTP/2 and HTTP/1.1 over TLS) and ``between``, where somebody
+  stands in its place; ``trust`` is a file of the authorities that the phone trusts, also his.  Both names, ``host`` and
+  ``reports_host``, are to lead to 127.0.0.1.
 - ``hosts``: ``foreign`` (answers 200), ``redirecting`` (307 to it), and bad ones: ``portal``, ``huge``, ``bomb``, ``truncated``, ``busy``.
 - ``control``: POST a JSON object to one of its paths: ``/seen`` (what reached the API and those hosts), ``/forget``,
   ``/lose`` ``{"relay", "answers"}``, ``/instances``, ``/invite`` ``{"platform"}`` (an operator code), ``/revoke`` ``{"instance"}``,
   ``/withdraw`` ``{"serial"}`` (an attestation certificate), ``/rotate`` ``{"purpose": "tokens|gates"}``, ``/secret`` ``{"value"}``.
+  Of the pins: ``/release`` ``{"app"}`` (``file``: what a new version of the app ships with), ``/plan`` (a set with the next key),
+  ``/turn`` (the server shows it), ``/settle`` (a set without the old key), ``/between`` (what was read there), ``/reports`` (by phones),
+  ``/shown`` (certificates that the server shows, and those of whom is in between: DER in base64url, the leaf first).
 """
 
 import contextlib
@@ -27,6 +33,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +51,7 @@ from tests.system.sdk.hosts import (
     Upstream,
     served,
 )
+from tests.system.sdk.pinned import SECTION, pinned
 from tests.unit.apps.service_process import WATCHWORD, running
 from tests.unit.engines.envoy.rig import until
 
@@ -128,9 +136,11 @@ def deployed(
             members = {"name": name, "seen": seen, "elsewhere": foreign}
             hosts[name] = stack.enter_context(served(handler, **members))
         names = ["proxy", "affine", *engines]
-        service, ports = free_port(), {name: free_port() for name in names}
+        service, ports, reports = free_port(), {name: free_port() for name in names}, free_port()
         file = directory / "watchword.yaml"
-        file.write_text(_text(service, ports, upstream, token_lifetime), encoding="utf-8")
+        text = _text(service, ports, upstream, token_lifetime)
+        text += SECTION.format(apps=", ".join(APPS.values()), reports=reports)
+        file.write_text(text, encoding="utf-8")
         stack.enter_context(running(file, "--log", str(directory / "up.log")))
         _run(file, "secrets", "add", SECRET, given=VALUE)
         attester, _ = stack.enter_context(attester_process(file))
@@ -141,7 +151,10 @@ def deployed(
         relays["service"] = Relay("127.0.0.1", service)
         for relay in relays.values():
             stack.callback(relay.close)
-        control = served(Control, actions=_actions(file, seen, relays))
+        (directory / "tls").mkdir()
+        place = (directory / "tls", partial(_run, file))
+        under, changes = stack.enter_context(pinned(*place, (ports["proxy"], service, reports)))
+        control = served(Control, actions=_actions(file, seen, relays) | changes)
         yield {
             "service": f"http://127.0.0.1:{service}",
             "attester": attester,
@@ -157,6 +170,7 @@ def deployed(
             "secret": {"name": SECRET, "value": VALUE},
             "relays": {name: relay.url for name, relay in relays.items()},
             "hosts": hosts,
+            "pinned": under,
             "control": stack.enter_context(control),
         }
 

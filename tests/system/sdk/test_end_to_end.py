@@ -12,6 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import (
+    PKCS12Certificate,
+    serialize_java_truststore,
+)
+from cryptography.x509 import load_pem_x509_certificates
 from scripts.sdk import android
 from tests.machine import patience
 from tests.system.sdk.deployment import deployed
@@ -58,11 +64,15 @@ def found(
 ) -> Found:
     """Run all checks with one OkHttp."""
     place = tmp_path_factory.mktemp("phones")
+    options = _platform(place, addresses["pinned"])
     file = place / "addresses.json"
     file.write_text(json.dumps(addresses), encoding="utf-8")
     path = os.pathsep.join(map(str, android.Build().classpath("endtoend", request.param)))
     done = subprocess.run(
-        ["java", "-ea", "-cp", path, "dev.watchword.endtoend.EndToEnd", str(file), str(place)],
+        [
+            *("java", "-ea", *options, "-cp", path),
+            *("dev.watchword.endtoend.EndToEnd", str(file), str(place)),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -72,6 +82,24 @@ def found(
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, done.stderr
     return Found({row["check"]: row["wrong"] for row in rows}, place)
+
+
+def _platform(place: Path, pinned: Mapping[str, str]) -> list[str]:
+    """Return Java's options for a phone that trusts these authorities, and that finds these hosts on this machine."""
+    names = place / "hosts"
+    names.write_text(f"127.0.0.1 localhost {pinned['host']} {pinned['reports_host']}\n", "utf-8")
+    trusted = load_pem_x509_certificates(Path(pinned["trust"]).read_bytes())
+    entries = [PKCS12Certificate(each, str(n).encode()) for n, each in enumerate(trusted)]
+    password = "of a test"
+    store = place / "trusted.p12"
+    store.write_bytes(
+        serialize_java_truststore(entries, BestAvailableEncryption(password.encode()))
+    )
+    return [
+        f"-Djdk.net.hosts.file={names}",
+        f"-Djavax.net.ssl.trustStore={store}",
+        f"-Djavax.net.ssl.trustStorePassword={password}",
+    ]
 
 
 def test_every_check_was_tried(found: Found) -> None:

@@ -15,7 +15,7 @@ import pytest
 from scripts.sdk import ios
 from tests.machine import patience
 from tests.system.sdk.deployment import deployed
-from tests.system.sdk.hosts import Relay
+from tests.system.sdk.hosts import Relay, unchallenged
 
 _CHECKS: Final = re.findall(
     r'^ {12}\("([a-z0-9-]+)", ',
@@ -24,26 +24,17 @@ _CHECKS: Final = re.findall(
 )
 
 
-def _unchallenged(piece: bytes) -> bytes:
-    """Return a piece of an answer without the challenge of a 401.
-
-    Foundation on Linux (swift-corelibs-foundation as of Swift 6.0) ends the process where a challenge has no parameters, and
-    waits without end for whom it doesn't know how to answer. The SDK reads none.
-    """
-    return re.sub(rb"(?i)\r\nwww-authenticate:", b"\r\nx-challenge-omitted:", piece)
-
-
 @pytest.fixture(scope="module")
 def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Run the deployment for all tests here; every API is reached by a network that omits challenges."""
+    """Run the deployment for all tests here; every API is reached through a relay that Linux needs."""
     with ExitStack() as stack:
         where = stack.enter_context(deployed(tmp_path_factory.mktemp("deployment")))
         for name, url in list(where["relays"].items()):
-            relay = Relay("127.0.0.1", urlsplit(url).port or 0, _unchallenged)
+            relay = Relay("127.0.0.1", urlsplit(url).port or 0, unchallenged)
             stack.callback(relay.close)
             where["relays"][name] = relay.url
             if name in where["apis"]:
-                where["apis"][name]["url"] = relay.url
+                where["apis"][name]["url"] = where["relays"][name]
         yield where
 
 

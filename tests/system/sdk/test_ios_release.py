@@ -15,6 +15,8 @@ from scripts.sdk.package import semantic_version
 from tests.conftest import Once
 from tests.machine import patience
 
+PODS = ("WatchwordKit.podspec", "WatchwordTestInstance.podspec")
+
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -90,13 +92,28 @@ def test_no_stand_in_ships(release: Path) -> None:
         "README.md",
         "Sources",
         "WatchwordKit.podspec",
+        "WatchwordTestInstance.podspec",
     }
     assert [name for name in names if re.search(r"Tests?/|Shims|/\.", name)] == []
-    for name in ("Package.swift", "README.md", "WatchwordKit.podspec"):
+    for name in ("Package.swift", "README.md", *PODS):
         text = (release / name).read_text(encoding="utf-8")
         assert "@VERSION@" not in text
         assert "OpenSSL" not in text
-    assert f"'{semantic_version()}'" in (release / "WatchwordKit.podspec").read_text("utf-8")
+    for name in PODS:
+        assert f"'{semantic_version()}'" in (release / name).read_text(encoding="utf-8")
+
+
+def test_pods_have_each_source_once(release: Path) -> None:
+    """Patterns that match nothing, or a file in two pods, would show only where CocoaPods is; it isn't here."""
+    taken: list[Path] = []
+    for name in PODS:
+        text = (release / name).read_text(encoding="utf-8")
+        (patterns,) = re.findall(r"^  spec\.source_files = (.+)$", text, re.MULTILINE)
+        for pattern in re.findall(r"'([^']+)'", patterns):
+            found = list(release.glob(pattern))
+            assert found, pattern
+            taken += found
+    assert sorted(taken) == sorted((release / "Sources").rglob("*.swift"))
 
 
 def test_every_source_of_a_module_ships(release: Path, built: Path, tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
 import CryptoKit
 import DeviceCheck
 import Foundation
-import LabAttester
 @_spi(Phone) import WatchwordKit
+
+#if canImport(LabAttester)
+    // In a pod it is part of this module.
+    import LabAttester
+#endif
 
 #if !DEBUG
     #error("WatchwordTestInstance is for debug builds: whoever has its files is this instance. Link it to tests and debug apps alone.")

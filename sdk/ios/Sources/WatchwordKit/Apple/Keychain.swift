@@ -112,8 +112,8 @@ struct Installation: Sendable {
 
 /// One file of the app's, replaced in one step and in no backup.
 struct FileStore: Store {
-    /// Far more than is ever kept, far less than memory.
-    static let maxBytes = 8 * 1024 * 1024
+    /// The most that is ever kept.
+    static let maxBytes = PinPorts.storeBytes
     private let file: URL
 
     init(_ file: URL) {

@@ -72,7 +72,8 @@ public struct SelfTest: Sendable {
             (passed, detail) = (false, "\(error.code): \(error)")
         } catch {
             // A step that fails in any way is what the report is for; no error here holds a token.
-            (passed, detail) = (false, "\(type(of: error)): \(error)")
+            let cause = (error as? WireFailure)?.cause ?? error
+            (passed, detail) = (false, "\(type(of: cause)): \(cause)")
         }
         return SelfTestReport.Step(name: name, passed: passed, detail: detail, millis: Int((clock.boot() - begun) * 1000))
     }
@@ -154,7 +155,8 @@ public struct SelfTest: Sendable {
             guard (200...299).contains(response.statusCode) else { throw SelfTestError("the API answered \(response.statusCode)") }
             let sent = Self.proof(signed)
             guard sent == proof else {
-                throw SelfTestError("the API answered \(response.statusCode) to a \(sent.rawValue) proof, expected a \(proof.rawValue) proof")
+                throw SelfTestError(
+                    "the API answered \(response.statusCode) to a \(sent.rawValue) proof, expected a \(proof.rawValue) proof")
             }
             return "the API answered \(response.statusCode)"
         }

@@ -40,7 +40,12 @@ struct ServiceTransport: GuardedTransport {
         request.httpMethod = method
         for (name, value) in headers { request.setValue(value, forHTTPHeaderField: name) }
         request.setValue("identity", forHTTPHeaderField: "Accept-Encoding")
-        let (data, response) = try await wire.data(for: request, body.map { .data($0) } ?? .none, limit: limit, timeout: timeout)
+        let (data, response): (Data, HTTPURLResponse)
+        do {
+            (data, response) = try await wire.data(for: request, body.map { .data($0) } ?? .none, limit: limit, timeout: timeout)
+        } catch let failure as WireFailure {
+            throw failure.cause
+        }
         var fields: [String: String] = [:]
         for (name, value) in response.allHeaderFields {
             if let name = name as? String, let value = value as? String { fields[name.lowercased()] = value }

@@ -93,6 +93,7 @@ public final class WatchwordSession: Sendable {
             let (request, upload) = try await stated(request)
             let wire = wire
             return try await perform(request, upload) { request, upload in
+                // Without a count of transactions: what failed may have been sent.
                 let (bytes, response) = try await wire.bytes(for: request.carrying(upload))
                 guard let response = response as? HTTPURLResponse else { throw URLError(.badServerResponse) }
                 let content = PrefixedBytes(bytes)
@@ -124,8 +125,9 @@ public final class WatchwordSession: Sendable {
             do {
                 reply = try await followed(request, upload, attempts, send)
             } catch {
-                guard let attempts else { throw error }
-                try await attempts.lost(error, isBeforeSending: Attempts.isBeforeSending(error))
+                let failure = error as? WireFailure
+                guard let attempts else { throw failure?.cause ?? error }
+                try await attempts.lost(failure?.cause ?? error, isBeforeSending: failure?.isUnsent ?? false)
                 continue
             }
             guard let attempts else { return (reply.content, reply.response) }
@@ -151,8 +153,9 @@ public final class WatchwordSession: Sendable {
             var signed = hop.request
             if let attempts {
                 let headers = try await attempts.sign(wireRequest(hop))
-                for name in headers.remove { signed.setValue(nil, forHTTPHeaderField: name) }
-                for (name, value) in headers.set { signed.setValue(value, forHTTPHeaderField: name) }
+                for name in headers.remove.union(headers.set.keys) { signed.setValue(nil, forHTTPHeaderField: name) }
+                // At once: on Linux each value that is set by itself costs as much as the whole proof.
+                signed.allHTTPHeaderFields = (signed.allHTTPHeaderFields ?? [:]).merging(headers.set) { $1 }
                 signed.cachePolicy = .reloadIgnoringLocalCacheData
             }
             let reply = try await send(signed, hop.upload)
@@ -383,11 +386,12 @@ private struct UncheckedStream: @unchecked Sendable {
     }
 }
 
-/// A configuration that nobody changes: it was copied, and each session copies it again.
+/// A configuration that nobody changes, without a cache: it was copied, and each session copies it again.
 private struct UncheckedConfiguration: @unchecked Sendable {
     let value: URLSessionConfiguration
 
     init(_ configuration: URLSessionConfiguration) {
         value = configuration.copy() as? URLSessionConfiguration ?? configuration
+        value.urlCache = nil
     }
 }

@@ -11,6 +11,13 @@ enum WireUpload: Sendable {
     case file(URL)
 }
 
+/// Why no answer came.
+struct WireFailure: Error {
+    let cause: any Error
+    /// Whether nothing of the request was sent.
+    let isUnsent: Bool
+}
+
 /// Sends single requests over a `URLSession`: one attempt each, without redirects, over connections that the pins let pass.
 final class Wire: Sendable {
     private let configuration: @Sendable () -> URLSessionConfiguration
@@ -30,7 +37,7 @@ final class Wire: Sendable {
     /// - Parameters:
     ///   - limit: most bytes of the answer; nil for any number.
     ///   - timeout: most seconds until the answer has been read; nil leaves it to the request.
-    /// - Throws: ``WatchwordError/pin(_:)``, ``UnreadableAnswerError`` above the limit, `URLError` for the rest.
+    /// - Throws: ``WireFailure``, whose cause is ``UnreadableAnswerError`` above the limit; ``WatchwordError/pin(_:)``.
     func data(
         for request: URLRequest, _ upload: WireUpload, limit: Int? = nil, timeout: Double? = nil
     ) async throws -> (Data, HTTPURLResponse) {
@@ -67,6 +74,10 @@ final class Wire: Sendable {
     private func current(for request: URLRequest) throws -> Connections {
         guard let url = request.url, let host = url.host?.lowercased() else { throw URLError(.badURL) }
         try pins?.admit(url)
+        #if !canImport(Security)
+            // Nobody asks the pins about a connection here, so that none to a pinned host is made.
+            if url.scheme?.lowercased() == "https" { try pins?.check(host: host, verified: []) }
+        #endif
         let key = pins?.isPinned(host) == true ? host : ""
         let generation = pins?.generation ?? 0
         return connections.withLock { held in
@@ -84,7 +95,12 @@ private final class Connections: NSObject, @unchecked Sendable {
     private struct State {
         var exchanges: [Int: WireExchange] = [:]
         var refusals: [String: any Error] = [:]
+        var hasAnswered = false
     }
+
+    /// What answers come in by. The queue that a URLSession makes for itself costs as much again as a proof, on Linux. Of all
+    /// connections, since an operation queue doesn't keep it alive.
+    private static let dispatch = DispatchQueue(label: "dev.watchword.wire", qos: .userInitiated, attributes: .concurrent)
 
     let generation: Int64
     private let pins: Pins?
@@ -95,7 +111,10 @@ private final class Connections: NSObject, @unchecked Sendable {
         self.pins = pins
         self.generation = generation
         super.init()
-        session = URLSession(configuration: configuration, delegate: self, delegateQueue: nil)
+        let queue = OperationQueue()
+        queue.maxConcurrentOperationCount = 1
+        queue.underlyingQueue = Self.dispatch
+        session = URLSession(configuration: configuration, delegate: self, delegateQueue: queue)
     }
 
     /// Takes no request any more; what is on its way is read to its end.
@@ -117,14 +136,28 @@ private final class Connections: NSObject, @unchecked Sendable {
             }
         }
         defer { expiry?.cancel() }
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                exchange.begin(continuation)
-                task.resume()
+        do {
+            let received = try await withTaskCancellationHandler {
+                try await withCheckedThrowingContinuation { continuation in
+                    exchange.begin(continuation)
+                    task.resume()
+                }
+            } onCancel: {
+                task.cancel()
             }
-        } onCancel: {
-            task.cancel()
+            state.withLock { $0.hasAnswered = true }
+            return received
+        } catch let error as WatchwordError {
+            throw error
+        } catch {
+            throw WireFailure(cause: error, isUnsent: Attempts.isBeforeSending(error) && !mayHaveSent(exchange))
         }
+    }
+
+    /// Whether a request may have gone over a connection that was kept open and broke: `URLSession` makes another one by itself then, and
+    /// tells how that failed. Where it counts no transactions (on Linux), every request but the first may have.
+    private func mayHaveSent(_ exchange: WireExchange) -> Bool {
+        exchange.transactions.map { $0 > 1 } ?? state.withLock { $0.hasAnswered }
     }
 
     /// Returns why the last connection to a host was refused.
@@ -168,6 +201,10 @@ extension Connections: URLSessionDataDelegate, URLSessionDownloadDelegate {
         exchange(downloadTask)?.receive(file: location)
     }
 
+    func urlSession(_ session: URLSession, task: URLSessionTask, didFinishCollecting metrics: URLSessionTaskMetrics) {
+        exchange(task)?.count(metrics.transactionMetrics.count)
+    }
+
     func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
         exchange(task)?.complete(task.response, error)
     }
@@ -204,6 +241,7 @@ private final class WireExchange: Sendable {
         var response: HTTPURLResponse?
         var data = Data()
         var file: URL?
+        var transactions: Int?
     }
 
     private let limit: Int?
@@ -239,6 +277,11 @@ private final class WireExchange: Sendable {
             end(error)
         }
     }
+
+    /// How many transactions there were for the one task; nil where nobody counts.
+    var transactions: Int? { state.withLock { $0.transactions } }
+
+    func count(_ transactions: Int) { state.withLock { $0.transactions = transactions } }
 
     /// Notes why the task is being ended; the first reason counts.
     func end(_ error: any Error) { state.withLock { $0.failure = $0.failure ?? error } }

@@ -34,6 +34,14 @@ struct Judgement: Sendable, Equatable {
 /// that signed it no more, or has a floor above it; what it says may be a thief's. Its hosts don't become unpinned then: they fall back
 /// on the authorities that the app was built with, or on the platform's, and get no secrets.
 struct Installed: Sendable, Equatable {
+    /// Of the root list, then of the set.
+    struct Age: Comparable {
+        let roots: Int64
+        let seen: Int64
+
+        static func < (left: Age, right: Age) -> Bool { (left.roots, left.seen) < (right.roots, right.seen) }
+    }
+
     /// Most certificates of a chain that are looked at.
     static let maxChain = 12
     private static let day: Int64 = 86_400
@@ -73,6 +81,9 @@ struct Installed: Sendable, Equatable {
 
     /// The highest version that was taken under the present pin keys, 0 for none.
     var seen: Int64 { self.set.map { isWithdrawn($0) ? 0 : $0.version } ?? 0 }
+
+    /// Tells which of two installations is newer: a new list may let the versions of sets begin anew.
+    var age: Age { Age(roots: roots.version, seen: seen) }
 
     /// Tells whether a set counts no more under the newest root list.
     func isWithdrawn(_ set: PinSet) -> Bool { roots.pinKeys[set.key] == nil || set.version < roots.floors[set.app] ?? 1 }

@@ -57,28 +57,19 @@ struct KeptPins: Sendable {
     /// Most bytes: signed bytes are text, and JSON makes two of some characters.
     static let maxBytes = 2 * (maxLists * PinDocuments.maxRootsBytes + PinDocuments.maxSetBytes)
 
-    /// Of the last list, or of the one that shipped.
-    let rootsVersion: Int64
     /// Root lists since the one that shipped, in order, as they came.
     let lists: [Data]
     /// The set as it came, nil for none.
     let signed: Data?
-    /// Only tells which of two sets is newer.
-    let seen: Int64
 
-    init(rootsVersion: Int64, lists: [Data], signed: Data?, seen: Int64) {
-        (self.rootsVersion, self.lists, self.signed, self.seen) = (rootsVersion, lists, signed, seen)
-    }
+    init(lists: [Data], signed: Data?) { (self.lists, self.signed) = (lists, signed) }
 
     /// Reads what was written; anything else is a `MalformedError`.
     init(_ data: Data) throws {
         let members = try JSONObject.read(data, limit: Self.maxBytes)
-        guard Set(members.names) == ["roots_version", "roots", "set", "seen"], members["set"] == .null || members["set"]?.text != nil,
-            let rootsVersion = members["roots_version"]?.integer, let seen = members["seen"]?.integer,
+        guard Set(members.names) == ["roots", "set"], members["set"] == .null || members["set"]?.text != nil,
             let lists = members["roots"]?.list, lists.count <= Self.maxLists
-        else { throw MalformedError(message: "expected exactly four members of kept pins") }
-        self.rootsVersion = rootsVersion
-        self.seen = seen
+        else { throw MalformedError(message: "expected exactly the members roots and set of kept pins") }
         self.lists = try lists.map { list in
             guard let text = list.text else { throw MalformedError(message: "expected documents as text") }
             return Data(text.utf8)
@@ -88,25 +79,26 @@ struct KeptPins: Sendable {
 
     func written() -> Data {
         let document: JSONObject = [
-            "roots_version": .integer(rootsVersion),
             "roots": .list(lists.map { .text(String(decoding: $0, as: UTF8.self)) }),
             "set": signed.map { .text(String(decoding: $0, as: UTF8.self)) } ?? .null,
-            "seen": .integer(seen),
         ]
         return document.written()
     }
 
-    /// Tells whether this may take the place of `other`: a new list may let the versions of sets begin anew.
-    func mayReplace(_ other: KeptPins) -> Bool { (rootsVersion, seen) >= (other.rootsVersion, other.seen) }
-
-    /// Puts this in place of what a store holds, unless that is newer; `mends` where what it holds didn't verify.
-    func save(in store: any Store, mends: Bool) throws {
+    /// Puts this in place of what a store holds, unless that verifies and is newer.
+    ///
+    /// It is looked at now: another process may have put something there since this one's start.
+    ///
+    /// - Parameter installed: what this is of.
+    func save(in store: any Store, as installed: Installed) throws {
         guard lists.count <= Self.maxLists else {
             throw MalformedError(message: "got \(lists.count) root lists, expected at most \(Self.maxLists)")
         }
-        // What can't be read is replaced.
-        let held = try store.read().flatMap { try? KeptPins($0) }
-        if let held, !mends, !mayReplace(held) { return }
+        let held = try store.read().flatMap { data -> Installed? in
+            guard let kept = try? KeptPins(data) else { return nil }
+            return try? Installed(installed.builtin, lists: kept.lists, signed: kept.signed)
+        }
+        if let held, held.age > installed.age { return }
         try store.write(written())
     }
 }
@@ -145,6 +137,15 @@ final class PinUpdater: Sendable {
         var failure: String?
         var failures = 0
         var next = 0.0
+
+        func isDue(at now: Double) -> Bool { now >= next || next - now > PinUpdater.interval }
+
+        mutating func plan(at now: Double, factor: Double, isFailure: Bool) {
+            failures = isFailure ? failures + 1 : 0
+            let pause = PinUpdater.firstPause * Double(1 << max(0, min(failures - 1, PinUpdater.maxDoublings)))
+            let success = held.installed.isFresh(now: now) ? PinUpdater.interval : PinUpdater.staleInterval
+            next = now + factor * (isFailure ? min(PinUpdater.interval, pause) : success)
+        }
     }
 
     private static let maxWalk = 32
@@ -190,7 +191,10 @@ final class PinUpdater: Sendable {
     var failure: String? { state.withLock { $0.failure } }
 
     /// Tells whether it is time to ask the service. A clock that was set back doesn't put it off.
-    var isDue: Bool { state.withLock { isDue($0) } }
+    var isDue: Bool {
+        let at = now()
+        return state.withLock { $0.isDue(at: at) }
+    }
 
     /// Hears of a version, for example beside a token.
     func hear(_ version: Int64) {
@@ -200,8 +204,9 @@ final class PinUpdater: Sendable {
 
     /// Takes the turn of an update where one is due and nobody is at it; who gets it calls ``updateInTurn()``.
     func takeTurnIfDue() -> Bool {
-        state.withLock { state in
-            guard isDue(state), !state.isUpdating else { return false }
+        let at = now()
+        return state.withLock { state in
+            guard state.isDue(at: at), !state.isUpdating else { return false }
             state.isUpdating = true
             return true
         }
@@ -233,12 +238,12 @@ final class PinUpdater: Sendable {
         } catch {
             failure = "\(error)"
         }
-        let (found, isFailure) = (held, failure != nil)
+        let (found, isFailure, at, factor) = (held, failure != nil, now(), 0.5 + jitter() / 2)
         judging.replace(by: found.installed)
         let isUnkept = state.withLock { state in
             state.held = found
             state.isUnkept = state.isUnkept || found.installed != before.installed
-            plan(&state, isFailure: isFailure)
+            state.plan(at: at, factor: factor, isFailure: isFailure)
             return state.isUnkept
         }
         // A disk that is full for good doesn't keep the app from hearing of new pins.
@@ -247,30 +252,10 @@ final class PinUpdater: Sendable {
         state.withLock { $0.failure = why }
     }
 
-    private func isDue(_ state: State) -> Bool {
-        let at = now()
-        return at >= state.next || state.next - at > Self.interval
-    }
-
-    private func plan(_ state: inout State, isFailure: Bool) {
-        state.failures = isFailure ? state.failures + 1 : 0
-        let at = now()
-        let span: Double
-        if isFailure {
-            span = min(Self.interval, Self.firstPause * Double(1 << min(state.failures - 1, Self.maxDoublings)))
-        } else {
-            span = state.held.installed.isFresh(now: at) ? Self.interval : Self.staleInterval
-        }
-        state.next = at + span * (0.5 + jitter() / 2)
-    }
-
     /// Keeps what is trusted now; returns what went wrong.
     private func keep(_ held: Held) -> String? {
-        let installed = held.installed
-        let kept = KeptPins(rootsVersion: installed.roots.version, lists: held.lists, signed: held.signed, seen: installed.seen)
-        let mends = state.withLock { $0.fault != nil }
         do {
-            if let store { try kept.save(in: store, mends: mends) }
+            if let store { try KeptPins(lists: held.lists, signed: held.signed).save(in: store, as: held.installed) }
         } catch {
             return "\(error)"
         }

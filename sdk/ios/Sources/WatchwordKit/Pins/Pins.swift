@@ -115,27 +115,29 @@ public final class Pins: Sendable, CustomStringConvertible {
         try refuseUnspelled(host)
         let chain = (try? verified().prefix(Installed.maxChain).map(CertificatePins.pin)) ?? []
         if let reason = updater.keeper.judge(host: host, chain: chain).reason { throw Self.refusal(host, reason) }
+        let (name, last) = (plainHost(host), Shown(chain: chain, used: boot()))
         shown.withLock { shown in
             // Of a host that isn't pinned too: a newer set may pin it.
-            shown[plainHost(host)] = Shown(chain: chain, used: boot())
+            shown[name] = last
             if shown.count > Self.maxHosts, let oldest = shown.min(by: { $0.value.used < $1.value.used })?.key { shown[oldest] = nil }
         }
     }
 
-    /// Returns if a request may be given to a session whose handshakes are judged by ``check(host:verified:)``; to be asked before each.
+    /// Returns if a request may be given to a session of the app's own, whose server-trust challenges ``Watchword`` answers; to be asked
+    /// before each.
     ///
-    /// It may go over a connection that is open, or that resumes a TLS session; the platform shows no certificate of either. So what the
-    /// last handshake showed is judged by the pins of now.
+    /// A request may go over a connection that is open, or that resumes a TLS session; the system shows no certificate of either. So
+    /// what the last handshake with the host showed is judged by the pins of now. Fetches newer pins as ``refresh()`` does.
     ///
     /// - Throws: ``WatchwordError/pin(_:)`` if it mustn't.
-    func admit(_ url: URL) throws {
+    public func admit(_ url: URL) throws {
         refresh()
         guard let host = url.host else { return }
-        guard url.scheme?.lowercased() == "https" else { return try checkCleartext(host: host) }
-        let name = plainHost(host)
-        guard let last = shown.withLock({ $0[name] }), abs(boot() - last.used) < Self.resumable else { return }
+        guard ["https", "wss"].contains(url.scheme?.lowercased()) else { return try checkCleartext(host: host) }
+        let (name, at) = (plainHost(host), boot())
+        guard let last = shown.withLock({ $0[name] }), at - last.used < Self.resumable else { return }
         if let reason = updater.keeper.judge(host: host, chain: last.chain).reason { throw Self.refusal(host, reason) }
-        shown.withLock { $0[name]?.used = boot() }
+        shown.withLock { $0[name]?.used = at }
     }
 
     /// Returns if a request may be sent without TLS.

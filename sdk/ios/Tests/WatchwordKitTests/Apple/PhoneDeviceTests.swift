@@ -85,7 +85,9 @@ private let binding = Data(repeating: 7, count: 32)
         device = PhoneDevice(AppAttestor(service: service, isExtension: false), keys: EnclaveKeys(), store: store)
     }
 
-    private func restarted() -> PhoneDevice { PhoneDevice(AppAttestor(service: service, isExtension: false), keys: EnclaveKeys(), store: store) }
+    private func restarted() -> PhoneDevice {
+        PhoneDevice(AppAttestor(service: service, isExtension: false), keys: EnclaveKeys(), store: store)
+    }
 
     @Test func evidenceIsWhatAppleGaveOverTheBinding() async throws {
         try await device.createKeys()
@@ -212,7 +214,9 @@ private let binding = Data(repeating: 7, count: 32)
     private struct Broken: Error {}
     private let store = FailingStore()
 
-    private func device() -> PhoneDevice { PhoneDevice(AppAttestor(service: FakeAppAttest(), isExtension: false), keys: EnclaveKeys(), store: store) }
+    private func device() -> PhoneDevice {
+        PhoneDevice(AppAttestor(service: FakeAppAttest(), isExtension: false), keys: EnclaveKeys(), store: store)
+    }
 
     /// The Secure Enclave fails at these calls, counted from 1.
     private func failing(

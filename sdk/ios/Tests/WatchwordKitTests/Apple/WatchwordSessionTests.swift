@@ -35,7 +35,8 @@ private func gate(_ next: @escaping @Sendable (Seen, Int) -> Reply) -> @Sendable
     private func watchword(_ audiences: [String]) throws -> Watchword {
         let phone = PhoneDevice(AppAttestor(service: FakeAppAttest(), isExtension: false), keys: EnclaveKeys(), store: FailingStore())
         return try Watchword(
-            .init(service: "https://attest.example", app: "clinic-ios", audiences: audiences),
+            // On a loaded machine ten seconds pass.
+            .init(service: "https://attest.example", app: "clinic-ios", apis: audiences.map { .init(audience: $0) }, wait: 3600),
             ports: Ports(device: phone, store: FailingStore(), clock: SystemClock(), transport: service))
     }
 
@@ -205,6 +206,17 @@ private func gate(_ next: @escaping @Sendable (Seen, Int) -> Reply) -> @Sendable
         let posted = request
         let error = await failure { try await session.upload(for: posted, from: Data("1".utf8)) }
         #expect(error is URLError, "\(String(describing: error))")
+    }
+
+    @Test func nobodyThereAfterAnAnswerIsAnUnknownOutcome() async throws {
+        // The connection that was kept may have carried the request before it broke, and nobody counts here.
+        let server = try SocketServer(gate { _, _ in .text(200, "") })
+        let session = try session(server)
+        _ = try await session.data(for: request(server))
+        server.close()
+        let posted = try request(server, "/pay", "POST")
+        let error = await failure { try await session.upload(for: posted, from: Data("1".utf8)) }
+        #expect(isUnknown(error), "\(String(describing: error))")
     }
 
     @Test func aRedirectToAnotherHostCarriesNothingOfOurs() async throws {

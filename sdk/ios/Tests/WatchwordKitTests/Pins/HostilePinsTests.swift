@@ -102,7 +102,7 @@ import Testing
 
     @Test func keptPinsAreReadOrReplaced() async throws {
         var random = SeededGenerator(seed: 17)
-        let kept = try KeptPins(rootsVersion: 2, lists: [PinFile.data("roots-2")], signed: PinFile.data("set-5"), seen: 5)
+        let kept = try KeptPins(lists: [PinFile.data("roots-2")], signed: PinFile.data("set-5"))
         let builtin = try PinFile.builtin("builtin-set-5")
         for _ in 0..<100 {
             let store = PinStore()
@@ -139,9 +139,18 @@ import Testing
         } while tries < 64
     }
 
-    @Test func largestDocumentsAreReadInTime() throws {
+    @Test func documentsAreReadUpToTheirSizes() throws {
         let publisher = try PinPublisher(app: "clinic-android")
         let builtin = try PinDocuments.builtin(publisher.builtin())
+        let payload = try Base64URL.decode(String(decoding: PinFile.data("set-5").split(separator: 0x2e)[1], as: UTF8.self))
+        func set(of size: Int) throws -> Data {
+            let short = try publisher.signed(payload).count
+            return try publisher.signed(payload + Data(repeating: 0x20, count: (size - short) * 3 / 4))
+        }
+        let (largest, larger) = (try set(of: PinDocuments.maxSetBytes), try set(of: PinDocuments.maxSetBytes + 4))
+        #expect((largest.count...PinDocuments.maxSetBytes).count <= 4 && larger.count > PinDocuments.maxSetBytes)
+        #expect(try PinDocuments.set(largest, under: builtin.roots).version == 5)
+        #expect(throws: PinRefusal.self) { try PinDocuments.set(larger, under: builtin.roots) }
         // As deep and as many as fit: refused by the cap of levels, of dots, of names.
         for text in [
             String(repeating: "[", count: PinDocuments.maxSetBytes), String(repeating: ".", count: PinDocuments.maxSetBytes),

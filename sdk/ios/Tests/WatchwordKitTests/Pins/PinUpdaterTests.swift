@@ -79,7 +79,7 @@ private let host = "api.clinic.example"
     }
 
     @Test func whatDoesNotVerifyIsNotUsedIsToldAndIsReplacedAtTheNextChange() async throws {
-        let forged = KeptPins(rootsVersion: 9, lists: [], signed: try PinFile.data("set-5-forged"), seen: 9)
+        let forged = KeptPins(lists: [], signed: try PinFile.data("set-5-forged"))
         try store.write(forged.written())
         let updater = try updater("builtin-set-5")
         #expect(updater.fault?.hasPrefix("pins.set_signature") == true)
@@ -90,7 +90,7 @@ private let host = "api.clinic.example"
         #expect(try state(self.updater("builtin-set-5")) == [1, 6, 6])
     }
 
-    @Test(arguments: ["", "{}", "[]", #"{"roots_version":1,"roots":[1],"set":null,"seen":1}"#])
+    @Test(arguments: ["", "{}", "[]", #"{"roots":[1],"set":null}"#, #"{"roots":[]}"#, #"{"roots":[],"set":1}"#])
     func whatCannotBeReadIsNotUsed(_ kept: String) async throws {
         try store.write(Data(kept.utf8))
         let updater = try updater("builtin-set-5")
@@ -100,17 +100,16 @@ private let host = "api.clinic.example"
 
     @Test func keptPinsAreReadAsTheyWereWritten() throws {
         let list = try PinFile.data("roots-2")
-        let kept = try KeptPins(KeptPins(rootsVersion: 2, lists: [list], signed: PinFile.data("set-5"), seen: 5).written())
+        let kept = try KeptPins(KeptPins(lists: [list], signed: PinFile.data("set-5")).written())
         #expect(kept.lists == [list])
         #expect(try kept.signed == PinFile.data("set-5"))
-        #expect((kept.rootsVersion, kept.seen) == (2, 5))
-        #expect(try KeptPins(KeptPins(rootsVersion: 1, lists: [], signed: nil, seen: 0).written()).signed == nil)
+        #expect(try KeptPins(KeptPins(lists: [], signed: nil).written()).signed == nil)
         // A list may be white space for the most part, of which JSON makes two characters; a set is of base64url alone.
         let large = Data(repeating: UInt8(ascii: "\n"), count: PinDocuments.maxRootsBytes)
-        let one = KeptPins(rootsVersion: 1, lists: [large], signed: nil, seen: 0).written().count
+        let one = KeptPins(lists: [large], signed: nil).written().count
         #expect(KeptPins.maxLists * one + PinDocuments.maxSetBytes <= KeptPins.maxBytes)
-        let tooMany = KeptPins(rootsVersion: 1, lists: [Data](repeating: Data(), count: KeptPins.maxLists + 1), signed: nil, seen: 0)
-        #expect(throws: MalformedError.self) { try tooMany.save(in: store, mends: false) }
+        let tooMany = KeptPins(lists: [Data](repeating: Data(), count: KeptPins.maxLists + 1), signed: nil)
+        #expect(throws: MalformedError.self) { try tooMany.save(in: store, as: Installed(PinFile.builtin("builtin"))) }
         #expect(store.writes == 0)
     }
 
@@ -122,6 +121,25 @@ private let host = "api.clinic.example"
         source.change { $0.set = "set-5" }
         await old.update()
         #expect(try state(updater()) == [1, 6, 6])
+    }
+
+    /// An app and its extension that share a place, and found it broken.
+    @Test func whatAnotherProcessMendedIsNotReplacedBySomethingOlder() async throws {
+        try store.write(Data("{}".utf8))
+        let (app, appExtension) = (try updater(), try updater())
+        #expect(app.fault != nil && appExtension.fault != nil)
+        source.change { $0.set = "set-7" }
+        await app.update()
+        source.change { $0.set = "set-6" }
+        await appExtension.update()
+        #expect(try state(updater()) == [1, 7, 7])
+        // A later list goes before any version of a set.
+        source.change { $0.lists[2] = "roots-2-without-pin1" }
+        await appExtension.update()
+        #expect(try state(updater()).first == 2)
+        source.change { $0.lists = [:] }
+        await app.update()
+        #expect(try state(updater()).first == 2)
     }
 
     @Test func whatCannotBeReadYetIsNeitherTakenForNothingNorWrittenOver() async throws {

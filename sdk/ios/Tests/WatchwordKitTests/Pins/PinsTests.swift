@@ -240,6 +240,8 @@ private let address = "https://api.clinic.example/records"
         #expect(refusal { try pins.admit(#require(URL(string: "HTTP://API.clinic.example:8080/"))) } != nil)
         try pins.admit(#require(URL(string: "http://other.example/")))
         try pins.admit(#require(URL(string: address)))
+        try pins.admit(#require(URL(string: "wss://\(host)/")))
+        #expect(refusal { try pins.admit(#require(URL(string: "ws://\(host)/"))) } != nil)
     }
 
     @Test func reportModeRefusesNothingAndTellsItOnceAtAnotherHost() async throws {
@@ -347,7 +349,7 @@ private let address = "https://api.clinic.example/records"
 }
 
 /// A device that nobody asks.
-private struct NoDevice: Device {
+struct NoDevice: Device {
     let canOpen = false
 
     func proofKey() async throws -> PublicKeyJWK? { throw DeviceError(.fault, "nobody asks") }

@@ -15,11 +15,12 @@ import WatchwordKit
             configuration, attester: attester, kind: try Bridge.text(lab, "kind"), device: try Bridge.text(lab, "device"))
     }
 #else
-    /// What a release build has in place of test instances and lab phones: nothing.
+    /// What every other build has in place of test instances and lab phones: nothing.
     func testBuild(_ configuration: Watchword.Configuration, _ said: [String: Any]) throws -> Watchword? {
         if said["testInstance"] == nil && said["lab"] == nil { return nil }
         throw Failure(
             code: Failure.configuration,
-            message: "got testInstance or lab in a release build, expected neither: leave them out where __DEV__ is false")
+            message: "got testInstance or lab in a build that has neither: a release build never has; for a debug build run "
+                + "WATCHWORD_TEST=1 pod install")
     }
 #endif

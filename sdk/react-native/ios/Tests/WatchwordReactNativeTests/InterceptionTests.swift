@@ -212,7 +212,8 @@ final class Heard: @unchecked Sendable {  // `lock` guards `failures`.
         task.cancel()
         #expect(await thrown { try await task.value } != nil)
         isOver.signal()
-        #expect(try await send(request(try gate().url)).status == 401)
+        let after = try gate()
+        #expect(try await send(request(after.url)).status == 401)
         #expect(slow.requests.count == 1)
         #expect(heard.codes == [])
     }
@@ -239,6 +240,29 @@ final class Heard: @unchecked Sendable {  // `lock` guards `failures`.
         #expect(api.dpop && api.sendUnproved)
         for (url, isOurs) in [("https://other.example/x", true), ("https://third.example/", false), ("ws://other.example/", false)] {
             #expect(held.carries(try #require(URL(string: url))) == isOurs, "\(url)")
+        }
+    }
+
+    /// As on Android, where each connection of the client to a pinned host is checked.
+    @Test func pinnedHostsAreCarriedToo() throws {
+        let file = URL(fileURLWithPath: #filePath).pathComponents.dropLast(6).joined(separator: "/").dropFirst()
+        let vectors = try Data(contentsOf: URL(fileURLWithPath: "\(file)/docs/protocol-vectors.json"))
+        let pins = (try JSONSerialization.jsonObject(with: vectors) as? [String: Any])?["pins"] as? [String: Any]
+        let builtin = try #require((pins?["documents"] as? [String: String])?["builtin-set-5"])
+        let (bridge, phone) = (Bridge(), SmallService(at: 1_795_521_600))
+        bridge.use(
+            try Watchword(
+                .init(
+                    service: "https://attest.example", app: "clinic-android", apis: [.init(audience: "https://api.example")],
+                    pins: Data(builtin.utf8)),
+                ports: Ports(
+                    device: phone, store: phone, clock: phone, transport: phone, pins: PinPorts(store: nil, transport: phone))))
+        let held = try #require(bridge.current)
+        for (url, isCarried) in [
+            ("https://api.clinic.example/x", true), ("http://api.clinic.example/", true), ("wss://api.clinic.example/", false),
+            ("https://third.example/", false),
+        ] {
+            #expect(held.carries(try #require(URL(string: url))) == isCarried, "\(url)")
         }
     }
 

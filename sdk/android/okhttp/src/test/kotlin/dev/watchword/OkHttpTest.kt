@@ -17,6 +17,7 @@ import org.junit.After
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
+import org.junit.Assert.assertSame
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Test
@@ -25,6 +26,7 @@ import java.io.IOException
 import java.io.InterruptedIOException
 import java.net.ConnectException
 import java.net.InetSocketAddress
+import java.net.ProtocolException
 import java.net.Socket
 import java.nio.file.Files
 import java.util.concurrent.Callable
@@ -165,6 +167,25 @@ class OkHttpTest {
         assertEquals("POST", error.method)
         assertEquals(api.url, error.origin)
         assertFalse(checkNotNull(error.message).contains("secret"))
+    }
+
+    @Test
+    fun `what is thrown below OkHttp's retries is a breach of the protocol to it`() {
+        // Anything else it tries again, over HTTP/2 without end.
+        val api = gate { if (it.onConnection == 2) Reply.Drop else Reply.Of(200, "done".toByteArray()) }
+        val thrown = mutableListOf<IOException>()
+        val below = Interceptor { chain ->
+            try {
+                chain.proceed(chain.request())
+            } catch (error: IOException) {
+                throw error.also(thrown::add)
+            }
+        }
+        val client = OkHttpClient.Builder().addNetworkInterceptor(below).watchword(watchword(api)).build()
+        assertEquals(200 to "done", client.send(post(api.url)))
+        val error = assertThrows(WatchwordException.OutcomeUnknown::class.java) { client.send(post(api.url)) }
+        assertTrue("$thrown", thrown.last() is ProtocolException)
+        assertSame(error, thrown.last().cause)
     }
 
     @Test

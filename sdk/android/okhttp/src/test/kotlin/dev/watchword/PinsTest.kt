@@ -11,6 +11,7 @@ import dev.watchword.phone.PinPublisher
 import dev.watchword.phone.SoftwareDevice
 import dev.watchword.phone.WireServer
 import dev.watchword.phone.WireServer.Reply
+import okhttp3.Interceptor
 import okhttp3.OkHttpClient
 import okhttp3.WebSocket
 import okhttp3.WebSocketListener
@@ -23,7 +24,9 @@ import org.junit.Assert.assertSame
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Test
+import java.io.IOException
 import java.net.HttpURLConnection
+import java.net.ProtocolException
 import java.net.URL
 import java.security.cert.X509Certificate
 import java.util.concurrent.CompletableFuture
@@ -91,6 +94,26 @@ class PinsTest {
         assertEquals(0, interceptor.requests.size)
         // Without pins the same client reads it.
         assertTrue(client(watchword(builtin = null)).reaches(interceptor))
+    }
+
+    @Test
+    fun `OkHttp tries a refused connection once, in HTTP 2 too`() {
+        pin(own.pin to "c")
+        val interceptor = serve(company.server(HOST))
+        val (trust, thrown) = Authority.trusting(genuine, company) to mutableListOf<IOException>()
+        val sockets = SSLContext.getInstance("TLS").apply { init(null, arrayOf(trust), null) }.socketFactory
+        val below = Interceptor { chain ->
+            try {
+                chain.proceed(chain.request())
+            } catch (error: IOException) {
+                throw error.also(thrown::add)
+            }
+        }
+        val client = OkHttpClient.Builder().sslSocketFactory(sockets, trust).addNetworkInterceptor(below).watchword(watchword()).build()
+        val error = assertThrows(WatchwordException.Pin::class.java) { client.reaches(interceptor) }
+        // What is against the protocol it doesn't try again; anything else it would, over HTTP/2 without end.
+        assertTrue(thrown.single() is ProtocolException)
+        assertSame(error, thrown.single().cause)
     }
 
     @Test

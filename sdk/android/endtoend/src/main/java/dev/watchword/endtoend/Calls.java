@@ -11,6 +11,10 @@ final class Calls {
         return response.code();
     }
 
+    static String protocol(Response response) {
+        return response.protocol().toString();
+    }
+
     static String text(Response response) throws IOException {
         return response.body().string();
     }

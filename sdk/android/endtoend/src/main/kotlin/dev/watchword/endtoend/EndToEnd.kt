@@ -3,6 +3,7 @@
 package dev.watchword.endtoend
 
 import dev.watchword.DeviceException
+import dev.watchword.Pins
 import dev.watchword.ProofKind
 import dev.watchword.SelfTest
 import dev.watchword.Watchword
@@ -21,6 +22,7 @@ import java.util.concurrent.atomic.AtomicBoolean
 private val OURS = setOf("watchword-token", "watchword-status", "signature", "signature-input", "dpop", "content-digest")
 private const val REVOKED_WITHIN = 60
 private const val PAUSE_MILLIS = 100L
+private const val PATIENCE = 600
 private const val CALLERS = 8
 private const val RENEWALS = 10
 
@@ -28,12 +30,13 @@ private const val RENEWALS = 10
  * Tries the shipped adapters on a simulated phone against a real deployment, and prints one JSON object a line: which check
  * it was, and what went wrong, null for nothing.
  *
- * Arguments: the file with the addresses, and an empty directory for the phones.
+ * Arguments: the file with the addresses, an empty directory for the phones, and the names of checks; all where there are none.
  */
 fun main(arguments: Array<String>) {
     val world = World(JSONObject(File(arguments[0]).readText()))
     val root = File(arguments[1])
-    for ((name, check) in Checks(world, root).all) {
+    val names = arguments.drop(2)
+    for ((name, check) in Checks(world, root).all.filterKeys { names.isEmpty() || it in names }) {
         val wrong = try {
             check()
             JSONObject.NULL
@@ -68,6 +71,9 @@ private class Checks(private val world: World, private val root: File) {
         "not-unlocked-yet" to ::notUnlockedYet,
         "url-connection" to ::urlConnection,
         "self-test" to ::selfTest,
+        "pins-over-the-air" to ::pinsOverTheAir,
+        "interception" to ::interception,
+        "failure-over-http2" to ::failureOverHttp2,
     )
 
     private var phones = 0
@@ -296,6 +302,103 @@ private class Checks(private val world: World, private val root: File) {
         File(root, "chain.pem").writeText(checkNotNull(report.chain()))
         same(0, phone.keystore.held.size, "keys that it left behind")
         same(emptyList<String>(), phone.noBackup.list()?.toList(), "files that it left behind")
+    }
+
+    /** A key that no release knows comes over the air, and the server turns to it: nobody installs anything. */
+    private fun pinsOverTheAir() {
+        val (release, url) = world.release() to "${world.pinned("url")}/records/1"
+        var newest = 0L
+        on("genuine-android") {
+            val watchword = start(pins = release)
+            val (pins, http) = checkNotNull(watchword.pins) to Http(watchword)
+            val first = pins.version
+            same(200, http.get(url), "by the pins of the release")
+            same("h2", http.protocol, "the protocol")
+            world.control("plan")
+            val second = hears(watchword, pins, first)
+            world.control("turn")
+            same(200, http.get(url), "the server shows the next key")
+            same(200, http.post(url), "POST to it")
+            world.control("settle")
+            newest = hears(watchword, pins, second)
+            same(200, http.get(url), "without the old key's pin")
+            same(null, pins.fault, "fault")
+            same(newest, start(pins = release).pins?.version, "the version of the set in the next process")
+        }
+        on("genuine-android") {
+            val watchword = start(pins = release)
+            watchword.prefetch()
+            until("a phone that was off meanwhile has the set") { watchword.pins?.version == newest }
+            same(200, Http(watchword).get(url), "it goes on")
+        }
+    }
+
+    /** Returns the version of a set that is newer than [before], which the phone hears of beside a token. */
+    private fun hears(watchword: Watchword, pins: Pins, before: Long): Long {
+        until("newer pins than $before") {
+            watchword.renew()
+            pins.version > before
+        }
+        return pins.version
+    }
+
+    /** Somebody whose authority the phone trusts stands in between: an app without pins hands over its token. */
+    private fun interception() {
+        val (genuine, between) = "${world.pinned("url")}/records/1" to "${world.pinned("between")}/records/1"
+        on("genuine-android") {
+            val watchword = start()
+            val http = Http(watchword)
+            same(200, http.get(between), "without pins")
+            same("h2", http.protocol, "the protocol")
+            same(200, watchword.send(URL(between)).use { it.status }, "without pins, HTTP/1.1")
+            check("Watchword-Token: " in between().getString("last")) { "the interceptor read ${between()}" }
+        }
+        on("genuine-android") {
+            val (watchword, reported) = start(pins = world.release()) to reported()
+            val http = Http(watchword)
+            same(200, http.get(genuine), "the genuine server")
+            val before = between()
+            for (send in listOf({ http.get(between) }, { http.post(between) }, { watchword.send(URL(between)) })) {
+                val error = thrown<WatchwordException.Pin> { send() }
+                same(world.pinned("host"), error.host, "the host that is named")
+            }
+            check(between().getInt("connections") > before.getInt("connections")) { "nobody came to the interceptor" }
+            same(before.getInt("requests"), between().getInt("requests"), "requests that the interceptor read")
+            same(200, http.get(genuine), "the genuine server again")
+            until("the report has arrived") { reported() == reported + 1 }
+        }
+    }
+
+    /** Over HTTP/2 OkHttp would try again without end, on the same connection, what fails below its retries. */
+    private fun failureOverHttp2(): Unit = on("genuine-android") {
+        val http = Http(start())
+        same(200, http.get("${world.pinned("url")}/records/1"), "before")
+        same("h2", http.protocol, "the protocol")
+        var asked = 0
+        phone.keystore.script = { call, _ ->
+            if (call == "sign") {
+                asked += 1
+                throw IllegalStateException("a defect of the phone")
+            }
+        }
+        thrown<WatchwordException.DeviceFailed> { http.get("${world.pinned("url")}/payments/1") }
+        same(1, asked, "signatures that were asked for")
+    }
+
+    /** Returns what was read in between. */
+    private fun between(): JSONObject = world.control("between") as JSONObject
+
+    /** Returns how many refused connections to the pinned host phones reported. */
+    private fun reported(): Int {
+        val groups = world.control("reports") as JSONArray
+        return List(groups.length(), groups::getJSONObject).sumOf {
+            if (it.getString("host") == world.pinned("host")) it.getInt("refused") else 0
+        }
+    }
+
+    private fun until(what: String, isTrue: () -> Boolean) {
+        repeat(PATIENCE) { if (isTrue()) return else Thread.sleep(PAUSE_MILLIS) }
+        error("waited long enough, expected that $what")
     }
 
     private fun instances(): Set<String> {

@@ -41,17 +41,25 @@ class World(private val told: JSONObject) {
 
     fun host(name: String): String = told.getJSONObject("hosts").getString(name)
 
-    fun config(service: String = this.service): WatchwordConfig = WatchwordConfig(
+    /** Returns an address of the host under pins: `url`, or `between`, where somebody stands in its place. */
+    fun pinned(name: String): String = told.getJSONObject("pinned").getString(name)
+
+    /** Returns the file of pins that a new version of the app is built with. */
+    fun release(): ByteArray = (control("release", "app" to config().app) as JSONObject).getString("file").toByteArray()
+
+    /** @param pins what the app was built with; null for an app without pins. */
+    fun config(service: String = this.service, pins: ByteArray? = null): WatchwordConfig = WatchwordConfig(
         service = service,
         app = told.getJSONObject("apps").getJSONObject("android").getString("name"),
         apis = apis.map {
             Api(
                 audience = told.getJSONObject("apis").getJSONObject(it).getString("audience"),
-                origins = listOf(url(it), relay(it)),
+                origins = listOf(url(it), relay(it)) + if (it == "proxy") listOf(pinned("url"), pinned("between")) else emptyList(),
                 proof = Proofs(device = listOf("/payments/**"), bearer = listOf("/patients/**")),
             )
         },
         issuer = this.service,
+        pins = pins,
     )
 
     /** Has the deployment changed, or asks what reached it; null where there is nothing to tell. */
@@ -100,8 +108,8 @@ class Handset(private val world: World, root: File, kind: String, val name: Stri
     }
 
     /** Starts the app's process. */
-    fun start(service: String = world.service, strongBox: Boolean = false): Watchword =
-        Watchword.create(phone.context, world.config(service), strongBox)
+    fun start(service: String = world.service, strongBox: Boolean = false, pins: ByteArray? = null): Watchword =
+        Watchword.create(phone.context, world.config(service, pins), strongBox)
 
     /** Starts it in an app that has Google's library. */
     fun startWithPlay(): Watchword {
@@ -129,12 +137,17 @@ class Handset(private val world: World, root: File, kind: String, val name: Stri
 class Http(watchword: Watchword) {
     private val client = OkHttpClient.Builder().watchword(watchword).build()
 
+    /** What the last answer came over, for example `h2`. */
+    var protocol = ""
+        private set
+
     fun get(url: String): Int = send(Request.Builder().url(url).build())
 
     fun post(url: String): Int = send(Request.Builder().url(url).method("POST", Text).build())
 
     private fun send(request: Request): Int = client.newCall(request).execute().use {
         Calls.text(it)
+        protocol = Calls.protocol(it)
         Calls.code(it)
     }
 

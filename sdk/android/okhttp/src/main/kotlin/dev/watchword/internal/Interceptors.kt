@@ -4,6 +4,7 @@ import dev.watchword.AppRequest
 import dev.watchword.Attempts
 import dev.watchword.Verdict
 import dev.watchword.Watchword
+import dev.watchword.WatchwordException
 import dev.watchword.WireRequest
 import okhttp3.Call
 import okhttp3.Interceptor
@@ -14,12 +15,21 @@ import java.io.ByteArrayOutputStream
 import java.io.IOException
 import java.io.InterruptedIOException
 import java.io.OutputStream
+import java.net.ProtocolException
 import java.util.Collections
 import java.util.WeakHashMap
 
 private const val IDEMPOTENCY_KEY = "Idempotency-Key"
 private const val CONTENT_DIGEST = "Content-Digest"
 private const val HOST = "Host"
+
+/**
+ * Carries what Watchword throws below OkHttp's retries up through them. Over HTTP/2 OkHttp tries again without end, on the same
+ * connection, what fails by an [IOException]; what is against the protocol it doesn't try again, in any version.
+ */
+internal class Refusal(val error: WatchwordException) : ProtocolException(error.message) {
+    override val cause: Throwable get() = error
+}
 
 /** Above OkHttp's retries and redirects: waits for a token and judges what came of a request. */
 internal class RetryInterceptor(private val current: () -> Watchword?) : Interceptor {
@@ -50,7 +60,7 @@ internal class RetryInterceptor(private val current: () -> Watchword?) : Interce
             val response = try {
                 chain.proceed(wire)
             } catch (error: IOException) {
-                lost(attempts, error, chain.call().isCanceled())
+                lost(attempts, (error as? Refusal)?.error ?: error, chain.call().isCanceled())
                 continue
             }
             when (judge(attempts, response)) {
@@ -143,15 +153,18 @@ internal class AttemptInterceptor : Interceptor {
     override fun intercept(chain: Interceptor.Chain): Response {
         val request = chain.request()
         val attempts = request.tag(Attempts::class.java) ?: return chain.proceed(request)
-        val headers = attempts.sign(
-            WireRequest(
-                OkHttpCalls.method(request),
-                url(request),
-                request.header(HOST),
-                request.header(CONTENT_DIGEST),
-                OkHttpCalls.body(request)?.let(::OkHttpBody),
-            ),
+        val wire = WireRequest(
+            OkHttpCalls.method(request),
+            url(request),
+            request.header(HOST),
+            request.header(CONTENT_DIGEST),
+            OkHttpCalls.body(request)?.let(::OkHttpBody),
         )
+        val headers = try {
+            attempts.sign(wire)
+        } catch (error: WatchwordException) {
+            throw Refusal(error)
+        }
         val signed = request.newBuilder()
         headers.remove.forEach { signed.removeHeader(it) }
         headers.set.forEach { (name, value) -> signed.header(name, value) }

@@ -46,7 +46,8 @@ internal class PinnedCalls(private val current: () -> Pins?, private val client:
             val passage = PinPassage()
             try {
                 return chain.proceed(request.newBuilder().tag(PinPassage::class.java, passage).build())
-            } catch (error: WatchwordException.Pin) {
+            } catch (refusal: Refusal) {
+                val error = refusal.error as? WatchwordException.Pin ?: throw refusal
                 if (passage.isOut || !passage.isStale || left-- == 0) throw error
                 OkHttpCalls.closeIdle(client)
             }
@@ -69,7 +70,7 @@ internal class PinInterceptor(private val current: () -> Pins?) : Interceptor {
             if (url.isHttps) pins.check(host, presented(connection)) else pins.checkCleartext(host)
         } catch (error: WatchwordException.Pin) {
             passage?.isStale = connection in accepted
-            throw error
+            throw Refusal(error)
         }
         if (connection != null) accepted[connection] = true
         passage?.isOut = true
