@@ -167,6 +167,20 @@ import Testing
         }
     }
 
+    /// Only 1.1 and later versions of 1 are spoken.
+    @Test func versionsOfTheProtocol() async throws {
+        for (version, speaks) in [
+            ("1.1", true), ("1.9999", true), ("1.0", false), ("1.01", false), ("1.", false), ("2.1", false), ("1.1a", false),
+        ] {
+            let world = try await World(.enrolment)
+            let challenge: JSONObject = ["challenge": "c", "protocol": .text(version)]
+            let answer = Answer(status: 200, headers: ["content-type": "application/json"], body: challenge.written())
+            world.service.next = [answer, Answer(status: 200, headers: ["content-type": "text/html"], body: Data())]
+            await #expect(throws: WatchwordError.self) { _ = try await world.app.token() }
+            #expect(world.app.watchword.reading().speaks == speaks, "\(version)")
+        }
+    }
+
     /// A key that is gone takes its own instance with it, and none that came after.
     @Test func aLostKeyOfBeforeCostsNothing() async throws {
         let world = try await World(.secret)

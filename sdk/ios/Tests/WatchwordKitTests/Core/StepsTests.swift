@@ -162,6 +162,7 @@ struct World: Sendable {
                 try result.get()
                 break
             }
+            let isNew = world.phone.sealKeys.count > 1
             let next = try world.restarted()
             if journey == .newEnrolment { _ = try await next.token() } else { try await world.travel(next) }
             let after = world.service.seen
@@ -170,7 +171,6 @@ struct World: Sendable {
             }
             if case .failure = result, journey == .newEnrolment {
                 // Where no keys were made the old instance is still there; where they were, it is gone.
-                let isNew = world.phone.sealKeys.count > 1
                 #expect(after.enrolments == before.enrolments + (isNew ? 1 : 0), "\(journey), step \(step)")
             }
             try await world.check(next)
