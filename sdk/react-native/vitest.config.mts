@@ -13,5 +13,5 @@ export default defineConfig({
       { find: /^react-native$/, replacement: local('tests/react-native.ts') },
     ],
   },
-  test: { include: ['tests/**/*.test.ts', 'tests/**/*.test.mts'], restoreMocks: false },
+  test: { include: ['**/*.test.ts', '**/*.test.mts'], exclude: ['pages-*/**'], dir: 'tests' },
 });

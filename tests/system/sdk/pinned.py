@@ -149,7 +149,7 @@ class PinnedHost:
         self.url = f"https://{HOST}:{port}"
         self._run = run
         self._keys = 1
-        self._releases = 0
+        self._releases: dict[str, int] = {}
         self.trust = directory / "trusted.pem"
         web = _AUTHORITIES.web.root_pem
         self.trust.write_bytes(web + _AUTHORITIES.interceptor.root_pem)
@@ -176,10 +176,13 @@ class PinnedHost:
         return _AUTHORITIES.web.server(label or f"key-{self._keys}", [HOST])
 
     def release(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the file that a new version of an ``app`` ships with, and the version of the set in it."""
-        self._releases += 1
-        file = self.directory / f"release-{self._releases}.json"
-        told = self._run("pins", "release", asked["app"], f"{self._releases}.0", "-o", str(file))
+        """Return the file that a new version of an ``app`` ships with; the one before isn't supported any more."""
+        app = asked["app"]
+        if app in self._releases:
+            self._run("pins", "release", app, f"{self._releases[app]}.0", "--withdraw")
+        number = self._releases[app] = self._releases.get(app, 0) + 1
+        file = self.directory / f"release-{app}-{number}.json"
+        told = self._run("pins", "release", app, f"{number}.0", "-o", str(file))
         return {"file": file.read_text(encoding="utf-8"), "told": told}
 
     def plan(self, _: Any = None) -> None:

@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 from scripts.sdk import ios
 from tests.machine import patience
-from tests.ports import free_port
 from tests.system.sdk.deployment import deployed
-from tests.system.sdk.relay import relayed
+from tests.system.sdk.hosts import Relay, unchallenged
 
 _CHECKS: Final = re.findall(
     r'^ {12}\("([a-z0-9-]+)", ',
@@ -31,9 +30,9 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, An
     with ExitStack() as stack:
         where = stack.enter_context(deployed(tmp_path_factory.mktemp("deployment")))
         for name, url in list(where["relays"].items()):
-            port = free_port()
-            stack.enter_context(relayed(port, urlsplit(url).port or 0))
-            where["relays"][name] = f"http://127.0.0.1:{port}"
+            relay = Relay("127.0.0.1", urlsplit(url).port or 0, unchallenged)
+            stack.callback(relay.close)
+            where["relays"][name] = relay.url
             if name in where["apis"]:
                 where["apis"][name]["url"] = where["relays"][name]
         yield where

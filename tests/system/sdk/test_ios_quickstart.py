@@ -2,12 +2,11 @@
 
 import base64
 import json
-import os
 import re
 import subprocess
 import textwrap
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +16,7 @@ from tests.conftest import Once
 from tests.machine import patience
 from tests.ports import free_port
 from tests.system.lab.attested_devices import attester_process
-from tests.system.sdk.hosts import Seen, Upstream, served
-from tests.system.sdk.relay import relayed
+from tests.system.sdk.hosts import Relay, Seen, Upstream, served, unchallenged
 from tests.unit.apps.service_process import WATCHWORD, running
 
 PAGE: Final = ROOT / "docs" / "sdk-ios.md"
@@ -83,9 +81,9 @@ def program(
 ) -> Path:
     """Compile an app of these files, with its addresses set to those of a deployment."""
     place.mkdir()
-    for name, text in sources.items():
+    for name, shown in sources.items():
         # Outside of Apple's systems URLSession stands in a module of its own.
-        text = text.replace(
+        text = shown.replace(
             "import Foundation\n", "import Foundation\nimport FoundationNetworking\n"
         )
         text = re.sub("|".join(map(re.escape, addresses)), lambda at: addresses[at[0]], text)
@@ -127,7 +125,7 @@ class Deployment:
             check=False,
             timeout=patience(60),
             env={
-                **os.environ,
+                **ios.environment(),
                 "WATCHWORD_LAB_ATTESTER": self.attester,
                 "WATCHWORD_LAB_DIRECTORY": str(phone),
             },
@@ -143,10 +141,11 @@ class Deployment:
 @contextmanager
 def deployment(place: Path) -> Iterator[Deployment]:
     """Run a service, a proxy, an API and an attester."""
-    service, api, gate = free_port(), free_port(), free_port()
+    service, gate = free_port(), free_port()
+    relay = Relay("127.0.0.1", gate, unchallenged)
     addresses = {
         "https://attest.clinic.example": f"http://127.0.0.1:{service}",
-        "https://api.clinic.example": f"http://127.0.0.1:{api}",
+        "https://api.clinic.example": relay.url,
     }
     seen = Seen()
     with served(Upstream, name="api", seen=seen, elsewhere="http://127.0.0.1:9") as upstream:
@@ -154,12 +153,12 @@ def deployment(place: Path) -> Iterator[Deployment]:
         text = _CONFIG.format(
             service=f"http://127.0.0.1:{service}",
             service_port=f"127.0.0.1:{service}",
-            api=f"http://127.0.0.1:{api}",
+            api=relay.url,
             api_port=f"127.0.0.1:{gate}",
             upstream=upstream,
         )
         file.write_text(text, encoding="utf-8")
-        with relayed(api, gate), running(file), attester_process(file) as (attester, _):
+        with closing(relay), running(file), attester_process(file) as (attester, _):
             yield Deployment(file, addresses, attester, seen)
 
 
@@ -238,15 +237,13 @@ def test_the_self_tests_report_is_what_the_command_line_verifies(
         try await selfTest(.init(service: "https://attest.clinic.example", app: "clinic-ios", audiences: [api]))
         """)
     with deployment(tmp_path) as lab:
-        app = program(
-            library, {"Block.swift": block, "main.swift": main}, lab.addresses, tmp_path / "app"
-        )
-        home = tmp_path / "home"
-        (home / "Documents").mkdir(parents=True)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("HOME", str(home))
-            lab.run(app, tmp_path / "phone")
-        (file,) = home.rglob("self-test.json")
+        # Where an app's documents lie is Apple's to say.
+        documents = "FileManager.default.urls(for: .documentDirectory, in: .userDomainMask)[0]"
+        assert documents in block
+        own = {documents: f'URL(fileURLWithPath: "{tmp_path}")', **lab.addresses}
+        sources = {"Block.swift": block, "main.swift": main}
+        lab.run(program(library, sources, own, tmp_path / "app"), tmp_path / "phone")
+        file = tmp_path / "self-test.json"
         report = json.loads(file.read_text("utf-8"))
         assert [step for step in report["steps"] if not step["passed"]] == []
         assert report["passed"]

@@ -4,12 +4,13 @@ import json
 import re
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts.sdk import ROOT, SdkError, android, platform, react_native
+from scripts.sdk import ROOT, TOOLS, SdkError, android, platform, react_native
 from scripts.sdk.package import semantic_version
 from scripts.sdk.react_native import REACT_NATIVE, SOURCES
 from tests.conftest import Once
@@ -240,7 +241,7 @@ def test_kotlin_has_the_usual_form() -> None:
         [
             "java",
             "-jar",
-            str(react_native.ROOT / ".sdk/ktlint/ktlint"),
+            str(TOOLS / "ktlint" / "ktlint"),
             "--relative",
             "sdk/react-native/android/**/*.kt",
         ],
@@ -251,6 +252,101 @@ def test_kotlin_has_the_usual_form() -> None:
         timeout=patience(120),
     )
     assert done.returncode == 0, done.stdout
+
+
+_RUNNER = """\
+import { afterEach, expect, test, vi } from 'vitest';
+import { simulation } from '@watchword/react-native/vitest';
+
+vi.mock('@watchword/react-native', () => import('@watchword/react-native/vitest'));
+afterEach(() => vi.unstubAllGlobals());
+
+test('the first call', async () => {
+  const asked: unknown[] = [];
+  vi.stubGlobal('fetch', async (url: unknown) => (asked.push(url), new Response('["ada"]')));
+  const page = await import('./block0.js');
+  expect(await page.patients()).toEqual(['ada']);
+  expect(asked).toEqual(['https://api.clinic.example/patients']);
+  expect(simulation.configured).toMatchObject({ service: 'https://attest.clinic.example', app: 'clinic-android' });
+});
+
+test('errors', async () => {
+  const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+  const page = await import('./block1.js');
+  simulation.fail({ code: 'evidence-refused', ref: 'r-1' });
+  simulation.fail({ code: 'service-unavailable' });
+  page.end();
+  simulation.fail({ code: 'service-unavailable' });
+  expect(warn.mock.calls.map(([said]) => said)).toEqual([expect.stringContaining('r-1'), 'Try again later.']);
+});
+
+test('more', async () => {
+  simulation.reset();
+  const page = await import('./block2.js');
+  expect(simulation.configured?.apis[0]?.device).toEqual(['/login', '/payments/**']);
+  page.onLogin('access');
+  expect(simulation.bound).toBe('Bearer access');
+  page.onLogout();
+  expect(simulation.bound).toBe(null);
+  simulation.secrets['push'] = 'key';
+  let seen = '';
+  let kept: Uint8Array = new Uint8Array(1);
+  await page.registerForPush(async (key) => void ([seen, kept] = [String.fromCharCode(...key), key]));
+  expect([seen, ...kept]).toEqual(['key', 0, 0, 0]);
+  expect(await page.tryAgain()).toBe('hardware');
+});
+
+test('a lab phone', async () => {
+  simulation.reset();
+  await import('./lab0.js');
+  expect(simulation.configured?.lab).toEqual({ attester: 'http://127.0.0.1:8450', kind: 'genuine-android', device: 'react-native' });
+});
+
+test('from App Check', async () => {
+  simulation.reset();
+  vi.stubGlobal('fetch', async () => new Response('done'));
+  const page = await import('./migrate0.js');
+  expect(await (await page.patients()).text()).toBe('done');
+});
+"""
+
+
+def test_code_of_the_pages_is_type_checked_and_runs(installed: None) -> None:
+    """Against the mocks that the page shows, which is a test itself; the first call takes at most ten lines."""
+    pages = {"block": "sdk-react-native", "lab": "sdk-ci", "migrate": "migrate-react-native"}
+    with tempfile.TemporaryDirectory(dir=SOURCES / "tests", prefix="pages-") as made:
+        place = Path(made)
+        found = {}
+        for name, page in pages.items():
+            text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+            for number, block in enumerate(
+                re.findall(r"^```ts\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+            ):
+                found[f"{name}{number}"] = block
+                ending = ".test.mts" if "vi.mock" in block else ".ts"
+                (place / f"{name}{number}{ending}").write_text(block, encoding="utf-8")
+        assert set(found) == {"block0", "block1", "block2", "block3", "lab0", "migrate0"}
+        assert len([line for line in found["block0"].splitlines() if line.strip()]) <= 10
+        (place / "runner.test.mts").write_text(_RUNNER, encoding="utf-8")
+        said = {
+            "extends": "../../tsconfig.json",
+            "compilerOptions": {
+                "noEmit": True,
+                "paths": {
+                    "@watchword/react-native": ["../../src/index.ts"],
+                    "@watchword/react-native/vitest": ["../../src/vitest.mts"],
+                },
+            },
+            "include": ["."],
+            "exclude": [],
+        }
+        (place / "tsconfig.json").write_text(json.dumps(said), encoding="utf-8")
+        _passes("tsc", "-p", str(place))
+        report = place / "report.json"
+        _passes("vitest", "run", "--dir", str(place), "--reporter=json", f"--outputFile={report}")
+        told = json.loads(report.read_text(encoding="utf-8"))
+    assert told["success"]
+    assert told["numPassedTests"] == 6
 
 
 CASES = [

@@ -386,11 +386,12 @@ private struct UncheckedStream: @unchecked Sendable {
     }
 }
 
-/// A configuration that nobody changes: it was copied, and each session copies it again.
+/// A configuration that nobody changes, without a cache: it was copied, and each session copies it again.
 private struct UncheckedConfiguration: @unchecked Sendable {
     let value: URLSessionConfiguration
 
     init(_ configuration: URLSessionConfiguration) {
         value = configuration.copy() as? URLSessionConfiguration ?? configuration
+        value.urlCache = nil
     }
 }

@@ -98,6 +98,10 @@ private final class Connections: NSObject, @unchecked Sendable {
         var hasAnswered = false
     }
 
+    /// What answers come in by. The queue that a URLSession makes for itself costs as much again as a proof, on Linux. Of all
+    /// connections, since an operation queue doesn't keep it alive.
+    private static let dispatch = DispatchQueue(label: "dev.watchword.wire", qos: .userInitiated, attributes: .concurrent)
+
     let generation: Int64
     private let pins: Pins?
     private let state = Locked(State())
@@ -107,7 +111,10 @@ private final class Connections: NSObject, @unchecked Sendable {
         self.pins = pins
         self.generation = generation
         super.init()
-        session = URLSession(configuration: configuration, delegate: self, delegateQueue: nil)
+        let queue = OperationQueue()
+        queue.maxConcurrentOperationCount = 1
+        queue.underlyingQueue = Self.dispatch
+        session = URLSession(configuration: configuration, delegate: self, delegateQueue: queue)
     }
 
     /// Takes no request any more; what is on its way is read to its end.

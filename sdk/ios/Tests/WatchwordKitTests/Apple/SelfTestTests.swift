@@ -27,7 +27,8 @@ import Testing
     }
 
     private func report(_ api: String, _ urls: [ProofKind: String], _ service: FakeAppAttest = FakeAppAttest()) async -> SelfTestReport {
-        let configuration = Watchword.Configuration(service: "https://attest.example", app: "clinic", audiences: [api])
+        let configuration = Watchword.Configuration(
+            service: "https://attest.example", app: "clinic", apis: [.init(audience: api)], wait: 3600)
         let phone = Phone(configuration, kind: "selftest", directory: scratch.url, keychain: keychain)
         let device = phone.device(service: service)
         return await SelfTest(configuration, urls: urls, phone: phone, device: device, transport: self.service).run()

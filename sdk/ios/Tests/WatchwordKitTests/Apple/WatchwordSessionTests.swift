@@ -35,7 +35,8 @@ private func gate(_ next: @escaping @Sendable (Seen, Int) -> Reply) -> @Sendable
     private func watchword(_ audiences: [String]) throws -> Watchword {
         let phone = PhoneDevice(AppAttestor(service: FakeAppAttest(), isExtension: false), keys: EnclaveKeys(), store: FailingStore())
         return try Watchword(
-            .init(service: "https://attest.example", app: "clinic-ios", audiences: audiences),
+            // On a loaded machine ten seconds pass.
+            .init(service: "https://attest.example", app: "clinic-ios", apis: audiences.map { .init(audience: $0) }, wait: 3600),
             ports: Ports(device: phone, store: FailingStore(), clock: SystemClock(), transport: service))
     }
 

@@ -14,7 +14,8 @@ import Testing
             device: NoDevice(), store: PinStore(), clock: PinClock(), transport: ServiceTransport(),
             pins: PinPorts(store: nil, transport: publisher, background: { _ in }))
         let configuration = Watchword.Configuration(
-            service: "https://\(host)", app: "clinic", apis: [Watchword.API(audience: "https://api.example")], pins: try publisher.builtin())
+            service: "https://\(host)", app: "clinic", apis: [Watchword.API(audience: "https://api.example")], pins: try publisher.builtin()
+        )
         let pins = try #require(try Pins.of(configuration, ports))
         return pins.guarded(ports).transport
     }
