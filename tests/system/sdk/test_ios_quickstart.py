@@ -224,6 +224,29 @@ def test_a_simulator_is_a_phone_of_the_lab(library: Path, tmp_path: Path) -> Non
         assert [row["target"] for row in lab.rows()] == ["/payments/1", "/payments/1"]
 
 
+def test_a_release_refuses_test_instances(library: Path) -> None:
+    """`WatchwordTestInstance` compiles where `DEBUG` is set, as SwiftPM and Xcode do for debug builds, and nowhere else."""
+    sources = sorted((ios.SOURCES / "Sources" / "WatchwordTestInstance").glob("*.swift"))
+    command = [
+        *("swiftc", "-typecheck", "-module-name", "WatchwordTestInstance"),
+        *("-I", str(library / "Modules"), "-I", str(ios.SOURCES / "Shims" / "COpenSSL")),
+    ]
+
+    def compiled(*options: str) -> str:
+        done = subprocess.run(
+            [*command, *options, *map(str, sources)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=patience(120),
+            env=ios.environment(),
+        )
+        return done.stderr if done.returncode else ""
+
+    assert compiled("-D", "DEBUG") == ""
+    assert "error: WatchwordTestInstance is for debug builds" in compiled()
+
+
 def test_the_self_tests_report_is_what_the_command_line_verifies(
     library: Path, tmp_path: Path
 ) -> None:
