@@ -47,7 +47,14 @@ def _linked(debug: Path, mutant: Mutant, place: Path) -> Path:
     made = place / f"{mutant.source.name}.o"
     others = sorted(set(mutant.folder.rglob("*.swift")) - {mutant.source})
     modules = f"-fmodule-map-file={ios.SOURCES / 'Shims' / 'COpenSSL' / 'module.modulemap'}"
-    compiler = [ios.tool("swift-frontend"), "-frontend", "-c", "-primary-file", changed, *others]
+    compiler: list[str | Path] = [
+        ios.tool("swift-frontend"),
+        "-frontend",
+        "-c",
+        "-primary-file",
+        changed,
+        *others,
+    ]
     compiler += ["-module-name", mutant.target, "-package-name", "ios", "-parse-as-library"]
     compiler += ["-I", debug / "Modules", "-module-cache-path", debug / "ModuleCache"]
     compiler += ["-Onone", "-enable-testing", "-swift-version", "5", "-Xcc", modules, "-o", made]

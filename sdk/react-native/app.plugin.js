@@ -19,15 +19,18 @@ function withAppAttest(entitlements, options = {}) {
   const present = entitlements[ENTITLEMENT];
   if (present !== undefined && present !== environment) {
     throw new Error(
-      `@watchword/react-native: ios.entitlements says ${ENTITLEMENT}: '${present}', and the plugin '${environment}': say it in one place`,
+      `@watchword/react-native: the app's entitlements say ${ENTITLEMENT}: '${present}', and the plugin '${environment}': say it in one place`,
     );
   }
   return { ...entitlements, [ENTITLEMENT]: environment };
 }
 
-module.exports = function withWatchword(config, options) {
-  // As Expo's own withEntitlementsPlist does; without it this package needs nothing of Expo's.
-  const entitlements = withAppAttest(config.ios?.entitlements ?? {}, options ?? {});
-  return { ...config, ios: { ...config.ios, entitlements } };
+/** @param plugins Expo's own; a test has others. */
+module.exports = function withWatchword(config, options, plugins = require('expo/config-plugins')) {
+  // Here already, so that a wrong option is told before anything is written.
+  withAppAttest({}, options ?? {});
+  return plugins.withEntitlementsPlist(config, (changed) => {
+    changed.modResults = withAppAttest(changed.modResults, options ?? {});
+    return changed;
+  });
 };
-module.exports.withAppAttest = withAppAttest;

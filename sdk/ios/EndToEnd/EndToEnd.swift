@@ -64,6 +64,7 @@ private struct Checks: Sendable {
             ("apple-unavailable", appleUnavailable),
             ("no-app-attest", noAppAttest),
             ("not-unlocked-yet", notUnlockedYet),
+            ("pins-over-the-air", pinsOverTheAir),
         ]
     }
 
@@ -407,6 +408,43 @@ private struct Checks: Sendable {
         phone.keychain.setLocked(false)
         try same(200, await AppHTTP(next).get(url), "after the first unlock")
         try same(before, await world.instances().count, "instances")
+    }
+
+    /// A key that no release knows comes over the air, and the server turns to it: nobody installs anything.
+    private func pinsOverTheAir() async throws {
+        let release = try await world.release()
+        let phone = try on()
+        let watchword = try phone.started(pins: release)
+        guard let pins = watchword.pins else { throw Wrong("got no pins") }
+        let first = pins.version
+        try pins.check(host: world.pinned, presented: await world.shown("url"))
+        try await thrown("pin", "an interceptor") { try pins.check(host: world.pinned, presented: await world.shown("between")) }
+        try await world.control("plan")
+        let second = try await heard(watchword, pins, after: first)
+        try await world.control("turn")
+        try pins.check(host: world.pinned, presented: await world.shown("url"))
+        try await world.control("settle")
+        let newest = try await heard(watchword, pins, after: second)
+        try pins.check(host: world.pinned, presented: await world.shown("url"))
+        try same(nil, pins.fault, "fault")
+        try same(newest, phone.started(pins: release).pins?.version, "the set's version in the next process")
+        let late = try on().started(pins: release)
+        guard let latePins = late.pins else { throw Wrong("got no pins") }
+        try await thrown("pin", "the release, of the next key") {
+            try latePins.check(host: world.pinned, presented: await world.shown("url"))
+        }
+        try same(newest, await heard(late, latePins, after: newest - 1), "of a phone that was off meanwhile")
+        try latePins.check(host: world.pinned, presented: await world.shown("url"))
+    }
+
+    /// Returns the version of a newer set, which the phone hears of beside a token.
+    private func heard(_ watchword: Watchword, _ pins: Pins, after version: Int64) async throws -> Int64 {
+        for _ in 0..<300 {
+            try await watchword.renew()
+            if pins.version > version { return pins.version }
+            try await Ports.systemSleep(0.1)
+        }
+        throw Wrong("got the pins \(pins.version), expected newer ones than \(version)")
     }
 
     private func fields(_ row: JSONObject) -> Set<String> { Set(row["headers"]?.object?.names ?? []) }

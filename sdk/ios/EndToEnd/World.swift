@@ -31,13 +31,26 @@ struct World: Sendable {
     func relay(_ name: String) throws -> String { try told.object("relays").text(name) }
     func host(_ name: String) throws -> String { try told.object("hosts").text(name) }
 
-    func configuration(service: String? = nil) throws -> Watchword.Configuration {
+    var pinned: String { get throws { try told.object("pinned").text("host") } }
+
+    /// Returns the certificates that the server under pins shows (`url`), or who stands in its place (`between`); the leaf first.
+    func shown(_ name: String) async throws -> [Data] {
+        try await control("shown").object?[name]?.list?.compactMap(\.text).map { try Base64URL.decode($0) } ?? []
+    }
+
+    /// Returns the file of pins that a new version of the app is built with.
+    func release() async throws -> Data {
+        let told = try await control("release", ["app": .text(try configuration().app)])
+        return Data(try told.object?.text("file").utf8 ?? "".utf8)
+    }
+
+    func configuration(service: String? = nil, pins: Data? = nil) throws -> Watchword.Configuration {
         let proofs = Proofs(device: ["/payments/**"], bearer: ["/patients/**"])
         let apis = try apis.map {
             Watchword.API(audience: try audience($0), origins: [try url($0), try relay($0)], proofs: proofs)
         }
         let own = try told.text("service")
-        return .init(service: service ?? own, app: try told.object("apps").object("ios").text("name"), apis: apis, issuer: own)
+        return .init(service: service ?? own, app: try told.object("apps").object("ios").text("name"), apis: apis, issuer: own, pins: pins)
     }
 
     /// Has the deployment changed, or asks what reached it.
@@ -112,12 +125,16 @@ struct Handset: Sendable {
     /// Starts the app's process.
     ///
     /// - Parameter start: which start of the phone it is; another one has another boot time.
-    func started(service address: String? = nil, start: Int = 0) throws -> Watchword {
-        let configuration = try world.configuration(service: address)
+    func started(service address: String? = nil, start: Int = 0, pins: Data? = nil) throws -> Watchword {
+        let configuration = try world.configuration(service: address, pins: pins)
         let phone = Phone(configuration, kind: "phone", directory: directory, keychain: keychain)
         let ports = phone.ports(phone.device(service: service))
+        // What verifies a chain here is Apple's: a chain that is shown counts as verified.
+        let pinPorts = ports.pins.map { PinPorts(store: $0.store, transport: $0.transport, chains: { presented, _ in presented }) }
         return try Watchword(
-            configuration, ports: Ports(device: ports.device, store: ports.store, clock: StartedClock(start), transport: ports.transport))
+            configuration,
+            ports: Ports(
+                device: ports.device, store: ports.store, clock: StartedClock(start), transport: ports.transport, pins: pinPorts))
     }
 
     /// Removes the app and installs it anew: its files go, the Keychain stays.

@@ -105,12 +105,12 @@ class GateMemory:
     """Remember what the gates of one API said; shared by all requests, each field set in one step.
 
     :ivar nonce: the newest nonce of a gate, None while none gave one.
-    :ivar ahead: seconds by which the gates' clock is ahead of what the client takes for the time.
+    :ivar ahead: the gates' time less the boot clock, in seconds; None while they said nothing that counts.
     :ivar lengths: whether a body without a length was refused for that.
     """
 
     nonce: str | None = None
-    ahead: float = 0.0
+    ahead: float | None = None
     lengths: bool = False
 
 
@@ -154,7 +154,7 @@ class Attempts:
         self._done: set[str] = set()
         self._tried: set[Proof] = set()
         self._held: HeldToken | None = None
-        self._ahead = 0.0
+        self._reckoned = 0.0
 
     def forbid_repetition(self) -> None:
         """Refuse a request that a library sends again though its outcome is unknown.
@@ -361,9 +361,9 @@ class Attempts:
         told = _date_of(response) if problem.now is None else float(problem.now)
         if told is None or not self._client.believes(told):
             return False
-        ahead = told - self._client.now()
+        ahead = told - self._client.uptime()
         # Compared with what this attempt reckoned with: another request may have learned meanwhile.
-        if abs(ahead - self._ahead) < CLOCK_TOLERANCE or not self._once("clock"):
+        if abs(ahead - self._reckoned) < CLOCK_TOLERANCE or not self._once("clock"):
             return False
         self._memory.ahead = ahead
         return True
@@ -412,6 +412,17 @@ class Attempts:
             self._held = self._client.replace_keys(self._audience, held)
             self._prove(self._held)
 
+    def _created(self) -> int:
+        """Return the gate's time, whole seconds since 1970, as far as it is known.
+
+        What a gate said counts only while it is near the service's time, which may have become known since.
+        """
+        uptime, gate = self._client.uptime(), self._memory.ahead
+        if gate is None or not self._client.believes(uptime + gate):
+            gate = self._client.now() - uptime
+        self._reckoned = gate
+        return int(uptime + gate)
+
     def _prove(self, held: HeldToken) -> None:
         headers = self._request.headers
         self._clear()
@@ -422,9 +433,7 @@ class Attempts:
         if proof is Proof.BEARER:
             return
         assert held.own is not None
-        self._ahead = self._memory.ahead
-        created = int(self._client.now() + self._ahead)
-        fresh = Freshness(created, self._client.nonce(), self._memory.nonce)
+        fresh = Freshness(self._created(), self._client.nonce(), self._memory.nonce)
         # In place of a session proof a gate takes a message signature alone.
         if proof is Proof.DEVICE and self._dpop and self._wanted is Proof.DEVICE:
             covered = self._covered(None)

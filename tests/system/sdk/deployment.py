@@ -20,8 +20,9 @@ prints one JSON object on one line once everything listens, and runs until its s
 - ``control``: POST a JSON object to one of its paths: ``/seen`` (what reached the API and those hosts), ``/forget``,
   ``/lose`` ``{"relay", "answers"}``, ``/instances``, ``/invite`` ``{"platform"}`` (an operator code), ``/revoke`` ``{"instance"}``,
   ``/withdraw`` ``{"serial"}`` (an attestation certificate), ``/rotate`` ``{"purpose": "tokens|gates"}``, ``/secret`` ``{"value"}``.
-  Of the pins: ``/release`` (``file``: what a new version of the app ships with), ``/plan`` (a set with the next key), ``/turn`` (the server
-  shows it), ``/settle`` (a set without the old key), ``/between`` (what was read there), ``/reports`` (by phones).
+  Of the pins: ``/release`` ``{"app"}`` (``file``: what a new version of the app ships with), ``/plan`` (a set with the next key),
+  ``/turn`` (the server shows it), ``/settle`` (a set without the old key), ``/between`` (what was read there), ``/reports`` (by phones),
+  ``/shown`` (certificates that the server shows, and those of whom is in between: DER in base64url, the leaf first).
 """
 
 import contextlib
@@ -138,7 +139,7 @@ def deployed(
         service, ports, reports = free_port(), {name: free_port() for name in names}, free_port()
         file = directory / "watchword.yaml"
         text = _text(service, ports, upstream, token_lifetime)
-        text += SECTION.format(app=APPS["android"], reports=reports)
+        text += SECTION.format(apps=", ".join(APPS.values()), reports=reports)
         file.write_text(text, encoding="utf-8")
         stack.enter_context(running(file, "--log", str(directory / "up.log")))
         _run(file, "secrets", "add", SECRET, given=VALUE)
@@ -151,7 +152,7 @@ def deployed(
         for relay in relays.values():
             stack.callback(relay.close)
         (directory / "tls").mkdir()
-        place = (directory / "tls", partial(_run, file), APPS["android"])
+        place = (directory / "tls", partial(_run, file))
         under, changes = stack.enter_context(pinned(*place, (ports["proxy"], service, reports)))
         control = served(Control, actions=_actions(file, seen, relays) | changes)
         yield {

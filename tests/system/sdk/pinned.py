@@ -6,7 +6,7 @@ import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from tests.ports import free_port
 from tests.system.channel.servers import TlsServer
 from tests.unit.engines.envoy.rig import until
 
+from watchword.encoding import base64url
 from watchword.lab.channel_authorities import ChannelAuthorities, TlsIdentity
 
 HOST: Final = "pinned.clinic.example"
@@ -29,7 +30,7 @@ pins:
   directory: pins
   reports: https://{REPORTS_HOST}:{{reports}}/v1/pins/reports
   hosts:
-    {HOST}: {{{{apps: [{{app}}], mode: enforce}}}}
+    {HOST}: {{{{apps: [{{apps}}], mode: enforce}}}}
 """
 """What stands in watchword.yaml for it."""
 
@@ -137,7 +138,7 @@ class PinnedHost:
     :ivar trust: a file with the authorities (PEM) that the phone trusts, the interceptor's among them.
     """
 
-    def __init__(self, directory: Path, run: Run, app: str, port: int) -> None:
+    def __init__(self, directory: Path, run: Run, port: int) -> None:
         """Pin the server's first key and a backup, and publish; nothing runs yet.
 
         :param run: of the deployment whose watchword.yaml has `SECTION`.
@@ -147,9 +148,8 @@ class PinnedHost:
         self.port = port
         self.url = f"https://{HOST}:{port}"
         self._run = run
-        self._app = app
         self._keys = 1
-        self._releases = 0
+        self._releases: dict[str, int] = {}
         self.trust = directory / "trusted.pem"
         web = _AUTHORITIES.web.root_pem
         self.trust.write_bytes(web + _AUTHORITIES.interceptor.root_pem)
@@ -175,11 +175,14 @@ class PinnedHost:
         """Return key and certificate of the server: those that it shows, or another key's."""
         return _AUTHORITIES.web.server(label or f"key-{self._keys}", [HOST])
 
-    def release(self, _: Any = None) -> dict[str, Any]:
-        """Return the file that a new version of the app ships with, and the version of the set in it."""
-        self._releases += 1
-        file = self.directory / f"release-{self._releases}.json"
-        told = self._run("pins", "release", self._app, f"{self._releases}.0", "-o", str(file))
+    def release(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the file that a new version of an ``app`` ships with; the one before isn't supported any more."""
+        app = asked["app"]
+        if app in self._releases:
+            self._run("pins", "release", app, f"{self._releases[app]}.0", "--withdraw")
+        number = self._releases[app] = self._releases.get(app, 0) + 1
+        file = self.directory / f"release-{app}-{number}.json"
+        told = self._run("pins", "release", app, f"{number}.0", "-o", str(file))
         return {"file": file.read_text(encoding="utf-8"), "told": told}
 
     def plan(self, _: Any = None) -> None:
@@ -243,14 +246,14 @@ class PinnedHost:
 
 @contextmanager
 def pinned(
-    directory: Path, run: Run, app: str, ports: tuple[int, int, int]
+    directory: Path, run: Run, ports: tuple[int, int, int]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Serve until the block ends, and give the addresses and what a test may have done.
 
     :param run: see :class:`PinnedHost`.
     :param ports: of the API's gate, of the service, and where reports are taken.
     """
-    host = PinnedHost(directory, run, app, free_port())
+    host = PinnedHost(directory, run, free_port())
     with host.serving(*ports):
         host.begin()
         shown = _AUTHORITIES.interceptor.server("between", [HOST])
@@ -271,6 +274,10 @@ def pinned(
                     "plan": host.plan,
                     "turn": host.turn,
                     "settle": host.settle,
+                    "shown": lambda _: {
+                        "url": [base64url.encode(each) for each in host.identity().chain],
+                        "between": [base64url.encode(each) for each in shown.chain],
+                    },
                     "between": between.told,
                     "reports": lambda _: run("pins", "reports")["groups"],
                 },

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts.sdk import ROOT, SdkError, android, platform, react_native
+from scripts.sdk import ROOT, TOOLS, SdkError, android, platform, react_native
 from scripts.sdk.package import semantic_version
 from scripts.sdk.react_native import REACT_NATIVE, SOURCES
 from tests.conftest import Once
@@ -241,7 +241,7 @@ def test_kotlin_has_the_usual_form() -> None:
         [
             "java",
             "-jar",
-            str(react_native.ROOT / ".sdk/ktlint/ktlint"),
+            str(TOOLS / "ktlint" / "ktlint"),
             "--relative",
             "sdk/react-native/android/**/*.kt",
         ],
@@ -319,7 +319,9 @@ def test_code_of_the_pages_is_type_checked_and_runs(installed: None) -> None:
         found = {}
         for name, page in pages.items():
             text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
-            for number, block in enumerate(re.findall(r"^```ts\n(.*?)^```$", text, re.M | re.S)):
+            for number, block in enumerate(
+                re.findall(r"^```ts\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+            ):
                 found[f"{name}{number}"] = block
                 ending = ".test.mts" if "vi.mock" in block else ".ts"
                 (place / f"{name}{number}{ending}").write_text(block, encoding="utf-8")

@@ -147,7 +147,9 @@ def test_react_native_module_passes_the_gate(tmp_path: Path) -> None:
 
 def test_what_the_page_tells_android_compiles_and_enrols(tmp_path: Path) -> None:
     """With its three addresses set to those of a deployment."""
-    (block,) = re.findall(r"^```kotlin\n(.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S)
+    (block,) = re.findall(
+        r"^```kotlin\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
     sources = tmp_path / "program"
     sources.mkdir()
     with deployment(tmp_path) as (service, api, attester, _):
@@ -156,10 +158,10 @@ def test_what_the_page_tells_android_compiles_and_enrols(tmp_path: Path) -> None
             "http://127.0.0.1:8080": api,
             "http://127.0.0.1:8450": attester,
         }
+        shown = re.compile("|".join(map(re.escape, addresses)))
         for name, text in (("Lab.kt", block), ("Main.kt", _PAGE)):
-            for shown, real in addresses.items():
-                text = text.replace(shown, real)
-            (sources / name).write_text(text, encoding="utf-8")
+            real = shown.sub(lambda at: addresses[at[0]], text)
+            (sources / name).write_text(real, encoding="utf-8")
         phone = tmp_path / "phone"
         phone.mkdir()
         lines = output(tmp_path, "endtoend", "com.example.clinic.MainKt", sources, str(phone))
@@ -168,12 +170,14 @@ def test_what_the_page_tells_android_compiles_and_enrols(tmp_path: Path) -> None
 
 def test_the_workflow_is_the_pages_and_runs_commands_that_there_are() -> None:
     """A step starts what the next one uses, and the ports are those of the page."""
-    (shown,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S)
+    (shown,) = re.findall(
+        r"^```yaml\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
     assert WORKFLOW.read_text(encoding="utf-8") == shown
     workflow = yaml.safe_load(shown)
     steps = workflow["jobs"]["android"]["steps"]
     run = "\n".join(each.get("run", "") for each in steps)
-    commands = re.findall(r"^\s*(?:.*do )?(watchword [a-z]+(?: attester)?)", run, re.M)
+    commands = re.findall(r"^\s*(?:.*do )?(watchword [a-z]+(?: attester)?)", run, re.MULTILINE)
     assert set(commands) == {"watchword up", "watchword lab attester", "watchword metrics"}
     assert run.index("lab attester --port 8450") < run.index("adb reverse") < run.index("gradlew")
     for port in ("8440", "8080", "8450"):

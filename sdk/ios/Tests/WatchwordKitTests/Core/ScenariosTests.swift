@@ -57,6 +57,8 @@ final class AppRun: Device, Store, Transport {
     private struct State: Sendable {
         var ending: Ending?
         var hearers: [@Sendable (Ending) -> Void] = []
+        /// How many wait in `outcome`.
+        var awaited = 0
         var isOver = false
         var ghosts: [CheckedContinuation<Void, Never>] = []
     }
@@ -85,7 +87,11 @@ final class AppRun: Device, Store, Transport {
             try await Task.sleep(nanoseconds: UInt64(Self.patience * 1e9))
             try await end(.mismatch(Mismatch("nothing came within \(Self.patience) s")))
         }
-        defer { clock.cancel() }
+        state.withLock { $0.awaited += 1 }
+        defer {
+            clock.cancel()
+            state.withLock { $0.awaited -= 1 }
+        }
         return try await withCheckedThrowingContinuation { continuation in
             let waiting = Locked(Optional(continuation))
             let resume: @Sendable (Swift.Result<Result, any Error>) -> Void = { result in
@@ -100,11 +106,16 @@ final class AppRun: Device, Store, Transport {
 
     /// Ends the run here: never returns to who called, until the scenario is over.
     func end(_ ending: Ending) async throws -> Never {
-        let hearers = state.withLock {
+        let (hearers, isAwaited) = state.withLock {
             $0.ending = $0.ending ?? ending
             let hearers = $0.hearers
             $0.hearers = []
-            return hearers
+            return (hearers, $0.awaited > 0)
+        }
+        if !isAwaited, case .mismatch(let mismatch) = ending {
+            // Nobody would ever hear of it.
+            Issue.record(mismatch)
+            close()
         }
         hearers.forEach { $0(ending) }
         await withCheckedContinuation { continuation in
@@ -308,6 +319,8 @@ actor Scenario {
                 throw Mismatch("step \(index + 1) (\(step["call"]?.text ?? "")): \(mismatch)")
             }
         }
+        guard let watchword = app?.watchword else { return }
+        try await requireSilence("\(watchword) \(String(reflecting: watchword)) \(dumped(watchword))")
     }
 
     private func play(_ step: Script) async throws {
@@ -335,7 +348,7 @@ actor Scenario {
             try same("error", step["error"]?.text, error.code)
             if let ref = step["ref"]?.text, case .refused(let refused) = error { try same("ref", ref, refused.ref) }
             if let pause = step["retry_after"]?.number { try same("retry_after", pause, error.retryAfter) }
-            return try await requireSilence(error, app.watchword)
+            return try await requireSilence("\(error) \(String(reflecting: error)) \(dumped(error))")
         } catch let error as URLError {
             try same("error", step["error"]?.text, error.code == .timedOut ? "timeout" : "connection")
             return
@@ -348,11 +361,8 @@ actor Scenario {
         for (name, value) in step["result"]?.members ?? [:] { try same(name, value, got[name]) }
     }
 
-    /// Sees that no form of an error or of the client shows a token, a key or a secret.
-    private func requireSilence(_ error: any Error, _ watchword: Watchword) async throws {
-        var shown = "\(error) \(String(reflecting: error)) \(watchword) \(String(reflecting: watchword))"
-        dump(error, to: &shown)
-        dump(watchword, to: &shown)
+    /// Sees that nothing of a token, a key or a secret is shown.
+    private func requireSilence(_ shown: String) async throws {
         for secret in await world.secrets where shown.contains(secret) { throw Mismatch("a description shows a secret") }
     }
 
@@ -485,6 +495,13 @@ extension Scenario {
             url = location.hasPrefix("/") ? audience + location : location
         }
     }
+}
+
+/// Returns all that reflection shows.
+private func dumped(_ value: Any) -> String {
+    var shown = ""
+    dump(value, to: &shown)
+    return shown
 }
 
 extension Optional {

@@ -10,22 +10,22 @@ import WatchwordKit
 ///
 /// The answer is handed on once it is whole: a session that reads it while it comes, as `XMLHttpRequest` does with `onprogress`, gets
 /// one piece. Redirects are followed here, and no token goes to another origin. Progress of an upload isn't told.
-public final class WatchwordURLProtocol: URLProtocol, @unchecked Sendable {
+final class WatchwordURLProtocol: URLProtocol, @unchecked Sendable {
     // `lock` guards `loading` and `isStopped`; all else is set before `startLoading` and never changed.
     private let lock = NSLock()
     private var loading: Task<Void, Never>?
     private var isStopped = false
 
     /// Tells whether a request is carried here.
-    public override class func canInit(with request: URLRequest) -> Bool {
+    override class func canInit(with request: URLRequest) -> Bool {
         request.url.flatMap { Bridge.shared.current?.carries($0) } ?? false
     }
 
     /// The request as it is: what isn't proved may not be changed after the proof.
-    public override class func canonicalRequest(for request: URLRequest) -> URLRequest { request }
+    override class func canonicalRequest(for request: URLRequest) -> URLRequest { request }
 
     /// Sends the request.
-    public override func startLoading() {
+    override func startLoading() {
         let client = ClientThread()
         let bridge = Bridge.shared
         // The one that `canInit` looked at may be gone: then nothing is sent unproved in its place.
@@ -48,7 +48,7 @@ public final class WatchwordURLProtocol: URLProtocol, @unchecked Sendable {
     }
 
     /// Ends the request: nothing more of it is sent, and nobody is told anything.
-    public override func stopLoading() {
+    override func stopLoading() {
         let task = locked {
             isStopped = true
             return loading

@@ -243,6 +243,29 @@ final class Heard: @unchecked Sendable {  // `lock` guards `failures`.
         }
     }
 
+    /// As on Android, where each connection of the client to a pinned host is checked.
+    @Test func pinnedHostsAreCarriedToo() throws {
+        let file = URL(fileURLWithPath: #filePath).pathComponents.dropLast(6).joined(separator: "/").dropFirst()
+        let vectors = try Data(contentsOf: URL(fileURLWithPath: "\(file)/docs/protocol-vectors.json"))
+        let pins = (try JSONSerialization.jsonObject(with: vectors) as? [String: Any])?["pins"] as? [String: Any]
+        let builtin = try #require((pins?["documents"] as? [String: String])?["builtin-set-5"])
+        let (bridge, phone) = (Bridge(), SmallService(at: 1_795_521_600))
+        bridge.use(
+            try Watchword(
+                .init(
+                    service: "https://attest.example", app: "clinic-android", apis: [.init(audience: "https://api.example")],
+                    pins: Data(builtin.utf8)),
+                ports: Ports(
+                    device: phone, store: phone, clock: phone, transport: phone, pins: PinPorts(store: nil, transport: phone))))
+        let held = try #require(bridge.current)
+        for (url, isCarried) in [
+            ("https://api.clinic.example/x", true), ("http://api.clinic.example/", true), ("wss://api.clinic.example/", false),
+            ("https://third.example/", false),
+        ] {
+            #expect(held.carries(try #require(URL(string: url))) == isCarried, "\(url)")
+        }
+    }
+
     @Test func aReloadFindsTheInstanceThatIsThere() throws {
         let bridge = Bridge()
         #expect(bridge.configure(said()) == "")

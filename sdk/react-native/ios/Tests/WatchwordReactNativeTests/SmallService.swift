@@ -13,6 +13,11 @@ final class SmallService: Transport, Device, Store, DeviceClock, @unchecked Send
     private var failing = false
     private var nonces: Set<String> = []
 
+    /// What the phone's clock says; nil for this machine's time.
+    private let fixed: Double?
+
+    init(at time: Double? = nil) { fixed = time }
+
     /// Whether the service answers; false: there is no network.
     var isDown: Bool {
         get { locked { failing } }
@@ -119,7 +124,7 @@ final class SmallService: Transport, Device, Store, DeviceClock, @unchecked Send
 
     func clear() throws { locked { document = nil } }
 
-    func wall() -> Double { Date().timeIntervalSince1970 }
+    func wall() -> Double { fixed ?? Date().timeIntervalSince1970 }
 
     func boot() -> Double { ProcessInfo.processInfo.systemUptime }
 

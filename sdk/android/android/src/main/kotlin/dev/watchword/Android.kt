@@ -119,4 +119,4 @@ private class LazyStore(make: () -> Store) : Store {
 
 /** Whether this thread may wait: not the app's main thread. */
 @JvmSynthetic
-internal fun mayBlock(): Boolean = Looper.myLooper().let { it == null || it !== Looper.getMainLooper() }
+internal fun mayBlock(): Boolean = Looper.myLooper() !== Looper.getMainLooper()

@@ -215,6 +215,21 @@ class KeystoreDeviceTest {
     }
 
     @Test
+    fun `before Android 12 the Keystore isn't asked for such a key`() {
+        Build.VERSION.SDK_INT = 30
+        device().createKeys()
+        assertFalse("generateKeyPair" in phone.keystore.calls)
+        assertTrue(sealFile().exists())
+    }
+
+    @Test
+    fun `a locked phone makes no sealing key in software`() {
+        phone.keystore.script = { call, _ -> if (call == "generateKeyPair") throw UserNotAuthenticatedException() }
+        assertEquals(Kind.LOCKED, kind { device().createKeys() })
+        assertFalse(sealFile().exists())
+    }
+
+    @Test
     fun `a changed file opens nothing`() {
         Build.VERSION.SDK_INT = 30
         enrolled()

@@ -1,5 +1,6 @@
 package dev.watchword
 
+import android.os.SystemClock
 import android.os.UserManager
 import android.provider.Settings
 import dev.watchword.internal.AndroidClock
@@ -96,6 +97,8 @@ class StorageTest {
     fun `each start of the phone has a name, also across processes`() {
         val clock = AndroidClock(phone.context.contentResolver)
         assertEquals(100.0, clock.boot(), 0.0)
+        SystemClock.asleep = 40_000
+        assertEquals("with the time that it slept", 100.0, clock.boot(), 0.0)
         assertEquals(clock.bootId, AndroidClock(phone.context.contentResolver).bootId)
         phone.reboot()
         assertNotEquals(clock.bootId, AndroidClock(phone.context.contentResolver).bootId)

@@ -18,6 +18,7 @@ import java.security.cert.CertificateEncodingException
 import java.security.cert.X509Certificate
 import java.util.concurrent.Executor
 import java.util.concurrent.LinkedBlockingQueue
+import java.util.concurrent.RejectedExecutionException
 import java.util.concurrent.ThreadPoolExecutor
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicBoolean
@@ -153,12 +154,16 @@ public class Pins internal constructor(service: String, private val builtin: Bui
     public fun refresh() {
         if (loading.isInitialized() && !updater.isDue()) return
         if (!isRefreshing.compareAndSet(false, true)) return
-        worker.execute {
-            try {
-                if (updater.isDue()) updater.update()
-            } finally {
-                isRefreshing.set(false)
+        try {
+            worker.execute {
+                try {
+                    if (updater.isDue()) updater.update()
+                } finally {
+                    isRefreshing.set(false)
+                }
             }
+        } catch (_: RejectedExecutionException) {
+            isRefreshing.set(false) // The next request tries again.
         }
     }
 

@@ -47,7 +47,7 @@ public class Watchword(public val config: WatchwordConfig, ports: Ports) {
     public fun prefetch(done: (WatchwordException?) -> Unit) {
         pins?.refresh()
         val tell = { error: WatchwordException? -> work.tell { done(error) } }
-        work.execute { whenValid(config.apis.first().audience, MAX_ROUNDS, tell) }
+        work.execute({ whenValid(config.apis.first().audience, MAX_ROUNDS, tell) }, tell)
     }
 
     /**

@@ -331,7 +331,8 @@ class WatchwordTest {
                 good.replace("\"v\":1", "\"v\":2"),
                 good.dropLast(1),
                 good.replace("\"instance\":\"i1\"", "\"instance\":7"),
-                good.replace(key, key.dropLast(4)),
+                // 30 bytes, in the one form that they have.
+                good.replace(key, key.take(40)),
                 good.replace("\"expires_at\"", "\"expires\""),
                 good.replace("{\"https", "[{\"https"),
             )
@@ -423,6 +424,60 @@ class WatchwordTest {
         // What was to be done early is done later: the token works still.
         assertEquals(token, watchword.token(api))
         assertFalse(token == watchword.also { it.token(api) }.token(api))
+    }
+
+    @Test
+    fun withoutAThreadAPrefetchFailsAndThrowsNothing() {
+        val watchword = watchword(worker = Executor { throw RejectedExecutionException("full") })
+        var told: WatchwordException? = null
+        watchword.prefetch { told = it }
+        assertEquals(DeviceException.Kind.TRANSIENT, (told as WatchwordException.DeviceFailed).kind)
+    }
+
+    @Test
+    fun pinsAreFetchedOnceThereIsAThread() {
+        val documents = JSONObject(java.io.File(System.getProperty("watchword.root"), "docs/protocol-vectors.json").readText())
+            .getJSONObject("pins").getJSONObject("documents")
+        val fetches = AtomicInteger()
+        val nowhere = object : Transport {
+            override fun get(url: String, headers: Map<String, String>, timeoutMillis: Int): Answer {
+                fetches.incrementAndGet()
+                throw IOException("away")
+            }
+
+            override fun post(url: String, headers: Map<String, String>, body: ByteArray, timeoutMillis: Int): Answer =
+                throw IOException("away")
+        }
+        val refusals = AtomicInteger(1)
+        val worker = Executor { work -> if (refusals.getAndDecrement() > 0) throw RejectedExecutionException("full") else work.run() }
+        val file = documents.getString("builtin").toByteArray()
+        val ports =
+            Ports(phone, store, clock, service(), sleep = {}, jitter = { 0.5 }, pins = PinPorts(transport = nowhere, worker = worker))
+        val app = JSONObject(String(file)).getString("app")
+        val pins = checkNotNull(Watchword(WatchwordConfig(service, app, listOf(Api(api)), pins = file), ports).pins)
+        pins.refresh()
+        assertEquals(0, fetches.get())
+        pins.refresh()
+        assertEquals(1, fetches.get())
+    }
+
+    @Test
+    fun aTokenThatNoHeaderHoldsIsNotTheServices() {
+        val honest = service()
+        for (wrong in listOf("a b", "a\r\nb", "\u00e9", "\u007f")) {
+            val changing = object : Transport by honest {
+                override fun post(url: String, headers: Map<String, String>, body: ByteArray, timeoutMillis: Int): Answer {
+                    val answer = honest.post(url, headers, body, timeoutMillis)
+                    if (!url.endsWith("attestations")) return answer
+                    val document = JSONObject(String(answer.body))
+                    document.getJSONArray("tokens").getJSONObject(0).put("token", wrong).remove("session_key")
+                    return Answer(answer.status, answer.headers, document.toString().toByteArray())
+                }
+            }
+            val error = assertThrows(WatchwordException.Offline::class.java) { watchword(changing).token(api) }
+            assertEquals("unreadable-answer", error.code)
+            assertFalse(checkNotNull(error.message).contains(wrong))
+        }
     }
 
     @Test
@@ -530,6 +585,82 @@ class WatchwordTest {
         assertNull(secrets.copy("push"))
         assertArrayEquals(ByteArray(6), values[2])
         assertEquals("s3cret", copy.text())
+    }
+
+    @Test
+    fun aHeldSecretThatIsRefusedIsForgotten() {
+        val value = "s3cret".toByteArray()
+        var type: String? = null
+        val secrets =
+            Secrets(Ports(phone, store, clock, service())) { _, _ ->
+                type?.let { throw WatchwordException.Refused(it, 403, "No", null, emptyList()) }
+                Delivery(value, clock.boot() + 1000, clock.boot() + 700)
+            }
+        secrets.refresh("push")
+        clock.advance(700.0)
+        type = "rate-limited"
+        secrets.refreshEarly("push")
+        assertEquals("s3cret", secrets.copy("push")?.text())
+        clock.advance(60.0)
+        type = "secret-refused"
+        secrets.refreshEarly("push")
+        assertNull(secrets.copy("push"))
+        assertArrayEquals(ByteArray(6), value)
+    }
+
+    @Test
+    fun anEarlyFetchThatFailsIsPutOff() {
+        val fetches = AtomicInteger()
+        val secrets =
+            Secrets(Ports(phone, store, clock, service())) { _, _ ->
+                if (fetches.incrementAndGet() > 1) throw WatchwordException.Offline("service-unavailable", "away")
+                Delivery("s3cret".toByteArray(), clock.boot() + 1000, clock.boot() + 700)
+            }
+        secrets.refresh("push")
+        clock.advance(700.0)
+        repeat(2) { secrets.refreshEarly("push") }
+        assertEquals(2, fetches.get())
+        clock.advance(59.0)
+        assertFalse(secrets.isDue("push"))
+        clock.advance(1.0)
+        assertTrue(secrets.isDue("push"))
+    }
+
+    @Test
+    fun aDefectInAnEarlyRenewalIsNotTheNextCallersError() {
+        val work = java.util.concurrent.LinkedBlockingQueue<Runnable>()
+        var breaks: (() -> Unit)? = null
+        val transport = service {
+            breaks?.let { meanwhile ->
+                breaks = null
+                meanwhile()
+                throw IllegalStateException("a defect of the app's transport")
+            }
+        }
+        val watchword = watchword(transport, work::add)
+
+        fun inTheBackground(call: () -> Unit): CompletableFuture<Unit> {
+            val done = CompletableFuture<Unit>()
+            val caller = Thread { runCatching(call).fold({ done.complete(Unit) }, done::completeExceptionally) }.apply { start() }
+            // Now it waits for what is under way.
+            while (!done.isDone && caller.state != Thread.State.TIMED_WAITING) Thread.yield()
+            return done
+        }
+        val first = inTheBackground { watchword.token(api) }
+        work.take().run()
+        first.get(10, TimeUnit.MINUTES)
+        clock.advance(250.0)
+        watchword.token(api)
+        val second = CompletableFuture<CompletableFuture<Unit>>()
+        breaks = {
+            // While the early renewal is under way the token ends, and somebody needs one.
+            clock.advance(50.0)
+            second.complete(inTheBackground { watchword.token(api) })
+        }
+        work.take().run()
+        while (!second.get().isDone) work.poll(10, TimeUnit.MILLISECONDS)?.run()
+        second.get().get()
+        assertEquals(0, work.size)
     }
 
     @Test

@@ -6,6 +6,9 @@ public final class SystemClock {
     /** Milliseconds since boot, sleep included: a test's to set. */
     public static volatile long elapsed = 0L;
 
+    /** Milliseconds of them that the phone slept. */
+    public static volatile long asleep = 0L;
+
     private SystemClock() {}
 
     public static long elapsedRealtime() {
@@ -13,6 +16,6 @@ public final class SystemClock {
     }
 
     public static long uptimeMillis() {
-        return elapsed;
+        return elapsed - asleep;
     }
 }

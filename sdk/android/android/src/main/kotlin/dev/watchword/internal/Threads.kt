@@ -8,7 +8,7 @@ import android.os.Looper
  * @throws IllegalStateException there.
  */
 internal fun requireBackground(what: String) {
-    check(Looper.myLooper() == null || Looper.myLooper() !== Looper.getMainLooper()) {
+    check(Looper.myLooper() !== Looper.getMainLooper()) {
         "$what was called on the main thread, where it could block the app: " +
             "call it from a background thread, or use the suspending or callback variant"
     }

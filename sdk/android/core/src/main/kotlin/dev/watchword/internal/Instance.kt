@@ -321,6 +321,7 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
             audiences.associateWith { audience ->
                 val each = given[audience] ?: throw MalformedException("expected a token for each API")
                 val (token, life) = each.text("token") to each.seconds("expires_in")
+                if (!token.all { it in VISIBLE }) throw MalformedException("expected a token that a header can hold")
                 val own = OwnToken.read(token)
                 val sealed = each["session_key"]?.let { Base64Url.decode(each.text("session_key"), MAX_SEALED) }
                 val key = if (sealed == null) null else sessionKey(attempts, statement, own, sealed)
@@ -512,6 +513,7 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
         const val BUSY_PAUSE = 5.0
         const val MAX_DOUBLINGS = 10
 
+        val VISIBLE = '!'..'~'
         const val MAX_SEALED = 256
         const val MAX_NUMBER = 1L shl 53
         val SEAL_LABEL = "watchword/seal/v1\u0000".toByteArray(Charsets.US_ASCII)

@@ -79,8 +79,18 @@ internal class Work(private val ports: Ports, private val waitMillis: Long) {
         if (ports.worker != null) work() else Thread(work, "watchword-callback").apply { isDaemon = true }.start()
     }
 
-    /** Calls [work] on the worker's thread. */
-    fun execute(work: () -> Unit) = worker.execute(work)
+    /** Calls [work] on the worker's thread; where there is none, calls [tell] here with the error. */
+    fun execute(work: () -> Unit, tell: (WatchwordException) -> Unit) {
+        try {
+            worker.execute(work)
+        } catch (@Suppress("TooGenericExceptionCaught") error: Throwable) {
+            tell(noThread(error))
+        }
+    }
+
+    /** An executor was shut down, or a phone has no room for a thread. */
+    private fun noThread(error: Throwable) =
+        WatchwordException.DeviceFailed(Kind.TRANSIENT, "there is no thread for the SDK's work", cause = error)
 
     private fun join(key: String, isEarly: Boolean, work: () -> Unit): Flight {
         val flight =
@@ -91,8 +101,7 @@ internal class Work(private val ports: Ports, private val waitMillis: Long) {
         try {
             worker.execute { land(key, flight, outcome(work)) }
         } catch (@Suppress("TooGenericExceptionCaught") error: Throwable) {
-            // An executor that was shut down, or a phone without room for a thread.
-            land(key, flight, WatchwordException.DeviceFailed(Kind.TRANSIENT, "there is no thread for the SDK's work", cause = error))
+            land(key, flight, noThread(error))
         }
         return flight
     }

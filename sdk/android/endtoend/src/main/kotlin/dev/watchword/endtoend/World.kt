@@ -45,7 +45,7 @@ class World(private val told: JSONObject) {
     fun pinned(name: String): String = told.getJSONObject("pinned").getString(name)
 
     /** Returns the file of pins that a new version of the app is built with. */
-    fun release(): ByteArray = (control("release") as JSONObject).getString("file").toByteArray()
+    fun release(): ByteArray = (control("release", "app" to config().app) as JSONObject).getString("file").toByteArray()
 
     /** @param pins what the app was built with; null for an app without pins. */
     fun config(service: String = this.service, pins: ByteArray? = null): WatchwordConfig = WatchwordConfig(

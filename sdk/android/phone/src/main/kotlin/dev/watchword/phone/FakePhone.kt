@@ -42,6 +42,7 @@ class FakePhone(private val root: File, vendor: Vendor = UnattestedVendor) : Aut
     init {
         Build.VERSION.SDK_INT = 37
         SystemClock.elapsed = 100_000
+        SystemClock.asleep = 0
         Settings.Global.bootCount = 7
         UserManager.unlocked = true
         Looper.mainThread = null

@@ -9,12 +9,17 @@ import com.facebook.react.bridge.ReadableMap
 import com.facebook.react.bridge.WritableMap
 import com.facebook.react.modules.network.CookieJarContainer
 import com.facebook.react.modules.network.OkHttpClientProvider
+import dev.watchword.Answer
 import dev.watchword.Api
 import dev.watchword.Attempts
+import dev.watchword.Ports
+import dev.watchword.Transport
 import dev.watchword.Watchword
 import dev.watchword.WatchwordConfig
 import dev.watchword.WatchwordException
 import dev.watchword.phone.FakePhone
+import dev.watchword.phone.JvmClock
+import dev.watchword.phone.MemoryStore
 import dev.watchword.phone.MiniService
 import dev.watchword.phone.SoftwareDevice
 import dev.watchword.phone.WireServer
@@ -379,6 +384,32 @@ class WatchwordReactNativeTest {
         val offline = rejected(module.inner::enrol)
         assertEquals("service-unavailable", offline.code)
         assertEquals(emptyMap<String, Any?>(), offline.userInfo)
+    }
+
+    @Test
+    fun `a refusal brings its ref, a busy service its pause, a device its end`() {
+        val config = WatchwordConfig("https://attest.example", "clinic", "https://api.example")
+        fun rejection(status: Int, type: String, headers: Map<String, String> = emptyMap()): Settled.Rejection {
+            val transport = object : Transport {
+                override fun post(url: String, headers: Map<String, String>, body: ByteArray, timeoutMillis: Int) = answered()
+
+                override fun get(url: String, headers: Map<String, String>, timeoutMillis: Int) = answered()
+
+                fun answered(): Answer {
+                    val problem = """{"type":"urn:watchword:problem:$type","title":"no","status":$status,"ref":"r-1"}"""
+                    return Answer(status, mapOf("content-type" to "application/problem+json") + headers, problem.toByteArray())
+                }
+            }
+            val ports = Ports(SoftwareDevice(), MemoryStore(), JvmClock, transport, sleep = {}, jitter = { 0.5 })
+            WatchwordReactNative.use(Watchword(config, ports))
+            return rejected(module.inner::ready)
+        }
+        val refused = rejection(403, "evidence-refused")
+        assertEquals("evidence-refused" to mapOf<String, Any?>("ref" to "r-1", "isFinal" to true), refused.code to refused.userInfo)
+        val other = rejection(400, "request-malformed")
+        assertEquals("service-refused" to mapOf<String, Any?>("ref" to "r-1"), other.code to other.userInfo)
+        val busy = rejection(503, "overloaded", mapOf("retry-after" to "90"))
+        assertEquals("service-unavailable" to mapOf<String, Any?>("retryAfter" to 90.0), busy.code to busy.userInfo)
     }
 
     @Test
