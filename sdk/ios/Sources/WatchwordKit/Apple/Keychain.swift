@@ -51,7 +51,7 @@ struct KeychainStore: Store {
     }
 
     func write(_ data: Data) throws {
-        let whole = installation.mark() + data
+        let whole = try installation.mark() + data
         var status = items.update(account, whole)
         if status == KeychainStatus.itemNotFound { status = items.add(account, whole) }
         // Another process of the app (an extension) was faster.
@@ -66,7 +66,7 @@ struct KeychainStore: Store {
 
     private func own(_ whole: Data) throws -> Data? {
         let mark = whole.prefix(Installation.markBytes)
-        if mark.count == Installation.markBytes, installation.isOwn(Data(mark)) { return Data(whole.dropFirst(Installation.markBytes)) }
+        if mark.count == Installation.markBytes, try installation.isOwn(Data(mark)) { return Data(whole.dropFirst(Installation.markBytes)) }
         try clear()
         return nil
     }
@@ -79,20 +79,24 @@ struct KeychainStore: Store {
 struct Installation: Sendable {
     static let markBytes = 16
     private static let unknown = Data(count: markBytes)
-    private let file: URL
+    private let store: any Store
     private let entropy: @Sendable (Int) -> Data
 
-    init(file: URL, entropy: @escaping @Sendable (Int) -> Data = Ports.systemEntropy) {
-        self.file = file
+    init(file: URL) { self.init(FileStore(file)) }
+
+    init(_ store: any Store, entropy: @escaping @Sendable (Int) -> Data = Ports.systemEntropy) {
+        self.store = store
         self.entropy = entropy
     }
 
     /// Returns the mark, made where there is none; one of zeros where none can be kept, as on a full disk.
-    func mark() -> Data {
-        if let mark = kept() { return mark }
+    ///
+    /// - Throws: `DeviceError` of kind `locked` while it can't be read.
+    func mark() throws -> Data {
+        if let mark = try kept() { return mark }
         let made = entropy(Self.markBytes)
         do {
-            try FileStore(file).write(made)
+            try store.write(made)
             return made
         } catch {
             return Self.unknown
@@ -102,11 +106,20 @@ struct Installation: Sendable {
     /// Whether a document with this mark is of this installation.
     ///
     /// One that was written without a mark is everybody's: else a phone with a full disk would enrol at each start.
-    func isOwn(_ mark: Data) -> Bool { mark == Self.unknown || mark == kept() }
+    ///
+    /// - Throws: `DeviceError` of kind `locked` while the own mark can't be read.
+    func isOwn(_ mark: Data) throws -> Bool { try mark == Self.unknown || mark == kept() }
 
-    private func kept() -> Data? {
-        guard let mark = try? Data(contentsOf: file), mark.count == Self.markBytes else { return nil }
-        return mark
+    private func kept() throws -> Data? {
+        do {
+            guard let mark = try store.read(), mark.count == Self.markBytes else { return nil }
+            return mark
+        } catch let error as DeviceError {
+            // Not taken for another installation's: keys and session of a phone that is only locked would be removed.
+            throw error
+        } catch {
+            return nil
+        }
     }
 }
 
@@ -137,7 +150,12 @@ struct FileStore: Store {
     func write(_ data: Data) throws {
         let manager = FileManager.default
         try manager.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
-        try data.write(to: file, options: .atomic)
+        #if os(iOS)
+            // An app whose files can all be read only while the phone is unlocked is woken while it is locked too.
+            try data.write(to: file, options: [.atomic, .completeFileProtectionUntilFirstUserAuthentication])
+        #else
+            try data.write(to: file, options: .atomic)
+        #endif
         #if canImport(Darwin)
             // What can't be kept out of a backup is still the right document on this phone.
             var values = URLResourceValues()

@@ -102,6 +102,18 @@ private func kind(_ action: () throws -> Void) -> DeviceError.Kind? {
         #expect(keychain.isEmpty)
     }
 
+    @Test func aMarkThatCannotBeReadWhileThePhoneIsLockedCostsNothing() throws {
+        let file = FailingStore()
+        let marked = KeychainStore(keychain, account: "session", installation: Installation(file))
+        try marked.write(Data("kept".utf8))
+        // The Keychain's item can be read from the first unlock on, an app's file perhaps not.
+        file.fail(DeviceError(.locked, "the phone is locked"))
+        #expect(kind { _ = try marked.read() } == .locked)
+        #expect(kind { try marked.write(Data("other".utf8)) } == .locked)
+        file.fail(nil)
+        #expect(try marked.read() == Data("kept".utf8))
+    }
+
     @Test func allDocumentsOfAnInstallationHaveOneMark() throws {
         let other = KeychainStore(keychain, account: "keys", installation: Installation(file: scratch.file("installation")))
         try store.write(Data("session".utf8))
