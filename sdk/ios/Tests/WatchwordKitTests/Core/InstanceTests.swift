@@ -47,10 +47,12 @@ import Testing
         func clear() { document.clear() }
     }
 
-    private func watchword(_ world: World, _ store: any Store) throws -> Watchword {
+    private func watchword(
+        _ world: World, _ store: any Store, hearPins: @escaping @Sendable (Int64) -> Void = { _ in }
+    ) throws -> Watchword {
         let ports = Ports(
             device: world.phone, store: store, clock: world.clock, transport: Direct(service: world.service), sleep: { _ in },
-            jitter: { 0.5 })
+            jitter: { 0.5 }, hearPins: hearPins)
         let apis = [Watchword.API(audience: SimulatedService.audience)]
         return try Watchword(.init(service: "https://attest.example", app: "clinic", apis: apis), ports: ports)
     }
@@ -165,6 +167,26 @@ import Testing
                 #expect(error.code == "unreadable-answer")
             }
         }
+    }
+
+    /// The version of pins beside tokens only says when to look: one that is none is passed over, and the tokens count.
+    @Test(
+        arguments: [
+            (1, true), (9_007_199_254_740_991, true), (0, false), (-1, false), (9_007_199_254_740_992, false),
+            (.integer(.max), false), (.number(1.5), false), ("1", false), (.null, false),
+        ] as [(JSON, Bool)])
+    func whichVersionsOfPinsAreHeard(version: JSON, isHeard: Bool) async throws {
+        let world = try await World(.enrolment)
+        let heard = Locked<[Int64]>([])
+        let watchword = try watchword(world, world.store) { version in heard.withLock { $0.append(version) } }
+        let challenge: JSONObject = ["challenge": "c", "protocol": "1.1"]
+        let each: JSONObject = ["aud": .text(SimulatedService.audience), "token": "t", "expires_in": 300]
+        let session: JSONObject = ["instance": "i", "level": "hardware", "tokens": .list([.object(each)]), "pins": version]
+        world.service.next = [challenge, session].map {
+            Answer(status: 200, headers: ["content-type": "application/json"], body: $0.written())
+        }
+        #expect(try await watchword.token(for: SimulatedService.audience) == "t")
+        #expect(heard.withLock { $0 }.map(JSON.integer) == (isHeard ? [version] : []))
     }
 
     /// Only 1.1 and later versions of 1 are spoken.
