@@ -157,6 +157,8 @@ public final class WatchwordSession: Sendable {
                 // At once: on Linux each value that is set by itself costs as much as the whole proof.
                 signed.allHTTPHeaderFields = (signed.allHTTPHeaderFields ?? [:]).merging(headers.set) { $1 }
                 signed.cachePolicy = .reloadIgnoringLocalCacheData
+                // As it was proved: of a method that isn't in upper case `URLSession` may send every letter.
+                signed.httpMethod = method(hop.request)
             }
             let reply = try await send(signed, hop.upload)
             await attempts?.answered(status: reply.response.statusCode, header: reply.header)
@@ -200,6 +202,7 @@ public final class WatchwordSession: Sendable {
     private func bare(_ request: URLRequest) -> URLRequest {
         var bare = request
         bare.httpBody = nil
+        bare.httpBodyStream = nil
         return bare
     }
 }
@@ -246,6 +249,8 @@ struct Hop: Sendable {
         case 301, 302, 303, 307, 308: break
         default: return nil
         }
+        // A stream, which only what isn't proved has, was read already: an empty body would be sent in its place.
+        if next.request.httpBodyStream != nil { return nil }
         if origin != before {
             for name in ["Authorization", "Proxy-Authorization", "Cookie", "Host"] { next.request.setValue(nil, forHTTPHeaderField: name) }
         }
@@ -254,6 +259,7 @@ struct Hop: Sendable {
 
     private mutating func becomeGet() {
         request.httpMethod = "GET"
+        request.httpBodyStream = nil
         upload = .none
         for name in ["Content-Type", "Content-Length", "Content-Digest", "Content-Encoding", "Transfer-Encoding"] {
             request.setValue(nil, forHTTPHeaderField: name)

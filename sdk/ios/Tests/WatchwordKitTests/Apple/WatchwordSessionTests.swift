@@ -70,6 +70,13 @@ private func gate(_ next: @escaping @Sendable (Seen, Int) -> Reply) -> @Sendable
         }
     }
 
+    @Test func theMethodIsSentAsItIsProved() async throws {
+        let server = try SocketServer(gate { _, _ in .text(200, "") })
+        defer { server.close() }
+        _ = try await session(server).upload(for: request(server, "/x", "patch"), from: Data("b".utf8))
+        #expect(server.seen.map(\.method) == ["PATCH"])
+    }
+
     @Test func aRequestCarriesTokenAndProof() async throws {
         let server = try SocketServer(gate { _, _ in .text(200, "hello") })
         defer { server.close() }
@@ -372,6 +379,20 @@ private func gate(_ next: @escaping @Sendable (Seen, Int) -> Reply) -> @Sendable
         }
         let same = try redirected(302, "GET", to: "https://A.example:443/", secret)?.request.allHTTPHeaderFields
         #expect(same == secret)
+    }
+
+    @Test func aStreamThatWasReadIsNotSentASecondTime() throws {
+        let url = try #require(URL(string: "https://a.example/x"))
+        var request = URLRequest(url: url)
+        request.httpMethod = "POST"
+        request.httpBodyStream = InputStream(data: Data("b".utf8))
+        for (status, isFollowed) in [(303, true), (307, false), (308, false)] {
+            let response = try #require(
+                HTTPURLResponse(url: url, statusCode: status, httpVersion: nil, headerFields: ["Location": "/y"]))
+            let hop = Hop(request: request, upload: .none).redirected(by: response)
+            #expect((hop != nil) == isFollowed, "\(status)")
+            #expect(hop?.request.httpBodyStream == nil)
+        }
     }
 
     @Test func aGetHasNoHeadersOfABody() throws {
