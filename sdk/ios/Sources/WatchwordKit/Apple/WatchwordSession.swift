@@ -40,12 +40,16 @@ public final class WatchwordSession: Sendable {
     private static let maxRedirects = 20
     private let watchword: Watchword
     private let wire: Wire
+    /// Headers that the app's configuration gives every request. Set here and not by `URLSession`, which would give an `Authorization`
+    /// among them to wherever a redirect leads.
+    private let always: [String: String]
     private let refusal: ConfigurationError?
 
     init(_ watchword: Watchword, audience: String, isBackground: Bool, _ configuration: URLSessionConfiguration) {
         self.watchword = watchword
         // Copied, as an app may go on changing its own.
         let copy = UncheckedConfiguration(configuration)
+        always = copy.headers
         wire = Wire(pins: watchword.pins) { copy.value }
         let audiences = watchword.configuration.apis.map(\.audience)
         if isBackground {
@@ -117,6 +121,10 @@ public final class WatchwordSession: Sendable {
         _ request: URLRequest, _ upload: WireUpload, _ send: @Sendable (URLRequest, WireUpload) async throws -> Reply<Content>
     ) async throws -> (Content, URLResponse) {
         if let refusal { throw refusal }
+        var request = request
+        for (name, value) in always where request.value(forHTTPHeaderField: name) == nil {
+            request.setValue(value, forHTTPHeaderField: name)
+        }
         let attempts = try await watchword.attempts(asked(request, upload))
         // What is known of the length here is all of it: files and streams are measured before.
         try await attempts?.prepare()
@@ -392,12 +400,18 @@ private struct UncheckedStream: @unchecked Sendable {
     }
 }
 
-/// A configuration that nobody changes, without a cache: it was copied, and each session copies it again.
+/// A configuration that nobody changes, without a cache and without headers: it was copied, and each session copies it again.
 private struct UncheckedConfiguration: @unchecked Sendable {
     let value: URLSessionConfiguration
+    /// Those that it had.
+    let headers: [String: String]
 
     init(_ configuration: URLSessionConfiguration) {
         value = configuration.copy() as? URLSessionConfiguration ?? configuration
         value.urlCache = nil
+        var headers: [String: String] = [:]
+        for (name, text) in value.httpAdditionalHeaders ?? [:] { headers["\(name)"] = "\(text)" }
+        self.headers = headers
+        value.httpAdditionalHeaders = nil
     }
 }

@@ -248,6 +248,26 @@ private func gate(_ next: @escaping @Sendable (Seen, Int) -> Reply) -> @Sendable
         #expect(seen.header("X-App") == "kept")
     }
 
+    @Test func anotherHostGetsNoCredentialsOfTheConfiguration() async throws {
+        let elsewhere = try SocketServer { _, _ in .text(200, "elsewhere") }
+        let server = try SocketServer(gate { _, _ in .text(302, "", ["Location": elsewhere.url + "/y"]) })
+        defer {
+            server.close()
+            elsewhere.close()
+        }
+        let configuration = URLSessionConfiguration.ephemeral
+        configuration.httpAdditionalHeaders = ["Authorization": "Bearer user", "X-App": "kept", "X-Own": "configured"]
+        let session = URLSession.watchword(try watchword([server.url]), audience: server.url, configuration: configuration)
+        var asked = try request(server)
+        asked.setValue("asked", forHTTPHeaderField: "X-Own")
+        _ = try await session.data(for: asked)
+        let (first, second) = (try #require(server.seen.first), try #require(elsewhere.seen.first))
+        #expect(first.header("Authorization") == "Bearer user" && first.header("X-Own") == "asked")
+        #expect(second.header("Authorization") == nil && second.header("X-App") == "kept")
+        // The app's own is as it was.
+        #expect(configuration.httpAdditionalHeaders?.count == 3)
+    }
+
     @Test func aRedirectWithinTheAPIIsProvedAnew() async throws {
         let server = try SocketServer(gate { seen, _ in seen.target == "/x" ? .text(302, "", ["Location": "/y"]) : .text(200, "y") })
         defer { server.close() }
