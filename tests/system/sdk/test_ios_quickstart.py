@@ -20,6 +20,7 @@ from tests.system.sdk.hosts import Relay, Seen, Upstream, served, unchallenged
 from tests.unit.apps.service_process import WATCHWORD, running
 
 PAGE: Final = ROOT / "docs" / "sdk-ios.md"
+ERRORS: Final = ROOT / "docs" / "sdk-ios-errors.md"
 SELF_TEST: Final = ROOT / "docs" / "sdk-ios-self-test.md"
 PINS: Final = ROOT / "docs" / "pinning-ios.md"
 OURS: Final = {"watchword-token", "signature", "signature-input"}
@@ -164,8 +165,9 @@ def deployment(place: Path) -> Iterator[Deployment]:
 
 def test_the_quickstart_compiles_and_serves(library: Path, tmp_path: Path) -> None:
     """The app is answered, by a phone of the lab and by one of a simulator, and the API sees nothing of Watchword's proofs."""
-    sources = {f"Block{number}.swift": text for number, text in enumerate(blocks(PAGE))}
-    assert len(sources) >= 6
+    shown = [*blocks(PAGE), *blocks(ERRORS)]
+    sources = {f"Block{number}.swift": text for number, text in enumerate(shown)}
+    assert len(sources) >= 7
     sources["main.swift"] = textwrap.dedent("""\
         import Foundation
         import WatchwordKit
@@ -180,14 +182,14 @@ def test_the_quickstart_compiles_and_serves(library: Path, tmp_path: Path) -> No
         assert not OURS & row["headers"].keys()
         # The next start goes on with what was kept.
         lab.run(app, tmp_path / "phone")
-        shown = subprocess.run(
+        listed = subprocess.run(
             [*WATCHWORD, "--config", str(lab.file), "instances", "list", "--json"],
             capture_output=True,
             text=True,
             check=True,
             timeout=patience(60),
         )
-    assert [json.loads(line)["level"] for line in shown.stdout.splitlines()] == ["hardware"]
+    assert [json.loads(line)["level"] for line in listed.stdout.splitlines()] == ["hardware"]
 
 
 def test_what_the_page_on_pins_shows_compiles(library: Path, tmp_path: Path) -> None:
