@@ -11,10 +11,11 @@ from tests.machine import patience
 CASES = [
     (name, variant, test)
     for name, module in android.modules().items()
+    if not name.startswith("react-native")
     for variant in module.variants
     for test in android.junit_classes(name)
 ]
-"""Each test class, with each library that its module is compiled against."""
+"""Each test class, with each library that its module is compiled against; React Native's are run with the rest of that module's."""
 
 
 def assert_compiles(once: Once, module: str, variant: str) -> None:

@@ -224,6 +224,29 @@ def test_a_simulator_is_a_phone_of_the_lab(library: Path, tmp_path: Path) -> Non
         assert [row["target"] for row in lab.rows()] == ["/payments/1", "/payments/1"]
 
 
+def test_a_release_refuses_test_instances(library: Path) -> None:
+    """`WatchwordTestInstance` compiles where `DEBUG` is set, as SwiftPM and Xcode do for debug builds, and nowhere else."""
+    sources = sorted((ios.SOURCES / "Sources" / "WatchwordTestInstance").glob("*.swift"))
+    command = [
+        *("swiftc", "-typecheck", "-module-name", "WatchwordTestInstance"),
+        *("-I", str(library / "Modules"), "-I", str(ios.SOURCES / "Shims" / "COpenSSL")),
+    ]
+
+    def compiled(*options: str) -> str:
+        done = subprocess.run(
+            [*command, *options, *map(str, sources)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=patience(120),
+            env=ios.environment(),
+        )
+        return done.stderr if done.returncode else ""
+
+    assert compiled("-D", "DEBUG") == ""
+    assert "error: WatchwordTestInstance is for debug builds" in compiled()
+
+
 def test_the_self_tests_report_is_what_the_command_line_verifies(
     library: Path, tmp_path: Path
 ) -> None:
@@ -251,6 +274,10 @@ def test_the_self_tests_report_is_what_the_command_line_verifies(
         evidence = report["evidence"]
         attestation = tmp_path / "attestation.cbor"
         attestation.write_bytes(base64.b64decode(evidence["attestation"]))
+        # A lab has roots of its own.
+        anchors = tmp_path / "lab.json"
+        told = [*WATCHWORD, "--config", str(lab.file), "lab", "anchors", "-o", str(anchors)]
+        subprocess.run(told, check=True, capture_output=True, timeout=patience(60))
         done = subprocess.run(
             [
                 *(
@@ -263,6 +290,7 @@ def test_the_self_tests_report_is_what_the_command_line_verifies(
                     "app-attest",
                 ),
                 *("--file", str(attestation), "--app", "clinic-ios", "--explain"),
+                *("--anchors", str(anchors)),
                 *(
                     "--client-data-hash",
                     evidence["client_data_hash"],

@@ -516,6 +516,10 @@ extension Instance {
                 throw MalformedError(message: "expected a token for each API")
             }
             let (token, life) = (try each.text("token"), try each.seconds("expires_in"))
+            // It becomes a header's value: with a line's end in it, it would be two headers.
+            guard token.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+                throw MalformedError(message: "expected a token of visible characters")
+            }
             let own = OwnToken.read(token)
             var key: Data?
             if let sealed = each["session_key"], sealed != .null {

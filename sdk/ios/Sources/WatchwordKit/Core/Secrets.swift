@@ -96,8 +96,10 @@ final class Secrets: Sendable {
         return held.withLock { held in held[name].map { now >= $0.delivery.refetchAt } ?? false }
     }
 
-    /// Fetches a secret and holds it in place of an older one.
+    /// Fetches a secret where none is held.
     func refresh(_ name: String) async throws {
+        // Between a caller's look and its work another's may have brought it.
+        guard !isHeld(name) else { return }
         keep(name, try await fetched(name, attempts: Exchange.maxAttempts))
     }
 
@@ -109,6 +111,11 @@ final class Secrets: Sendable {
         } catch is WatchwordError {
             postpone(name)
         }
+    }
+
+    private func isHeld(_ name: String) -> Bool {
+        let now = clock.boot()
+        return held.withLock { held in held[name].map { now < $0.delivery.expiresAt } ?? false }
     }
 
     func forget(_ name: String) {

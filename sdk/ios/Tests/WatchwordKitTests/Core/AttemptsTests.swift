@@ -151,6 +151,22 @@ import Testing
         #expect((error as? WatchwordError)?.code == "pin")
     }
 
+    @Test(arguments: [false, true])
+    func aRefusalIsTheAnswerWhereNoOtherTokenIsToBeHad(sendUnproved: Bool) async throws {
+        let stage = try Stage(sendUnproved: sendUnproved)
+        try await stage.enrol()
+        stage.phone.script(["renew": ["UNSUPPORTED"]])
+        let refused = Stage.call(answer: Stage.refusal("token-refused"))
+        let outcome = try await stage.during([refused, Stage.challenge("renew")]) {
+            do {
+                return "\(try await stage.request())"
+            } catch let error as WatchwordError {
+                return error.code
+            }
+        }
+        #expect(outcome == (sendUnproved ? "401" : "device-unsupported"))
+    }
+
     @Test func anAdapterThatForgetsToPrepareSendsNothingUnproved() async throws {
         let stage = try Stage()
         let attempts = try #require(try await stage.watchword.attempts(AppRequest(method: "GET", url: Self.url)))
@@ -201,6 +217,20 @@ import Testing
         #expect(covered["Content-Digest"] == digest)
     }
 
+    @Test func aStreamIsNotRepeatedByAnyMethod() async throws {
+        let stream = WireBody(length: nil, isRepeatable: false) { throw URLError(.unknown) }
+        for slug in [nil, "proof-used"] {
+            let attempts = try await begun("PUT", body: stream)
+            _ = try await attempts.sign(WireRequest(method: "PUT", url: Self.url, body: stream))
+            if let slug {
+                await attempts.answered(status: 401, header: Self.none)
+                #expect(await isUnknown { _ = try await self.judged(attempts, slug) })
+            } else {
+                #expect(await isUnknown { try await attempts.lost(URLError(.networkConnectionLost)) })
+            }
+        }
+    }
+
     @Test func aBodyIsCoveredByItsDigest() async throws {
         let attempts = try await begun("POST", body: WireBody(Data("x".utf8)))
         let own = "sha-256=:AAAA:"
@@ -235,19 +265,30 @@ import Testing
     // MARK: time
 
     @Test(arguments: ["9223372036854775807", "-9223372036854775808", "1e300"])
-    func aTimeThatNoIntegerHoldsCostsAProofAtMost(now: String) async throws {
-        let stage = try Stage()
-        // The service tells no time: whatever a gate tells counts.
-        var told = try #require(Stage.enrolment().last).members
-        told["answer"] = ["status": 200, "session": ["instance": "i1", "tokens": "t0", "life": 300]]
-        let watchword = stage.watchword
-        try await stage.during([Stage.challenge("enrol"), .object(told)]) { try await watchword.enrol() }
-        let attempts = try #require(try await watchword.attempts(AppRequest(method: "GET", url: Self.url)))
+    func aTimeThatNoIntegerHoldsIsNotHeard(now: String) async throws {
+        let attempts = try await timeless(Stage())
         _ = try await attempts.sign(WireRequest(method: "GET", url: Self.url))
         let body = Data(#"{"type":"urn:watchword:problem:proof-refused","title":"No","status":401,"now":\#(now)}"#.utf8)
         _ = try await attempts.judge(status: 401, header: Self.problem, body: { body })
         let headers = try await attempts.sign(WireRequest(method: "GET", url: Self.url))
-        #expect(headers.set["Signature-Input"]?.contains(";created=") == true)
+        #expect(headers.set["Signature-Input"]?.contains(";created=1800000000;") == true)
+    }
+
+    @Test(arguments: [1e300, -1e300, .infinity, .nan])
+    func aClockThatTellsNoTimeCostsAProofAtMost(ahead: Double) async throws {
+        let stage = try Stage()
+        stage.clock.set(wallAhead: ahead)
+        let headers = try await timeless(stage).sign(WireRequest(method: "GET", url: Self.url))
+        #expect(headers.set["Signature-Input"]?.contains(";created=0;") == true)
+    }
+
+    /// Returns what carries a request of a phone whose service tells no time: what a gate or the wall clock tells counts.
+    private func timeless(_ stage: Stage) async throws -> Attempts {
+        var told = try #require(Stage.enrolment().last).members
+        told["answer"] = ["status": 200, "session": ["instance": "i1", "tokens": "t0", "life": 300]]
+        let watchword = stage.watchword
+        try await stage.during([Stage.challenge("enrol"), .object(told)]) { try await watchword.enrol() }
+        return try #require(try await watchword.attempts(AppRequest(method: "GET", url: Self.url)))
     }
 
     @Test func whatAGateSaidEndsWhereTheServiceSaysOtherwise() async throws {

@@ -258,6 +258,19 @@ struct Stage {
         }
     }
 
+    @Test func aCancelledPreparationIsNone() async throws {
+        let stage = try Stage(sendUnproved: true)
+        try await stage.during(Stage.enrolment(isHeld: true)) {
+            let attempts = try await stage.watchword.attempts(AppRequest(method: "GET", url: "\(Stage.api)/x"))
+            let caller = Task { try await attempts?.prepare() }
+            await stage.hold.arrival()
+            caller.cancel()
+            #expect(await isCancelled(caller))
+            await stage.hold.open()
+            try await stage.watchword.ready()
+        }
+    }
+
     @Test(arguments: [false, true])
     func whileTheDeviceSigns(sendUnproved: Bool) async throws {
         let stage = try Stage(proof: .device, sendUnproved: sendUnproved)

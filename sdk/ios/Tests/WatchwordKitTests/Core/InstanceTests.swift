@@ -65,10 +65,12 @@ import Testing
         func openSealed(info: Data, sealed: Data) async throws -> Data { try await phone.openSealed(info: info, sealed: sealed) }
     }
 
-    private func watchword(_ world: World, _ store: any Store, _ device: (any Device)? = nil) throws -> Watchword {
+    private func watchword(
+        _ world: World, _ store: any Store, _ device: (any Device)? = nil, hearPins: @escaping @Sendable (Int64) -> Void = { _ in }
+    ) throws -> Watchword {
         let ports = Ports(
             device: device ?? world.phone, store: store, clock: world.clock, transport: Direct(service: world.service), sleep: { _ in },
-            jitter: { 0.5 })
+            jitter: { 0.5 }, hearPins: hearPins)
         let apis = [Watchword.API(audience: SimulatedService.audience)]
         return try Watchword(.init(service: "https://attest.example", app: "clinic", apis: apis), ports: ports)
     }
@@ -151,6 +153,100 @@ import Testing
         ] {
             #expect(watchword.covers(try #require(URL(string: text))) == isCovered, "\(text)")
         }
+    }
+
+    /// Who waited for the turn of another's enrolment needs none any more.
+    @Test func whatAnotherBroughtIsEnough() async throws {
+        let world = try await World(.enrolment)
+        let watchword = world.app.watchword
+        let hold = Hold()
+        world.app.steps.plan(at: 1) { await hold.pass() }
+        let enrolment = Task { try await watchword.enrol() }
+        await hold.arrival()
+        let callers = (0..<10).map { _ in Task { try await world.app.token() } }
+        for _ in 0..<1_000 { await Task.yield() }
+        await hold.open()
+        try await enrolment.value
+        for caller in callers { #expect(world.service.isAlive(try await caller.value)) }
+        #expect(world.service.seen.enrolments == 1 && world.service.seen.renewals == 0)
+    }
+
+    /// A final refusal holds the app back; enrol() asks at once, and what becomes of it is what counts from then on.
+    @Test func anEnrolmentEndsWhatHeldBack() async throws {
+        let world = try await World(.enrolment)
+        let refusal: JSONObject = ["type": "urn:watchword:problem:evidence-refused", "title": "No"]
+        let no = Answer(status: 403, headers: ["content-type": "application/problem+json"], body: refusal.written())
+        world.service.next = [no]
+        for _ in 0..<2 { await #expect(throws: WatchwordError.self) { _ = try await world.app.token() } }
+        #expect(world.service.next.isEmpty && world.service.seen.made == 0)
+        // Something else answers: nothing is concluded, and nothing of the refusal is left.
+        world.service.next = [Answer(status: 200, headers: ["content-type": "text/html"], body: Data("<html>".utf8))]
+        await #expect(throws: WatchwordError.self) { try await world.app.watchword.enrol() }
+        #expect(world.service.isAlive(try await world.app.token()))
+        #expect(world.service.seen.enrolments == 1)
+    }
+
+    /// A token becomes a header's value.
+    @Test func aTokenWithAnythingElseInItIsNotTaken() async throws {
+        for token in ["a b", "a\r\nX-Admin: 1", "\u{e9}", "\u{7f}", "a\0"] {
+            let world = try await World(.enrolment)
+            let challenge: JSONObject = ["challenge": "c", "protocol": "1.1"]
+            let each: JSONObject = ["aud": .text(SimulatedService.audience), "token": .text(token), "expires_in": 300]
+            let session: JSONObject = ["instance": "i", "level": "hardware", "tokens": .list([.object(each)])]
+            world.service.next = [challenge, session].map {
+                Answer(status: 200, headers: ["content-type": "application/json"], body: $0.written())
+            }
+            do {
+                _ = try await world.app.token()
+                Issue.record("a token was taken")
+            } catch WatchwordError.offline(let error) {
+                #expect(error.code == "unreadable-answer")
+            }
+        }
+    }
+
+    /// The version of pins beside tokens only says when to look: one that is none is passed over, and the tokens count.
+    @Test(
+        arguments: [
+            (1, true), (9_007_199_254_740_991, true), (0, false), (-1, false), (9_007_199_254_740_992, false),
+            (.integer(.max), false), (.number(1.5), false), ("1", false), (.null, false),
+        ] as [(JSON, Bool)])
+    func whichVersionsOfPinsAreHeard(version: JSON, isHeard: Bool) async throws {
+        let world = try await World(.enrolment)
+        let heard = Locked<[Int64]>([])
+        let watchword = try watchword(world, world.store) { version in heard.withLock { $0.append(version) } }
+        let challenge: JSONObject = ["challenge": "c", "protocol": "1.1"]
+        let each: JSONObject = ["aud": .text(SimulatedService.audience), "token": "t", "expires_in": 300]
+        let session: JSONObject = ["instance": "i", "level": "hardware", "tokens": .list([.object(each)]), "pins": version]
+        world.service.next = [challenge, session].map {
+            Answer(status: 200, headers: ["content-type": "application/json"], body: $0.written())
+        }
+        #expect(try await watchword.token(for: SimulatedService.audience) == "t")
+        #expect(heard.withLock { $0 }.map(JSON.integer) == (isHeard ? [version] : []))
+    }
+
+    /// Only 1.1 and later versions of 1 are spoken.
+    @Test func versionsOfTheProtocol() async throws {
+        for (version, speaks) in [
+            ("1.1", true), ("1.9999", true), ("1.0", false), ("1.01", false), ("1.", false), ("2.1", false), ("1.1a", false),
+        ] {
+            let world = try await World(.enrolment)
+            let challenge: JSONObject = ["challenge": "c", "protocol": .text(version)]
+            let answer = Answer(status: 200, headers: ["content-type": "application/json"], body: challenge.written())
+            world.service.next = [answer, Answer(status: 200, headers: ["content-type": "text/html"], body: Data())]
+            await #expect(throws: WatchwordError.self) { _ = try await world.app.token() }
+            #expect(world.app.watchword.reading().speaks == speaks, "\(version)")
+        }
+    }
+
+    /// A key that is gone takes its own instance with it, and none that came after.
+    @Test func aLostKeyOfBeforeCostsNothing() async throws {
+        let world = try await World(.secret)
+        let old = try await world.app.token()
+        try await world.app.watchword.renew()
+        world.clock.advance(SimulatedService.life)
+        _ = try await world.app.watchword.replaceToken(SimulatedService.audience, refused: old, isLost: true)
+        #expect(world.service.seen.enrolments == 1 && world.service.seen.renewals == 2)
     }
 
     /// Of several callers that a gate turned down with one token only the first renews.

@@ -78,6 +78,8 @@ final class SimulatedService: Sendable {
         var deliveries = 0
         /// Challenges that came again: right after a kill alone, since nobody knows then what was sent.
         var repeated: [String] = []
+        /// What is answered in place of the next answers.
+        var next: [Answer] = []
         /// What a client did that none ever may.
         var offences: [String] = []
     }
@@ -91,10 +93,17 @@ final class SimulatedService: Sendable {
 
     var seen: State { state.withLock { $0 } }
 
+    /// What is answered in place of the next answers.
+    var next: [Answer] {
+        get { seen.next }
+        set { state.withLock { $0.next = newValue } }
+    }
+
     /// Tells whether a token would pass a gate now.
     func isAlive(_ token: String) -> Bool { state.withLock { $0.tokens[token].map { clock.boot() < $0 } ?? false } }
 
     func answer(_ url: String, _ body: Data) throws -> Answer {
+        if let other = state.withLock({ $0.next.isEmpty ? nil : $0.next.removeFirst() }) { return other }
         let asked = try JSONObject.read(body, limit: 64 * 1024)
         switch url.replacingOccurrences(of: "https://attest.example", with: "") {
         case "/v1/challenges": return answer(["challenge": .text(challenge()), "expires_in": 300, "protocol": "1.1"])

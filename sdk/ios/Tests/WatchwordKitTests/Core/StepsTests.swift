@@ -136,11 +136,42 @@ struct World: Sendable {
             }
             #expect(throws: (any Error).self, "\(journey), step \(step)") { try result.get() }
             let next = try world.restarted()
-            try await world.travel(next)
+            // After a new enrolment that was cut short the app only wants to go on, with whatever keys there are.
+            if journey == .newEnrolment { _ = try await next.token() } else { try await world.travel(next) }
             let after = world.service.seen
             #expect(after.enrolments <= before.enrolments + 2, "\(journey), step \(step)")
             if journey == .renewal || journey == .secret {
                 #expect(after.enrolments == before.enrolments, "\(journey), step \(step)")
+            }
+            try await world.check(next)
+        }
+        #expect(step > journey.steps)
+    }
+
+    /// A port fails once at the n-th step in a way that passes: whatever the app is told, nothing is lost, also not by a restart.
+    @Test(arguments: Journey.allCases, [DeviceError.Kind.locked, .offline])
+    func aFailureThatPassesLosesNothing(_ journey: Journey, _ kind: DeviceError.Kind) async throws {
+        var step = 0
+        while true {
+            step += 1
+            let world = try await World(journey)
+            let before = world.service.seen
+            world.app.steps.plan(at: step) { throw DeviceError(kind, "for a while") }
+            let result = await Task { try await world.travel(world.app) }.result
+            if world.app.steps.taken < step {
+                try result.get()
+                break
+            }
+            let isNew = world.phone.sealKeys.count > 1
+            let next = try world.restarted()
+            if journey == .newEnrolment { _ = try await next.token() } else { try await world.travel(next) }
+            let after = world.service.seen
+            if journey == .renewal || journey == .secret {
+                #expect(after.enrolments == before.enrolments, "\(journey), step \(step)")
+            }
+            if case .failure = result, journey == .newEnrolment {
+                // Where no keys were made the old instance is still there; where they were, it is gone.
+                #expect(after.enrolments == before.enrolments + (isNew ? 1 : 0), "\(journey), step \(step)")
             }
             try await world.check(next)
         }

@@ -148,6 +148,36 @@ class PinUpdaterTest {
     }
 
     @Test
+    fun `of two that began with a store that doesn't verify the slower one doesn't go back`() {
+        store.write(KeptPins(9, emptyList(), document("set-5-forged"), 9).written())
+        val (slow, quick) = updater() to updater()
+        assertNotNull(slow.fault)
+        source.set = "set-6"
+        quick.update()
+        source.set = "set-5"
+        slow.update()
+        assertEquals(Triple(1L, 6L, 6L), updater().state())
+    }
+
+    @Test
+    fun `what another process broke since the start is replaced, whatever versions it states`() {
+        val updater = updater()
+        assertNull(updater.fault)
+        for (broken in listOf(KeptPins(9, emptyList(), document("set-5-forged"), 9).written(), "{}".toByteArray())) {
+            store.write(broken)
+            source.set = if (source.set == null) "set-5" else "set-6"
+            updater.update()
+            assertNull(updater().fault)
+            assertEquals(updater.state(), updater().state())
+        }
+        // Nothing is refused in these documents, but they are older than they say.
+        store.write(KeptPins(9, emptyList(), document("set-5"), 9).written())
+        source.set = "set-7"
+        updater.update()
+        assertEquals(Triple(1L, 7L, 7L), updater().state())
+    }
+
+    @Test
     fun `what can't be read yet is neither taken for nothing nor written over`() {
         source.set = "set-6"
         updater().update()

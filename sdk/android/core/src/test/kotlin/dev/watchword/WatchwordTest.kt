@@ -575,7 +575,8 @@ class WatchwordTest {
             }
         secrets.refresh("push")
         assertNull(secrets.copy("other"))
-        secrets.refresh("push")
+        clock.advance(2520.0)
+        secrets.refreshEarly("push")
         assertArrayEquals(ByteArray(6), values[0])
         secrets.forget("push")
         assertArrayEquals(ByteArray(6), values[1])
@@ -603,6 +604,23 @@ class WatchwordTest {
         assertNull(secrets.copy("push"))
         values.forEach { assertArrayEquals(ByteArray(6), it) }
         assertEquals(2, values.size)
+    }
+
+    @Test
+    fun aSecretThatAnothersWorkBroughtIsNotFetchedAgain() {
+        val fetches = AtomicInteger()
+        val secrets =
+            Secrets(Ports(phone, store, clock, service())) { _, _ ->
+                fetches.incrementAndGet()
+                Delivery("s3cret".toByteArray(), clock.boot() + 1000, clock.boot() + 700)
+            }
+        // Both callers looked before anything was held, and each has begun work of its own.
+        repeat(2) { secrets.refresh("push") }
+        assertEquals(1, fetches.get())
+        clock.advance(1000.0)
+        // Its time is over, though nobody took it away yet.
+        secrets.refresh("push")
+        assertEquals(2, fetches.get())
     }
 
     @Test

@@ -79,9 +79,9 @@ internal class HttpPinSource(service: String, app: String, private val transport
  * @property seen only tells which of two sets is newer.
  */
 internal class KeptPins(val rootsVersion: Long, val lists: List<ByteArray>, val signed: ByteArray?, val seen: Long) {
-    /** Tells whether this may take the place of [other]: a new list may let the versions of sets begin anew. */
-    fun mayReplace(other: KeptPins): Boolean =
-        rootsVersion > other.rootsVersion || (rootsVersion == other.rootsVersion && seen >= other.seen)
+    /** Tells whether this may take the place of what has these versions: a new list may let those of sets begin anew. */
+    fun mayReplace(otherRoots: Long, otherSeen: Long): Boolean =
+        rootsVersion > otherRoots || (rootsVersion == otherRoots && seen >= otherSeen)
 
     fun written(): ByteArray = StrictJson.write(
         linkedMapOf(
@@ -115,15 +115,21 @@ internal class KeptPins(val rootsVersion: Long, val lists: List<ByteArray>, val 
             return KeptPins(version, lists.map { (it as String).toByteArray() }, (set as? String)?.toByteArray(), seen)
         }
 
-        /** Puts [next] in place of what a store holds, unless that is newer; [mends] where what it holds didn't verify. */
-        fun save(store: Store, next: KeptPins, mends: Boolean) {
+        /**
+         * Puts [next] in place of what a store holds, unless that verifies and is newer, whatever versions it states.
+         *
+         * It is looked at now: another process may have put something there since this one's start.
+         */
+        fun save(store: Store, next: KeptPins, builtin: Builtin) {
             if (next.lists.size > MAX_LISTS) throw IOException("got ${next.lists.size} root lists, expected at most $MAX_LISTS")
             val held = try {
-                store.read()?.let(::read)
+                store.read()?.let(::read)?.let { Installed.restored(builtin, it.lists, it.signed) }
             } catch (_: MalformedException) {
                 null // What can't be read is replaced.
+            } catch (_: PinRefusal) {
+                null // As is what doesn't verify.
             }
-            if (mends || held == null || next.mayReplace(held)) store.write(next.written())
+            if (held == null || next.mayReplace(held.roots.version, held.seen)) store.write(next.written())
         }
     }
 }
@@ -242,7 +248,8 @@ internal class PinUpdater(
     /** Keeps what is trusted now; returns what went wrong. */
     private fun keep(installed: Installed): String? {
         try {
-            if (store != null) KeptPins.save(store, KeptPins(installed.roots.version, lists, signed, installed.seen), mends = fault != null)
+            val kept = KeptPins(installed.roots.version, lists, signed, installed.seen)
+            if (store != null) KeptPins.save(store, kept, installed.builtin)
         } catch (error: IOException) {
             return error.toString()
         }

@@ -83,8 +83,11 @@ internal class Secrets(private val ports: Ports, private val fetch: (name: Strin
     /** Tells whether a held secret is to be fetched again while it may still be used. */
     fun isDue(name: String): Boolean = synchronized(held) { held[name]?.let { ports.clock.boot() >= it.refetchAt } == true }
 
-    /** Fetches a secret and holds it in place of an older one. */
-    fun refresh(name: String) = keep(name, fetched(name, Exchange.MAX_ATTEMPTS))
+    /** Fetches a secret where none is held. */
+    fun refresh(name: String) {
+        // Between a caller's look and its work another's may have brought it.
+        if (!isHeld(name)) keep(name, fetched(name, Exchange.MAX_ATTEMPTS))
+    }
 
     /** Tries once to fetch a secret that is still held, and puts it off where that fails. */
     fun refreshEarly(name: String) {
@@ -98,6 +101,8 @@ internal class Secrets(private val ports: Ports, private val fetch: (name: Strin
             }
         keep(name, delivery, inPlace = true)
     }
+
+    private fun isHeld(name: String): Boolean = synchronized(held) { held[name]?.let { ports.clock.boot() < it.expiresAt } == true }
 
     fun forget(name: String) = synchronized(held) { drop(name) }
 

@@ -134,7 +134,9 @@ class WatchwordReactNativeTest {
 
     private fun OkHttpClient.send(url: String, body: RequestBody? = null): Pair<Int, String> {
         val request = Request.Builder().url(url).method(if (body == null) "GET" else "POST", body).build()
-        return newCall(request).execute().use { it.code to it.body.string() }
+        // React Native sets no limit; a body that stays short would be waited for without an end.
+        val limited = newBuilder().callTimeout(60, TimeUnit.SECONDS).build()
+        return limited.newCall(request).execute().use { it.code to it.body.string() }
     }
 
     /** A body as React Native makes one of a file: a stream that is empty the second time, and doesn't say so. */
