@@ -65,7 +65,8 @@ public final class Watchword: Sendable {
         audiences = Set(configuration.apis.map(\.audience))
     }
 
-    /// The level that the service attested, for example `hardware`; nil before the enrolment.
+    /// The level that the service attested, for example `hardware`; nil before the enrolment, and after a start of the app
+    /// until what was kept has been read, which the first call does.
     public var level: String? { instance.memory.level }
 
     /// Gets tokens in the background where none is valid. Returns at once and throws nothing.

@@ -33,7 +33,10 @@ public class Watchword(public val config: WatchwordConfig, ports: Ports) {
     private val serviceHost = Origin.safe(config.service).host
     private val audiences = config.apis.map { it.audience }.toSet()
 
-    /** The level that the service attested, for example `hardware`; null before the enrolment. */
+    /**
+     * The level that the service attested, for example `hardware`; null before the enrolment, and after a start of the app until
+     * what was kept has been read, which the first call does.
+     */
     public val level: String? get() = instance.level
 
     /** Gets tokens in the background where none is valid. Returns at once and throws nothing. */
