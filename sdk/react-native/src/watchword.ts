@@ -66,7 +66,10 @@ export interface Secret {
 export interface Status {
   /** Whether {@link Watchword.configure} was called. */
   isConfigured: boolean;
-  /** The level that the service attested, for example `hardware`; null before the enrolment. */
+  /**
+   * The level that the service attested, for example `hardware`; null before the enrolment, and after a start of the app until the first
+   * request or {@link Watchword.ready} has read what the phone keeps.
+   */
   level: string | null;
 }
 
