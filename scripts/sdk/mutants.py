@@ -42,22 +42,32 @@ def _changed(chosen: Iterable[Mutant], place: Path) -> Iterable[tuple[str, Path]
 
 
 def run(module: str, chosen: Sequence[Mutant]) -> int:
-    """Print what killed each change, and return how many are alive."""
+    """Print what killed each change, and return how many are alive with each library that the module is compiled against."""
+    alive = list(chosen)
+    for variant in modules()[module].variants:
+        if alive:
+            alive = _run_with(module, variant, alive)
+    return len(alive)
+
+
+def _run_with(module: str, variant: str, chosen: Sequence[Mutant]) -> list[Mutant]:
+    """Print what killed each change with one library, and return those that are alive with it."""
+    label = modules()[module].label(variant)
     build = Build()
     compiler = [TOOLS / "kotlin" / f"{name}.jar" for name in ("kotlin-compiler", "kotlin-stdlib")]
     compiler += [TOOLS / "kotlin" / "kotlinx-coroutines-core-jvm.jar", *jars_of("junit")]
     # A changed file is compiled against all others as they are, and stands before them.
-    shared = build.classpath(module)
-    tests = [*shared, build.compiled_tests(module)]
-    friends = [build.compiled(each) for each in (module, *modules()[module].needs)]
+    shared = build.classpath(module, variant)
+    tests = [*shared, build.compiled_tests(module, variant)]
+    friends = [build.compiled(each, variant) for each in (module, *modules()[module].needs)]
     seen = f"-Xfriend-paths={','.join(map(str, friends))}"
     options = [*_OPTIONS, "-module-name", f"watchword-{module}", seen]
-    alive = 0
+    alive = set()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         listed = place / "copies"
-        unchanged = [(_UNCHANGED, chosen[0].source)] if chosen else []
-        rows = [f"{name}\t{file}\n" for name, file in (*unchanged, *_changed(chosen, place))]
+        copies = [(_UNCHANGED, chosen[0].source), *_changed(chosen, place)]
+        rows = [f"{name}\t{file}\n" for name, file in copies]
         listed.write_text("".join(rows), encoding="utf-8")
         command = ["java", "-ea", "-XX:+UseSerialGC", "-Xmx1500m", f"-Dwatchword.root={ROOT}"]
         command += [f"-Djava.io.tmpdir={place}", "-cp", _joined(compiler)]
@@ -68,13 +78,14 @@ def run(module: str, chosen: Sequence[Mutant]) -> int:
             for line in process.stdout:
                 name, _, killer = line.rstrip("\n").partition("\t")
                 if name == _UNCHANGED and killer != _ALIVE:
-                    raise SystemExit(f"{module}: the tests fail without any change: {killer}")
-                alive += killer == _ALIVE and name != _UNCHANGED
-                sys.stdout.write(f"{module}: {name}: {killer}\n")
+                    raise SystemExit(f"{label}: the tests fail without any change: {killer}")
+                if killer == _ALIVE:
+                    alive.add(name)
+                sys.stdout.write(f"{label}: {name}: {killer}\n")
                 sys.stdout.flush()
         if process.returncode:
-            raise SystemExit(f"{module}: the run failed")
-    return alive
+            raise SystemExit(f"{label}: the run failed")
+    return [each for each in chosen if each.about in alive]
 
 
 def _joined(jars: Iterable[Path]) -> str:

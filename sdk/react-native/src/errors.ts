@@ -2,6 +2,7 @@ import type { NativeFailure } from './NativeWatchword';
 
 /** The names of what can go wrong, the same in every SDK of Watchword's; a later version may have more. */
 export type WatchwordErrorCode =
+  | 'body-unreadable'
   | 'challenge-refused'
   | 'configuration'
   | 'device-error'

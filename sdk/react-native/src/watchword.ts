@@ -66,7 +66,10 @@ export interface Secret {
 export interface Status {
   /** Whether {@link Watchword.configure} was called. */
   isConfigured: boolean;
-  /** The level that the service attested, for example `hardware`; null before the enrolment. */
+  /**
+   * The level that the service attested, for example `hardware`; null before the enrolment, and after a start of the app until the first
+   * request or {@link Watchword.ready} has read what the phone keeps.
+   */
   level: string | null;
 }
 
@@ -174,6 +177,9 @@ function written(configuration: Configuration, platform: 'android' | 'ios'): Nat
     if (typeof value !== 'string' || value === '') throw mistaken(`${field}: got ${shown(value)}, expected a text that isn't empty`);
   }
   if (all.length === 0) throw mistaken('audiences: got none, expected at least one API by its audience in watchword.yaml');
+  const waitSeconds = configuration.waitSeconds ?? DEFAULT_WAIT_SECONDS;
+  // A number that isn't one would end an iOS app, whose Foundation writes no such JSON.
+  if (!Number.isFinite(waitSeconds)) throw mistaken(`waitSeconds: got ${String(waitSeconds)}, expected a number of seconds`);
   if (testInstance !== undefined && lab !== undefined) {
     throw mistaken('testInstance and lab: got both, expected one: an operator code, or the attester of a lab');
   }
@@ -181,7 +187,7 @@ function written(configuration: Configuration, platform: 'android' | 'ios'): Nat
     service,
     app: name,
     apis: all.map(writtenApi),
-    waitSeconds: configuration.waitSeconds ?? DEFAULT_WAIT_SECONDS,
+    waitSeconds,
     strongBox: configuration.strongBox ?? false,
     ...(issuer === undefined ? {} : { issuer }),
     ...(pins === undefined ? {} : { pins: typeof pins === 'string' ? pins : JSON.stringify(pins) }),
@@ -191,6 +197,8 @@ function written(configuration: Configuration, platform: 'android' | 'ios'): Nat
 }
 
 function writtenApi({ audience, origins = [audience], proof = {}, dpop = false, sendUnproved = false }: Api): NativeApi {
+  // Mostly a variable of the build that isn't set; native code, which was promised a text, would end the app.
+  if (typeof audience !== 'string') throw mistaken(`audiences: got ${shown(audience)}, expected an API's audience in watchword.yaml`);
   const otherwise = proof.otherwise ?? 'session';
   if (!['bearer', 'session', 'device'].includes(otherwise)) {
     throw mistaken(`apis: ${audience}: proof.otherwise: got ${shown(otherwise)}, expected bearer, session or device`);

@@ -133,6 +133,8 @@ describe('configure', () => {
     ['no app', { ...MINIMAL, app: undefined }, 'app: got undefined, expected'],
     ['no app for this platform', { ...MINIMAL, app: { android: 'clinic' } }, 'app: got undefined'],
     ['no API', { ...MINIMAL, audiences: [] }, 'audiences: got none'],
+    ['an API without a name', { ...MINIMAL, audiences: [undefined] }, 'audiences: got undefined, expected'],
+    ['a wait that is no number', { ...MINIMAL, waitSeconds: Number.NaN }, 'waitSeconds: got NaN, expected'],
     ['an odd proof', { ...MINIMAL, apis: [{ audience: 'a', proof: { otherwise: 'magic' } }] }, "got 'magic', expected bearer"],
     ['two stand-ins', { ...MINIMAL, testInstance: 'wwt_code', lab: { attester: 'a' } }, 'testInstance and lab: got both'],
   ])('refuses %s before native code hears of it', (_, said, message) => {

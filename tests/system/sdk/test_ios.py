@@ -1,52 +1,45 @@
 """Run the iOS SDK's own tests, which are written in Swift, in both language modes, and hold its sources to their form."""
 
-import json
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
-from scripts.sdk import ROOT, SdkError, ios
-from tests.conftest import Once
+from scripts.sdk import ROOT, ios
 from tests.machine import patience
+from tests.system.sdk.conftest import Outcomes, Runs
 
 TESTS = ios.declared()
 """Each Swift test, as its source has it."""
 
 
-def outcomes(once: Once, way: ios.Way) -> dict[str, tuple[str, str]]:
-    """Return how each test ended in a way to build the package: one build and one run, whichever test needs it first."""
-
-    def told() -> str:
-        try:
-            found = ios.run(way, seconds=patience(600))
-        except SdkError as error:
-            return json.dumps(str(error))
-        return json.dumps({each.test: (each.status, each.message) for each in found})
-
-    found = json.loads(once(f"sdk-ios-{way.name}", told))
-    if isinstance(found, str):
-        pytest.fail(found, pytrace=False)
-    assert isinstance(found, dict)
-    return {test: (status, message) for test, (status, message) in found.items()}
+@pytest.fixture
+def outcomes(
+    swift_outcomes: Runs,
+) -> Callable[[ios.Way], Outcomes]:
+    """Return how each test ended in a way to build the package."""
+    return lambda way: swift_outcomes(
+        f"sdk-ios-{way.name}", lambda: ios.run(way, seconds=patience(600))
+    )
 
 
 @pytest.mark.parametrize("test", TESTS)
-def test_swift(test: str, once: Once) -> None:
+def test_swift(test: str, outcomes: Callable[[ios.Way], Outcomes]) -> None:
     """Each Swift test passes, compiled as Swift 5 without a warning."""
-    status, message = outcomes(once, ios.SWIFT_5).get(test, ("not run", "the run doesn't name it"))
+    status, message = outcomes(ios.SWIFT_5).get(test, ("not run", "the run doesn't name it"))
     if status != "passed":
         pytest.fail(f"{status}: {message}", pytrace=False)
 
 
-def test_no_swift_test_is_left_out(once: Once) -> None:
+def test_no_swift_test_is_left_out(outcomes: Callable[[ios.Way], Outcomes]) -> None:
     """What ran is what the sources have, and no two tests share a name."""
     assert [test for test, count in Counter(TESTS).items() if count > 1] == []
-    assert sorted(outcomes(once, ios.SWIFT_5)) == sorted(TESTS)
+    assert sorted(outcomes(ios.SWIFT_5)) == sorted(TESTS)
 
 
-def test_swift_6_compiles_and_no_thread_races(once: Once) -> None:
+def test_swift_6_compiles_and_no_thread_races(outcomes: Callable[[ios.Way], Outcomes]) -> None:
     """In the language mode of Swift 6 nothing is warned of, all tests pass, and the thread sanitizer sees no race."""
-    found = outcomes(once, ios.SWIFT_6)
+    found = outcomes(ios.SWIFT_6)
     assert sorted(found) == sorted(TESTS)
     failed = [
         f"{test}: {message}" for test, (status, message) in found.items() if status != "passed"

@@ -10,9 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-from scripts.sdk import ROOT, SdkError, ios
-from tests.conftest import Once
+from scripts.sdk import ROOT, ios
 from tests.machine import patience
 from tests.ports import free_port
 from tests.system.lab.attested_devices import attester_process
@@ -51,22 +49,6 @@ apis:
       - {{path: /payments/**, proof: device}}
       - {{path: /**, proof: session}}
 """
-
-
-@pytest.fixture(scope="module")
-def library(once: Once) -> Path:
-    """Return the directory with the compiled SDK."""
-
-    def told() -> str:
-        try:
-            return str(ios.built(ios.SWIFT_5))
-        except SdkError as error:
-            return f"! {error}"
-
-    place = once("sdk-ios-built", told)
-    if place.startswith("!"):
-        pytest.fail(place, pytrace=False)
-    return Path(place)
 
 
 def blocks(page: Path) -> list[str]:
@@ -163,7 +145,7 @@ def deployment(place: Path) -> Iterator[Deployment]:
             yield Deployment(file, addresses, attester, seen)
 
 
-def test_the_quickstart_compiles_and_serves(library: Path, tmp_path: Path) -> None:
+def test_the_quickstart_compiles_and_serves(swift_modules: Path, tmp_path: Path) -> None:
     """The app is answered, by a phone of the lab and by one of a simulator, and the API sees nothing of Watchword's proofs."""
     shown = [*blocks(PAGE), *blocks(ERRORS)]
     sources = {f"Block{number}.swift": text for number, text in enumerate(shown)}
@@ -175,7 +157,7 @@ def test_the_quickstart_compiles_and_serves(library: Path, tmp_path: Path) -> No
         print(try await Clinic().patients())
         """)
     with deployment(tmp_path) as lab:
-        app = program(library, sources, lab.addresses, tmp_path / "app")
+        app = program(swift_modules, sources, lab.addresses, tmp_path / "app")
         printed = lab.run(app, tmp_path / "phone")
         (row,) = lab.rows()
         assert row["target"] == "/patients", printed
@@ -192,16 +174,16 @@ def test_the_quickstart_compiles_and_serves(library: Path, tmp_path: Path) -> No
     assert [json.loads(line)["level"] for line in listed.stdout.splitlines()] == ["hardware"]
 
 
-def test_what_the_page_on_pins_shows_compiles(library: Path, tmp_path: Path) -> None:
+def test_what_the_page_on_pins_shows_compiles(swift_modules: Path, tmp_path: Path) -> None:
     """An app can write what it says; whom it refuses needs Apple's systems."""
     sources = {f"Block{number}.swift": text for number, text in enumerate(blocks(PINS))}
     assert len(sources) == 2
     sources["main.swift"] = "import WatchwordKit\n\nprint(try pinnedWatchword())\n"
     api = "https://api.clinic.example"
-    assert program(library, sources, {api: api}, tmp_path / "app").is_file()
+    assert program(swift_modules, sources, {api: api}, tmp_path / "app").is_file()
 
 
-def test_a_simulator_is_a_phone_of_the_lab(library: Path, tmp_path: Path) -> None:
+def test_a_simulator_is_a_phone_of_the_lab(swift_modules: Path, tmp_path: Path) -> None:
     """`Watchword.lab` enrols without DeviceCheck, by the attester that the app names, and each of two phones is one."""
     main = textwrap.dedent("""\
         import Foundation
@@ -221,17 +203,17 @@ def test_a_simulator_is_a_phone_of_the_lab(library: Path, tmp_path: Path) -> Non
         """)
     with deployment(tmp_path) as lab:
         text = main.replace('CommandLine.arguments.last ?? ""', json.dumps(lab.attester))
-        app = program(library, {"main.swift": text}, lab.addresses, tmp_path / "app")
+        app = program(swift_modules, {"main.swift": text}, lab.addresses, tmp_path / "app")
         assert lab.run(app, tmp_path / "phone") == "200 hardware\n200 hardware\n"
         assert [row["target"] for row in lab.rows()] == ["/payments/1", "/payments/1"]
 
 
-def test_a_release_refuses_test_instances(library: Path) -> None:
+def test_a_release_refuses_test_instances(swift_modules: Path) -> None:
     """`WatchwordTestInstance` compiles where `DEBUG` is set, as SwiftPM and Xcode do for debug builds, and nowhere else."""
     sources = sorted((ios.SOURCES / "Sources" / "WatchwordTestInstance").glob("*.swift"))
     command = [
         *("swiftc", "-typecheck", "-module-name", "WatchwordTestInstance"),
-        *("-I", str(library / "Modules"), "-I", str(ios.SOURCES / "Shims" / "COpenSSL")),
+        *("-I", str(swift_modules / "Modules"), "-I", str(ios.SOURCES / "Shims" / "COpenSSL")),
     ]
 
     def compiled(*options: str) -> str:
@@ -250,7 +232,7 @@ def test_a_release_refuses_test_instances(library: Path) -> None:
 
 
 def test_the_self_tests_report_is_what_the_command_line_verifies(
-    library: Path, tmp_path: Path
+    swift_modules: Path, tmp_path: Path
 ) -> None:
     """Every step passes on a lab's phone, each proof is seen, and the evidence verifies as the page says."""
     (block,) = blocks(SELF_TEST)
@@ -267,7 +249,7 @@ def test_the_self_tests_report_is_what_the_command_line_verifies(
         assert documents in block
         own = {documents: f'URL(fileURLWithPath: "{tmp_path}")', **lab.addresses}
         sources = {"Block.swift": block, "main.swift": main}
-        lab.run(program(library, sources, own, tmp_path / "app"), tmp_path / "phone")
+        lab.run(program(swift_modules, sources, own, tmp_path / "app"), tmp_path / "phone")
         file = tmp_path / "self-test.json"
         report = json.loads(file.read_text("utf-8"))
         assert [step for step in report["steps"] if not step["passed"]] == []

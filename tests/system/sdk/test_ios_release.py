@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts.sdk import SdkError, ios, ios_release
+from scripts.sdk import ios, ios_release
 from scripts.sdk.package import semantic_version
-from tests.conftest import Once
 from tests.machine import patience
 
 PODS = ("WatchwordKit.podspec", "WatchwordTestInstance.podspec")
@@ -26,22 +25,6 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(file) as archive:
         archive.extractall(place / "release")
     return place / "release"
-
-
-@pytest.fixture(scope="module")
-def built(once: Once) -> Path:
-    """Return the directory with what was built of the repository's package."""
-
-    def told() -> str:
-        try:
-            return str(ios.built(ios.SWIFT_5))
-        except SdkError as error:
-            return f"! {error}"
-
-    place = once("sdk-ios-built", told)
-    if place.startswith("!"):
-        pytest.fail(place, pytrace=False)
-    return Path(place)
 
 
 def _run(*command: str | Path, folder: Path | None = None) -> str:
@@ -116,12 +99,12 @@ def test_pods_have_each_source_once(release: Path) -> None:
     assert sorted(taken) == sorted((release / "Sources").rglob("*.swift"))
 
 
-def test_every_source_of_a_module_ships(release: Path, built: Path, tmp_path: Path) -> None:
+def test_every_source_of_a_module_ships(release: Path, swift_modules: Path, tmp_path: Path) -> None:
     """The compiler finds all that the modules name; for Apple's frameworks it is shown the stand-ins."""
     names = [each["name"] for each in _manifest(release, tmp_path / "manifest")["targets"]]
     for name in names:
         files = sorted((release / "Sources" / name).rglob("*.swift"))
-        modules = ("-I", built / "Modules", "-I", ios.SOURCES / "Shims" / "COpenSSL")
+        modules = ("-I", swift_modules / "Modules", "-I", ios.SOURCES / "Shims" / "COpenSSL")
         _run("swiftc", "-typecheck", "-module-name", name, *modules, *files)
 
 
@@ -164,7 +147,7 @@ def test_privacy_manifest_says_what_the_sources_do(release: Path) -> None:
     assert all(reasons.values())
 
 
-def test_documentation_names_what_there_is(built: Path, tmp_path: Path) -> None:
+def test_documentation_names_what_there_is(swift_modules: Path, tmp_path: Path) -> None:
     """DocC takes catalogue and comments of the public API without a warning."""
     graphs = tmp_path / "graphs"
     graphs.mkdir()
@@ -177,7 +160,7 @@ def test_documentation_names_what_there_is(built: Path, tmp_path: Path) -> None:
         "-target",
         triple,
         "-I",
-        built / "Modules",
+        swift_modules / "Modules",
         "-I",
         ios.SOURCES / "Shims" / "COpenSSL",
         "-minimum-access-level",

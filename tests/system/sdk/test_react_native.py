@@ -268,6 +268,10 @@ test('the first call', async () => {
   expect(await page.patients()).toEqual(['ada']);
   expect(asked).toEqual(['https://api.clinic.example/patients']);
   expect(simulation.configured).toMatchObject({ service: 'https://attest.clinic.example', app: 'clinic-android' });
+  for (const [status, body, ref] of [[403, '{"ref": "r-2"}', 'r-2'], [502, 'down', undefined], [500, 'null', undefined]] as const) {
+    vi.stubGlobal('fetch', async () => new Response(body, { status }));
+    await expect(page.patients()).rejects.toMatchObject({ message: `HTTP ${status}`, ref });
+  }
 });
 
 test('errors', async () => {

@@ -73,12 +73,14 @@ fun plain(value: Any): Any = when (value) {
 _PAGE: Final = """\
 package com.example.clinic
 
+import dev.watchword.AppRequest
 import dev.watchword.phone.FakePhone
 import java.io.File
 
 fun main(arguments: Array<String>) {
     val watchword = labWatchword(FakePhone(File(arguments[0])).context)
-    println(watchword.token("http://127.0.0.1:8080").isNotEmpty())
+    println(watchword.token("https://api.clinic.example").isNotEmpty())
+    println(watchword.attempts(AppRequest("GET", "http://127.0.0.1:8080/patients")) != null)
     println(watchword.level)
     Runtime.getRuntime().halt(0)
 }
@@ -152,7 +154,7 @@ def test_what_the_page_tells_android_compiles_and_enrols(tmp_path: Path) -> None
     )
     sources = tmp_path / "program"
     sources.mkdir()
-    with deployment(tmp_path) as (service, api, attester, _):
+    with deployment(tmp_path, "https://api.clinic.example") as (service, api, attester, _):
         addresses = {
             "http://127.0.0.1:8440": service,
             "http://127.0.0.1:8080": api,
@@ -165,7 +167,7 @@ def test_what_the_page_tells_android_compiles_and_enrols(tmp_path: Path) -> None
         phone = tmp_path / "phone"
         phone.mkdir()
         lines = output(tmp_path, "endtoend", "com.example.clinic.MainKt", sources, str(phone))
-    assert lines == ["true", "hardware"]
+    assert lines == ["true", "true", "hardware"]
 
 
 def test_the_workflow_is_the_pages_and_runs_commands_that_there_are() -> None:

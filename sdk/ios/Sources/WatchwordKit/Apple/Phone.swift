@@ -37,11 +37,16 @@ public struct Phone: Sendable {
         self.init(configuration, kind: kind, directory: Self.directory, keychain: Self.keychain)
     }
 
-    init(_ configuration: Watchword.Configuration, kind: String, directory: URL, keychain: any KeychainItems) {
+    /// - Parameter program: the app or the extension of it that runs: they may share a Keychain and don't share a directory, so each
+    ///   would take the other's documents for those of an earlier installation, and remove them.
+    init(
+        _ configuration: Watchword.Configuration, kind: String, directory: URL, keychain: any KeychainItems,
+        program: String = Bundle.main.bundleIdentifier ?? ""
+    ) {
         self.configuration = configuration
         self.directory = directory
         self.keychain = keychain
-        let hash = Base64URL.encode(sha256(Data("\(configuration.service)\n\(configuration.app)".utf8)))
+        let hash = Base64URL.encode(sha256(Data("\(configuration.service)\n\(configuration.app)\n\(program)".utf8)))
         name = "\(kind)-\(hash.prefix(16))"
         installation = Installation(file: directory.appendingPathComponent("installation"))
     }

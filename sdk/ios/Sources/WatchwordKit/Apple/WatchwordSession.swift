@@ -40,12 +40,16 @@ public final class WatchwordSession: Sendable {
     private static let maxRedirects = 20
     private let watchword: Watchword
     private let wire: Wire
+    /// Headers that the app's configuration gives every request. Set here and not by `URLSession`, which would give an `Authorization`
+    /// among them to wherever a redirect leads.
+    private let always: [String: String]
     private let refusal: ConfigurationError?
 
     init(_ watchword: Watchword, audience: String, isBackground: Bool, _ configuration: URLSessionConfiguration) {
         self.watchword = watchword
         // Copied, as an app may go on changing its own.
         let copy = UncheckedConfiguration(configuration)
+        always = copy.headers
         wire = Wire(pins: watchword.pins) { copy.value }
         let audiences = watchword.configuration.apis.map(\.audience)
         if isBackground {
@@ -117,6 +121,10 @@ public final class WatchwordSession: Sendable {
         _ request: URLRequest, _ upload: WireUpload, _ send: @Sendable (URLRequest, WireUpload) async throws -> Reply<Content>
     ) async throws -> (Content, URLResponse) {
         if let refusal { throw refusal }
+        var request = request
+        for (name, value) in always where request.value(forHTTPHeaderField: name) == nil {
+            request.setValue(value, forHTTPHeaderField: name)
+        }
         let attempts = try await watchword.attempts(asked(request, upload))
         // What is known of the length here is all of it: files and streams are measured before.
         try await attempts?.prepare()
@@ -157,6 +165,8 @@ public final class WatchwordSession: Sendable {
                 // At once: on Linux each value that is set by itself costs as much as the whole proof.
                 signed.allHTTPHeaderFields = (signed.allHTTPHeaderFields ?? [:]).merging(headers.set) { $1 }
                 signed.cachePolicy = .reloadIgnoringLocalCacheData
+                // As it was proved: of a method that isn't in upper case `URLSession` may send every letter.
+                signed.httpMethod = method(hop.request)
             }
             let reply = try await send(signed, hop.upload)
             await attempts?.answered(status: reply.response.statusCode, header: reply.header)
@@ -200,6 +210,7 @@ public final class WatchwordSession: Sendable {
     private func bare(_ request: URLRequest) -> URLRequest {
         var bare = request
         bare.httpBody = nil
+        bare.httpBodyStream = nil
         return bare
     }
 }
@@ -246,6 +257,8 @@ struct Hop: Sendable {
         case 301, 302, 303, 307, 308: break
         default: return nil
         }
+        // A stream, which only what isn't proved has, was read already: an empty body would be sent in its place.
+        if next.request.httpBodyStream != nil { return nil }
         if origin != before {
             for name in ["Authorization", "Proxy-Authorization", "Cookie", "Host"] { next.request.setValue(nil, forHTTPHeaderField: name) }
         }
@@ -254,6 +267,7 @@ struct Hop: Sendable {
 
     private mutating func becomeGet() {
         request.httpMethod = "GET"
+        request.httpBodyStream = nil
         upload = .none
         for name in ["Content-Type", "Content-Length", "Content-Digest", "Content-Encoding", "Transfer-Encoding"] {
             request.setValue(nil, forHTTPHeaderField: name)
@@ -386,12 +400,18 @@ private struct UncheckedStream: @unchecked Sendable {
     }
 }
 
-/// A configuration that nobody changes, without a cache: it was copied, and each session copies it again.
+/// A configuration that nobody changes, without a cache and without headers: it was copied, and each session copies it again.
 private struct UncheckedConfiguration: @unchecked Sendable {
     let value: URLSessionConfiguration
+    /// Those that it had.
+    let headers: [String: String]
 
     init(_ configuration: URLSessionConfiguration) {
         value = configuration.copy() as? URLSessionConfiguration ?? configuration
         value.urlCache = nil
+        var headers: [String: String] = [:]
+        for (name, text) in value.httpAdditionalHeaders ?? [:] { headers["\(name)"] = "\(text)" }
+        self.headers = headers
+        value.httpAdditionalHeaders = nil
     }
 }

@@ -62,6 +62,7 @@ final class Wire: Sendable {
         /// Sends a request and hands out its answer while it comes.
         func bytes(for request: URLRequest) async throws -> (URLSession.AsyncBytes, URLResponse) {
             let connections = try current(for: request)
+            defer { connections.leave() }
             do {
                 return try await connections.session.bytes(for: request)
             } catch {
@@ -70,7 +71,8 @@ final class Wire: Sendable {
         }
     #endif
 
-    /// Returns the connections that a request may go over, having judged what is known of its host.
+    /// Returns the connections that a request may go over, having judged what is known of its host. They stay open until the caller
+    /// has begun its task and calls `leave`.
     private func current(for request: URLRequest) throws -> Connections {
         guard let url = request.url, let host = url.host?.lowercased() else { throw URLError(.badURL) }
         try pins?.admit(url)
@@ -81,9 +83,13 @@ final class Wire: Sendable {
         let key = pins?.isPinned(host) == true ? host : ""
         let generation = pins?.generation ?? 0
         return connections.withLock { held in
-            if let known = held[key], known.generation == generation { return known }
+            if let known = held[key], known.generation == generation {
+                known.enter()
+                return known
+            }
             held[key]?.close()
             let made = Connections(configuration(), pins: pins, generation: generation)
+            made.enter()
             held[key] = made
             return made
         }
@@ -91,8 +97,11 @@ final class Wire: Sendable {
 }
 
 /// The connections of one `URLSession`, all of them judged by the same pins. `state` is locked; `session` is set once, before any use.
-private final class Connections: NSObject, @unchecked Sendable {
+final class Connections: NSObject, @unchecked Sendable {
     private struct State {
+        /// Who is about to begin a task.
+        var entered = 0
+        var isClosed = false
         var exchanges: [Int: WireExchange] = [:]
         var refusals: [String: any Error] = [:]
         var hasAnswered = false
@@ -117,14 +126,38 @@ private final class Connections: NSObject, @unchecked Sendable {
         session = URLSession(configuration: configuration, delegate: self, delegateQueue: queue)
     }
 
-    /// Takes no request any more; what is on its way is read to its end.
-    func close() { session.finishTasksAndInvalidate() }
+    /// Keeps the session open until `leave`.
+    func enter() { state.withLock { $0.entered += 1 } }
 
-    func send(
+    func leave() {
+        let isLast = state.withLock { state in
+            state.entered -= 1
+            return state.isClosed && state.entered == 0
+        }
+        if isLast { session.finishTasksAndInvalidate() }
+    }
+
+    /// Takes no request any more; what is on its way is read to its end.
+    ///
+    /// Who has these connections already and no task yet is waited for: a session that was invalidated ends the app that asks it for one.
+    func close() {
+        let isUnused = state.withLock { state in
+            state.isClosed = true
+            return state.entered == 0
+        }
+        if isUnused { session.finishTasksAndInvalidate() }
+    }
+
+    /// Sends for who has entered, and leaves.
+    fileprivate func send(
         _ exchange: WireExchange, _ timeout: Double?, _ make: (URLSession) -> URLSessionTask
     ) async throws -> WireExchange.Received {
-        try Task.checkCancellation()
-        let task = make(session)
+        let task: URLSessionTask
+        do {
+            defer { leave() }
+            try Task.checkCancellation()
+            task = make(session)
+        }
         let number = task.taskIdentifier
         state.withLock { $0.exchanges[number] = exchange }
         defer { state.withLock { _ = $0.exchanges.removeValue(forKey: number) } }

@@ -194,9 +194,6 @@ actor Instance {
     private var isTurnTaken = false
     private var waiting: [CheckedContinuation<Void, Never>] = []
 
-    /// Whether the device made keys that no evidence was made with yet: a busy or locked device is asked again with them.
-    private var hasUnusedKeys = false
-
     /// How often in a row the device was too busy.
     private var busy = 0
 
@@ -347,7 +344,8 @@ extension Instance {
     private func enrolOnce() async throws {
         let challenge = try await challenge(.enrol, Exchange.maxAttempts)
         let bound = memory.bound
-        if !hasUnusedKeys { try await createKeys() }
+        let isSecondTry = memory.known.hasUnusedKeys
+        if !isSecondTry { try await createKeys() }
         let asksDevice = !ports.device.canOpen
         let statement: Statement
         let evidence: Evidence
@@ -356,10 +354,12 @@ extension Instance {
             evidence = try await asked(Exchange.maxAttempts) { try await $0.attest(binding: made.binding) }
             statement = made
         } catch let error as DeviceError {
-            hasUnusedKeys = Self.keepingKeys.contains(error.kind)
+            memory.update { $0.hasUnusedKeys = Self.keepingKeys.contains(error.kind) }
             throw error
         }
-        hasUnusedKeys = false
+        // Before anything is sent, since a key makes evidence once; what is stored says so already unless an earlier try was kept.
+        memory.change { $0.hasUnusedKeys = false }
+        if isSecondTry { memory.write(memory.known) }
         let body: JSONObject = ["statement": .text(Base64URL.encode(statement.bytes)), "evidence": evidence.written()]
         try await accept("/v1/attestations", statement, body, Exchange.maxAttempts, bound, asksDevice)
     }
@@ -368,6 +368,7 @@ extension Instance {
         // Stored first: if the process ends here, nothing of the old instance is left whose keys are gone.
         var without = memory.known
         without.session = nil
+        without.hasUnusedKeys = false
         memory.write(without)
         do {
             try await asked(Exchange.maxAttempts) { try await $0.createKeys() }
@@ -375,8 +376,10 @@ extension Instance {
             memory.write(memory.known)
             throw error
         }
-        memory.change { $0.session = nil }
-        hasUnusedKeys = true
+        memory.change { known in
+            known.session = nil
+            known.hasUnusedKeys = true
+        }
     }
 
     private func renew(_ session: Session, _ attempts: Int) async throws {

@@ -30,6 +30,11 @@ public final class Secret: @unchecked Sendable {  // `lock` guards what `bytes` 
         value.copyBytes(to: bytes)
     }
 
+    private init(_ value: UnsafeRawBufferPointer) {
+        bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: value.count, alignment: 1)
+        bytes.copyMemory(from: value)
+    }
+
     deinit {
         close()
         bytes.deallocate()
@@ -68,9 +73,9 @@ public final class Secret: @unchecked Sendable {  // `lock` guards what `bytes` 
         #endif
     }
 
-    /// Returns a copy with a life of its own.
+    /// Returns a copy with a life of its own; nothing in between holds the bytes.
     func copy() -> Secret {
-        withBytes { Secret(Data($0)) }
+        withBytes { Secret($0) }
     }
 }
 

@@ -107,7 +107,7 @@ final class Secrets: Sendable {
     func refreshEarly(_ name: String) async throws {
         guard isDue(name) else { return }
         do {
-            keep(name, try await fetched(name, attempts: 1))
+            keep(name, try await fetched(name, attempts: 1), inPlace: true)
         } catch is WatchwordError {
             postpone(name)
         }
@@ -132,14 +132,17 @@ final class Secrets: Sendable {
         }
     }
 
-    private func keep(_ name: String, _ delivery: Delivery) {
+    /// - Parameter inPlace: whether it is kept only where one is held still: what the app forgot meanwhile doesn't come back unasked.
+    private func keep(_ name: String, _ delivery: Delivery, inPlace: Bool = false) {
         let left = delivery.expiresAt - clock.boot()
-        let timer = Task { [weak self] in
-            try await Ports.systemSleep(left)
-            self?.end(name, delivery.value)
-        }
         held.withLock { held in
+            guard !inPlace || held[name] != nil else { return delivery.value.close() }
             Self.drop(name, &held)
+            // Begun in here: one that were over before would find nothing to end.
+            let timer = Task { [weak self] in
+                try await Ports.systemSleep(left)
+                self?.end(name, delivery.value)
+            }
             held[name] = Held(delivery: delivery, timer: timer)
         }
     }

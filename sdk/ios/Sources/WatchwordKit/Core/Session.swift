@@ -80,6 +80,10 @@ struct Remembered: Sendable, Redacted {
 
     /// Whether the service said that it speaks protocol 1.1.
     var speaks = false
+
+    /// Whether the device made keys that no evidence was made with yet: a busy or locked device is asked again with them, also after
+    /// a restart, since each key that App Attest makes in vain harms the device's standing.
+    var hasUnusedKeys = false
 }
 
 /// The document for the ``Store``; it holds tokens and session keys.
@@ -91,13 +95,14 @@ extension Remembered {
     func written() -> Data {
         var time: JSON = .null
         if let ahead { time = ["seconds": .number(ahead), "boot_id": .text(aheadBootID)] }
-        let document: JSONObject = [
+        var document: JSONObject = [
             "v": .integer(Self.version),
             "speaks": .bool(speaks),
             "ahead": time,
             "session": session.map(Self.written) ?? .null,
             "refusal": refusal.map(Self.written) ?? .null,
         ]
+        if hasUnusedKeys { document["unused_keys"] = true }
         return document.written()
     }
 
@@ -152,7 +157,8 @@ extension Remembered {
             refusal: try members["refusal"]?.object.map(refusal),
             ahead: ahead?["seconds"]?.seconds,
             aheadBootID: try ahead?.text("boot_id") ?? "",
-            speaks: members["speaks"] == .bool(true))
+            speaks: members["speaks"] == .bool(true),
+            hasUnusedKeys: members["unused_keys"] == .bool(true))
     }
 
     private static func session(_ members: JSONObject) throws -> Session {

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@testable import WatchwordKit
+@testable @_spi(Phone) import WatchwordKit
 
 private func kind(_ action: () throws -> Void) -> DeviceError.Kind? {
     do {
@@ -112,6 +112,17 @@ private func kind(_ action: () throws -> Void) -> DeviceError.Kind? {
         #expect(kind { try marked.write(Data("other".utf8)) } == .locked)
         file.fail(nil)
         #expect(try marked.read() == Data("kept".utf8))
+    }
+
+    @Test func anExtensionThatSharesTheKeychainLeavesTheAppsDocumentsAlone() throws {
+        let configuration = Watchword.Configuration(service: "https://attest.example", app: "clinic", audiences: ["https://api.example"])
+        let stores = ["clinic", "clinic.widget"].map { program in
+            Phone(configuration, kind: "phone", directory: scratch.file(program), keychain: keychain, program: program).store("keys")
+        }
+        try stores[0].write(Data("the app's".utf8))
+        #expect(try stores[1].read() == nil)
+        try stores[1].write(Data("the extension's".utf8))
+        #expect(try stores[0].read() == Data("the app's".utf8))
     }
 
     @Test func allDocumentsOfAnInstallationHaveOneMark() throws {

@@ -122,4 +122,16 @@ import Testing
         task.cancel()
         await #expect(throws: (any Error).self) { try await task.value }
     }
+
+    @Test func whoIsAboutToSendWhenPinsChangeEndsNoApp() async throws {
+        let connections = Connections(.ephemeral, pins: nil, generation: 0)
+        connections.enter()
+        connections.close()
+        // Invalidated by another thread in between; Linux does so on a queue that this task waits for.
+        let first = connections.session.dataTask(with: try #require(URL(string: "http://127.0.0.1:1/")))
+        first.cancel()
+        let second = connections.session.dataTask(with: try #require(URL(string: "http://127.0.0.1:1/")))
+        second.cancel()
+        connections.leave()
+    }
 }

@@ -70,6 +70,13 @@ private func gate(_ next: @escaping @Sendable (Seen, Int) -> Reply) -> @Sendable
         }
     }
 
+    @Test func theMethodIsSentAsItIsProved() async throws {
+        let server = try SocketServer(gate { _, _ in .text(200, "") })
+        defer { server.close() }
+        _ = try await session(server).upload(for: request(server, "/x", "patch"), from: Data("b".utf8))
+        #expect(server.seen.map(\.method) == ["PATCH"])
+    }
+
     @Test func aRequestCarriesTokenAndProof() async throws {
         let server = try SocketServer(gate { _, _ in .text(200, "hello") })
         defer { server.close() }
@@ -241,6 +248,26 @@ private func gate(_ next: @escaping @Sendable (Seen, Int) -> Reply) -> @Sendable
         #expect(seen.header("X-App") == "kept")
     }
 
+    @Test func anotherHostGetsNoCredentialsOfTheConfiguration() async throws {
+        let elsewhere = try SocketServer { _, _ in .text(200, "elsewhere") }
+        let server = try SocketServer(gate { _, _ in .text(302, "", ["Location": elsewhere.url + "/y"]) })
+        defer {
+            server.close()
+            elsewhere.close()
+        }
+        let configuration = URLSessionConfiguration.ephemeral
+        configuration.httpAdditionalHeaders = ["Authorization": "Bearer user", "X-App": "kept", "X-Own": "configured"]
+        let session = URLSession.watchword(try watchword([server.url]), audience: server.url, configuration: configuration)
+        var asked = try request(server)
+        asked.setValue("asked", forHTTPHeaderField: "X-Own")
+        _ = try await session.data(for: asked)
+        let (first, second) = (try #require(server.seen.first), try #require(elsewhere.seen.first))
+        #expect(first.header("Authorization") == "Bearer user" && first.header("X-Own") == "asked")
+        #expect(second.header("Authorization") == nil && second.header("X-App") == "kept")
+        // The app's own is as it was.
+        #expect(configuration.httpAdditionalHeaders?.count == 3)
+    }
+
     @Test func aRedirectWithinTheAPIIsProvedAnew() async throws {
         let server = try SocketServer(gate { seen, _ in seen.target == "/x" ? .text(302, "", ["Location": "/y"]) : .text(200, "y") })
         defer { server.close() }
@@ -372,6 +399,20 @@ private func gate(_ next: @escaping @Sendable (Seen, Int) -> Reply) -> @Sendable
         }
         let same = try redirected(302, "GET", to: "https://A.example:443/", secret)?.request.allHTTPHeaderFields
         #expect(same == secret)
+    }
+
+    @Test func aStreamThatWasReadIsNotSentASecondTime() throws {
+        let url = try #require(URL(string: "https://a.example/x"))
+        var request = URLRequest(url: url)
+        request.httpMethod = "POST"
+        request.httpBodyStream = InputStream(data: Data("b".utf8))
+        for (status, isFollowed) in [(303, true), (307, false), (308, false)] {
+            let response = try #require(
+                HTTPURLResponse(url: url, statusCode: status, httpVersion: nil, headerFields: ["Location": "/y"]))
+            let hop = Hop(request: request, upload: .none).redirected(by: response)
+            #expect((hop != nil) == isFollowed, "\(status)")
+            #expect(hop?.request.httpBodyStream == nil)
+        }
     }
 
     @Test func aGetHasNoHeadersOfABody() throws {

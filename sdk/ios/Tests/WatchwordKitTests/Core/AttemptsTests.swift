@@ -34,6 +34,21 @@ import Testing
         #expect(try await judged(attempts, "token-refused") == .deliver)
     }
 
+    @Test func anotherHostsNonceIsNotTheGates() async throws {
+        let stage = try Stage()
+        try await stage.enrol()
+        let request = AppRequest(method: "GET", url: Self.url)
+        let away = try #require(try await stage.watchword.attempts(request))
+        _ = try await away.sign(WireRequest(method: "GET", url: Self.url))
+        await away.answered(status: 302, header: Self.none)
+        _ = try await away.sign(WireRequest(method: "GET", url: "https://elsewhere.example/"))
+        let nonce = String(repeating: "m", count: 30)
+        await away.answered(status: 200) { $0 == "Watchword-Nonce" ? nonce : nil }
+        let next = try #require(try await stage.watchword.attempts(request))
+        let input = try #require(try await next.sign(WireRequest(method: "GET", url: Self.url)).set["Signature-Input"])
+        #expect(!input.contains(nonce))
+    }
+
     @Test func whatTheAppPutInOurHeadersGoes() async throws {
         let headers = try await begun("GET").sign(WireRequest(method: "GET", url: Self.url))
         #expect(headers.remove == ["Watchword-Token", "Watchword-Status", "Signature-Input", "Signature", "DPoP"])

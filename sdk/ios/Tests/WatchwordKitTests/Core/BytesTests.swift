@@ -309,7 +309,7 @@ import Testing
             "http://api.example", "http://10.0.2.2:8080", "http://127.0.0.1.evil.example", "http://localhost.evil.example",
             "https://api.example/v1", "https://api.example//", "https://api.example?x", "https://api.example/?", "https://api.example#x",
             "http://[::2]", "ftp://localhost", "http://127.0.0.256", "http://127.0.1", "http://127.0.0.+1", "http://127.0.0.01",
-            "http://127.0.0.", "http://128.0.0.1", "",
+            "http://127.0.0.", "http://127.0.0.1.1", "http://128.0.0.1", "",
         ]
         for url in wrong { #expect(throws: MalformedError.self, Comment(rawValue: url)) { try Origin.safe(url) } }
     }
@@ -367,5 +367,9 @@ import Testing
             token("{\"sid\":\"\(String(repeating: "s", count: 2048))\",\(key)}"),
         ]
         for text in none { #expect(OwnToken.read(text) == nil, Comment(rawValue: String(text.prefix(80)))) }
+        // The whole counts, not the claims alone.
+        let short = token("{\"sid\":\"s\",\(key)}")
+        let longest = short + String(repeating: "x", count: 2048 - short.utf8.count)
+        #expect(OwnToken.read(longest) != nil && OwnToken.read(longest + "x") == nil)
     }
 }

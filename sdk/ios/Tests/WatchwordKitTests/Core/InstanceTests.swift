@@ -47,11 +47,29 @@ import Testing
         func clear() { document.clear() }
     }
 
+    /// A phone whose vendor is too busy for a while to vouch for its keys.
+    private struct BusyPhone: Device {
+        let phone: SimulatedPhone
+        let isBusy = Locked(true)
+
+        var canOpen: Bool { phone.canOpen }
+        func proofKey() async throws -> PublicKeyJWK? { try await phone.proofKey() }
+        func sealKey() async throws -> PublicKeyJWK { try await phone.sealKey() }
+        func createKeys() async throws { try await phone.createKeys() }
+        func attest(binding: Data) async throws -> Evidence {
+            if isBusy.withLock({ $0 }) { throw DeviceError(.transient, "busy") }
+            return try await phone.attest(binding: binding)
+        }
+        func renew(statement: Data) async throws -> Evidence { try await phone.renew(statement: statement) }
+        func sign(_ message: Data) async throws -> Data { try await phone.sign(message) }
+        func openSealed(info: Data, sealed: Data) async throws -> Data { try await phone.openSealed(info: info, sealed: sealed) }
+    }
+
     private func watchword(
-        _ world: World, _ store: any Store, hearPins: @escaping @Sendable (Int64) -> Void = { _ in }
+        _ world: World, _ store: any Store, _ device: (any Device)? = nil, hearPins: @escaping @Sendable (Int64) -> Void = { _ in }
     ) throws -> Watchword {
         let ports = Ports(
-            device: world.phone, store: store, clock: world.clock, transport: Direct(service: world.service), sleep: { _ in },
+            device: device ?? world.phone, store: store, clock: world.clock, transport: Direct(service: world.service), sleep: { _ in },
             jitter: { 0.5 }, hearPins: hearPins)
         let apis = [Watchword.API(audience: SimulatedService.audience)]
         return try Watchword(.init(service: "https://attest.example", app: "clinic", apis: apis), ports: ports)
@@ -63,6 +81,24 @@ import Testing
             try service.answer(url, body)
         }
         func get(_ url: String, headers: [String: String], timeout: Double) async throws -> Answer { throw URLError(.badURL) }
+    }
+
+    /// App Attest asks for the same key again: each that is made in vain harms the device's standing.
+    @Test func keysThatABusyVendorDidNotVouchForYetOutliveTheProcess() async throws {
+        let world = try await World(.enrolment)
+        let (store, phone) = (MemoryStore(), BusyPhone(phone: world.phone))
+        for _ in 0..<2 {
+            let watchword = try watchword(world, store, phone)
+            await #expect(throws: WatchwordError.self) { try await watchword.token(for: SimulatedService.audience) }
+        }
+        #expect(world.phone.sealKeys.count == 1)
+        phone.isBusy.withLock { $0 = false }
+        let later = try watchword(world, store, phone)
+        #expect(world.service.isAlive(try await later.token(for: SimulatedService.audience)))
+        #expect(world.phone.sealKeys.count == 1)
+        // Now they are used, and good for no other enrolment, whoever asks for it.
+        try await watchword(world, store, phone).enrol()
+        #expect(world.phone.sealKeys.count == 2)
     }
 
     @Test func nothingIsAskedWhileTheStoreIsLocked() async throws {

@@ -172,6 +172,24 @@ import Testing
         #expect(made.withLock { $0.map { $0.text() == Self.text } } == [false, false, false])
     }
 
+    @Test func whatIsForgottenWhileItIsFetchedAgainDoesNotComeBack() async throws {
+        let (made, app) = (Locked<[Secret]>([]), Locked<Secrets?>(nil))
+        let secrets = Secrets(clock) { _, attempts in
+            // The app says so while the early fetch, which is made once, is on its way.
+            if attempts == 1 { app.withLock { $0 }?.forget("push") }
+            let value = Secret(Data(Self.text.utf8))
+            made.withLock { $0.append(value) }
+            return Delivery(value: value, expiresAt: 1_000, refetchAt: 500)
+        }
+        app.withLock { $0 = secrets }
+        defer { app.withLock { $0 = nil } }
+        try await secrets.refresh("push")
+        clock.advance(500)
+        try await secrets.refreshEarly("push")
+        #expect(secrets.copy("push") == nil)
+        #expect(made.withLock { $0.map { $0.text() == Self.text } } == [false, false])
+    }
+
     /// The timer alone: nobody asks, and the simulated clock stands still.
     @Test func aLeaseThatEndedIsOverwrittenThoughNobodyAsks() async throws {
         let value = Secret(Data(Self.text.utf8))

@@ -606,6 +606,24 @@ class WatchwordTest {
     }
 
     @Test
+    fun whatIsForgottenWhileItIsFetchedAgainDoesNotComeBack() {
+        val values = ArrayList<ByteArray>()
+        lateinit var secrets: Secrets
+        secrets =
+            Secrets(Ports(phone, store, clock, service())) { name, attempts ->
+                // The app says so while the early fetch, which is made once, is on its way.
+                if (attempts == 1) secrets.forget(name)
+                Delivery("s3cret".toByteArray().also { values += it }, clock.boot() + 1000, clock.boot() + 700)
+            }
+        secrets.refresh("push")
+        clock.advance(700.0)
+        secrets.refreshEarly("push")
+        assertNull(secrets.copy("push"))
+        values.forEach { assertArrayEquals(ByteArray(6), it) }
+        assertEquals(2, values.size)
+    }
+
+    @Test
     fun aHeldSecretThatIsRefusedIsForgotten() {
         val value = "s3cret".toByteArray()
         var type: String? = null

@@ -129,6 +129,14 @@ class OkHttpTest {
     }
 
     @Test
+    fun `what stands in a fragment keeps no request from its proof`() {
+        val api = gate()
+        // OkHttp leaves every letter there as it is, this end of a line too.
+        assertEquals(200 to "done", client(api).send(get("${api.url}/records?a=b#c\u2028d")))
+        assertEquals("/records?a=b", api.requests.single().target)
+    }
+
+    @Test
     fun `what an app says of Watchword itself is replaced`() {
         val api = gate()
         val request = get(api.url).newBuilder().header("Watchword-Token", "made up").header("Signature", "x").build()
@@ -383,16 +391,65 @@ class OkHttpTest {
     }
 
     @Test
-    fun `a body with a length that may be written once is proved all the same`() {
-        val api = gate { Reply.Of(200, it.body) }
-        val once = object : Stream("once") {
-            override fun contentLength() = 4L
-        }
+    fun `a gate that wants a length again once it has one isn't sent another`() {
+        val api = server { Reply.Of(411) }
         val client = client(api)
-        if (Calls.KNOWS_ONE_SHOT) {
-            assertEquals(200 to "once", client.send(post(api.url, once)))
-            assertEquals(1, once.written)
+        assertEquals(411, client.send(post(api.url, Stream("stream"))).first)
+        assertEquals(listOf(null, "6"), api.requests.map { it.headers["content-length"] })
+        // By now it is known that this gate wants a length, so that it gets one at once.
+        assertEquals(411, client.send(post(api.url, Stream("next"))).first)
+        assertEquals(listOf("4"), api.requests.drop(2).map { it.headers["content-length"] })
+    }
+
+    @Test
+    fun `a body without a length that can be written again is kept up to what a stream is`() {
+        val api = server { if (it.headers["transfer-encoding"] != null) Reply.Of(411) else Reply.Of(200, it.body) }
+
+        fun unknown(text: String) = object : Body(text.toByteArray()) {
+            override fun contentLength() = -1L
         }
+        assertEquals(200 to "again", client(api).send(post(api.url, unknown("again"))))
+        val before = api.requests.size
+        assertThrows(WatchwordException.LengthRequired::class.java) {
+            client(api).send(post(api.url, unknown("x".repeat(Attempts.MAX_KEPT_BYTES + 1))))
+        }
+        assertEquals(before + 1, api.requests.size)
+    }
+
+    /** A stream that says how long it is, which OkHttp knows from 3.14 on. */
+    private fun once(text: String, length: Int = text.length) = object : Stream(text) {
+        override fun contentLength() = length.toLong()
+    }
+
+    @Test
+    fun `a body with a length that may be written once is proved all the same`() {
+        if (!Calls.KNOWS_ONE_SHOT) return
+        val api = gate { Reply.Of(200, it.body) }
+        val once = once("once")
+        assertEquals(200 to "once", client(api).send(post(api.url, once)))
+        assertEquals(1, once.written)
+    }
+
+    @Test
+    fun `a large body with a length that may be written once is sent without a proof, and whole`() {
+        if (!Calls.KNOWS_ONE_SHOT) return
+        val api = server { Reply.Of(200, it.body.size.toString().toByteArray()) }
+        val large = once("x".repeat(Attempts.MAX_KEPT_BYTES + 1))
+        assertEquals(200 to "${Attempts.MAX_KEPT_BYTES + 1}", client(api).send(post(api.url, large)))
+        assertEquals(1, large.written)
+        assertNull(api.requests.single().nonce)
+        assertTrue("watchword-token" in api.requests.single().headers)
+    }
+
+    @Test
+    fun `a body that is longer than it says isn't kept beyond what is kept of a stream`() {
+        if (!Calls.KNOWS_ONE_SHOT) return
+        val api = gate()
+        val error = assertThrows(IOException::class.java) {
+            client(api).send(post(api.url, once("x".repeat(Attempts.MAX_KEPT_BYTES + 1), length = 4)))
+        }
+        assertEquals("the body is longer than it said", error.message)
+        assertEquals(emptyList<Request>(), api.requests)
     }
 
     @Test
@@ -532,7 +589,7 @@ class OkHttpTest {
     }
 
     /** A body of OkHttp's that can be written again. */
-    private class Body(private val bytes: ByteArray) : RequestBody() {
+    private open class Body(private val bytes: ByteArray) : RequestBody() {
         override fun contentType(): MediaType? = null
 
         override fun contentLength(): Long = bytes.size.toLong()

@@ -99,7 +99,7 @@ internal class Secrets(private val ports: Ports, private val fetch: (name: Strin
                 postpone(name)
                 return
             }
-        keep(name, delivery)
+        keep(name, delivery, inPlace = true)
     }
 
     private fun isHeld(name: String): Boolean = synchronized(held) { held[name]?.let { ports.clock.boot() < it.expiresAt } == true }
@@ -114,8 +114,13 @@ internal class Secrets(private val ports: Ports, private val fetch: (name: Strin
         throw error
     }
 
-    private fun keep(name: String, delivery: Delivery) {
+    /** @param inPlace whether it is kept only where one is held still: what the app forgot meanwhile doesn't come back unasked. */
+    private fun keep(name: String, delivery: Delivery, inPlace: Boolean = false) {
         synchronized(held) {
+            if (inPlace && name !in held) {
+                delivery.value.fill(0)
+                return
+            }
             drop(name)
             held[name] = delivery
         }
