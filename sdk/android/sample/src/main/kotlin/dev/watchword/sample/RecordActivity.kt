@@ -42,7 +42,7 @@ class RecordActivity : Activity() {
     private fun reason(error: IOException): String =
         when (error) {
             is WatchwordException.Offline -> "The clinic can't be reached. Try again later."
-            is WatchwordException.Refused -> "The clinic doesn't accept this phone. Call us and name ${error.ref}."
+            is WatchwordException.Refused -> "The clinic doesn't accept this phone. Send us: ${error.ref}"
             is WatchwordException.DeviceUnsupported -> "This phone can't show records. Call us."
             else -> "The record can't be shown. Try again later."
         }
