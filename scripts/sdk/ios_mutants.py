@@ -56,6 +56,7 @@ def _linked(debug: Path, mutant: Mutant, place: Path) -> Path:
         *others,
     ]
     compiler += ["-module-name", mutant.target, "-package-name", "ios", "-parse-as-library"]
+    compiler += ["-DDEBUG", "-DSWIFT_PACKAGE"]
     compiler += ["-I", debug / "Modules", "-module-cache-path", debug / "ModuleCache"]
     compiler += ["-Onone", "-enable-testing", "-swift-version", "5", "-Xcc", modules, "-o", made]
     _done(mutant, compiler)

@@ -21,6 +21,7 @@ PAGE: Final = ROOT / "docs" / "sdk-ios.md"
 ERRORS: Final = ROOT / "docs" / "sdk-ios-errors.md"
 SELF_TEST: Final = ROOT / "docs" / "sdk-ios-self-test.md"
 PINS: Final = ROOT / "docs" / "pinning-ios.md"
+PIPELINE: Final = ROOT / "docs" / "sdk-ci.md"
 OURS: Final = {"watchword-token", "signature", "signature-input"}
 
 _MODULES: Final = (
@@ -172,6 +173,13 @@ def test_the_quickstart_compiles_and_serves(swift_modules: Path, tmp_path: Path)
             timeout=patience(60),
         )
     assert [json.loads(line)["level"] for line in listed.stdout.splitlines()] == ["hardware"]
+
+
+def test_what_the_page_on_pipelines_shows_compiles(swift_modules: Path, tmp_path: Path) -> None:
+    """A test build of an app can write what it says."""
+    (block,) = blocks(PIPELINE)
+    sources = {"Block.swift": block, "main.swift": "print(0)\n"}
+    assert program(swift_modules, sources, {}, tmp_path / "app").is_file()
 
 
 def test_what_the_page_on_pins_shows_compiles(swift_modules: Path, tmp_path: Path) -> None:
