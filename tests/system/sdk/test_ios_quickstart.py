@@ -179,7 +179,8 @@ def test_what_the_page_on_pipelines_shows_compiles(swift_modules: Path, tmp_path
     """A test build of an app can write what it says."""
     (block,) = blocks(PIPELINE)
     sources = {"Block.swift": block, "main.swift": "print(0)\n"}
-    assert program(swift_modules, sources, {}, tmp_path / "app").is_file()
+    api = "https://api.clinic.example"
+    assert program(swift_modules, sources, {api: api}, tmp_path / "app").is_file()
 
 
 def test_what_the_page_on_pins_shows_compiles(swift_modules: Path, tmp_path: Path) -> None:
