@@ -4,7 +4,8 @@ An app that asks its API by OkHttp is shrunk by R8, and the same app with Watchw
 dexer has to be there (``make sdk-dex``).
 
 On the JVM a bare OkHttp client and one with Watchword send GETs on a ``session`` route in turns, each over one connection to a server in
-the same process that answers at once.  Of both the median counts.
+the same process that answers at once.  Of both the median counts.  A third client sends fixed headers as long as ours: what their bytes
+cost on the wire, whoever makes them.
 
 Run: ``python -m benchmarks.bench_sdk [REQUESTS]``.
 """
@@ -52,12 +53,13 @@ def request_rows(build: android.Build, library: str, requests: int) -> list[Row]
         text=True,
         check=True,
     )
-    pairs = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
-    bare, ours = (statistics.median(each) / 1000 for each in zip(*pairs, strict=True))
+    rounds = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    bare, sized, ours = (statistics.median(each) / 1000 for each in zip(*rounds, strict=True))
     name = NAMES[library]
     added = f"what Watchword adds to a request by {name} on a session route, us"
     return [
         Row.at_most(added, ours - bare, None, ADDED_US),
+        Row(f"  of it what fixed headers of the same length add, {name}, us", sized - bare),
         Row(f"  the whole request by {name}, us (peer: without Watchword)", ours, bare),
     ]
 

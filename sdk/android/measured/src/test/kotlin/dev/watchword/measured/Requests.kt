@@ -1,6 +1,9 @@
 package dev.watchword.measured
 
+import dev.watchword.AppRequest
+import dev.watchword.Watchword
 import dev.watchword.WatchwordConfig
+import dev.watchword.WireRequest
 import dev.watchword.phone.MiniService
 import dev.watchword.phone.SoftwareDevice
 import dev.watchword.watchword
@@ -16,8 +19,8 @@ private val END = "\r\n\r\n".toByteArray()
 private val ANSWER = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".toByteArray()
 
 /**
- * Sends a number of GETs by a bare OkHttp and by one with Watchword, in turns over one connection each, and prints the
- * nanoseconds of each pair.
+ * Sends a number of GETs by a bare OkHttp, by one that adds fixed headers of the same length as ours, and by one with Watchword,
+ * in turns over one connection each, and prints the nanoseconds of each three.
  */
 fun main(arguments: Array<String>) {
     val server = ServerSocket(0, 0, InetAddress.getLoopbackAddress())
@@ -26,15 +29,28 @@ fun main(arguments: Array<String>) {
     val watchword = MiniService(SoftwareDevice()).watchword(WatchwordConfig("http://127.0.0.1:1", "clinic-android", api))
     val protectedClient = OkHttpClient.Builder().watchword(watchword).build()
     val bareClient = OkHttpClient.Builder().build()
-    val request = Request.Builder().url("$api/v1/records/7?part=1").build()
-    repeat(WARM_UP) {
-        bareClient.took(request)
-        protectedClient.took(request)
-    }
-    val pairs = List(arguments[0].toInt()) { bareClient.took(request) to protectedClient.took(request) }
-    print(pairs.joinToString("\n") { (bare, ours) -> "$bare $ours" })
+    val url = "$api/v1/records/7?part=1"
+    val request = Request.Builder().url(url).build()
+    val sizedClient = sized(proved(watchword, url))
+    val clients = listOf(bareClient, sizedClient, protectedClient)
+    repeat(WARM_UP) { clients.forEach { it.took(request) } }
+    val rounds = List(arguments[0].toInt()) { clients.map { it.took(request) } }
+    print(rounds.joinToString("\n") { it.joinToString(" ") })
     System.exit(0)
 }
+
+/** Returns the headers of one genuine attempt. */
+private fun proved(watchword: Watchword, url: String): Map<String, String> {
+    val attempts = checkNotNull(watchword.attempts(AppRequest("GET", url)))
+    attempts.prepare()
+    return attempts.sign(WireRequest("GET", url)).set
+}
+
+/** Returns a client that sends these headers with each request: what their bytes cost, whoever makes them. */
+private fun sized(headers: Map<String, String>): OkHttpClient = OkHttpClient.Builder()
+    .addNetworkInterceptor { chain ->
+        chain.proceed(chain.request().newBuilder().apply { headers.forEach { (name, value) -> header(name, value) } }.build())
+    }.build()
 
 private fun OkHttpClient.took(request: Request): Long {
     val started = System.nanoTime()
