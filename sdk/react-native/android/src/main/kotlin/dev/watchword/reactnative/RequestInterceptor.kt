@@ -54,8 +54,10 @@ internal class RequestInterceptor(
             val sink = copy.sink().buffer()
             body.writeTo(sink)
             sink.close()
-        } catch (error: IOException) {
+        } catch (error: Throwable) {
+            // Whatever a body throws, nothing of it stays in a file.
             copy.close()
+            if (error !is IOException) throw error
             val told = "the request's body can't be read whole, or there is no room to keep it (${error.javaClass.simpleName})"
             tell(Failure(Failure.BODY_UNREADABLE, told))
             throw IOException(told, error)
@@ -111,7 +113,10 @@ private class Copy(private val directory: () -> File?) :
     }
 
     override fun close() {
-        out.close()
-        file?.delete()
+        try {
+            out.close()
+        } finally {
+            file?.delete()
+        }
     }
 }
