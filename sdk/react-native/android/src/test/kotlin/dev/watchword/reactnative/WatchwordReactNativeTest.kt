@@ -269,6 +269,20 @@ class WatchwordReactNativeTest {
     }
 
     @Test
+    fun `a body that breaks in whatever way leaves no file`() {
+        val api = gate()
+        use(api)
+        val broken = object : InputStream() {
+            private var left = Attempts.MAX_KEPT_BYTES + 10
+
+            override fun read(): Int = if (left-- > 0) 1 else throw IllegalStateException("closed")
+        }
+        assertThrows(IllegalStateException::class.java) { client().send(api.url, streamed(broken)) }
+        assertEquals(0, api.requests.size)
+        assertEquals(emptyList<String>(), files())
+    }
+
+    @Test
     fun `a large body needs a directory`() {
         val api = gate()
         use(api)
