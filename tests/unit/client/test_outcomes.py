@@ -122,13 +122,13 @@ def test_a_lost_answer_is_never_a_401_and_nothing_is_done_twice(
     assert send("PUT", "/put", content=b"1").status_code == 200
     api.lost = 1
     with pytest.raises(OutcomeUnknownError) as caught:
-        send("POST", "/pay?card=4111", content=b"1")
+        send("POST", "/pay?card=4111111111111111", content=b"1")
     assert api.done["POST /pay"] == 1
     assert api.done[f"POST /keyed {KEYED['idempotency-key']}"] == 1
     assert caught.value.method == "POST"
     assert caught.value.origin == url
     assert "Idempotency-Key" in str(caught.value)
-    assert "4111" not in str(caught.value)
+    assert "4111111111111111" not in str(caught.value)
     api.lost = 0
     assert send("POST", "/pay", content=b"1").status_code == 200
     # However the client learned of the loss, no nonce went through twice.
