@@ -421,7 +421,7 @@ extension Attempts {
                 return try await attached(request, fresh)
             }
         } catch let error as DeviceError {
-            return try unproved(watchword.signFailure(error))
+            return try unproved(.of(error))
         } catch let error as WatchwordError {
             return try unproved(error)
         }
@@ -519,15 +519,7 @@ extension Attempts {
     ]
 
     private static func isGateNonce(_ text: String) -> Bool {
-        text.utf8.count == 30
-            && text.utf8.allSatisfy {
-                switch $0 {
-                case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
-                    UInt8(ascii: "-"), UInt8(ascii: "_"):
-                    return true
-                default: return false
-                }
-            }
+        Base64URL.isText(text, of: 30...30)
     }
 
     private static func isCancellation(_ error: any Error) -> Bool {

@@ -15,6 +15,19 @@ enum Base64URL {
         return String(decoding: characters, as: UTF8.self)
     }
 
+    /// Tells whether a text has so many characters, all of them of the alphabet; whatever bytes it may stand for.
+    static func isText(_ text: String, of count: ClosedRange<Int>) -> Bool {
+        count.contains(text.utf8.count)
+            && text.utf8.allSatisfy {
+                switch $0 {
+                case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+                    UInt8(ascii: "-"), UInt8(ascii: "_"):
+                    return true
+                default: return false
+                }
+            }
+    }
+
     /// Returns the bytes behind `text`.
     ///
     /// Padding, other alphabets, white space and spare bits that aren't zero are refused: two texts for the same bytes

@@ -221,11 +221,7 @@ actor Instance {
         if let lost, memory.known.session?.tokens.values.contains(where: { $0.token == lost }) == true {
             memory.update { $0.session = nil }
         }
-        do {
-            try await refreshOnce(attempts: Exchange.maxAttempts, isEarly: false)
-        } catch {
-            throw remembered(error, isEarly: false)
-        }
+        try await remembering(isEarly: false) { try await refreshOnce(attempts: Exchange.maxAttempts, isEarly: false) }
     }
 
     /// Tries once to renew while a token is valid; puts it off where that fails.
@@ -234,9 +230,8 @@ actor Instance {
         defer { passTurn() }
         guard memory.valid(audience)?.isDue == true else { return }
         do {
-            try await refreshOnce(attempts: 1, isEarly: true)
-        } catch {
-            guard remembered(error, isEarly: true) is WatchwordError else { throw error }
+            try await remembering(isEarly: true) { try await refreshOnce(attempts: 1, isEarly: true) }
+        } catch is WatchwordError {
             memory.postpone()
         }
     }
@@ -248,11 +243,7 @@ actor Instance {
         try memory.requireReadable()
         memory.releaseHold()
         memory.update { $0.refusal = nil }
-        do {
-            try await enrolMending()
-        } catch {
-            throw remembered(error, isEarly: false)
-        }
+        try await remembering(isEarly: false) { try await enrolMending() }
     }
 
     /// Returns a secret that the service hands to this instance for a while.
@@ -263,19 +254,9 @@ actor Instance {
         defer { passTurn() }
         try memory.requireReadable()
         try memory.requireNoHold()
-        if memory.known.session == nil {
-            do {
-                try await enrolMending()
-            } catch {
-                throw remembered(error, isEarly: false)
-            }
-        }
-        do {
-            return try await askSecretMending(name, attempts)
-        } catch {
-            // A device that fails here says nothing of the tokens, which it isn't held back for.
-            throw remembered(error, isEarly: true)
-        }
+        if memory.known.session == nil { try await remembering(isEarly: false) { try await enrolMending() } }
+        // A device that fails here says nothing of the tokens, which it isn't held back for.
+        return try await remembering(isEarly: true) { try await askSecretMending(name, attempts) }
     }
 
     /// Returns ECDSA over `message` by the proof key, DER; a busy device is asked again. Needs no turn.
@@ -571,6 +552,15 @@ extension Instance {
                 memory.update { $0.refusal = kept }
             }
             throw WatchwordError.refused(refusal)
+        }
+    }
+
+    /// Does `work`, and throws what the app is told of its failure; see ``remembered(_:isEarly:)``.
+    private func remembering<Result: Sendable>(isEarly: Bool, _ work: () async throws -> Result) async throws -> Result {
+        do {
+            return try await work()
+        } catch {
+            throw remembered(error, isEarly: isEarly)
         }
     }
 

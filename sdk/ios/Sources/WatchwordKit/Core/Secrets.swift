@@ -27,7 +27,7 @@ struct Delivery: Sendable {
         guard answer["name"] == .text(name),
             let version = answer["version"]?.integer, numbers.contains(version),
             let end = answer["expires_at"]?.integer, numbers.contains(end),
-            let lease = answer["lease"]?.text, isLease(lease),
+            let lease = answer["lease"]?.text, Base64URL.isText(lease, of: 1...64),
             let left = answer["expires_in"]?.seconds, left > 0, left <= maxLease,
             let text = answer["sealed"]?.text, let sealed = try? Base64URL.decode(text, limit: maxSealed)
         else { throw WatchwordError.unreadable("the secret that was asked for, its version or its lease is missing") }
@@ -41,17 +41,6 @@ struct Delivery: Sendable {
         // In place where nobody else holds these bytes; see Secret for what can't be promised.
         defer { opened.resetBytes(in: opened.startIndex..<opened.endIndex) }
         return Delivery(value: Secret(opened), expiresAt: sentAt + left, refetchAt: sentAt + left * share)
-    }
-
-    private static func isLease(_ text: String) -> Bool {
-        (1...64).contains(text.utf8.count)
-            && text.utf8.allSatisfy { byte in
-                switch byte {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"):
-                    true
-                default: byte == UInt8(ascii: "_") || byte == UInt8(ascii: "-")
-                }
-            }
     }
 }
 

@@ -199,9 +199,6 @@ public final class Watchword: Sendable {
         try await instance.sign(message)
     }
 
-    /// Returns what the app is told of a device's failure while it signs a request: nothing else changes.
-    func signFailure(_ error: DeviceError) -> WatchwordError { .of(error) }
-
     /// Returns what is known of times and of the service now.
     func reading() -> Reading { instance.memory.reading() }
 

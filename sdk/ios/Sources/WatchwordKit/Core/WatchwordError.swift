@@ -121,11 +121,6 @@ public enum WatchwordError: Error, Sendable {
 
         /// What happened.
         public let message: String
-
-        init(host: String, message: String) {
-            self.host = host
-            self.message = message
-        }
     }
 
     /// See ``WatchwordError/outcomeUnknown(_:)``.
@@ -137,12 +132,6 @@ public enum WatchwordError: Error, Sendable {
         public let origin: String
 
         let why: String
-
-        init(method: String, origin: String, why: String) {
-            self.method = method
-            self.origin = origin
-            self.why = why
-        }
 
         /// What happened.
         public var message: String {
@@ -161,12 +150,6 @@ public enum WatchwordError: Error, Sendable {
 
         /// Most bytes of a stream that are kept.
         public let limit: Int
-
-        init(method: String, origin: String, limit: Int) {
-            self.method = method
-            self.origin = origin
-            self.limit = limit
-        }
 
         /// What happened.
         public var message: String {
