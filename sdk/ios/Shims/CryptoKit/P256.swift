@@ -146,101 +146,77 @@ public enum P256 {
             }
         }
 
-        public struct PublicKey: Sendable {
-            let key: CurveKey
-
-            public init<D: ContiguousBytes>(rawRepresentation: D) throws {
-                key = try CurveKey.point([4] + rawRepresentation.withUnsafeBytes { Array($0) })
-            }
-
-            public init<D: ContiguousBytes>(x963Representation: D) throws {
-                key = try CurveKey.point(x963Representation.withUnsafeBytes { Array($0) })
-            }
-
-            init(_ key: CurveKey) { self.key = key }
-
-            public var rawRepresentation: Data { Data(key.x963.dropFirst()) }
-            public var x963Representation: Data { Data(key.x963) }
-
-            public func isValidSignature<D: DataProtocol>(_ signature: ECDSASignature, for data: D) -> Bool {
-                isValidSignature(signature, for: SHA256.hash(data: data))
-            }
-
-            public func isValidSignature<D: Digest>(_ signature: ECDSASignature, for digest: D) -> Bool {
-                key.verify(signature, Array(digest))
-            }
-        }
-
-        public struct PrivateKey: Sendable {
-            let key: CurveKey
-
-            public init(compactRepresentable: Bool = true) {
-                guard let made = try? CurveKey.generated() else { preconditionFailure("OpenSSL makes no key") }
-                key = made
-            }
-
-            public init<D: ContiguousBytes>(rawRepresentation: D) throws {
-                key = try CurveKey.secret(rawRepresentation.withUnsafeBytes { Array($0) })
-            }
-
-            public init<D: ContiguousBytes>(x963Representation: D) throws {
-                key = try secretOf(x963Representation)
-            }
-
-            public var publicKey: PublicKey { PublicKey(key) }
-            public var rawRepresentation: Data { Data(key.scalar) }
-            public var x963Representation: Data { Data(key.x963 + key.scalar) }
-
-            public func signature<D: DataProtocol>(for data: D) throws -> ECDSASignature {
-                try signature(for: SHA256.hash(data: data))
-            }
-
-            public func signature<D: Digest>(for digest: D) throws -> ECDSASignature { try key.sign(Array(digest)) }
-        }
+        public typealias PublicKey = CurvePublicKey<Signing>
+        public typealias PrivateKey = CurvePrivateKey<Signing>
     }
 
     public enum KeyAgreement {
-        public struct PublicKey: Sendable {
-            let key: CurveKey
+        public typealias PublicKey = CurvePublicKey<KeyAgreement>
+        public typealias PrivateKey = CurvePrivateKey<KeyAgreement>
+    }
+}
 
-            public init<D: ContiguousBytes>(rawRepresentation: D) throws {
-                key = try CurveKey.point([4] + rawRepresentation.withUnsafeBytes { Array($0) })
-            }
+/// A public key for one use, by which the compiler tells it from those for another.
+public struct CurvePublicKey<Use>: Sendable {
+    let key: CurveKey
 
-            public init<D: ContiguousBytes>(x963Representation: D) throws {
-                key = try CurveKey.point(x963Representation.withUnsafeBytes { Array($0) })
-            }
+    public init<D: ContiguousBytes>(rawRepresentation: D) throws {
+        key = try CurveKey.point([4] + rawRepresentation.withUnsafeBytes { Array($0) })
+    }
 
-            init(_ key: CurveKey) { self.key = key }
+    public init<D: ContiguousBytes>(x963Representation: D) throws {
+        key = try CurveKey.point(x963Representation.withUnsafeBytes { Array($0) })
+    }
 
-            public var rawRepresentation: Data { Data(key.x963.dropFirst()) }
-            public var x963Representation: Data { Data(key.x963) }
-        }
+    init(_ key: CurveKey) { self.key = key }
 
-        public struct PrivateKey: Sendable {
-            let key: CurveKey
+    public var rawRepresentation: Data { Data(key.x963.dropFirst()) }
+    public var x963Representation: Data { Data(key.x963) }
+}
 
-            public init(compactRepresentable: Bool = true) {
-                guard let made = try? CurveKey.generated() else { preconditionFailure("OpenSSL makes no key") }
-                key = made
-            }
+/// A private key for one use.
+public struct CurvePrivateKey<Use>: Sendable {
+    let key: CurveKey
 
-            public init<D: ContiguousBytes>(rawRepresentation: D) throws {
-                key = try CurveKey.secret(rawRepresentation.withUnsafeBytes { Array($0) })
-            }
+    public init(compactRepresentable: Bool = true) {
+        guard let made = try? CurveKey.generated() else { preconditionFailure("OpenSSL makes no key") }
+        key = made
+    }
 
-            public init<D: ContiguousBytes>(x963Representation: D) throws {
-                key = try secretOf(x963Representation)
-            }
+    public init<D: ContiguousBytes>(rawRepresentation: D) throws {
+        key = try CurveKey.secret(rawRepresentation.withUnsafeBytes { Array($0) })
+    }
 
-            public var publicKey: PublicKey { PublicKey(key) }
-            public var rawRepresentation: Data { Data(key.scalar) }
-            public var x963Representation: Data { Data(key.x963 + key.scalar) }
+    public init<D: ContiguousBytes>(x963Representation: D) throws {
+        key = try secretOf(x963Representation)
+    }
 
-            public func sharedSecretFromKeyAgreement(with publicKeyShare: PublicKey) throws -> SharedSecret {
-                try key.agree(with: publicKeyShare.key)
-            }
-        }
+    public var publicKey: CurvePublicKey<Use> { CurvePublicKey(key) }
+    public var rawRepresentation: Data { Data(key.scalar) }
+    public var x963Representation: Data { Data(key.x963 + key.scalar) }
+}
+
+extension CurvePublicKey where Use == P256.Signing {
+    public func isValidSignature<D: DataProtocol>(_ signature: P256.Signing.ECDSASignature, for data: D) -> Bool {
+        isValidSignature(signature, for: SHA256.hash(data: data))
+    }
+
+    public func isValidSignature<D: Digest>(_ signature: P256.Signing.ECDSASignature, for digest: D) -> Bool {
+        key.verify(signature, Array(digest))
+    }
+}
+
+extension CurvePrivateKey where Use == P256.Signing {
+    public func signature<D: DataProtocol>(for data: D) throws -> P256.Signing.ECDSASignature {
+        try signature(for: SHA256.hash(data: data))
+    }
+
+    public func signature<D: Digest>(for digest: D) throws -> P256.Signing.ECDSASignature { try key.sign(Array(digest)) }
+}
+
+extension CurvePrivateKey where Use == P256.KeyAgreement {
+    public func sharedSecretFromKeyAgreement(with publicKeyShare: P256.KeyAgreement.PublicKey) throws -> SharedSecret {
+        try key.agree(with: publicKeyShare.key)
     }
 }
 

@@ -5,66 +5,48 @@ public enum SecureEnclave {
     public static var isAvailable: Bool { SimulatedEnclave.current.isAvailable }
 
     public enum P256 {
-        public enum Signing {
-            public struct PrivateKey: Sendable {
-                private let key: CryptoKit.P256.Signing.PrivateKey
-                /// What a Secure Enclave would have encrypted for itself.
-                public let dataRepresentation: Data
+        public enum Signing { public typealias PrivateKey = EnclavePrivateKey<CryptoKit.P256.Signing> }
+        public enum KeyAgreement { public typealias PrivateKey = EnclavePrivateKey<CryptoKit.P256.KeyAgreement> }
+    }
+}
 
-                public init(compactRepresentable: Bool = true) throws {
-                    try SimulatedEnclave.current.call(.create)
-                    key = CryptoKit.P256.Signing.PrivateKey()
-                    dataRepresentation = key.rawRepresentation
-                }
+/// A private key for one use, which never leaves what would be the hardware.
+public struct EnclavePrivateKey<Use>: Sendable {
+    private let key: CurvePrivateKey<Use>
+    /// What a Secure Enclave would have encrypted for itself.
+    public let dataRepresentation: Data
 
-                public init(dataRepresentation: Data) throws {
-                    try SimulatedEnclave.current.call(.restore)
-                    key = try CryptoKit.P256.Signing.PrivateKey(rawRepresentation: dataRepresentation)
-                    self.dataRepresentation = dataRepresentation
-                }
+    public init(compactRepresentable: Bool = true) throws {
+        try SimulatedEnclave.current.call(.create)
+        key = CurvePrivateKey()
+        dataRepresentation = key.rawRepresentation
+    }
 
-                public var publicKey: CryptoKit.P256.Signing.PublicKey { key.publicKey }
+    public init(dataRepresentation: Data) throws {
+        try SimulatedEnclave.current.call(.restore)
+        key = try CurvePrivateKey(rawRepresentation: dataRepresentation)
+        self.dataRepresentation = dataRepresentation
+    }
 
-                public func signature<D: DataProtocol>(for data: D) throws -> CryptoKit.P256.Signing.ECDSASignature {
-                    try SimulatedEnclave.current.call(.sign)
-                    return try key.signature(for: data)
-                }
+    public var publicKey: CurvePublicKey<Use> { key.publicKey }
+}
 
-                public func signature<D: Digest>(for digest: D) throws -> CryptoKit.P256.Signing.ECDSASignature {
-                    try SimulatedEnclave.current.call(.sign)
-                    return try key.signature(for: digest)
-                }
-            }
-        }
+extension EnclavePrivateKey where Use == P256.Signing {
+    public func signature<D: DataProtocol>(for data: D) throws -> P256.Signing.ECDSASignature {
+        try SimulatedEnclave.current.call(.sign)
+        return try key.signature(for: data)
+    }
 
-        public enum KeyAgreement {
-            public struct PrivateKey: Sendable {
-                private let key: CryptoKit.P256.KeyAgreement.PrivateKey
-                /// What a Secure Enclave would have encrypted for itself.
-                public let dataRepresentation: Data
+    public func signature<D: Digest>(for digest: D) throws -> P256.Signing.ECDSASignature {
+        try SimulatedEnclave.current.call(.sign)
+        return try key.signature(for: digest)
+    }
+}
 
-                public init(compactRepresentable: Bool = true) throws {
-                    try SimulatedEnclave.current.call(.create)
-                    key = CryptoKit.P256.KeyAgreement.PrivateKey()
-                    dataRepresentation = key.rawRepresentation
-                }
-
-                public init(dataRepresentation: Data) throws {
-                    try SimulatedEnclave.current.call(.restore)
-                    key = try CryptoKit.P256.KeyAgreement.PrivateKey(rawRepresentation: dataRepresentation)
-                    self.dataRepresentation = dataRepresentation
-                }
-
-                public var publicKey: CryptoKit.P256.KeyAgreement.PublicKey { key.publicKey }
-
-                public func sharedSecretFromKeyAgreement(
-                    with publicKeyShare: CryptoKit.P256.KeyAgreement.PublicKey
-                ) throws -> SharedSecret {
-                    try SimulatedEnclave.current.call(.agree)
-                    return try key.sharedSecretFromKeyAgreement(with: publicKeyShare)
-                }
-            }
-        }
+extension EnclavePrivateKey where Use == P256.KeyAgreement {
+    public func sharedSecretFromKeyAgreement(with publicKeyShare: P256.KeyAgreement.PublicKey) throws -> SharedSecret {
+        try SimulatedEnclave.current.call(.agree)
+        return try key.sharedSecretFromKeyAgreement(with: publicKeyShare)
     }
 }
 
