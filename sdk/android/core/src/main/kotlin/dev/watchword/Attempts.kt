@@ -200,7 +200,7 @@ public class Attempts internal constructor(
     @Throws(IOException::class)
     public fun sign(request: WireRequest): WireHeaders {
         proof = null
-        if (isAway || Origin.of(request.url) != origin) {
+        if (isAway || !isOwn(request.url)) {
             isAway = true
             return WireHeaders(OUR_HEADERS, emptyMap())
         }
@@ -307,6 +307,9 @@ public class Attempts internal constructor(
     internal fun forbidRepetition(next: Attempts) {
         if (isUnknown && !next.isIdempotent) throw outcomeUnknown("a library was about to send it again")
     }
+
+    /** Tells whether an attempt goes to the API's own origin; the app's URL was read already. */
+    private fun isOwn(url: String): Boolean = url == request.url || Origin.of(url) == origin
 
     private fun isIdempotent(method: String): Boolean = method in IDEMPOTENT || !request.idempotencyKey.isNullOrBlank()
 
