@@ -121,6 +121,9 @@ public class Watchword(public val config: WatchwordConfig, ports: Ports) {
     /** Overwrites a secret now; who needs it again fetches it. Copies that the app was given are the app's. */
     public fun forgetSecret(name: String): Unit = secrets.forget(name)
 
+    /** Tells whether a request to this URL goes to one of the configured APIs, and is proved therefore. Returns at once. */
+    public fun covers(url: String): Boolean = Origin.of(url) in apis
+
     /**
      * Returns what carries a request through its attempts; null where it goes to none of the configured APIs.
      *

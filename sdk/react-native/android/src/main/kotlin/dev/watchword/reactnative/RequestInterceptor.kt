@@ -1,6 +1,5 @@
 package dev.watchword.reactnative
 
-import dev.watchword.AppRequest
 import dev.watchword.Attempts
 import dev.watchword.Watchword
 import dev.watchword.WatchwordException
@@ -38,7 +37,7 @@ internal class RequestInterceptor(
         val body = request.body
         val watchword = current()
         // Nobody but an API of ours needs a copy.
-        val isOurs = watchword?.attempts(AppRequest(request.method, request.url.toString().substringBefore('#'))) != null
+        val isOurs = watchword?.covers(request.url.toString().substringBefore('#')) == true
         try {
             if (body == null || !isOurs) return chain.proceed(request)
             return copied(body).use { chain.proceed(request.newBuilder().method(request.method, it.body).build()) }
