@@ -27,7 +27,8 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "release"
 
 
-def _run(*command: str | Path, folder: Path | None = None) -> str:
+def assert_runs(*command: str | Path, folder: Path | None = None) -> str:
+    """Show that a command ends well, and return what it printed."""
     done = subprocess.run(
         [str(word) for word in command],
         capture_output=True,
@@ -41,7 +42,7 @@ def _run(*command: str | Path, folder: Path | None = None) -> str:
 
 
 def _manifest(package: Path, scratch: Path) -> dict[str, Any]:
-    told = _run(
+    told = assert_runs(
         "swift", "package", "--package-path", package, "--scratch-path", scratch, "dump-package"
     )
     return dict(json.loads(told))
@@ -106,7 +107,7 @@ def test_every_source_of_a_module_ships(release: Path, swift_modules: Path, tmp_
         files = sorted((release / "Sources" / name).rglob("*.swift"))
         modules = ("-I", swift_modules / "Modules", "-I", ios.SOURCES / "Shims" / "COpenSSL")
         # What is for debug builds alone compiles in no other.
-        _run("swiftc", "-typecheck", "-D", "DEBUG", "-module-name", name, *modules, *files)
+        assert_runs("swiftc", "-typecheck", "-D", "DEBUG", "-module-name", name, *modules, *files)
 
 
 def test_privacy_manifest_says_what_the_sources_do(release: Path) -> None:
@@ -152,9 +153,9 @@ def test_documentation_names_what_there_is(swift_modules: Path, tmp_path: Path) 
     """DocC takes catalogue and comments of the public API without a warning."""
     graphs = tmp_path / "graphs"
     graphs.mkdir()
-    target = _run("swiftc", "-print-target-info")
+    target = assert_runs("swiftc", "-print-target-info")
     triple = str(json.loads(target)["target"]["triple"])
-    _run(
+    assert_runs(
         ios.tool("swift-symbolgraph-extract"),
         "-module-name",
         "WatchwordKit",
@@ -170,7 +171,7 @@ def test_documentation_names_what_there_is(swift_modules: Path, tmp_path: Path) 
         graphs,
     )
     catalogue = ios.SOURCES / "Sources" / "WatchwordKit" / "Documentation.docc"
-    _run(
+    assert_runs(
         ios.tool("docc"),
         "convert",
         catalogue,
