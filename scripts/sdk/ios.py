@@ -71,15 +71,15 @@ def built(
     """
     asked = ("--product", product) if product else ("--build-tests",)
     with alone(out / f"{way.name}.lock"):
-        return _swift("build", way, out, package, *asked)
+        return _build(way, out, package, *asked)
 
 
-def _swift(command: str, way: Way, out: Path, package: Path, *asked: str) -> Path:
+def _build(way: Way, out: Path, package: Path, *asked: str) -> Path:
     place = out / way.name
     done = subprocess.run(
         [
             "swift",
-            command,
+            "build",
             "--package-path",
             str(package),
             "--scratch-path",
