@@ -1,0 +1,1 @@
+"""Decide together: the plan as a workshop in the browser."""
