@@ -26,6 +26,7 @@ _ANY = click.Path(path_type=Path)
 _THERE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _body = body_in("watchword.apps.plan.commands")
 _drafts_body = body_in("watchword.apps.plan.drafts")
+_workshop_body = body_in("watchword.apps.plan.workshop.command")
 _earlier_body = body_in("watchword.apps.plan.earlier")
 
 
@@ -169,6 +170,32 @@ def init_command() -> None:
 
     Exit code 0: written.  2: a file has faults, or the one to write is there already.  3: it
     can't be written.
+    """
+
+
+@show_plan.command(
+    "workshop",
+    epilog="Example: watchword plan workshop",
+    short_help="Decide together: answer the method's questions in the browser.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="Where to listen on this machine; left out, a free port.",
+)
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option("--json", "as_json", is_flag=True, help="Print the address as one JSON object.")
+@click.pass_context
+@_workshop_body
+def workshop_command() -> None:
+    """Decide together: a page on this machine asks the method's questions, and plans anew with each answer.
+
+    It writes the plan section of the file, and only when you save; comments and everything else stay. A file that
+    isn't there yet is made. Answers that aren't saved are there again at the next start.
+
+    Exit code 0: ended by Ctrl-C.  2: the file can't be used, or a workshop of it is open already.  3: the port can't be had.
     """
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from watchword.apps.reports.text import shown
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import BaseLoader, Environment
 
 Shown = Callable[[str], str]
 """Makes text safe to show."""
@@ -28,13 +28,20 @@ def render(package: str, /, *, mark: str, show: Shown = shown, **values: Any) ->
 @cache
 def _environment(package: str, show: Shown) -> "Environment":
     # It takes as long to import as a small report to make: who wants no page doesn't wait for it.
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+    from jinja2 import PackageLoader  # noqa: PLC0415
+
+    return environment(PackageLoader(package, "."), show)
+
+
+def environment(loader: "BaseLoader", show: Shown) -> "Environment":
+    """Return what fills templates: it escapes all text, and refuses a name that it doesn't know."""
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - as above.
 
     def finalize(value: Any) -> Any:
         return show(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     return Environment(
-        loader=PackageLoader(package, "."),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
