@@ -27,6 +27,7 @@ _THERE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _body = body_in("watchword.apps.plan.commands")
 _drafts_body = body_in("watchword.apps.plan.drafts")
 _earlier_body = body_in("watchword.apps.plan.earlier")
+_workshop_body = body_in("watchword.apps.plan.workshop.command")
 
 
 def budget(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
@@ -169,6 +170,33 @@ def init_command() -> None:
 
     Exit code 0: written.  2: a file has faults, or the one to write is there already.  3: it
     can't be written.
+    """
+
+
+@show_plan.command(
+    "workshop",
+    epilog="Example: watchword plan workshop --port 8700",
+    short_help="Make the plan together, in the browser.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=0,
+    show_default=True,
+    help="Where to listen on 127.0.0.1; 0 takes a free port.",
+)
+@click.option("--no-browser", is_flag=True, help="Print the address and open no browser.")
+@click.option("--json", "as_json", is_flag=True, help="Print the file and the address as JSON.")
+@click.pass_context
+@_workshop_body
+def workshop_command() -> None:
+    """Ask the method's questions as pages in the browser, and plan anew with each answer.
+
+    It listens on this machine alone, and lets in who has the address that it prints.  Answers are kept
+    at once, and go into the plan section of the file when somebody saves them there.
+
+    Exit code 0: it was ended.  2: wrong usage, or the file can't be read.  3: the port is taken, or answers can't
+    be kept.
     """
 
 

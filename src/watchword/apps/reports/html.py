@@ -21,20 +21,25 @@ def render(package: str, /, *, mark: str, show: Shown = shown, **values: Any) ->
     :param mark: an element of the head that is ours and a constant, by which an earlier page is known.
     :param show: what is done to every text before it is escaped.
     """
-    template = _environment(package, show).get_template("report.html.j2")
+    template = environment((package, "."), show=show).get_template("report.html.j2")
     return template.render(mark=Markup(mark), **values)  # noqa: S704 - said above.
 
 
 @cache
-def _environment(package: str, show: Shown) -> "Environment":
+def environment(*places: tuple[str, str], show: Shown = shown) -> "Environment":
+    """Return the environment of templates that escapes every text.
+
+    :param places: where templates are looked for, in order: a package and a directory in it.
+    :param show: what is done to every text before it is escaped.
+    """
     # It takes as long to import as a small report to make: who wants no page doesn't wait for it.
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
 
     def finalize(value: Any) -> Any:
         return show(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     return Environment(
-        loader=PackageLoader(package, "."),
+        loader=ChoiceLoader([PackageLoader(*each) for each in places]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
