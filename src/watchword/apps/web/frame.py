@@ -48,7 +48,7 @@ _HEADERS: Final = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
 _STATIC: Final = "/static/"
-_TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+_TYPES: Final = {"svg": "image/svg+xml", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 _HASH_CHARACTERS: Final = 12
 _CSRF: Final = "csrf"
 
@@ -225,6 +225,8 @@ class Guard:
             await _problem(self._kit, 413, _SAID[413])(
                 scope, receive, _with_headers(send, static=False)
             )
+        except Exception:  # noqa: BLE001 - it was answered and told already; Starlette raises it anew for the server.
+            return
 
     def _refusal(self, request: Request) -> Response | None:
         hosts = request.headers.getlist("host")
