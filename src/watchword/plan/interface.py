@@ -6,6 +6,7 @@ No likelihood stands anywhere in here: the method ranks by impact alone.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import IntEnum, StrEnum
 from typing import Final, Protocol
 
@@ -371,12 +372,27 @@ class Strike:
     """Hold what the user takes out of the derived paths; what is None doesn't narrow.
 
     :param steps: exactly these, in this order.
+    :param owner: who accepted the risk; empty where such a path can't be taken at all.
+    :param until: the last day on which the acceptance counts, in UTC; None where it never ends.
     """
 
     because: str
     asset: str | None = None
     technique: str | None = None
     steps: tuple[str, ...] | None = None
+    owner: str = ""
+    until: date | None = None
+
+    @property
+    def reason(self) -> str:
+        """Return why, with who accepted it and until when."""
+        if not self.owner or self.until is None:
+            return self.because
+        return f"{self.because} (accepted by {self.owner} until {self.until.isoformat()})"
+
+    def has_ended(self, today: date) -> bool:
+        """Tell whether the acceptance counts no more."""
+        return self.until is not None and today > self.until
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ whatever closes the shorter at an exploitation step closes the longer too.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Final
 
 from watchword.plan.catalogue import nearest_id
@@ -173,10 +174,14 @@ _NO_PATH: Final = "traits, lives_in and actors that some technique reaches, or a
 
 
 def build_model(
-    catalogue: Catalogue, assets: Mapping[str, Asset], scenarios: Scenarios
+    catalogue: Catalogue,
+    assets: Mapping[str, Asset],
+    scenarios: Scenarios,
+    today: date | None = None,
 ) -> tuple[Model | None, list[ModelFault]]:
     """Build the model, or say everything that is wrong with it.
 
+    :param today: in UTC; a risk that was accepted until an earlier day counts again.  None takes every acceptance as it is written.
     :returns: the model and no fault, or None and at least one.
     """
     faults = list(_written_faults(catalogue, assets, scenarios))
@@ -188,7 +193,7 @@ def build_model(
     written = [*scenarios.pin, *scenarios.add]
     by_id = {path.id: path for path in reversed(written)}
     own = {path.asset for path in by_id.values()}
-    strikes = _Strikes(scenarios.strike)
+    strikes = _Strikes(scenarios.strike, today)
     paths: list[AttackPath] = []
     struck: list[Struck] = []
     planned: list[str] = []
@@ -211,6 +216,7 @@ def build_model(
     if faults:
         return None, faults
     notes = [
+        *strikes.ended(),
         *_left_out(waiting, left_out),
         *_oversized(derived.oversized if derived else []),
         *_unreached(planned, paths),
@@ -255,8 +261,9 @@ class _Derived:
 class _Strikes:
     """Take derived paths out, and remember which strike never did."""
 
-    def __init__(self, strikes: tuple[Strike, ...]) -> None:
+    def __init__(self, strikes: tuple[Strike, ...], today: date | None) -> None:
         self._strikes = strikes
+        self._ended = [today is not None and each.has_ended(today) for each in strikes]
         self._used: set[int] = set()
 
     def sift(self, paths: Iterable[AttackPath]) -> tuple[list[AttackPath], list[Struck]]:
@@ -266,11 +273,22 @@ class _Strikes:
         for path in paths:
             hits = [i for i, strike in enumerate(self._strikes) if strikes(strike, path)]
             self._used.update(hits)
-            if hits:
-                gone.append(Struck(path, self._strikes[hits[0]].because))
+            counting = [i for i in hits if not self._ended[i]]
+            if counting:
+                gone.append(Struck(path, self._strikes[counting[0]].reason))
             else:
                 kept.append(path)
         return kept, gone
+
+    def ended(self) -> Iterator[str]:
+        """Yield what is said of each acceptance that has ended: its ways in count again."""
+        for strike, ended in zip(self._strikes, self._ended, strict=True):
+            if ended and strike.until is not None:
+                what = strike.technique or " > ".join(strike.steps or ()) or strike.asset
+                yield (
+                    f"{strike.owner} accepted {what} until {strike.until.isoformat()}: that has ended, so it counts again; "
+                    "accept it anew, or close it"
+                )
 
     def idle(self) -> Iterator[ModelFault]:
         """Yield a fault for each strike that strikes nothing: most likely it names the wrong thing."""

@@ -9,13 +9,14 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import ValidationError
 
+from watchword.adapters.system import SystemClock
 from watchword.apps.settings.document import Document, Inconsistency, mapping_at, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, shown
 from watchword.apps.settings.plan_section import (
@@ -189,9 +190,10 @@ def load_plan(file: Path) -> PlanSettings:
     return plan_of(Configuration.read(file, missing=_MISSING))
 
 
-def plan_of(file: Configuration) -> PlanSettings:
+def plan_of(file: Configuration, today: date | None = None) -> PlanSettings:
     """Return the plan of a file that was read.
 
+    :param today: in UTC, by which accepted risks end; None asks the system's clock.
     :raises ConfigurationError: as :func:`load_plan` does.
     """
     document, data = file.document, file.data
@@ -217,7 +219,7 @@ def plan_of(file: Configuration) -> PlanSettings:
         faults += document.located([trouble])
     if written is None or trouble is not None:
         raise ConfigurationError(file.file, faults)
-    return _modelled(file, written, keys, own, faults)
+    return _modelled(file, written, keys, own, faults, today or SystemClock().now().date())
 
 
 def _modelled(
@@ -226,6 +228,7 @@ def _modelled(
     keys: Mapping[str, "EllipticCurvePublicKey"],
     own: Path | None,
     faults: list[Fault],
+    today: date,
 ) -> PlanSettings:
     """Return the plan of a section that is well formed.
 
@@ -241,7 +244,7 @@ def _modelled(
         for name, each in written.assets.items()
     }
     scenarios = written.scenarios.build()
-    model, in_model = build_model(catalogue, assets, scenarios)
+    model, in_model = build_model(catalogue, assets, scenarios, today)
     faults += file.document.located(
         (("plan", *each.where), each.got, each.expected) for each in in_model
     )

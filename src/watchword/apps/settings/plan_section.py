@@ -1,6 +1,8 @@
 """Describe the section ``plan``: what is protected, whose proofs count, and which paths are planned for."""
 
+import re
 from collections.abc import Iterator
+from datetime import date
 from typing import Annotated, Any, Final, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -73,6 +75,15 @@ def likelihoods(data: Any, path: Path_) -> Iterator[Inconsistency]:
     elif isinstance(data, list):
         for index, value in enumerate(data):
             yield from likelihoods(value, (*path, index))
+
+
+def _day(value: Any) -> Any:
+    try:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    raise expected("a day such as 2027-06-30")
 
 
 def _countable(assets: Any) -> Any:
@@ -161,19 +172,28 @@ class StrikeConfig(Config):
     asset: Name | None = None
     technique: Technique | None = default(None, "every path with this step")
     steps: _Steps | None = default(None, "exactly these, in this order")
-    because: Because = Field(description="why such a path can't be taken")
+    because: Because = Field(description="why such a path can't be taken, or why it is accepted")
+    owner: Annotated[str, Field(min_length=1, max_length=80)] | None = default(
+        None, "who accepted the risk; with until"
+    )
+    until: Annotated[date, BeforeValidator(_day)] | None = default(
+        None, "the last day on which the acceptance counts, in UTC, such as 2027-06-30; with owner"
+    )
 
     @model_validator(mode="after")
     def _narrow(self) -> Self:
         if self.asset is None and self.technique is None and self.steps is None:
             # It would take out every path, and the plan would be empty and look finished.
             raise expected("at least one of asset, technique and steps")
+        if (self.owner is None) != (self.until is None):
+            # An acceptance without an owner is nobody's, and one without an end is forgotten.
+            raise expected("owner and until, or neither of them")
         return self
 
     def build(self) -> Strike:
         """Return the strike."""
         steps = None if self.steps is None else tuple(self.steps)
-        return Strike(self.because, self.asset, self.technique, steps)
+        return Strike(self.because, self.asset, self.technique, steps, self.owner or "", self.until)
 
 
 class ScenariosConfig(Config):

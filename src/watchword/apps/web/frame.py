@@ -48,7 +48,11 @@ _HEADERS: Final = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
 _STATIC: Final = "/static/"
-_TYPES: Final = {"svg": "image/svg+xml", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+_TYPES: Final = {
+    "svg": "image/svg+xml",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+}
 _HASH_CHARACTERS: Final = 12
 _CSRF: Final = "csrf"
 

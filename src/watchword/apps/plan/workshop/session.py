@@ -456,7 +456,7 @@ class Workshop:
         if not self._section.get("assets"):
             return ()
         try:
-            plan_of(self._configuration())
+            plan_of(self._configuration(), self._clock.now().date())
         except ConfigurationError as error:
             return error.faults
         return ()
@@ -476,7 +476,7 @@ class Workshop:
             if not self._section.get("assets"):
                 return None
             try:
-                settings = plan_of(self._configuration())
+                settings = plan_of(self._configuration(), self._clock.now().date())
             except ConfigurationError:
                 return None
             made = self._made(self._revision, question, settings, TimeLimit(-1), stable=False)
@@ -541,7 +541,9 @@ class Workshop:
     def of_file(self) -> Planned | None:
         """Return the plan that the file makes as it stands, None where it makes none."""
         try:
-            settings = plan_of(Configuration(self.file, Document(dict(self._seen.data))))
+            settings = plan_of(
+                Configuration(self.file, Document(dict(self._seen.data))), self._clock.now().date()
+            )
         except ConfigurationError:
             return None
         return self._made(-1, Question(), settings, TimeLimit(-1), stable=False)
