@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 from watchword.observations import (
     BY_A_PROOF,
@@ -468,10 +468,16 @@ class _Judged:
         return self.observation.at
 
     @property
-    def order(self) -> tuple[datetime, int, str, str, str]:
+    def order(self) -> tuple[Any, ...]:
         """Return what the newest is chosen by: of one instant the worse, then any fixed order."""
         seen = self.observation
-        return (seen.at, _RANK[self.state], seen.key, seen.source, self.why)
+        rest = (
+            seen.build or "",
+            seen.generation or "",
+            repr(sorted(seen.measured.items())),
+            repr(sorted(seen.findings.items())),
+        )
+        return (seen.at, _RANK[self.state], seen.key, seen.source, self.why, *rest)
 
 
 def judge(
