@@ -19,6 +19,8 @@ Examples:
   watchword plan init
   watchword plan init --openapi openapi.yaml --api clinic
   watchword plan init --otm threat-model.otm.json -o draft.yaml
+  watchword plan init --template bank
+  watchword plan init --interview
 """
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -141,7 +143,23 @@ command = show_plan
     multiple=True,
     callback=_once,
     metavar="FILE",
-    help="Open Threat Model, as Threat Dragon exports it: imports assets and threats.",
+    help="Open Threat Model, or a model of Threat Dragon 2: imports assets and threats.",
+)
+@click.option(
+    "--scan",
+    type=_ANY,
+    multiple=True,
+    callback=_once,
+    metavar="FILE",
+    help="What `watchword scan --json` printed: suggests assets for what lies open.",
+)
+@click.option(
+    "--template",
+    type=click.Choice(["bank", "health", "game", "retail", "saas", "iot"]),
+    help="Write an argued template instead.",
+)
+@click.option(
+    "--interview", is_flag=True, help="Ask the method's questions here, one after the other."
 )
 @click.option(
     "--api",
@@ -164,8 +182,8 @@ command = show_plan
 def init_command() -> None:
     """Draft a plan: assets, where they live, and what an attacker may be after.
 
-    Without --openapi and --otm it writes a commented plan to start from. With both, assets of the
-    same name become one. It is only a draft: each impact in it is a guess that you have to set.
+    Without a file, --template or --interview it writes a commented plan to start from. From several
+    files, assets of the same name become one. It is only a draft: each impact in it is a guess that you have to set.
     watchword.yaml is never changed.
 
     Exit code 0: written.  2: a file has faults, or the one to write is there already.  3: it

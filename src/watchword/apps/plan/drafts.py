@@ -9,19 +9,20 @@ its own into the draft.
 import json
 import re
 import textwrap
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import click
 import yaml
 
-from watchword.apps.settings.document import read_bytes, unusable
+from watchword.apps.settings.document import parse_document, read_bytes, unusable
 from watchword.apps.settings.faults import ConfigurationError, Fault, join
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.output import write_new_file
-from watchword.apps.terminal.paragraphs import wrapped
+from watchword.apps.terminal.paragraphs import hanging, wrapped
 from watchword.plan.catalogue import load_catalogue
 from watchword.plan.drafts import (
     Draft,
@@ -35,6 +36,8 @@ from watchword.plan.drafts import (
 )
 from watchword.plan.drafts.openapi import draft_from_openapi
 from watchword.plan.drafts.otm import draft_from_otm
+from watchword.plan.drafts.scanned import draft_from_scan, is_scan
+from watchword.plan.drafts.threat_dragon import draft_from_threat_dragon, is_threat_dragon
 from watchword.plan.interface import Actor, Component, ModelFault, Stage, Trait
 
 MAX_BYTES: Final = 8 * 1024 * 1024
@@ -482,6 +485,46 @@ _Drafter: TypeAlias = Callable[[Any], tuple[Draft, list[ModelFault]]]
 
 _FALLBACK_API: Final = "api"
 
+TEMPLATES: Final[Mapping[str, str]] = {
+    "bank": "Retail bank",
+    "health": "Health service",
+    "game": "Game",
+    "retail": "Shop with loyalty points",
+    "saas": "Business service (SaaS)",
+    "iot": "Companion app of devices at home",
+}
+"""The argued templates by name, in the order in which they are offered."""
+
+
+def template_text(name: str) -> str:
+    """Return a template as the text of a file, with the comments that argue its impacts.
+
+    :param name: one of :data:`TEMPLATES`.
+    """
+    return (files("watchword.apps.plan") / "templates" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def template_section(name: str) -> dict[str, Any]:
+    """Return the plan section of a template as plain values."""
+    return dict(section_of(template_text(name)))
+
+
+def section_of(text: str) -> Mapping[str, Any]:
+    """Return the plan section of a drafted text as plain values."""
+    section: Mapping[str, Any] = parse_document(Path("draft.yaml"), text.encode()).data["plan"]
+    return section
+
+
+def drafter_of(document: Any) -> "_Drafter":
+    """Return what drafts from a document: by what it says it is."""
+    if is_threat_dragon(document):
+        return draft_from_threat_dragon
+    if is_scan(document):
+        return draft_from_scan
+    if isinstance(document, dict) and "otmVersion" in document:
+        return draft_from_otm
+    return draft_from_openapi
+
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
@@ -495,9 +538,13 @@ class Drafted:
     api: str
 
 
-def draft_plan(openapi: Path | None, otm: Path | None, api: str | None = None) -> Drafted:
-    """Draft from an API description, a threat model or both; without either, a plan to start from.
+def draft_plan(
+    openapi: Path | None, otm: Path | None, api: str | None = None, scan: Path | None = None
+) -> Drafted:
+    """Draft from an API description, a threat model, a scan or several; without any, a plan to start from.
 
+    :param otm: an Open Threat Model, or a model as Threat Dragon 2 keeps it.
+    :param scan: what `watchword scan --json` printed.
     :param api: name of the API under ``apis``; left out, it is made from the description's title.
     :raises ConfigurationError: when a file can't be read, or isn't what it should be.
     """
@@ -505,7 +552,8 @@ def draft_plan(openapi: Path | None, otm: Path | None, api: str | None = None) -
     sources: list[str] = []
     named: tuple[tuple[Path | None, _Drafter], ...] = (
         (openapi, draft_from_openapi),
-        (otm, draft_from_otm),
+        (otm, _draft_from_model),
+        (scan, draft_from_scan),
     )
     for file, drafter in named:
         if file is not None:
@@ -516,6 +564,11 @@ def draft_plan(openapi: Path | None, otm: Path | None, api: str | None = None) -
     draft = merged(drafts)
     name = api or _api_name(drafts[0].title if openapi is not None else "")
     return Drafted(draft, render(draft, sources, name), name)
+
+
+def _draft_from_model(document: Any) -> tuple[Draft, list[ModelFault]]:
+    drafter = draft_from_threat_dragon if is_threat_dragon(document) else draft_from_otm
+    return drafter(document)
 
 
 def write_new(file: Path, text: str) -> None:
@@ -553,12 +606,24 @@ def init_command(
     *,
     openapi: Path | None,
     otm: Path | None,
+    scan: Path | None,
+    template: str | None,
+    interview: bool,
     api: str | None,
     output: Path,
     as_json: bool,
 ) -> None:
     """Draft a plan."""
-    drafted = draft_plan(openapi, otm, api)
+    if (template or interview) and (openapi or otm or scan or (template and interview)):
+        raise click.UsageError(
+            "expected --template, --interview or files to draft from, and one of these alone"
+        )
+    if interview and not output.exists():
+        drafted = Drafted(Draft(), _interviewed(output), api or _FALLBACK_API)
+    elif template:
+        drafted = Drafted(Draft(), template_text(template), api or _FALLBACK_API)
+    else:
+        drafted = draft_plan(openapi, otm, api, scan)
     to_stdout = output == _STDOUT
     if not to_stdout:
         write_new(output, drafted.text)
@@ -570,6 +635,39 @@ def init_command(
     for line in _draft_summary(drafted, None if to_stdout else output, config):
         for part in wrapped(line):
             click.echo(part, err=True)
+
+
+def _interviewed(output: Path) -> str:
+    """Ask the method's questions in the terminal, and return the text of the file."""
+    # The workshop's words are loaded for whoever wants them alone.
+    from watchword.apps.plan.interview import GUESS, Prompt, interview  # noqa: PLC0415
+    from watchword.apps.plan.workshop.section import PlanFile  # noqa: PLC0415
+
+    def ask(prompt: Prompt) -> str | None:
+        click.echo(err=True)
+        for line in prompt.said:
+            for part in hanging(line) if line.startswith("  ") else wrapped(line):
+                click.echo(part, err=True)
+        shown = f" [{prompt.default}]" if prompt.default else ""
+        try:
+            answer: str = click.prompt(
+                f"{prompt.ask}{shown}", default="", show_default=False, prompt_suffix=": ", err=True
+            )
+        except click.Abort:
+            return None
+        return answer
+
+    click.echo(
+        "Write `back` to take the last answer back; the end of the input (Ctrl-D) keeps what you answered.",
+        err=True,
+    )
+    section = interview(ask, lambda said: click.echo(said, err=True))
+    if not section.get("assets"):
+        raise click.UsageError("nothing was named, so there is nothing to write")
+    guesses = [name for name, each in section["assets"].items() if each["because"] == GUESS]
+    if guesses:
+        click.echo(f"Still guesses: {', '.join(guesses)}.", err=True)
+    return PlanFile.parse(output, b"").with_section(section).decode()
 
 
 def _draft_summary(drafted: Drafted, written: Path | None, config: Path) -> list[str]:

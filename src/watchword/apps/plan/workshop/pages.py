@@ -24,7 +24,7 @@ from watchword.apps.plan.workshop.session import (
     moves,
     turns,
 )
-from watchword.apps.plan.workshop.starts import draft_of, template_section, templates
+from watchword.apps.plan.workshop.starts import begin_from, draft_of, templates
 from watchword.apps.reports.text import in_sentence
 from watchword.apps.web.frame import action, page, query
 from watchword.apps.web.kit import Kit, go
@@ -316,7 +316,7 @@ class Pages:
 
     def _take_template(self, request: Request, form: FormData) -> Response:
         name = text(form, "template")
-        return self._begun(request, form, template_section(name), f"began from the template {name}")
+        return self._begun(request, form, begin_from(name), f"began from the template {name}")
 
     def _take_upload(self, request: Request, form: FormData) -> Response:
         upload = form.get("file")
