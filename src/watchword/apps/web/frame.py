@@ -9,7 +9,6 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -17,11 +16,13 @@ from starlette.applications import Starlette
 from starlette.datastructures import FormData, Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.requests import Request, cookie_parser
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from watchword.apps.reports.text import one_line
+from watchword.apps.terminal.environment import debugging
 from watchword.apps.web.access import Access, same
 from watchword.apps.web.kit import STATIC, Kit
 from watchword.reasons import WatchwordError
@@ -64,6 +65,9 @@ _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 _AGAIN: Final = "Open the address that the command printed in the terminal; it has the key in it."
 
 _logger = logging.getLogger(__name__)
+
+# It writes a line to the terminal for each form that it can't read, of which the page tells already.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 @dataclass(slots=True)
@@ -111,8 +115,8 @@ _HTTP_ERRORS: Final = {
 }
 
 
-async def form_of(request: Request) -> FormData:
-    """Return the form of a POST, as the guard read it."""
+def form_of(request: Request) -> FormData:
+    """Return the form of a POST, as the guard read it; there is no second one to be read."""
     form: FormData = request.scope["state"]["form"]
     return form
 
@@ -144,9 +148,9 @@ class Guard:
             answer = self._kit.refusal(refused.status, refused.title, refused.cause, refused.help)
             if refused.status == HTTPStatus.METHOD_NOT_ALLOWED:
                 answer.headers["allow"] = ", ".join(_METHODS)
-        except Exception:
-            # No page shows where in the code it happened; the terminal of whoever started it may.
-            _logger.exception("a request failed")
+        except Exception as error:
+            said = one_line(f"{type(error).__name__}: {error}")
+            _logger.error("a request failed: %s", said, exc_info=debugging())  # noqa: TRY400 - as asked.
             answer = self._kit.refusal(
                 500,
                 "This is a fault of Watchword",
@@ -175,7 +179,8 @@ class Guard:
             self._known(headers)
             self._from_ours(headers, scope["method"], host)
         if scope["method"] == "POST":
-            receive = await self._form(scope, headers, receive)
+            await self._form(scope, headers, receive)
+            receive = _nothing
         try:
             await self._app(scope, receive, send)
         finally:
@@ -225,13 +230,8 @@ class Guard:
 
     def _known(self, headers: Headers) -> None:
         """Refuse whoever hasn't the cookie."""
-        cookies: SimpleCookie = SimpleCookie()
-        try:
-            cookies.load(headers.get("cookie", ""))
-        except CookieError:
-            cookies.clear()
-        found = cookies.get(self._access.cookie_name)
-        if found is None or not same(found.value, self._access.cookie):
+        found = cookie_parser(headers.get("cookie", "")).get(self._access.cookie_name)
+        if found is None or not same(found, self._access.cookie):
             cause = "This browser hasn't opened these pages with the key of this run."
             raise _RefusedError(403, "Open the pages with their key", cause, _AGAIN)
 
@@ -245,8 +245,8 @@ class Guard:
         if method == "POST" and not (told or site == "same-origin"):
             raise _elsewhere()
 
-    async def _form(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
-        """Read the form whole, refuse it unless one of our pages held it, and return what reads it again."""
+    async def _form(self, scope: Scope, headers: Headers, receive: Receive) -> None:
+        """Read the form whole for :func:`form_of`, and refuse it unless one of our pages held it."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in _FORMS:
             raise _RefusedError(415, "Not done", "The request holds no form.")
@@ -271,7 +271,6 @@ class Guard:
                 403, "The page is out of date", cause, "Load the page again and repeat it."
             )
         scope.setdefault("state", {})["form"] = form
-        return _replayed(body)
 
 
 def _elsewhere() -> _RefusedError:
@@ -334,10 +333,8 @@ class _Sender:
             self.started = True
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
-                headers[name] = value
+                headers.setdefault(name, value)
             if self._page or message["status"] != HTTPStatus.OK:
                 headers["cache-control"] = "no-store"
         await self._send(message)
 
-
-__all__ = ["Guard", "HTMLResponse", "form_of", "page_app"]
