@@ -26,8 +26,8 @@ _ANY = click.Path(path_type=Path)
 _THERE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _body = body_in("watchword.apps.plan.commands")
 _drafts_body = body_in("watchword.apps.plan.drafts")
-_earlier_body = body_in("watchword.apps.plan.earlier")
 _workshop_body = body_in("watchword.apps.plan.workshop.command")
+_earlier_body = body_in("watchword.apps.plan.earlier")
 
 
 def budget(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
@@ -183,28 +183,27 @@ def init_command() -> None:
 
 @show_plan.command(
     "workshop",
-    epilog="Example: watchword plan workshop --port 8700",
-    short_help="Make the plan together, in the browser.",
+    epilog="Example: watchword plan workshop",
+    short_help="Decide together: answer the method's questions in the browser.",
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65_535),
+    type=click.IntRange(0, 65535),
     default=0,
-    show_default=True,
-    help="Where to listen on 127.0.0.1; 0 takes a free port.",
+    metavar="N",
+    help="Where to listen on this machine; left out, a free port.",
 )
-@click.option("--no-browser", is_flag=True, help="Print the address and open no browser.")
-@click.option("--json", "as_json", is_flag=True, help="Print the file and the address as JSON.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option("--json", "as_json", is_flag=True, help="Print the address as one JSON object.")
 @click.pass_context
 @_workshop_body
 def workshop_command() -> None:
-    """Ask the method's questions as pages in the browser, and plan anew with each answer.
+    """Decide together: a page on this machine asks the method's questions, and plans anew with each answer.
 
-    It listens on this machine alone, and lets in who has the address that it prints.  Answers are kept
-    at once, and go into the plan section of the file when somebody saves them there.
+    It writes the plan section of the file, and only when you save; comments and everything else stay. A file that
+    isn't there yet is made. Answers that aren't saved are there again at the next start.
 
-    Exit code 0: it was ended.  1: the port is taken, or answers can't be kept.  2: wrong usage, the file can't be
-    read, or its workshop is open already.
+    Exit code 0: ended by Ctrl-C.  2: the file can't be used, or a workshop of it is open already.  3: the port can't be had.
     """
 
 

@@ -62,7 +62,19 @@ def read_description(file: Path) -> Any:
 
     :raises ConfigurationError: when it can't be read, is too large, or is neither JSON nor YAML.
     """
-    raw = read_bytes(file, "an OpenAPI document or a threat model", MAX_BYTES)
+    return parse_description(
+        file, read_bytes(file, "an OpenAPI document or a threat model", MAX_BYTES)
+    )
+
+
+def parse_description(file: Path, raw: bytes) -> Any:
+    """Parse the bytes of a description.
+
+    :param file: names it in messages.
+    :raises ConfigurationError: when it is too large, or is neither JSON nor YAML.
+    """
+    if len(raw) > MAX_BYTES:
+        raise unusable(file, f"more than {MAX_BYTES} bytes", f"at most {MAX_BYTES} bytes")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from watchword.apps.reports.text import shown
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import BaseLoader, Environment
 
 Shown = Callable[[str], str]
 """Makes text safe to show."""
@@ -29,25 +29,27 @@ def render(
     :param mark: an element of the head that is ours and a constant, by which an earlier page is known.
     :param show: what is done to every text before it is escaped.
     """
-    found = environment((package, "."), show=show).get_template(template)
+    found = _environment(package, show).get_template(template)
     return found.render(mark=Markup(mark), **values)  # noqa: S704 - said above.
 
 
 @cache
-def environment(*places: tuple[str, str], show: Shown = shown) -> "Environment":
-    """Return the environment of templates that escapes every text.
-
-    :param places: where templates are looked for, in order: a package and a directory in it.
-    :param show: what is done to every text before it is escaped.
-    """
+def _environment(package: str, show: Shown) -> "Environment":
     # It takes as long to import as a small report to make: who wants no page doesn't wait for it.
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+    from jinja2 import PackageLoader  # noqa: PLC0415
+
+    return environment(PackageLoader(package, "."), show)
+
+
+def environment(loader: "BaseLoader", show: Shown) -> "Environment":
+    """Return what fills templates: it escapes all text, and refuses a name that it doesn't know."""
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - as above.
 
     def finalize(value: Any) -> Any:
         return show(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     return Environment(
-        loader=ChoiceLoader([PackageLoader(*each) for each in places]),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

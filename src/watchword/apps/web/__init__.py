@@ -1,1 +1,1 @@
-"""Show pages in the browser, on loopback, to whoever started the command: one guard, one kit of templates and styles."""
+"""Show pages in the browser: one frame, one kit of templates and styles, for whatever has a page."""

@@ -1,331 +1,334 @@
-"""Let in only the browser of whoever started the command, and answer every request with a page.
+"""Serve pages to people on this machine, and to nobody else.
 
-What the guard is for: a page elsewhere that posts to us or frames us (CSRF), a name elsewhere that is made to lead to
-loopback (DNS rebinding), other accounts of the machine, and requests that are too large, too slow or no HTTP form.
+Three things keep others out.  The name in ``Host`` must be a loopback address's, so that no page elsewhere reaches ours by a
+name that it lets point here.  A random key, once in the address that the terminal shows and then in a cookie, keeps out
+other users of this machine.  And what changes something comes from a page of ours: by its origin, and by a second random
+value in the form, which no other page can read.
 """
 
 import asyncio
+import hashlib
+import hmac
 import logging
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Final
-from urllib.parse import parse_qs
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any, Final
+from urllib.parse import parse_qs, urlencode
 
 from starlette.applications import Starlette
-from starlette.datastructures import FormData, Headers, MutableHeaders
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import Request, cookie_parser
-from starlette.responses import RedirectResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watchword.apps.reports.text import one_line
 from watchword.apps.terminal.environment import debugging
-from watchword.apps.web.access import Access, same
-from watchword.apps.web.kit import STATIC, Kit
+from watchword.apps.web.kit import Kit
 from watchword.reasons import WatchwordError
 
-MAX_FORM_BYTES: Final = 1 << 20
-"""Most bytes of a form."""
+MAX_FORM_BYTES: Final = 1024 * 1024
+MAX_UPLOAD_BYTES: Final = 20 * 1024 * 1024
+"""Most bytes of a request, with a file and without one."""
 
-MAX_UPLOAD_BYTES: Final = 20 << 20
-"""Most bytes of a form with files, on the routes that take some."""
-
-MAX_FIELDS: Final = 5_000
-"""Most fields of a form."""
-
-MAX_FILES: Final = 4
-
-MAX_TARGET_BYTES: Final = 8_192
-"""Most bytes of a path with its query."""
+MAX_FIELDS: Final = 500
 
 BODY_SECONDS: Final = 30.0
-"""Longest time that a body may take."""
+"""Longest that a form may take to arrive."""
 
-POLICY: Final = (
+FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-"""The Content-Security-Policy of every page."""
+"""What a page may do: nothing from elsewhere, and no script or style inside of it."""
 
 _HEADERS: Final = {
-    "content-security-policy": POLICY,
+    "content-security-policy": CSP,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    # With "no-referrer" browsers send "Origin: null" with a form of ours.
+    # With "no-referrer" a browser sends "Origin: null" with a form of ours that goes without script.
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
-_METHODS: Final = ("GET", "HEAD", "POST")
-_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
-_AGAIN: Final = "Open the address that the command printed in the terminal; it has the key in it."
+_STATIC: Final = "/static/"
+_TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+_HASH_CHARACTERS: Final = 12
+_CSRF: Final = "csrf"
+_OK: Final = 200
+_DIGITS: Final = re.compile(r"[0-9]{1,12}")
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger("watchword.web")
 
 # It writes a line to the terminal for each form that it can't read, of which the page tells already.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
+Page = Callable[[Request], Response]
+"""Answers a GET, in a thread."""
 
-@dataclass(slots=True)
-class _RefusedError(Exception):
-    """Say why a request isn't let in."""
+Action = Callable[[Request, FormData], Response]
+"""Answers a POST whose form came from a page of ours, in a thread."""
 
-    status: int
-    title: str
-    cause: str
-    help: str = ""
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Hold what lets somebody in.
+
+    :param port: where the pages are served, on loopback.
+    :param key: stands in the address that the terminal shows, and then in a cookie.
+    :param csrf: stands in each form.
+    """
+
+    port: int
+    key: str = field(repr=False)
+    csrf: str = field(repr=False)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Return the origins under which a browser knows these pages."""
+        return tuple(f"http://{name}:{self.port}" for name in ("127.0.0.1", "localhost", "[::1]"))
+
+    @property
+    def address(self) -> str:
+        """Return the address without the key."""
+        return f"{self.origins[0]}/"
+
+    @property
+    def invitation(self) -> str:
+        """Return the address that lets somebody in."""
+        return f"{self.address}?{urlencode({'key': self.key})}"
+
+    @property
+    def cookie(self) -> str:
+        """Return the cookie's name: browsers share cookies between ports, so that each has its own."""
+        return f"watchword-{self.port}"
+
+
+def page(path: str, answer: Page) -> Route:
+    """Return the route of a page."""
+
+    async def endpoint(request: Request) -> Response:
+        return await run_in_threadpool(answer, request)
+
+    return Route(path, endpoint, methods=["GET"])
+
+
+def action(path: str, answer: Action, *, upload: bool = False) -> Route:
+    """Return the route of what changes something: it gets the form only if a page of ours sent it.
+
+    :param upload: whether the form may bring a file.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        access: Access = request.app.state.access
+        limit = MAX_UPLOAD_BYTES if upload else MAX_FORM_BYTES
+        form = await _form(request, limit, files=1 if upload else 0)
+        try:
+            sent = form.getlist(_CSRF)
+            if len(sent) != 1 or not isinstance(sent[0], str) or not _same(sent[0], access.csrf):
+                raise HTTPException(
+                    403,
+                    "This form doesn't come from a page of this workshop as it runs now. Load the page again; "
+                    "what you typed is still in the other tab.",
+                )
+            return await run_in_threadpool(answer, request, form)
+        finally:
+            await form.close()
+
+    return Route(path, endpoint, methods=["POST"])
+
+
+async def _form(request: Request, limit: int, *, files: int) -> FormData:
+    """Return a form that arrives whole, in time, and isn't too large."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in FORMS:
+        raise HTTPException(415)
+    capped = Request(request.scope, _Capped(request.receive, limit))
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await capped.form(
+                max_files=files, max_fields=MAX_FIELDS, max_part_size=MAX_FORM_BYTES
+            )
+    except TimeoutError:
+        raise HTTPException(408) from None
+    except _TooLargeError:
+        raise HTTPException(413) from None
+    except ClientDisconnect:
+        raise HTTPException(400) from None
 
 
 def page_app(
-    routes: Sequence[BaseRoute], *, access: Access, kit: Kit, uploads: Collection[str] = ()
-) -> Starlette:
-    """Return the application of some pages, behind the guard.
+    routes: Sequence[BaseRoute],
+    kit: Kit,
+    access: Access,
+    *,
+    errors: Mapping[type[WatchwordError], int] | None = None,
+) -> ASGIApp:
+    """Return the application that serves these pages.
 
-    :param access: who is let in; its port is set once the server listens.
-    :param uploads: paths whose forms may hold :data:`MAX_UPLOAD_BYTES`.
+    :param errors: status by kind of error, where it isn't 400.
     """
+    static = StaticFiles.of(kit.packages)
+    kit.let(csrf=access.csrf, static=static.urls)
 
-    def http_error(_request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        title, cause = _HTTP_ERRORS.get(status, ("Not done", HTTPStatus(status).description))
-        response = kit.refusal(status, title, cause, "Go back, or to the first page.")
-        if isinstance(error, HTTPException):
-            response.headers.update(error.headers or {})
-        return response
+    async def told(_request: Request, error: Exception) -> Response:
+        status = next((s for kind, s in (errors or {}).items() if isinstance(error, kind)), 400)
+        return _problem(kit, status, str(error))
 
-    def own_error(_request: Request, error: Exception) -> Response:
-        return kit.refusal(409, "Not done", str(error), "Nothing was changed by this request.")
+    async def refused(_request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        said = (
+            error.detail if error.status_code == 403 else _SAID.get(error.status_code, error.detail)
+        )
+        return _problem(kit, error.status_code, said)
 
-    static = Route(f"{STATIC}/{{name}}", kit.serve_static)
-    return Starlette(
-        routes=[static, *routes],
-        middleware=[Middleware(Guard, access=access, kit=kit, uploads=frozenset(uploads))],
-        exception_handlers={HTTPException: http_error, WatchwordError: own_error},
+    async def failed(_request: Request, _error: Exception) -> Response:
+        # It comes to the guard too, which tells the terminal.
+        return _problem(kit, 500, _SAID[500])
+
+    app = Starlette(
+        routes=[*routes, Route(_STATIC + "{name:path}", static.answer, methods=["GET"])],
+        exception_handlers={
+            WatchwordError: told,
+            HTTPException: refused,
+            Exception: failed,
+        },
     )
+    app.state.access = access
+    return Guard(app, kit, access)
 
 
-_HTTP_ERRORS: Final = {
-    404: ("No such page", "There is no page at this address."),
-    405: ("Not done", "This page can't be asked for in this way."),
-    400: ("Not done", "The request can't be read."),
+_SAID: Final = {
+    400: "This form can't be read, or the connection was lost in mid-form. Nothing was changed.",
+    404: "There is no such page here.",
+    405: "This page can't be used in this way.",
+    408: "The form took too long to arrive. Nothing was changed; send it again.",
+    413: "That is larger than this page takes.",
+    415: "That is no form of a page.",
+    500: "The page failed by a fault of ours; the terminal has its cause. Nothing was lost.",
 }
 
 
-def form_of(request: Request) -> FormData:
-    """Return the form of a POST, as the guard read it; there is no second one to be read."""
-    form: FormData = request.scope["state"]["form"]
-    return form
+def _problem(kit: Kit, status: int, said: str) -> Response:
+    return HTMLResponse(kit.text("problem.html.j2", said=said, status=status), status)
 
 
 class Guard:
-    """Stand before an application, and refuse what isn't from its own pages."""
+    """Stand before all pages: who may come in, how much one may send, what each answer says to the browser."""
 
-    def __init__(
-        self, app: ASGIApp, *, access: Access, kit: Kit, uploads: frozenset[str] = frozenset()
-    ) -> None:
-        """Guard one application."""
+    def __init__(self, app: ASGIApp, kit: Kit, access: Access) -> None:
+        """Keep what is guarded."""
         self._app = app
-        self._access = access
         self._kit = kit
-        self._uploads = uploads
+        self._access = access
+        self._hosts = frozenset(each.removeprefix("http://") for each in access.origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
+        """Answer one request, or let it through."""
         if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})
             return
-        sender = _Sender(send, page=not scope["path"].startswith(f"{STATIC}/"))
+        static = scope["path"].startswith(_STATIC)
+        sender = _Sender(send, static=static)
         try:
-            answer = await self._answer(scope, receive, sender)
-        except _RefusedError as refused:
-            answer = self._kit.refusal(refused.status, refused.title, refused.cause, refused.help)
-            if refused.status == HTTPStatus.METHOD_NOT_ALLOWED:
-                answer.headers["allow"] = ", ".join(_METHODS)
-        except Exception as error:
+            await self._guarded(scope, receive, sender)
+        except Exception as error:  # noqa: BLE001 - told without where in the code it happened.
             said = one_line(f"{type(error).__name__}: {error}")
-            _logger.error("a request failed: %s", said, exc_info=debugging())  # noqa: TRY400 - as asked.
-            answer = self._kit.refusal(
-                500,
-                "This is a fault of Watchword",
-                "The request met an error that nobody expected. Answers given before are kept.",
-                "Load the page again. If it happens again, report it with what the terminal shows.",
-            )
-        if answer is not None and not sender.started:
-            await answer(scope, _nothing, sender)
+            _log.error("a page failed: %s", said, exc_info=debugging())
+            if not sender.started:
+                await _problem(self._kit, 500, _SAID[500])(scope, receive, sender)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: "_Sender") -> Response | None:
-        """Answer what concerns the guard itself, and hand the rest on."""
-        headers = Headers(scope=scope)
-        host = self._host(headers)
-        if scope["method"] not in _METHODS:
-            raise _RefusedError(405, "Not done", "Pages are read with GET and changed with POST.")
-        target = len(scope.get("raw_path") or b"") + len(scope["query_string"])
-        if target > MAX_TARGET_BYTES:
-            cause = f"got an address of {target} bytes, expected at most {MAX_TARGET_BYTES}"
-            raise _RefusedError(414, "Not done", cause)
-        if scope["path"].startswith(f"{STATIC}/"):
-            if scope["method"] == "POST":
-                raise _RefusedError(405, "Not done", "A static file is only read.")
-        elif (opened := self._opened(scope, headers)) is not None:
-            return opened
-        else:
-            self._known(headers)
-            self._from_ours(headers, scope["method"], host)
-        if scope["method"] == "POST":
-            await self._form(scope, headers, receive)
-            receive = _nothing
-        try:
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        answer = self._refusal(request)
+        if answer is None and request.url.path == "/" and "key" in request.query_params:
+            answer = self._let_in(request)
+        if answer is None and not request.url.path.startswith(_STATIC) and not self._is_in(request):
+            answer = _problem(
+                self._kit,
+                403,
+                "Open the address that the terminal shows: it has the key that lets you in.",
+            )
+        if answer is None:
             await self._app(scope, receive, send)
-        finally:
-            form = scope.get("state", {}).get("form")
-            if form is not None:
-                await form.close()
+        else:
+            await answer(scope, receive, send)
+
+    def _refusal(self, request: Request) -> Response | None:
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
+            return _problem(
+                self._kit,
+                421,
+                f"This page is for this machine alone. Open it as {self._access.address}, not under another name.",
+            )
+        if request.method in {"GET", "HEAD"}:
+            return None
+        length = request.headers.get("content-length", "0")
+        if not _DIGITS.fullmatch(length) or int(length) > MAX_UPLOAD_BYTES:
+            return _problem(self._kit, 413, _SAID[413])
+        origins, site = request.headers.getlist("origin"), request.headers.get("sec-fetch-site")
+        ours = origins == [f"http://{hosts[0].lower()}"]
+        if (origins and not ours) or site not in (
+            {"same-origin", None} if ours else {"same-origin"}
+        ):
+            return _problem(
+                self._kit, 403, "Another page sent this. Nothing was changed; close that page."
+            )
         return None
 
-    def _host(self, headers: Headers) -> str:
-        """Return the host asked for: a name of a page elsewhere that is made to lead here is no name of ours."""
-        found = headers.getlist("host")
-        if len(found) != 1 or found[0].lower() not in self._access.hosts:
-            raise _RefusedError(
-                421,
-                "Not the host of these pages",
-                "These pages are served on this machine alone, and the request names another host.",
-                _AGAIN,
+    def _let_in(self, request: Request) -> Response:
+        if not _same(request.query_params["key"], self._access.key):
+            return _problem(
+                self._kit,
+                403,
+                "The key in this address is another workshop's. Open the address that the terminal shows now.",
             )
-        return found[0].lower()
-
-    def _opened(self, scope: Scope, headers: Headers) -> Response | None:
-        """Return what gives a browser the cookie for the key, None for a request without one."""
-        if (
-            scope["path"] != "/"
-            or scope["method"] == "POST"
-            or b"key=" not in scope["query_string"]
-        ):
-            return None
-        keys = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=100).get("key", [])
-        if len(keys) != 1 or not same(keys[0], self._access.key):
-            raise _RefusedError(
-                403, "Not the key of these pages", "The key isn't this run's.", _AGAIN
-            )
-        if headers.get("sec-fetch-site", "none") in {"none", "same-origin"}:
-            answer: Response = RedirectResponse("/", 303)
-        else:
+        answer: Response = RedirectResponse("/", 303)
+        if request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
             # Followed from a page elsewhere: a redirect would go without the strict cookie.
-            answer = self._kit.page("opened.html.j2", title="Open the pages")
-        answer.set_cookie(
-            self._access.cookie_name,
-            self._access.cookie,
-            httponly=True,
-            samesite="strict",
-            path="/",
-        )
+            answer = self._kit.page("opened.html.j2")
+        answer.set_cookie(self._access.cookie, self._access.key, httponly=True, samesite="strict")
         return answer
 
-    def _known(self, headers: Headers) -> None:
-        """Refuse whoever hasn't the cookie."""
-        found = cookie_parser(headers.get("cookie", "")).get(self._access.cookie_name)
-        if found is None or not same(found, self._access.cookie):
-            cause = "This browser hasn't opened these pages with the key of this run."
-            raise _RefusedError(403, "Open the pages with their key", cause, _AGAIN)
-
-    def _from_ours(self, headers: Headers, method: str, host: str) -> None:
-        """Refuse what a page elsewhere asks for in the name of this browser."""
-        site = headers.get("sec-fetch-site")
-        origins = headers.getlist("origin")
-        told = [each.lower() == f"http://{host}" for each in origins]
-        if site in {"cross-site", "same-site"} or not all(told):
-            raise _elsewhere()
-        if method == "POST" and not (told or site == "same-origin"):
-            raise _elsewhere()
-
-    async def _form(self, scope: Scope, headers: Headers, receive: Receive) -> None:
-        """Read the form whole for :func:`form_of`, and refuse it unless one of our pages held it."""
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind not in _FORMS:
-            raise _RefusedError(415, "Not done", "The request holds no form.")
-        most = MAX_UPLOAD_BYTES if scope["path"] in self._uploads else MAX_FORM_BYTES
-        body = await _body(headers, receive, most)
-        try:
-            # Without "app" in its scope the reader reports what is wrong as its own error.
-            form = await Request(scope, _replayed(body)).form(
-                max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_FORM_BYTES
-            )
-        except HTTPException as error:
-            raise _RefusedError(400, "The form can't be read", str(error.detail)) from None
-        given = form.getlist("csrf")
-        if (
-            len(given) != 1
-            or not isinstance(given[0], str)
-            or not same(given[0], self._access.csrf)
-        ):
-            await form.close()
-            cause = "The form isn't of a page of this run, so nothing was changed."
-            raise _RefusedError(
-                403, "The page is out of date", cause, "Load the page again and repeat it."
-            )
-        scope.setdefault("state", {})["form"] = form
+    def _is_in(self, request: Request) -> bool:
+        return _same(request.cookies.get(self._access.cookie, ""), self._access.key)
 
 
-def _elsewhere() -> _RefusedError:
-    return _RefusedError(
-        403,
-        "A page elsewhere asked for this",
-        "The browser says that another site made this request, so nothing was done.",
-        "Type the address of these pages into the browser, or open the one in the terminal.",
-    )
+def _same(got: str, wanted: str) -> bool:
+    return hmac.compare_digest(got.encode("utf-8", "replace"), wanted.encode())
 
 
-async def _body(headers: Headers, receive: Receive, most: int) -> bytes:
-    """Return a body of at most ``most`` bytes that arrives in time."""
-    too_large = _RefusedError(
-        413, "Too much at once", f"A form here has at most {most >> 20} MiB.", "Send less of it."
-    )
-    length = headers.get("content-length", "0")
-    if not (length.isascii() and length.isdigit()) or len(length) > 12 or int(length) > most:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise _RefusedError(400, "Not done", "The connection ended in mid-form.")
-                body += message.get("body", b"")
-                if len(body) > most:
-                    raise too_large
-                if not message.get("more_body"):
-                    return bytes(body)
-    except TimeoutError:
-        cause = f"The form took longer than {BODY_SECONDS:.0f} seconds."
-        raise _RefusedError(408, "Too slow", cause, "Send it again.") from None
+class _TooLargeError(Exception):
+    """Report a body that goes on beyond what was announced or is allowed."""
 
 
-def _replayed(body: bytes) -> Receive:
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+class _Capped:
+    def __init__(self, receive: Receive, most: int) -> None:
+        self._receive = receive
+        self._left = most
 
-    async def receive() -> Message:
-        return messages.pop() if messages else {"type": "http.disconnect"}
-
-    return receive
-
-
-async def _nothing() -> Message:
-    return {"type": "http.disconnect"}
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise _TooLargeError
+        return message
 
 
 class _Sender:
-    """Send an answer with the headers that every answer has."""
+    """Send an answer, with the headers that all answers have."""
 
-    def __init__(self, send: Send, *, page: bool) -> None:
+    def __init__(self, send: Send, *, static: bool) -> None:
         self._send = send
-        self._page = page
+        self._static = static
         self.started = False
 
     async def __call__(self, message: Message) -> None:
@@ -334,7 +337,45 @@ class _Sender:
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
-            if self._page or message["status"] != HTTPStatus.OK:
-                headers["cache-control"] = "no-store"
+            # Each static file has its hash in its name.
+            kept = self._static and message["status"] == _OK
+            headers["cache-control"] = "max-age=31536000, immutable" if kept else "no-store"
         await self._send(message)
 
+
+@dataclass(frozen=True, slots=True)
+class StaticFiles:
+    """Hold the styles and scripts of some packages, each under a name with its hash."""
+
+    found: Mapping[str, tuple[bytes, str]]
+    urls: Mapping[str, str]
+
+    @classmethod
+    def of(cls, packages: Sequence[str]) -> "StaticFiles":
+        """Read the folder ``static`` of each package."""
+        found: dict[str, tuple[bytes, str]] = {}
+        urls: dict[str, str] = {}
+        for package in packages:
+            folder = files(package) / "static"
+            for each in (
+                sorted(folder.iterdir(), key=lambda one: one.name) if folder.is_dir() else ()
+            ):
+                kind = _TYPES.get(each.name.rpartition(".")[2])
+                if kind is not None:
+                    data = each.read_bytes()
+                    name = f"{hashlib.sha256(data).hexdigest()[:_HASH_CHARACTERS]}/{each.name}"
+                    found[name], urls[each.name] = (data, kind), _STATIC + name
+        return cls(found, urls)
+
+    async def answer(self, request: Request) -> Response:
+        """Answer with one file."""
+        data, kind = self.found.get(request.path_params["name"], (b"", ""))
+        if not kind:
+            raise HTTPException(404)
+        return Response(data, media_type=kind)
+
+
+def query(request: Request, name: str, default: str = "") -> str:
+    """Return one member of the address, the first of several."""
+    found: Any = parse_qs(request.url.query).get(name)
+    return str(found[0]) if found else default

@@ -1,42 +1,51 @@
-"""Serve pages on loopback until somebody stops the command."""
+"""Serve pages on loopback from a command, until Ctrl-C."""
 
-import asyncio
-import webbrowser
 from collections.abc import Callable
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from watchword.adapters.http_server import HttpServer
-from watchword.adapters.http_server.granian import Application
-from watchword.apps.web.access import Access
+from watchword.apps.terminal.process import until_signal
+from watchword.apps.web.frame import Access
+from watchword.encoding import base64url
+from watchword.ports import Entropy
 
-Opener = Callable[[str], object]
-"""Opens an address in a browser."""
+LOOPBACK: Final = "127.0.0.1"
+_KEY_BYTES: Final = 24
 
 
-async def serve_pages(
-    app: Application,
-    access: Access,
-    stop: asyncio.Event,
-    *,
-    port: int = 0,
-    ready: Callable[[str], None],
-    opener: Opener | None = webbrowser.open,
-) -> None:
-    """Serve pages at 127.0.0.1 until ``stop`` is set.
+def new_access(port: int, entropy: Entropy) -> Access:
+    """Return fresh keys for the pages on a port."""
+    key, csrf = (base64url.encode(entropy.token_bytes(_KEY_BYTES)) for _ in range(2))
+    return Access(port, key, csrf)
 
-    :param access: learns the port.
-    :param port: 0 takes a free one.
-    :param ready: is given the address with its key once it answers.
-    :param opener: None opens no browser.
+
+async def serve_pages(port: int, made: Callable[[int], ASGIApp], ready: Callable[[], None]) -> None:
+    """Serve until Ctrl-C or SIGTERM; requests under way are answered.
+
+    :param port: on loopback; 0 takes a free one.
+    :param made: makes the application, once the port is known: its guard lets only that one in.
+    :param ready: is called once requests are answered.
     :raises ServerAddressError: when the port is taken.
     """
-    server = HttpServer(app, host="127.0.0.1", port=port)
+    stop = until_signal()
+    late = _Late()
+    server = HttpServer(late, host=LOOPBACK, port=port)
     await server.start()
     try:
-        access.port = server.port
-        ready(access.url)
-        if opener is not None:
-            # Some browsers' starters wait for the browser.
-            asyncio.get_running_loop().run_in_executor(None, opener, access.url)
+        late.app = made(server.port)
+        ready()
         await stop.wait()
     finally:
         await server.stop()
+
+
+class _Late:
+    """Stand for an application that is made once its port is known; until then nobody is answered."""
+
+    app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.app is not None:
+            await self.app(scope, receive, send)

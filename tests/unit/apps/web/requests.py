@@ -7,9 +7,10 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from watchword.apps.web.access import Access
+from watchword.apps.web.frame import Access
 
-KEY = "5e" * 32
+KEY = "5e" * 16
+CSRF = "c5" * 16
 HOST = "127.0.0.1:8700"
 
 Header = tuple[str, str]
@@ -30,15 +31,15 @@ class Answer:
 
 
 def opened() -> Access:
-    """Return an access whose port is known."""
-    return Access(KEY, 8700)
+    """Return an access."""
+    return Access(8700, KEY, CSRF)
 
 
 def of_ours(access: Access) -> list[Header]:
     """Return the headers that a browser sends from one of our pages."""
     return [
         ("host", HOST),
-        ("cookie", f"{access.cookie_name}={access.cookie}"),
+        ("cookie", f"{access.cookie}={access.key}"),
         ("origin", f"http://{HOST}"),
         ("sec-fetch-site", "same-origin"),
     ]

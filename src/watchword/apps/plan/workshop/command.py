@@ -1,75 +1,68 @@
-"""Run `watchword plan workshop`: the plan's questions as pages in the browser, on this machine alone."""
+"""Run ``watchword plan workshop``: put the workshop together, and serve its pages until Ctrl-C."""
 
+import threading
 import webbrowser
 from pathlib import Path
 from typing import Final
 
 import click
+from starlette.types import ASGIApp
 
 from watchword.adapters.answer_journal import AnswerJournal
 from watchword.adapters.system import SystemClock, SystemEntropy
-from watchword.apps.plan.workshop import ends, pages
+from watchword.apps.plan.workshop.pages import Pages
 from watchword.apps.plan.workshop.session import Workshop, journal_directory
 from watchword.apps.terminal.console import print_json
-from watchword.apps.terminal.process import serve, until_signal
-from watchword.apps.web.access import Access
-from watchword.apps.web.frame import page_app
+from watchword.apps.terminal.process import serve
+from watchword.apps.web.frame import Access, page_app
 from watchword.apps.web.kit import Kit
-from watchword.apps.web.serving import serve_pages
+from watchword.apps.web.serving import new_access, serve_pages
+from watchword.plan.workshop import ConflictError
 
 PACKAGE: Final = "watchword.apps.plan.workshop"
+_CONFLICT: Final = 409
 
 
 def workshop_command(ctx: click.Context, /, *, port: int, no_browser: bool, as_json: bool) -> None:
-    """Serve the workshop of one file until it is stopped."""
-    serve(_run(ctx.obj or Path("watchword.yaml"), port, browser=not no_browser, as_json=as_json))
+    """Serve the workshop."""
+    serve(_run(ctx.obj, port, browser=not (no_browser or as_json), as_json=as_json))
 
 
 async def _run(file: Path, port: int, *, browser: bool, as_json: bool) -> None:
-    stop = until_signal()
     journal = AnswerJournal(journal_directory(file), file)
     try:
         workshop = Workshop(file, journal, SystemClock())
-        access = Access.random(SystemEntropy())
-        kit = Kit(access, PACKAGE)
-        app = page_app(
-            [*pages.routes(workshop, kit), *ends.routes(workshop, kit)],
-            access=access,
-            kit=kit,
-            uploads=pages.UPLOADS,
-        )
+        kit = Kit(PACKAGE)
+        access: list[Access] = []
 
-        def ready(url: str) -> None:
-            journal.announce(url.partition("?")[0])
-            _tell(file, url, as_json=as_json)
+        def made(listening: int) -> ASGIApp:
+            access.append(new_access(listening, SystemEntropy()))
+            journal.announce(access[0].address)
+            routes = Pages(workshop, kit).routes()
+            return page_app(routes, kit, access[0], errors={ConflictError: _CONFLICT})
 
-        await serve_pages(
-            app, access, stop, port=port, ready=ready, opener=webbrowser.open if browser else None
-        )
-        if not as_json:
-            _tell_end(workshop)
+        def ready() -> None:
+            _tell(file, access[0].invitation, as_json=as_json)
+            if browser:
+                # Some browsers' starters wait for the browser.
+                threading.Thread(
+                    target=webbrowser.open, args=(access[0].invitation,), daemon=True
+                ).start()
+
+        await serve_pages(port, made, ready)
+        if workshop.state().unsaved and not as_json:
+            click.echo(
+                f"Not saved into {file} yet: the next `watchword plan workshop` has these answers."
+            )
     finally:
         journal.close()
 
 
-def _tell(file: Path, url: str, *, as_json: bool) -> None:
+def _tell(file: Path, invitation: str, *, as_json: bool) -> None:
     if as_json:
-        print_json({"file": str(file), "url": url})
+        print_json({"url": invitation, "file": str(file)})
         return
+    click.echo(f"The workshop of {file} is at\n\n  {invitation}\n")
     click.echo(
-        f"The workshop on {file} is open to whoever has this address, on this machine alone:"
+        "Nobody else gets in without this address. Ctrl-C ends it; answers that aren't saved stay."
     )
-    click.echo(f"  {url}")
-    click.echo(
-        "Each answer is kept at once; Ctrl-C ends it, and the next start goes on from there."
-    )
-
-
-def _tell_end(workshop: Workshop) -> None:
-    state = workshop.state()
-    if state.unsaved:
-        click.echo(
-            f"Ended. {workshop.file} hasn't all answers yet: they are kept, and offered at the next start."
-        )
-    else:
-        click.echo(f"Ended. {workshop.file} has every answer.")

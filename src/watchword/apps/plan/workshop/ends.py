@@ -3,11 +3,12 @@
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from watchword.adapters.pdf import print_pdf
 from watchword.adapters.system import SystemEntropy
@@ -19,12 +20,18 @@ from watchword.apps.plan.tickets import github, jira
 from watchword.apps.plan.workshop.session import Moved, State, Turned, Workshop, moves, turns
 from watchword.apps.reports.text import json_text, markdown_table
 from watchword.apps.reports.text import markdown as escaped
-from watchword.apps.web.frame import POLICY
-from watchword.apps.web.kit import Kit
+from watchword.apps.web.frame import CSP, page
 from watchword.encoding.phrases import counted
 from watchword.plan.outcome import Plan
 from watchword.ports import Entropy
 from watchword.reasons import ExitCode, WatchwordError
+
+
+class Shown(Protocol):
+    """Makes a page of the workshop."""
+
+    def __call__(self, request: Request, template: str, step: str, **values: Any) -> Response:
+        """Return the page that a template makes, with the plan beside it."""
 
 
 class NoPlanError(WatchwordError):
@@ -79,14 +86,14 @@ ENDS: Final[Sequence[End]] = (
 
 def routes(
     workshop: Workshop,
-    kit: Kit,
+    shown: Shown,
     *,
     entropy: Entropy | None = None,
     printed: Callable[[str], bytes] = print_pdf,
 ) -> list[BaseRoute]:
-    """Return the routes of every entry of :data:`ENDS`.
+    """Return the routes of the page ``/ends`` and of every entry of :data:`ENDS`.
 
-    :param kit: for the page that says why there is nothing yet.
+    :param shown: makes a page of the workshop from the request, the template, the step and values.
     :param printed: makes a PDF of a page.
     """
     random = entropy or SystemEntropy()
@@ -97,12 +104,12 @@ def routes(
             raise NoPlanError(_missing(workshop.state()))
         return planned.plan
 
-    def page() -> str:
+    def for_management() -> str:
         return management(plan(), accepted_in(workshop.state().section))
 
     def as_page() -> Response:
-        text = page()
-        policy = POLICY.replace("style-src 'self'", f"style-src {style_hash(text)}")
+        text = for_management()
+        policy = CSP.replace("style-src 'self'", f"style-src {style_hash(text)}")
         return HTMLResponse(text, headers={"content-security-policy": policy})
 
     def bill() -> str:
@@ -112,7 +119,7 @@ def routes(
 
     makers: dict[str, Callable[[], Response]] = {
         "management.html": as_page,
-        "management.pdf": lambda: _file(printed(page()), "application/pdf", "plan.pdf"),
+        "management.pdf": lambda: _file(printed(for_management()), "application/pdf", "plan.pdf"),
         "plan.md": lambda: _file(markdown(plan()), "text/markdown", "plan.md"),
         "tickets-github.json": lambda: _file(
             github(plan()), "application/json", "tickets-github.json"
@@ -126,10 +133,14 @@ def routes(
     def end(request: Request) -> Response:
         maker = makers.get(request.path_params["name"])
         if maker is None:
-            return kit.refusal(404, "No such page", "There is no page at this address.")
+            raise HTTPException(404)
         return maker()
 
-    return [Route("/ends/{name}", end)]
+    def ends(request: Request) -> Response:
+        risks = accepted_in(workshop.state().section)
+        return shown(request, "ends.html.j2", "ends", ends=ENDS, risks=risks)
+
+    return [page("/ends", ends), page("/ends/{name}", end)]
 
 
 def _file(content: str | bytes, kind: str, name: str) -> Response:

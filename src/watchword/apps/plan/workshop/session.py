@@ -48,8 +48,14 @@ FORMAT: Final = 1
 SHAKEN_SECONDS: Final = 8.0
 """How long the order is shaken at most, beside the requests."""
 
+NO_BUDGET: Final = -1
+"""Asks for the plan without the section's budget."""
+
 MOST_KEPT: Final = 12
 """Plans that are kept to be compared: the newest."""
+
+MOST_SECTIONS: Final = 200
+"""Answers for which a page may be open and still be sent."""
 
 MAX_NAME: Final = 60
 """Most characters of the name of somebody who answers."""
@@ -169,6 +175,7 @@ class Workshop:
         self._plans: dict[tuple[int, Question], Planned] = {}
         self._working: set[tuple[int, Question]] = set()
         self._previous: Planned | None = None
+        self._sections: dict[int, Section] = {}
         try:
             self._seen = PlanFile.parse(file, read_text_file(file, MAX_BYTES))
         except (TextFileError, ConfigurationError, SectionError) as error:
@@ -176,6 +183,7 @@ class Workshop:
         self._section: dict[str, Any] = dict(self._seen.section)
         self._base: Section = self._seen.section
         self._resume()
+        self._sections[self._revision] = self._section
 
     # What was answered.
 
@@ -265,9 +273,26 @@ class Workshop:
     def _note(self, **step: Any) -> None:
         self._journal.append({**step, "at": self._clock.now().isoformat()})
 
+    def section_at(self, revision: int) -> Section:
+        """Return the section that a page showed.
+
+        :raises WorkshopError: when that was too many answers ago.
+        """
+        with self._lock:
+            if revision == self._revision:
+                return self._section
+            if revision not in self._sections:
+                raise WorkshopError(
+                    "this page is too old: load it again, and answer once more; nothing was changed"
+                )
+            return self._sections[revision]
+
     def _changed(self) -> None:
         self._previous = self._plans.get((self._revision, Question())) or self._previous
         self._revision += 1
+        self._sections[self._revision] = self._section
+        while len(self._sections) > MOST_SECTIONS:
+            del self._sections[next(iter(self._sections))]
 
     # The file.
 
@@ -329,7 +354,7 @@ class Workshop:
                 said = f"{'.'.join(key)}: as the file says"
                 self._take(Answer((self._as_file(found),), by, said, self._clock.now()))
             self._conflicts = tuple(each for each in self._conflicts if each is not found)
-            self._revision += 1
+            self._changed()
             return self._state()
 
     def _as_file(self, found: Conflict) -> Edit:
@@ -470,7 +495,8 @@ class Workshop:
         *,
         stable: bool,
     ) -> Planned:
-        asked = replace(question, budget=settings.budget) if question.budget is None else question
+        budget = settings.budget if question.budget is None else question.budget
+        asked = replace(question, budget=None if budget == NO_BUDGET else budget)
         plan, reading = planned_of(settings, asked, self._clock.now(), limit)
         plan = replace(plan, unreadable=len(reading.faults))
         return Planned(revision, question, plan, settings, stable)
@@ -499,6 +525,18 @@ class Workshop:
     def earlier(self) -> list[Planned]:
         """Return the plans of earlier answers that are still kept, the oldest first."""
         return [each for each in self._plans.values() if each.question == Question()]
+
+    def whole(self) -> Planned | None:
+        """Return the plan without a budget, None while the answers make none."""
+        with self._lock:
+            planned = self.plan()
+            if planned is None or planned.settings.budget is None:
+                return planned
+            key = (self._revision, Question(budget=NO_BUDGET))
+            if key not in self._plans:
+                made = self._made(*key, planned.settings, TimeLimit(-1), stable=False)
+                self._keep(key, made)
+            return self._plans[key]
 
     def of_file(self) -> Planned | None:
         """Return the plan that the file makes as it stands, None where it makes none."""

@@ -1,11 +1,11 @@
-// Shows when an answer didn't arrive: without this a lost connection would look like a kept answer.
-"use strict";
+// Says when an answer couldn't be sent: what was typed stays in the page, and is sent again by the same button.
 (function () {
-  function lost(shown) {
+  "use strict";
+  function lost(show) {
     var notice = document.getElementById("lost");
-    if (notice) { notice.hidden = !shown; }
+    if (notice) { notice.hidden = !show; }
   }
   document.addEventListener("htmx:sendError", function () { lost(true); });
   document.addEventListener("htmx:timeout", function () { lost(true); });
-  document.addEventListener("htmx:afterOnLoad", function () { lost(false); });
-})();
+  document.addEventListener("htmx:afterRequest", function (event) { if (event.detail.successful) { lost(false); } });
+}());
