@@ -43,7 +43,7 @@ BODY_SECONDS: Final = 30.0
 FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 CSP: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 """What a page may do: nothing from elsewhere, and no script or style inside of it."""
@@ -59,7 +59,11 @@ _HEADERS: Final = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
 _STATIC: Final = "/static/"
-_TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+_TYPES: Final = {
+    "svg": "image/svg+xml",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+}
 _HASH_CHARACTERS: Final = 12
 _CSRF: Final = "csrf"
 _OK: Final = 200

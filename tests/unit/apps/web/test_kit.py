@@ -12,7 +12,7 @@ from watchword.apps.web.frame import StaticFiles, page, page_app
 from watchword.apps.web.kit import Kit
 
 HOSTILE = "</textarea><script>alert(1)</script>\"'\u202e\x1b[31m"
-FILES = ("kit.css", "kit.js", "htmx.min.js")
+FILES = ("icon.svg", "kit.css", "kit.js", "htmx.min.js")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_vendored_files_are_what_was_published() -> None:
 
     for name, each in listed.items():
         assert hashlib.sha256(static.joinpath(name).read_bytes()).hexdigest() == each["sha256"]
-    ours = {"kit.css", "kit.js", "vendored.toml"}
+    ours = {"icon.svg", "kit.css", "kit.js", "vendored.toml"}
     assert {each.name for each in static.iterdir()} == ours | set(listed)
 
 
