@@ -78,7 +78,15 @@ def _earlier(_ctx: click.Context, _parameter: click.Parameter, value: Path | Non
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON document.")
 @click.option("--markdown", is_flag=True, help="Print it as Markdown, for a wiki or a review.")
 @click.option("--cyclonedx", is_flag=True, help="Print it as a CycloneDX document.")
+@click.option(
+    "--tickets",
+    type=click.Choice(["github", "jira"]),
+    help="Print one ticket for each protection, with what will prove it: JSON for GitHub's API, CSV for Jira.",
+)
 @click.option("--html", type=_FILE, metavar="FILE", help="Write a report that needs no network.")
+@click.option(
+    "--management", type=_FILE, metavar="FILE", help="Write one page for management, as HTML."
+)
 @click.option(
     "--details", is_flag=True, help="Show for each item why, what else, and how robust that is."
 )

@@ -84,7 +84,9 @@ def show_plan(
     as_json: bool,
     markdown: bool,
     cyclonedx: bool,
+    tickets: str | None,
     html: Path | None,
+    management: Path | None,
     details: bool,
     item: str | None,
     everything: bool,
@@ -94,7 +96,13 @@ def show_plan(
     earlier: "PlanDocument | None",
 ) -> None:
     """Say what to protect first."""
-    forms = {"--json": as_json, "--markdown": markdown, "--cyclonedx": cyclonedx, "--item": item}
+    forms = {
+        "--json": as_json,
+        "--markdown": markdown,
+        "--cyclonedx": cyclonedx,
+        "--tickets": tickets,
+        "--item": item,
+    }
     _refuse_together(forms, earlier, fail_on, details=details)
     settings = load_plan(ctx.obj)
     plan = _made(settings, _question(settings, budget, what_if))
@@ -103,6 +111,8 @@ def show_plan(
         item = _item_of(item, listed, plan.catalogue)
     if html is not None:
         _write_report(html, plan, earlier)
+    if management is not None:
+        _write_for_management(management, plan)
     # Of an asset that wasn't planned for nobody knows how it stands.
     unplanned = len(settings.assets) > len(plan.assets)
     failing = any(_holds(plan, each, earlier, unplanned=unplanned) for each in fail_on)
@@ -119,7 +129,12 @@ def show_plan(
         click.echo(as_markdown(plan))
     elif cyclonedx:
         print_json(_bill(plan))
-    elif html is None or details or item is not None:
+    elif tickets is not None:
+        # Every attack and every rule is imported with it.
+        from watchword.apps.plan.tickets import FORMS  # noqa: PLC0415
+
+        click.echo(FORMS[tickets](plan), nl=False)
+    elif (html is None and management is None) or details or item is not None:
         _show(plan, details=details, everything=everything, item=item)
     if failing:
         ctx.exit(EXIT_REFUSED)
@@ -198,6 +213,17 @@ def _write_report(file: Path, plan: Plan, earlier: "PlanDocument | None") -> Non
         replace_file(file, report(plan, since), MARK)
     except OutputFileError as error:
         raise click.BadParameter(printable(str(error)), param_hint="--html") from None
+    click.echo(printable(f"Wrote {file}"), err=True)
+
+
+def _write_for_management(file: Path, plan: Plan) -> None:
+    from watchword.apps.plan.html import MARK  # noqa: PLC0415
+    from watchword.apps.plan.management import management  # noqa: PLC0415
+
+    try:
+        replace_file(file, management(plan), MARK)
+    except OutputFileError as error:
+        raise click.BadParameter(printable(str(error)), param_hint="--management") from None
     click.echo(printable(f"Wrote {file}"), err=True)
 
 

@@ -15,14 +15,22 @@ Shown = Callable[[str], str]
 """Makes text safe to show."""
 
 
-def render(package: str, /, *, mark: str, show: Shown = shown, **values: Any) -> str:
-    """Return the page that the template ``report.html.j2`` of a package makes.
+def render(
+    package: str,
+    /,
+    *,
+    mark: str,
+    show: Shown = shown,
+    template: str = "report.html.j2",
+    **values: Any,
+) -> str:
+    """Return the page that a template of a package makes.
 
     :param mark: an element of the head that is ours and a constant, by which an earlier page is known.
     :param show: what is done to every text before it is escaped.
     """
-    template = _environment(package, show).get_template("report.html.j2")
-    return template.render(mark=Markup(mark), **values)  # noqa: S704 - said above.
+    found = _environment(package, show).get_template(template)
+    return found.render(mark=Markup(mark), **values)  # noqa: S704 - said above.
 
 
 @cache

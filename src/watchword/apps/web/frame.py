@@ -6,10 +6,12 @@ other users of this machine.  And what changes something comes from a page of ou
 value in the form, which no other page can read.
 """
 
+import asyncio
 import hashlib
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Final
@@ -17,13 +19,15 @@ from urllib.parse import parse_qs, urlencode
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from watchword.apps.reports.text import one_line
+from watchword.apps.terminal.environment import debugging
 from watchword.apps.web.kit import Kit
 from watchword.reasons import WatchwordError
 
@@ -32,6 +36,11 @@ MAX_UPLOAD_BYTES: Final = 20 * 1024 * 1024
 """Most bytes of a request, with a file and without one."""
 
 MAX_FIELDS: Final = 500
+
+BODY_SECONDS: Final = 30.0
+"""Longest that a form may take to arrive."""
+
+FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -42,7 +51,9 @@ CSP: Final = (
 _HEADERS: Final = {
     "content-security-policy": CSP,
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    # With "no-referrer" a browser sends "Origin: null" with a form of ours that goes without script.
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
@@ -55,8 +66,13 @@ _TYPES: Final = {
 }
 _HASH_CHARACTERS: Final = 12
 _CSRF: Final = "csrf"
+_OK: Final = 200
+_DIGITS: Final = re.compile(r"[0-9]{1,12}")
 
 _log = logging.getLogger("watchword.web")
+
+# It writes a line to the terminal for each form that it can't read, of which the page tells already.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 Page = Callable[[Request], Response]
 """Answers a GET, in a thread."""
@@ -117,24 +133,39 @@ def action(path: str, answer: Action, *, upload: bool = False) -> Route:
     async def endpoint(request: Request) -> Response:
         access: Access = request.app.state.access
         limit = MAX_UPLOAD_BYTES if upload else MAX_FORM_BYTES
+        form = await _form(request, limit, files=1 if upload else 0)
         try:
-            form = await request.form(
-                max_files=1 if upload else 0, max_fields=MAX_FIELDS, max_part_size=limit
-            )
-        except ClientDisconnect:
-            return Response(status_code=400)
-        sent = form.get(_CSRF)
-        if not isinstance(sent, str) or not hmac.compare_digest(
-            sent.encode(), access.csrf.encode()
-        ):
-            raise HTTPException(
-                403,
-                "This form doesn't come from a page of this workshop as it runs now. Load the page again; "
-                "what you typed is still in the other tab.",
-            )
-        return await run_in_threadpool(answer, request, form)
+            sent = form.getlist(_CSRF)
+            if len(sent) != 1 or not isinstance(sent[0], str) or not _same(sent[0], access.csrf):
+                raise HTTPException(
+                    403,
+                    "This form doesn't come from a page of this workshop as it runs now. Load the page again; "
+                    "what you typed is still in the other tab.",
+                )
+            return await run_in_threadpool(answer, request, form)
+        finally:
+            await form.close()
 
     return Route(path, endpoint, methods=["POST"])
+
+
+async def _form(request: Request, limit: int, *, files: int) -> FormData:
+    """Return a form that arrives whole, in time, and isn't too large."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in FORMS:
+        raise HTTPException(415)
+    capped = Request(request.scope, _Capped(request.receive, limit))
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await capped.form(
+                max_files=files, max_fields=MAX_FIELDS, max_part_size=MAX_FORM_BYTES
+            )
+    except TimeoutError:
+        raise HTTPException(408) from None
+    except _TooLargeError:
+        raise HTTPException(413) from None
+    except ClientDisconnect:
+        raise HTTPException(400) from None
 
 
 def page_app(
@@ -163,13 +194,9 @@ def page_app(
         )
         return _problem(kit, error.status_code, said)
 
-    async def failed(_request: Request, error: Exception) -> Response:
-        _log.error("a page failed: %s: %s", type(error).__name__, error)
-        return _problem(
-            kit,
-            500,
-            "The page failed by a fault of ours; the terminal has its cause. Nothing was lost.",
-        )
+    async def failed(_request: Request, _error: Exception) -> Response:
+        # It comes to the guard too, which tells the terminal.
+        return _problem(kit, 500, _SAID[500])
 
     app = Starlette(
         routes=[*routes, Route(_STATIC + "{name:path}", static.answer, methods=["GET"])],
@@ -184,9 +211,13 @@ def page_app(
 
 
 _SAID: Final = {
+    400: "This form can't be read, or the connection was lost in mid-form. Nothing was changed.",
     404: "There is no such page here.",
     405: "This page can't be used in this way.",
+    408: "The form took too long to arrive. Nothing was changed; send it again.",
     413: "That is larger than this page takes.",
+    415: "That is no form of a page.",
+    500: "The page failed by a fault of ours; the terminal has its cause. Nothing was lost.",
 }
 
 
@@ -208,6 +239,17 @@ class Guard:
         """Answer one request, or let it through."""
         if scope["type"] != "http":
             return
+        static = scope["path"].startswith(_STATIC)
+        sender = _Sender(send, static=static)
+        try:
+            await self._guarded(scope, receive, sender)
+        except Exception as error:  # noqa: BLE001 - told without where in the code it happened.
+            said = one_line(f"{type(error).__name__}: {error}")
+            _log.error("a page failed: %s", said, exc_info=debugging())
+            if not sender.started:
+                await _problem(self._kit, 500, _SAID[500])(scope, receive, sender)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
         answer = self._refusal(request)
         if answer is None and request.url.path == "/" and "key" in request.query_params:
@@ -218,19 +260,10 @@ class Guard:
                 403,
                 "Open the address that the terminal shows: it has the key that lets you in.",
             )
-        if answer is not None:
-            await answer(scope, receive, _with_headers(send, static=False))
-            return
-        static = request.url.path.startswith(_STATIC)
-        capped = _Capped(receive, MAX_UPLOAD_BYTES + MAX_FORM_BYTES)
-        try:
-            await self._app(scope, capped, _with_headers(send, static=static))
-        except _TooLargeError:
-            await _problem(self._kit, 413, _SAID[413])(
-                scope, receive, _with_headers(send, static=False)
-            )
-        except Exception:  # noqa: BLE001 - it was answered and told already; Starlette raises it anew for the server.
-            return
+        if answer is None:
+            await self._app(scope, receive, send)
+        else:
+            await answer(scope, receive, send)
 
     def _refusal(self, request: Request) -> Response | None:
         hosts = request.headers.getlist("host")
@@ -240,14 +273,16 @@ class Guard:
                 421,
                 f"This page is for this machine alone. Open it as {self._access.address}, not under another name.",
             )
-        if request.method != "POST":
+        if request.method in {"GET", "HEAD"}:
             return None
         length = request.headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_UPLOAD_BYTES + MAX_FORM_BYTES:
+        if not _DIGITS.fullmatch(length) or int(length) > MAX_UPLOAD_BYTES:
             return _problem(self._kit, 413, _SAID[413])
         origins, site = request.headers.getlist("origin"), request.headers.get("sec-fetch-site")
         ours = origins == [f"http://{hosts[0].lower()}"]
-        if (origins and not ours) or (not origins and site != "same-origin"):
+        if (origins and not ours) or site not in (
+            {"same-origin", None} if ours else {"same-origin"}
+        ):
             return _problem(
                 self._kit, 403, "Another page sent this. Nothing was changed; close that page."
             )
@@ -260,7 +295,10 @@ class Guard:
                 403,
                 "The key in this address is another workshop's. Open the address that the terminal shows now.",
             )
-        answer = RedirectResponse("/", 303)
+        answer: Response = RedirectResponse("/", 303)
+        if request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+            # Followed from a page elsewhere: a redirect would go without the strict cookie.
+            answer = self._kit.page("opened.html.j2")
         answer.set_cookie(self._access.cookie, self._access.key, httponly=True, samesite="strict")
         return answer
 
@@ -289,17 +327,24 @@ class _Capped:
         return message
 
 
-def _with_headers(send: Send, *, static: bool) -> Callable[[Message], Awaitable[None]]:
-    async def sent(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = dict(_HEADERS)
-            # Each static file has its hash in its name.
-            headers["cache-control"] = "max-age=31536000, immutable" if static else "no-store"
-            added = [(name.encode(), value.encode()) for name, value in headers.items()]
-            message = {**message, "headers": [*message.get("headers", []), *added]}
-        await send(message)
+class _Sender:
+    """Send an answer, with the headers that all answers have."""
 
-    return sent
+    def __init__(self, send: Send, *, static: bool) -> None:
+        self._send = send
+        self._static = static
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            # Each static file has its hash in its name.
+            kept = self._static and message["status"] == _OK
+            headers["cache-control"] = "max-age=31536000, immutable" if kept else "no-store"
+        await self._send(message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from watchword.apps.reports.html import environment
 from watchword.apps.reports.text import shown
+from watchword.encoding.phrases import printable
 
 PACKAGE: Final = "watchword.apps.web"
 
@@ -23,6 +25,7 @@ class Kit:
         self.packages: Sequence[str] = (*packages, PACKAGE)
         loader = ChoiceLoader([PackageLoader(each, "templates") for each in self.packages])
         self._environment: Environment = environment(loader, shown)
+        self._environment.filters.update(exact=_exact, kept=_kept)
 
     def let(self, **values: Any) -> None:
         """Make values known to all templates."""
@@ -35,6 +38,16 @@ class Kit:
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """Return a page as an answer."""
         return HTMLResponse(self.text(template, **values), status)
+
+
+def _exact(value: object) -> Markup:
+    """Return text escaped and otherwise as it is: a field gives back what it was given, however long."""
+    return escape("" if value is None else value)
+
+
+def _kept(value: str) -> Markup:
+    """Return text with its spaces, but without what turns other text around."""
+    return escape(printable(value))
 
 
 def go(path: str) -> Response:

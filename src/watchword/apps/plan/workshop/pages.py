@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 
 from watchword.apps.plan import words
 from watchword.apps.plan.html import curve, lanes, picture
+from watchword.apps.plan.workshop import ends
 from watchword.apps.plan.workshop.session import (
     Planned,
     State,
@@ -124,6 +125,7 @@ class Pages:
             action("/choose", self._choose),
             action("/who", self._name),
             page("/aside", self._aside),
+            *ends.routes(self._workshop, self.shown),
         ]
 
     # What every page shows.
