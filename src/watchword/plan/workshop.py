@@ -21,6 +21,9 @@ Section: TypeAlias = Mapping[str, Any]
 LISTS: Final = frozenset({("scenarios", "strike"), ("scenarios", "add"), ("scenarios", "pin")})
 """Lists whose entries are added and taken out one by one."""
 
+_ASSETS: Final = "assets"
+_SCENARIOS: Final = ("scenarios",)
+
 MAX_DEPTH: Final = 6
 """Most parts of a key: deeper than anything that the section holds."""
 
@@ -115,7 +118,10 @@ def _set(section: dict[str, Any], edit: SetValue) -> None:
     now = value_at(section, edit.key)
     if now == edit.value:
         return
-    if now != edit.before:
+    whole = edit.key[:2]
+    halved = whole != edit.key and whole[0] == _ASSETS and value_at(section, whole) is None
+    if now != edit.before or halved:
+        # A member of an asset that somebody took out would be half an asset.
         raise ConflictError(edit.key, edit.value, now)
     if edit.value is None:
         _take_out(section, edit.key)
@@ -200,6 +206,9 @@ def _differences(key: Key, before: Section, after: Section) -> list[Edit]:
     edits: list[Edit] = []
     for name in [*before, *(each for each in after if each not in before)]:
         one, other, here = before.get(name), after.get(name), (*key, name)
+        if here == _SCENARIOS:
+            # Entry by entry, also where one side has none: of two people each may write the first.
+            one, other = one or {}, other or {}
         if one == other:
             continue
         if here in LISTS and isinstance(one or [], list) and isinstance(other or [], list):

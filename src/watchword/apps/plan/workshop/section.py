@@ -104,8 +104,10 @@ class PlanFile:
             )
         again = PlanFile.parse(self.file, changed)
         others = {name: value for name, value in self.data.items() if name != SECTION}
-        others.setdefault("version", again.data.get("version"))
         rest = {name: value for name, value in again.data.items() if name != SECTION}
+        if not self.data:
+            # A new file has a version besides.
+            rest.pop("version", None)
         if again.section != wanted or rest != others:
             raise SectionError(
                 f"{self.file}: the section can't be changed in place without changing what it says; nothing was "
