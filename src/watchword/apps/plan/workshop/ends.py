@@ -101,7 +101,7 @@ def routes(
     def plan() -> Plan:
         planned = workshop.plan()
         if planned is None:
-            raise NoPlanError(_missing(workshop.state()))
+            raise NoPlanError(f"there is no plan yet: {_missing(workshop.state())}")
         return planned.plan
 
     def for_management() -> str:
@@ -150,8 +150,9 @@ def _file(content: str | bytes, kind: str, name: str) -> Response:
 
 def _missing(state: State) -> str:
     if state.faults:
-        return f"there is no plan yet: {state.faults[0]}"
-    return "there is no plan yet: name an asset first, and what its loss would do"
+        first = state.faults[0]
+        return f"{first.path}: got {first.got}, expected {first.expected}"
+    return "name an asset first, and say what its loss would do"
 
 
 MAX_ANSWERS: Final = 2_000
@@ -185,7 +186,9 @@ def _record(workshop: Workshop, state: State, plan: Plan | None) -> Iterator[str
     if len(state.done) > MAX_ANSWERS:
         yield f"{len(state.done) - MAX_ANSWERS:,} earlier ones aren't shown."
         yield ""
-    if plan is not None:
+    if plan is None:
+        yield from ("## There is no plan yet", "", escaped(_missing(state)), "")
+    else:
         yield from _result(workshop, plan)
     yield "## Accepted risks"
     yield ""
