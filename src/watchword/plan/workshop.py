@@ -5,7 +5,6 @@ can be taken back, and so that two answers to one question are noticed: neither 
 """
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -105,7 +104,8 @@ def apply(section: Section, edits: Sequence[Edit]) -> dict[str, Any]:
 
     :raises ConflictError: where something else stands than the edit says; nothing is changed then.
     """
-    result = deepcopy(dict(section))
+    # Mappings on the way are copied, and nothing below them: a section may hold thousands of assets.
+    result = dict(section)
     for edit in edits:
         if isinstance(edit, SetValue):
             _set(result, edit)
@@ -126,19 +126,18 @@ def _set(section: dict[str, Any], edit: SetValue) -> None:
     if edit.value is None:
         _take_out(section, edit.key)
     else:
-        _holder(section, edit)[edit.key[-1]] = deepcopy(edit.value)
+        _holder(section, edit)[edit.key[-1]] = edit.value
 
 
 def _holder(section: dict[str, Any], edit: Edit) -> dict[str, Any]:
-    """Return the mapping that holds the last part of a key, made where it isn't there."""
+    """Return a copy of the mapping that holds the last part of a key, in its place; made where it isn't there."""
     holder = section
     for part in edit.key[:-1]:
         inner = holder.get(part)
-        if inner is None:
-            inner = holder[part] = {}
-        if not isinstance(inner, dict):
+        if inner is not None and not isinstance(inner, Mapping):
             raise ConflictError(edit.key, edit.value, inner)
-        holder = inner
+        holder[part] = dict(inner or {})
+        holder = holder[part]
     return holder
 
 
@@ -146,6 +145,7 @@ def _take_out(section: dict[str, Any], key: Key) -> None:
     """Take a value out, and the mappings around it that hold nothing else: ``{}`` says nothing in a file."""
     holders = [section]
     for part in key[:-1]:
+        holders[-1][part] = dict(holders[-1][part])
         holders.append(holders[-1][part])
     for holder, part in zip(reversed(holders), reversed(key), strict=True):
         del holder[part]
@@ -164,10 +164,10 @@ def _enter(section: dict[str, Any], edit: SetEntry) -> None:
     if edit.before is None:
         if edit.value is None or edit.value in entries:
             return
-        entries.insert(len(entries) if edit.at is None else edit.at, deepcopy(edit.value))
+        entries.insert(len(entries) if edit.at is None else edit.at, edit.value)
     elif edit.before in entries:
         place = entries.index(edit.before)
-        entries[place : place + 1] = [] if edit.value is None else [deepcopy(edit.value)]
+        entries[place : place + 1] = [] if edit.value is None else [edit.value]
     elif edit.value is not None and edit.value not in entries:
         raise ConflictError(edit.key, edit.value, None)
     else:
@@ -184,14 +184,16 @@ def inverse(section: Section, edits: Sequence[Edit]) -> tuple[Edit, ...]:
     :param section: as it was before them.
     """
     back: list[Edit] = []
-    for edit in reversed(edits):
+    for edit in edits:
         if isinstance(edit, SetValue):
             back.append(SetValue(edit.key, edit.value, edit.before))
         else:
+            # Its place is that of the moment at which it goes: entries before it may have gone already.
             entries = value_at(section, edit.key) or []
             at = entries.index(edit.before) if edit.before in entries else None
             back.append(SetEntry(edit.key, edit.value, edit.before, at))
-    return tuple(back)
+        section = apply(section, [edit])
+    return tuple(reversed(back))
 
 
 def difference(before: Section, after: Section) -> tuple[Edit, ...]:
@@ -236,7 +238,7 @@ class Merged:
 
 def merge(base: Section, mine: Section, theirs: Section) -> Merged:
     """Return both sides' changes since ``base``; where they contradict each other, mine stays and theirs is told."""
-    section, conflicts = deepcopy(dict(mine)), []
+    section, conflicts = dict(mine), []
     for edit in difference(base, theirs):
         try:
             section = apply(section, [edit])

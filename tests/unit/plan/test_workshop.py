@@ -59,7 +59,7 @@ def unordered(section: Any) -> Any:
     section = deepcopy(section)
     for kind in ("add", "strike", "pin"):
         if entries := value_at(section, ("scenarios", kind)):
-            section["scenarios"][kind] = sorted(entries, key=repr)
+            section["scenarios"][kind] = sorted(entries, key=lambda each: sorted(each.items()))
     return section
 
 
