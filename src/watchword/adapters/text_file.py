@@ -28,9 +28,10 @@ def read_text_file(file: Path, most: int) -> bytes:
         return b""
     except OSError as error:
         raise TextFileError(f"{file}: can't be read: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise TextFileError(f"{file}: got no regular file, expected a file with YAML")
     with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise TextFileError(f"{file}: got no regular file, expected a file with YAML")
         try:
             data = stream.read(most + 1)
         except OSError as error:

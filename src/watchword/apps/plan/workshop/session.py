@@ -419,7 +419,7 @@ class Workshop:
             self._base = steps[0]["base"]
             for step in steps[1:]:
                 self._again(step)
-        except (KeyError, TypeError, ValueError, ConflictError) as error:
+        except (LookupError, TypeError, ValueError, ConflictError) as error:
             raise JournalError(
                 f"{journal.path}: got a step that doesn't fit the ones before it ({error}); move this file away to start "
                 "without the answers in it"
