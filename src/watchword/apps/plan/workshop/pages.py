@@ -27,7 +27,8 @@ from watchword.apps.plan.workshop.session import (
 )
 from watchword.apps.plan.workshop.starts import begin_from, draft_of, templates
 from watchword.apps.reports.text import in_sentence
-from watchword.apps.web.frame import action, page, query
+from watchword.apps.web.frame import Action, page, query
+from watchword.apps.web.frame import action as form_route
 from watchword.apps.web.kit import Kit, go
 from watchword.plan.catalogue import load_catalogue
 from watchword.plan.interface import (
@@ -43,7 +44,15 @@ from watchword.plan.interface import (
 from watchword.plan.outcome import Item, PathState, Phase, Plan
 from watchword.plan.questions import NO_LIKELIHOOD, questions
 from watchword.plan.service import Question
-from watchword.plan.workshop import Edit, Section, SetEntry, SetValue, difference, value_at
+from watchword.plan.workshop import (
+    ConflictError,
+    Edit,
+    Section,
+    SetEntry,
+    SetValue,
+    difference,
+    value_at,
+)
 
 A_PAGE: Final = 40
 """Assets, ways in or protections on one page; more are found by search and by turning the page."""
@@ -57,6 +66,9 @@ _MIDDLE: Final = 3
 _QUANTITIES: Final = ("users", "records", "money", "downtime")
 _KEY_BREAK: Final = "\x1f"
 """Joins the parts of a key in a form; no name holds this character."""
+
+_MACHINERY: Final = frozenset({"csrf", "revision", "to", "page", "seen", "key", "number"})
+"""Fields of forms that nobody typed."""
 
 _WHO: Final = "who"
 _NOBODY: Final = "somebody"
@@ -94,6 +106,10 @@ class Pages:
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes of all pages and forms."""
+
+        def action(path: str, answer: Action, *, upload: bool = False) -> BaseRoute:
+            return form_route(path, self._or_both(answer), upload=upload)
+
         return [
             page("/", self._home),
             page("/start", self._start),
@@ -163,6 +179,41 @@ class Pages:
             "turned": [] if plan is None else turns(before, plan),
             "guesses": unjudged(state.section),
         }
+
+    def _or_both(self, answer: Action) -> Action:
+        """Let a form be answered; where somebody else was faster, show both answers and lose neither."""
+
+        def answered(request: Request, form: FormData) -> Response:
+            try:
+                return answer(request, form)
+            except ConflictError as error:
+                return self._both(request, form, error)
+
+        return answered
+
+    def _both(self, request: Request, form: FormData, error: ConflictError) -> Response:
+        state, path = self._workshop.state(), request.url.path
+        step = "plan" if path == "/budget" else path.split("/")[1]
+        if step not in {each.id for each in self._words.steps}:
+            step, again = "changes", back(form)
+        else:
+            again = quote(path) if path.startswith("/assets/") else f"/{step}"
+        other = next(
+            (
+                each
+                for each in reversed(state.done)
+                if any(edit.key == error.key[: len(edit.key)] for edit in each.edits)
+            ),
+            None,
+        )
+        answer = self.shown(
+            request, "conflict.html.j2", step, state=state, status=409,
+            about=" · ".join(error.key[1:] or error.key), mine=error.mine, theirs=error.theirs, other=other,
+            sent=sent_by(form), again=again,
+        )  # fmt: skip
+        # The address of a form is no page: a reload of it would fail.
+        answer.headers["hx-push-url"] = "false"
+        return answer
 
     def _aside(self, request: Request) -> Response:
         return self.shown(request, "aside.html.j2", "")
@@ -575,6 +626,15 @@ def back(form: FormData) -> str:
     """Return the page of ours that a form came from."""
     to = text(form, "to")
     return to if to.startswith("/") and not to.startswith("//") and "\\" not in to else "/"
+
+
+def sent_by(form: FormData) -> list[tuple[str, str]]:
+    """Return what somebody typed or chose in a form, to be shown: nothing typed is lost by a refusal."""
+    found: dict[str, list[str]] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, str) and value and name not in _MACHINERY:
+            found.setdefault(name, []).append(value)
+    return [(name.replace("_", " "), in_sentence(values)) for name, values in found.items()]
 
 
 def at_page(form: FormData) -> str:
