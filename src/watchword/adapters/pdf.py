@@ -70,7 +70,7 @@ def _command(program: str, directory: Path, source: Path, made: Path) -> list[st
 
 
 def _run(command: list[str], directory: Path, seconds: float) -> None:
-    environment = {"HOME": str(directory), "PATH": os.environ.get("PATH", os.defpath)}
+    environment = {"HOME": str(directory), "PATH": os.defpath}
     try:
         process = subprocess.Popen(  # noqa: S603 - the names above, and files of ours.
             command,

@@ -121,23 +121,29 @@ def show_plan(
         from watchword.apps.plan.earlier import show_since  # noqa: PLC0415
 
         show_since(plan, earlier, as_json=as_json, everything=everything)
-    elif as_json:
+    elif as_json or markdown or cyclonedx or tickets is not None:
+        _print(plan, tickets, as_json=as_json, markdown=markdown)
+    elif (html is None and management is None) or details or item is not None:
+        _show(plan, details=details, everything=everything, item=item)
+    if failing:
+        ctx.exit(EXIT_REFUSED)
+
+
+def _print(plan: Plan, tickets: str | None, *, as_json: bool, markdown: bool) -> None:
+    """Print a plan in the form that was asked for; CycloneDX where none of these was."""
+    if as_json:
         from watchword.apps.plan.document import document  # noqa: PLC0415
 
         print_json(document(plan))
     elif markdown:
         click.echo(as_markdown(plan))
-    elif cyclonedx:
-        print_json(_bill(plan))
     elif tickets is not None:
         # Every attack and every rule is imported with it.
         from watchword.apps.plan.tickets import FORMS  # noqa: PLC0415
 
         click.echo(FORMS[tickets](plan), nl=False)
-    elif (html is None and management is None) or details or item is not None:
-        _show(plan, details=details, everything=everything, item=item)
-    if failing:
-        ctx.exit(EXIT_REFUSED)
+    else:
+        print_json(_bill(plan))
 
 
 def _made(settings: PlanSettings, question: Question) -> Plan:

@@ -640,7 +640,7 @@ def init_command(
 def _interviewed(output: Path) -> str:
     """Ask the method's questions in the terminal, and return the text of the file."""
     # The workshop's words are loaded for whoever wants them alone.
-    from watchword.apps.plan.interview import GUESS, Prompt, interview  # noqa: PLC0415
+    from watchword.apps.plan.interview import GUESS, Prompt, Starts, interview  # noqa: PLC0415
     from watchword.apps.plan.workshop.section import PlanFile  # noqa: PLC0415
 
     def ask(prompt: Prompt) -> str | None:
@@ -661,7 +661,8 @@ def _interviewed(output: Path) -> str:
         "Write `back` to take the last answer back; the end of the input (Ctrl-D) keeps what you answered.",
         err=True,
     )
-    section = interview(ask, lambda said: click.echo(said, err=True))
+    starts = Starts(TEMPLATES, template_section)
+    section = interview(ask, lambda said: click.echo(said, err=True), starts)
     if not section.get("assets"):
         raise click.UsageError("nothing was named, so there is nothing to write")
     guesses = [name for name, each in section["assets"].items() if each["because"] == GUESS]

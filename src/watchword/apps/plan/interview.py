@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from watchword.apps.plan.drafts import TEMPLATES, template_section
 from watchword.plan.drafts import slug
 from watchword.plan.interface import AssetKind, Component, Trait
 from watchword.plan.questions import NO_LIKELIHOOD, Wording, questions
@@ -42,7 +41,18 @@ Ask: TypeAlias = Callable[[Prompt], str | None]
 Tell: TypeAlias = Callable[[str], None]
 
 
-def interview(ask: Ask, tell: Tell) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """Hold what an interview may begin from.
+
+    :param titles: of the templates, by name; :param section: returns the plan section of one.
+    """
+
+    titles: Mapping[str, str]
+    section: Callable[[str], Mapping[str, Any]]
+
+
+def interview(ask: Ask, tell: Tell, starts: Starts) -> dict[str, Any]:
     """Return the plan section that the answers make; without an asset where nothing was answered.
 
     :param tell: is told what is wrong with an answer; the question is put again then.
@@ -50,7 +60,7 @@ def interview(ask: Ask, tell: Tell) -> dict[str, Any]:
     answers: list[str] = []
     while True:
         section: dict[str, Any] = {}
-        prompt = _replayed(section, answers)
+        prompt = _replayed(section, answers, starts)
         if prompt is None:
             return section
         given = ask(prompt)
@@ -68,9 +78,9 @@ def interview(ask: Ask, tell: Tell) -> dict[str, Any]:
             answers.append(answer)
 
 
-def _replayed(section: dict[str, Any], answers: list[str]) -> Prompt | None:
+def _replayed(section: dict[str, Any], answers: list[str], starts: Starts) -> Prompt | None:
     """Give the answers again, and return the next question; None where there is none."""
-    script = _script(section)
+    script = _script(section, starts)
     try:
         prompt = next(script)
         for answer in answers:
@@ -80,18 +90,18 @@ def _replayed(section: dict[str, Any], answers: list[str]) -> Prompt | None:
     return prompt
 
 
-def _script(section: dict[str, Any]) -> Script:
+def _script(section: dict[str, Any], starts: Starts) -> Script:
     asked = questions()
     start = asked.step("start")
-    names = [*TEMPLATES, "none"]
+    names = [*starts.titles, "none"]
     said = (
         start.why,
-        *(f"  {name:7} {title}" for name, title in TEMPLATES.items()),
+        *(f"  {name:7} {title}" for name, title in starts.titles.items()),
         "  none    an empty list",
     )
     chosen = yield Prompt(said, "Begin from", "none", _one_of(names))
     if chosen != "none":
-        section |= template_section(chosen)
+        section |= starts.section(chosen)
     assets: dict[str, Any] = section.setdefault("assets", {})
     yield from _asset_questions(assets)
     for name in list(assets):
