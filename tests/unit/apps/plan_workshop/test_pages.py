@@ -56,6 +56,30 @@ def test_a_changed_asset_leads_back_to_its_page(workshop: Workshop) -> None:
     assert 'href="/assets/records">Answer again' in answer.text
 
 
+def test_turning_the_page_keeps_what_was_asked_for(workshop: Workshop) -> None:
+    """The next page shows the same asset's ways, or what the same search found."""
+    edits = [SetValue(("assets", f"records-{each}"), None, RECORDS) for each in range(50)]
+    workshop.answer(edits, "Mo", "many assets")
+    text = get(workshop, "/assets?q=records%26more").text
+    assert "Nothing found." in text
+    text = get(workshop, "/assets?q=records").text
+    assert 'href="?q=records&amp;page=2"' in text
+    text = get(workshop, "/assets?q=records&page=2").text
+    assert "Page 2 of 2" in text
+    assert 'href="?q=records&amp;page=1"' in text
+
+
+def test_the_ways_into_one_asset_can_be_asked_for(workshop: Workshop) -> None:
+    """Whoever looks for one asset's scenarios chooses it, wherever it stands in the list."""
+    answered(workshop)
+    login = SetValue(("assets", "login"), None, {**RECORDS, "kind": "service", "impact": 1})
+    workshop.answer([login], "Mo", "login was added")
+    text = get(workshop, "/scenarios?asset=login").text
+    assert '<option value="login" selected>login</option>' in text.partition("Write a way")[0]
+    assert "Ways in to login" in text
+    assert '<p class="way"><a href="/scenarios?asset=records">' not in text
+
+
 def test_a_budget_leads_back_to_the_plan(workshop: Workshop) -> None:
     """The form of the budget stands on the page of the plan."""
     answered(workshop)

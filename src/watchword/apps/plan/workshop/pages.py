@@ -7,7 +7,7 @@ question are noticed.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlencode
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
@@ -101,6 +101,7 @@ class Pages:
             technique_options=_technique_options,
             intelligence_options=_intelligence_options,
             joined=_KEY_BREAK.join,
+            query_of=urlencode,
             said=_said,
         )
 
@@ -683,6 +684,7 @@ def paged(request: Request, found: Mapping[Any, Any]) -> dict[str, Any]:
         "page_number": number,
         "pages": pages,
         "total": len(found),
+        "asked_for": [each for each in request.query_params.multi_items() if each[0] != "page"],
     }
 
 
