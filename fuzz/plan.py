@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_priva
 from watchword.apps.observations.document import OBSERVATION_TYPE, read_lines, sign, unsigned
 from watchword.apps.plan.document import PlanDocumentError, document, parse, read
 from watchword.apps.plan.drafts import draft_plan
+from watchword.apps.plan.workshop.session import WorkshopError
+from watchword.apps.plan.workshop.starts import draft_of
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.plan import load_plan
 from watchword.encoding import base64url
@@ -191,6 +193,12 @@ def draft_otm(data: bytes) -> None:
     _told(lambda: draft_plan(None, _written(data)))
 
 
+def draft_upload(data: bytes) -> None:
+    """Draft from what somebody gives the workshop: a model of Threat Dragon, a scan, or any other file."""
+    with suppress(WorkshopError):
+        draft_of("upload", data)
+
+
 def read_stored(data: bytes) -> None:
     """Read a plan that was stored as JSON."""
     with suppress(PlanDocumentError):
@@ -238,6 +246,32 @@ def openapi() -> Iterator[bytes]:
 def otm() -> Iterator[bytes]:
     """Yield a threat model."""
     yield json.dumps(_OTM, separators=(",", ":")).encode()
+
+
+def uploads() -> Iterator[bytes]:
+    """Yield a model as Threat Dragon keeps it, and what a scan printed."""
+    threat = {
+        "id": "t",
+        "title": "Credential stuffing",
+        "type": "Spoofing",
+        "description": "leaked",
+    }
+    cells = [
+        {"id": "a", "shape": "actor", "data": {"type": "tm.Actor", "name": "App"}},
+        {"id": "p", "data": {"type": "tm.Process", "name": "Login API", "threats": [threat]}},
+        {"id": "s", "data": {"type": "tm.Store", "name": "Records"}},
+        {"id": "f", "data": {"type": "tm.Flow"}, "source": {"cell": "a"}, "target": {"cell": "p"}},
+    ]
+    model = {
+        "version": "2.2",
+        "summary": {"title": "C"},
+        "detail": {"diagrams": [{"cells": cells}]},
+    }
+    finding = {"rule": "keys", "verdict": "exposed", "title": "A key"}
+    rules = [{"id": "keys", "techniques": ["MT-A02", "MT-A10"]}]
+    build = {"package": {"file": "app.apk"}, "findings": [finding], "api": [], "rules": rules}
+    for each in (model, {"tool": {"name": "watchword"}, "scans": [build]}):
+        yield json.dumps(each, separators=(",", ":")).encode()
 
 
 def stored_plans() -> Iterator[bytes]:

@@ -244,6 +244,7 @@ TARGETS: Mapping[str, Target] = {
     "observations": Target(plan.read_observed, plan.observed, 2048),
     "openapi_draft": Target(plan.draft_openapi, plan.openapi, 2048),
     "otm_draft": Target(plan.draft_otm, plan.otm, 2048),
+    "plan_upload": Target(plan.draft_upload, plan.uploads, 2048),
     "stored_plan": Target(plan.read_stored, plan.stored_plans),
     "drill_consent": Target(drill.read_agreed, drill.consents, 2048),
     "drill_target": Target(drill.read_target, drill.targets, 320),
