@@ -80,6 +80,19 @@ def test_what_isnt_worked_out_yet_isnt_said_to_be_unsolved(workshop: Workshop) -
     assert "If it is skipped" in text
 
 
+def test_a_template_s_example_is_called_one_until_the_team_says_its_own(workshop: Workshop) -> None:
+    """Nobody takes a template's impact for the team's judgement."""
+    note = "a template's example"
+    post(served(workshop), "/start", revision="0", template="health")
+    assets = workshop.state().section["assets"]
+    assert html.unescape(get(workshop, "/impact").text).count(note) == len(assets)
+    post(
+        served(workshop), "/impact/booking", revision=str(workshop.state().revision),
+        impact="3", because="two days of phone calls, as last spring",
+    )  # fmt: skip
+    assert html.unescape(get(workshop, "/impact").text).count(note) == len(assets) - 1
+
+
 def test_turning_the_page_keeps_what_was_asked_for(workshop: Workshop) -> None:
     """The next page shows the same asset's ways, or what the same search found."""
     edits = [SetValue(("assets", f"records-{each}"), None, RECORDS) for each in range(50)]
