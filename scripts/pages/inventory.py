@@ -14,6 +14,7 @@ from scripts.cited_tests import ROOT
 
 LOCK: Final = ROOT / "requirements" / "runtime.txt"
 SOURCE: Final = ROOT / "scripts" / "inventory" / "cryptography.toml"
+VENDORED: Final = ROOT / "src" / "watchword" / "apps" / "web" / "static" / "vendored.toml"
 TARGET: Final = ROOT / "docs" / "inventory.cdx.json"
 _LOCKED: Final = re.compile(
     r"(?m)^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)(?: ; (?P<where>[^\\]+))?"
@@ -72,6 +73,7 @@ def document(
         "metadata": {"component": dict(component)},
         "components": [
             *(map(library, locked(LOCK.read_text("utf-8"))) if libraries is None else libraries),
+            *map(_carried, tomllib.loads(VENDORED.read_text("utf-8")).values()),
             *(_algorithm(each) for each in found["algorithms"]),
             *(_key(each) for each in found["keys"]),
         ],
@@ -97,6 +99,20 @@ def library(each: Locked) -> dict[str, Any]:
     if not each.where:
         return component
     return {**component, "properties": [{"name": "watchword:where", "value": each.where}]}
+
+
+def _carried(each: Mapping[str, str]) -> dict[str, Any]:
+    """Return the component of a file of others that lies in the package itself."""
+    purl = f"pkg:npm/{each['name']}@{each['version']}"
+    return {
+        "bom-ref": purl,
+        "type": "library",
+        "name": each["name"],
+        "version": each["version"],
+        "purl": purl,
+        "licenses": [{"license": {"id": each["licence"]}}],
+        "hashes": [{"alg": "SHA-256", "content": each["sha256"]}],
+    }
 
 
 def _algorithm(each: Mapping[str, Any]) -> dict[str, Any]:

@@ -109,8 +109,9 @@ def test_bill_of_materials_is_complete(repository: Path, wheel: Path) -> None:
             if said["name"] == "watchword:brought-by"
         ]
         for each in made["components"]
-        if each["type"] == "library"
+        if each["type"] == "library" and each["purl"].startswith("pkg:pypi/")
     }
+    assert "pkg:npm/htmx.org@2.0.11" in {each.get("purl") for each in made["components"]}
     assert "hatchling" not in brought
     assert "watchword" in brought["cryptography"]
     assert brought["pyyaml"] == ["watchword[config]", "watchword[server]"]

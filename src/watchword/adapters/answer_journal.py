@@ -136,6 +136,8 @@ class AnswerJournal:
             ) from None
 
     def close(self) -> None:
-        """Let another process open it."""
+        """Let another process open it; closed once, it is that process's."""
+        if self._lock.closed:
+            return
         self._address.unlink(missing_ok=True)
         self._lock.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.machine import patience
 
 from watchword.adapters.answer_journal import AnswerJournal, BusyError, JournalError
 from watchword.adapters.text_file import TextFileError, replace_text_file
@@ -362,9 +363,7 @@ def test_how_firm_each_place_is_comes_beside(begin: Open) -> None:
     workshop = begin()
     first = workshop.plan()
     assert first is not None
-    for each in threading.enumerate():
-        if each is not threading.current_thread() and each.name.endswith("(_shake)"):
-            each.join()
+    assert workshop.settle(patience(60))
     later = workshop.plan()
     assert later is not None
     assert later.stable

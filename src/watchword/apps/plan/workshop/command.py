@@ -2,6 +2,7 @@
 
 import threading
 import webbrowser
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -29,9 +30,11 @@ def workshop_command(ctx: click.Context, /, *, port: int, no_browser: bool, as_j
 
 
 async def _run(file: Path, port: int, *, browser: bool, as_json: bool) -> None:
-    journal = AnswerJournal(journal_directory(file), file)
-    try:
+    with ExitStack() as opened:
+        journal = AnswerJournal(journal_directory(file), file)
+        opened.callback(journal.close)
         workshop = Workshop(file, journal, SystemClock())
+        opened.callback(workshop.close)
         kit = Kit(PACKAGE)
         access: list[Access] = []
 
@@ -54,8 +57,6 @@ async def _run(file: Path, port: int, *, browser: bool, as_json: bool) -> None:
             click.echo(
                 f"Not saved into {file} yet: the next `watchword plan workshop` has these answers."
             )
-    finally:
-        journal.close()
 
 
 def _tell(file: Path, invitation: str, *, as_json: bool) -> None:

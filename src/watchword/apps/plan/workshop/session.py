@@ -10,20 +10,24 @@ import hashlib
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from watchword.adapters.answer_journal import AnswerJournal, JournalError
+from watchword.adapters.keyring.private_file import Stamp, stamp_of
 from watchword.adapters.system import TimeLimit
 from watchword.adapters.text_file import TextFileError, read_text_file, replace_text_file
 from watchword.apps.plan.commands import plan_of as planned_of
+from watchword.apps.plan.workshop.firmness import Firmness
 from watchword.apps.plan.workshop.section import SECTION, PlanFile, SectionError
 from watchword.apps.settings.document import MAX_BYTES, Document
 from watchword.apps.settings.faults import ConfigurationError, Fault
 from watchword.apps.settings.plan import PlanSettings, plan_of
 from watchword.apps.settings.sections import Configuration
+from watchword.plan.interface import Deadline
 from watchword.plan.outcome import Exposure, Plan
 from watchword.plan.service import Question
 from watchword.plan.workshop import (
@@ -45,9 +49,6 @@ from watchword.ports import Clock
 from watchword.reasons import ExitCode, WatchwordError
 
 FORMAT: Final = 1
-SHAKEN_SECONDS: Final = 8.0
-"""How long the order is shaken at most, beside the requests."""
-
 NO_BUDGET: Final = -1
 """Asks for the plan without the section's budget."""
 
@@ -173,7 +174,9 @@ class Workshop:
         self._conflicts: tuple[Conflict, ...] = ()
         self._trouble = ""
         self._plans: dict[tuple[int, Question], Planned] = {}
-        self._working: set[tuple[int, Question]] = set()
+        self._firmness = Firmness(self._lock)
+        self._read: tuple[tuple[int, date], PlanSettings | ConfigurationError] | None = None
+        self._measured: tuple[date, Stamp | None] | None = None
         self._previous: Planned | None = None
         self._sections: dict[int, Section] = {}
         try:
@@ -290,6 +293,7 @@ class Workshop:
     def _changed(self) -> None:
         self._previous = self._plans.get((self._revision, Question())) or self._previous
         self._revision += 1
+        self._firmness.drop()
         self._sections[self._revision] = self._section
         while len(self._sections) > MOST_SECTIONS:
             del self._sections[next(iter(self._sections))]
@@ -444,22 +448,30 @@ class Workshop:
 
     def close(self) -> None:
         """Let another process open the workshop; what isn't saved is there again then."""
+        self._firmness.close()
         self._journal.close()
 
     # The plan.
 
-    def _configuration(self) -> Configuration:
-        data = {"version": 1, **self._seen.data, SECTION: self._section}
-        return Configuration(self.file, Document(data))
+    def _settings(self) -> PlanSettings | ConfigurationError | None:
+        """Return what a plan of the answers is made from, or what is wrong with them; None where nothing is answered yet."""
+        if not self._section.get("assets"):
+            return None
+        # To find all ways in takes a third of the time of a plan, and each page asks several times.
+        key = (self._revision, self._clock.now().date())
+        if self._read is None or self._read[0] != key:
+            data = {"version": 1, **self._seen.data, SECTION: self._section}
+            found: PlanSettings | ConfigurationError
+            try:
+                found = plan_of(Configuration(self.file, Document(data)), key[1])
+            except ConfigurationError as error:
+                found = error
+            self._read = key, found
+        return self._read[1]
 
     def _faults(self) -> tuple[Fault, ...]:
-        if not self._section.get("assets"):
-            return ()
-        try:
-            plan_of(self._configuration(), self._clock.now().date())
-        except ConfigurationError as error:
-            return error.faults
-        return ()
+        found = self._settings()
+        return found.faults if isinstance(found, ConfigurationError) else ()
 
     def plan(self, question: Question | None = None) -> Planned | None:
         """Return the plan of the answers, at once; how firm each place is comes later, beside the requests.
@@ -470,28 +482,33 @@ class Workshop:
         """
         with self._lock:
             question = question or Question()
+            settings = self._settings()
+            if not isinstance(settings, PlanSettings):
+                return None
+            self._measure(settings)
             key = (self._revision, question)
             if (kept := self._plans.get(key)) is not None:
                 return kept
-            if not self._section.get("assets"):
-                return None
-            try:
-                settings = plan_of(self._configuration(), self._clock.now().date())
-            except ConfigurationError:
-                return None
             made = self._made(self._revision, question, settings, TimeLimit(-1), stable=False)
             self._keep(key, made)
-            if key not in self._working and question == Question():
-                self._working.add(key)
-                threading.Thread(target=self._shake, args=(key, settings), daemon=True).start()
+            if question == Question():
+                self._firmness.ask(lambda deadline: self._shake(key, settings, deadline))
             return made
+
+    def _measure(self, settings: PlanSettings) -> None:
+        """Forget the plans of these answers where something was observed since, or another day began."""
+        found = (self._clock.now().date(), stamp_of(settings.observations))
+        if found != self._measured:
+            self._measured = found
+            for key in [each for each in self._plans if each[0] == self._revision]:
+                del self._plans[key]
 
     def _made(
         self,
         revision: int,
         question: Question,
         settings: PlanSettings,
-        limit: TimeLimit,
+        limit: Deadline,
         *,
         stable: bool,
     ) -> Planned:
@@ -501,17 +518,17 @@ class Workshop:
         plan = replace(plan, unreadable=len(reading.faults))
         return Planned(revision, question, plan, settings, stable)
 
-    def _shake(self, key: tuple[int, Question], settings: PlanSettings) -> None:
-        try:
-            if key[0] == self._revision:
-                made = self._made(*key, settings, TimeLimit(SHAKEN_SECONDS), stable=True)
-                with self._lock:
+    def _shake(self, key: tuple[int, Question], settings: PlanSettings, deadline: Deadline) -> None:
+        # The plan without it is shown already, and the next request tells what is wrong.
+        with suppress(WatchwordError):
+            made = self._made(*key, settings, deadline, stable=True)
+            with self._lock:
+                if key in self._plans:
                     self._keep(key, made)
-        except WatchwordError:
-            # The plan without it is shown already, and the next request tells what is wrong.
-            return
-        finally:
-            self._working.discard(key)
+
+    def settle(self, seconds: float) -> bool:
+        """Wait until it is known how firm each place is; tell whether that is so after ``seconds`` at most."""
+        return self._firmness.settle(seconds)
 
     def _keep(self, key: tuple[int, Question], made: Planned) -> None:
         self._plans[key] = made
@@ -524,7 +541,8 @@ class Workshop:
 
     def earlier(self) -> list[Planned]:
         """Return the plans of earlier answers that are still kept, the oldest first."""
-        return [each for each in self._plans.values() if each.question == Question()]
+        with self._lock:
+            return [each for each in self._plans.values() if each.question == Question()]
 
     def whole(self) -> Planned | None:
         """Return the plan without a budget, None while the answers make none."""
