@@ -56,6 +56,43 @@ def test_a_changed_asset_leads_back_to_its_page(workshop: Workshop) -> None:
     assert 'href="/assets/records">Answer again' in answer.text
 
 
+def test_what_cant_be_taken_is_given_back(workshop: Workshop) -> None:
+    """An owner without an end is refused: the cause is said, and what was typed is still there."""
+    answered(workshop)
+    answer = post(
+        served(workshop), "/scenarios/strike", revision="0", to="/scenarios", asset="records",
+        technique="MT-B03", because="the fund <i>refunds</i> it", owner="Petra", until="",
+    )  # fmt: skip
+    assert answer.status == 400
+    assert "an accepted risk needs both" in html.unescape(answer.text)
+    assert "the fund &lt;i&gt;refunds&lt;/i&gt; it" in answer.text
+    assert 'href="/scenarios">Answer again' in answer.text
+    assert "scenarios" not in workshop.state().section
+
+
+def test_what_isnt_worked_out_yet_isnt_said_to_be_unsolved(workshop: Workshop) -> None:
+    """Right after an answer nothing is known of what follows if a measure is skipped: the page says so."""
+    answered(workshop)
+    planned = workshop.plan()
+    assert planned is not None
+    text = get(workshop, f"/plan/{planned.plan.items[0].protection.id}").text
+    assert "There was no time to solve it again" not in text
+    assert "If it is skipped" in text
+
+
+def test_a_template_s_example_is_called_one_until_the_team_says_its_own(workshop: Workshop) -> None:
+    """Nobody takes a template's impact for the team's judgement."""
+    note = "a template's example"
+    post(served(workshop), "/start", revision="0", template="health")
+    assets = workshop.state().section["assets"]
+    assert html.unescape(get(workshop, "/impact").text).count(note) == len(assets)
+    post(
+        served(workshop), "/impact/booking", revision=str(workshop.state().revision),
+        impact="3", because="two days of phone calls, as last spring",
+    )  # fmt: skip
+    assert html.unescape(get(workshop, "/impact").text).count(note) == len(assets) - 1
+
+
 def test_turning_the_page_keeps_what_was_asked_for(workshop: Workshop) -> None:
     """The next page shows the same asset's ways, or what the same search found."""
     edits = [SetValue(("assets", f"records-{each}"), None, RECORDS) for each in range(50)]

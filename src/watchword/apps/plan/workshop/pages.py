@@ -25,7 +25,12 @@ from watchword.apps.plan.workshop.session import (
     moves,
     turns,
 )
-from watchword.apps.plan.workshop.starts import begin_from, draft_of, templates
+from watchword.apps.plan.workshop.starts import (
+    arguments,
+    begin_from,
+    draft_of,
+    templates,
+)
 from watchword.apps.reports.text import in_sentence
 from watchword.apps.web.frame import Action, page, query
 from watchword.apps.web.frame import action as form_route
@@ -53,6 +58,7 @@ from watchword.plan.workshop import (
     difference,
     value_at,
 )
+from watchword.reasons import WatchwordError
 
 A_PAGE: Final = 40
 """Assets, ways in or protections on one page; more are found by search and by turning the page."""
@@ -109,7 +115,7 @@ class Pages:
         """Return the routes of all pages and forms."""
 
         def action(path: str, answer: Action, *, upload: bool = False) -> BaseRoute:
-            return form_route(path, self._or_both(answer), upload=upload)
+            return form_route(path, self._or_returned(answer), upload=upload)
 
         return [
             page("/", self._home),
@@ -181,36 +187,43 @@ class Pages:
             "guesses": unjudged(state.section),
         }
 
-    def _or_both(self, answer: Action) -> Action:
-        """Let a form be answered; where somebody else was faster, show both answers and lose neither."""
+    def _or_returned(self, answer: Action) -> Action:
+        """Let a form be answered; one that can't be taken is given back, so that nothing typed is lost."""
 
         def answered(request: Request, form: FormData) -> Response:
             try:
                 return answer(request, form)
-            except ConflictError as error:
-                return self._both(request, form, error)
+            except WatchwordError as error:
+                return self._returned(request, form, error)
 
         return answered
 
-    def _both(self, request: Request, form: FormData, error: ConflictError) -> Response:
-        state, path = self._workshop.state(), request.url.path
+    def _returned(self, request: Request, form: FormData, error: WatchwordError) -> Response:
+        path = request.url.path
         step = "plan" if path == "/budget" else path.split("/")[1]
+        step = "start" if path == "/upload" else step
         if step not in {each.id for each in self._words.steps}:
             step, again = "changes", back(form)
         else:
-            again = quote(path) if path.startswith("/assets/") else f"/{step}"
-        other = next(
-            (
-                each
-                for each in reversed(state.done)
-                if any(edit.key == error.key[: len(edit.key)] for edit in each.edits)
-            ),
-            None,
-        )
+            # Whoever takes an asset out is shown it again before the next try.
+            page_of = path.removesuffix("/remove")
+            again = quote(page_of) if path.startswith("/assets/") else f"/{step}"
+        state = self._workshop.state()
+        both: dict[str, Any] = {}
+        if isinstance(error, ConflictError):
+            other = next(
+                (
+                    each
+                    for each in reversed(state.done)
+                    if any(edit.key == error.key[: len(edit.key)] for edit in each.edits)
+                ),
+                None,
+            )
+            both = {"mine": error.mine, "theirs": error.theirs, "other": other}
+            both["about"] = " · ".join(error.key[1:] or error.key)
         answer = self.shown(
-            request, "conflict.html.j2", step, state=state, status=409,
-            about=" · ".join(error.key[1:] or error.key), mine=error.mine, theirs=error.theirs, other=other,
-            sent=sent_by(form), again=again,
+            request, "returned.html.j2", step, state=state, both=both, cause=str(error),
+            sent=sent_by(form), again=again, status=409 if both else 400,
         )  # fmt: skip
         # The address of a form is no page: a reload of it would fail.
         answer.headers["hx-push-url"] = "false"
@@ -281,6 +294,7 @@ class Pages:
         order = sorted(found, key=lambda name: (not is_guess(found[name]), name))
         return self.shown(
             request, "impact.html.j2", "impact", state=state, levels=IMPACT_LEVELS, is_guess=is_guess,
+            arguments=arguments(),
             **paged(request, {name: found[name] for name in order}),
         )  # fmt: skip
 
@@ -290,14 +304,14 @@ class Pages:
     def _plan(self, request: Request) -> Response:
         question = asked(request)
         planned = self._workshop.plan(question)
-        now = self._workshop.plan()
+        now = planned if question is None else self._workshop.plan()
         phases: list[tuple[Phase, list[Item]]] = []
         if planned is not None:
             phases = [(phase, words.of_phase(planned.plan, phase)) for phase in Phase]
         known = load_catalogue() if now is None else now.plan.catalogue
         everything = sorted(known.protections.values(), key=lambda each: each.name)
         return self.shown(
-            request, "plan.html.j2", "plan", asked_plan=None if planned is None else planned.plan,
+            request, "plan.html.j2", "plan", planned=now, asked_plan=None if planned is None else planned.plan,
             phases=phases, asked=question, protections=everything,
             curves=[] if planned is None else [
                 ("wide", curve(planned.plan, width=860, name="curve-wide")),
