@@ -39,6 +39,7 @@ def test_of_two_answers_both_are_shown_and_who_gave_the_first(workshop: Workshop
     assert CSRF not in answer.text.partition("<dl>")[2].partition("</dl></details>")[0]
     assert '<a class="button" href="/impact">Answer again</a>' in answer.text
     assert answer.headers["hx-push-url"] == "false"
+    assert answer.headers["hx-reswap"].endswith("show:window:top")
     assert workshop.state().section["assets"]["records"] == {**RECORDS, "impact": 4}
 
 
@@ -78,6 +79,19 @@ def test_what_isnt_worked_out_yet_isnt_said_to_be_unsolved(workshop: Workshop) -
     text = get(workshop, f"/plan/{planned.plan.items[0].protection.id}").text
     assert "There was no time to solve it again" not in text
     assert "If it is skipped" in text
+
+
+def test_a_template_s_example_is_called_one_until_the_team_says_its_own(workshop: Workshop) -> None:
+    """Nobody takes a template's impact for the team's judgement."""
+    note = "a template's example"
+    post(served(workshop), "/start", revision="0", template="health")
+    assets = workshop.state().section["assets"]
+    assert html.unescape(get(workshop, "/impact").text).count(note) == len(assets)
+    post(
+        served(workshop), "/impact/booking", revision=str(workshop.state().revision),
+        impact="3", because="two days of phone calls, as last spring",
+    )  # fmt: skip
+    assert html.unescape(get(workshop, "/impact").text).count(note) == len(assets) - 1
 
 
 def test_turning_the_page_keeps_what_was_asked_for(workshop: Workshop) -> None:

@@ -25,7 +25,12 @@ from watchword.apps.plan.workshop.session import (
     moves,
     turns,
 )
-from watchword.apps.plan.workshop.starts import begin_from, draft_of, templates
+from watchword.apps.plan.workshop.starts import (
+    arguments,
+    begin_from,
+    draft_of,
+    templates,
+)
 from watchword.apps.reports.text import in_sentence
 from watchword.apps.web.frame import Action, page, query
 from watchword.apps.web.frame import action as form_route
@@ -222,6 +227,8 @@ class Pages:
         )  # fmt: skip
         # The address of a form is no page: a reload of it would fail.
         answer.headers["hx-push-url"] = "false"
+        # The form may have stood far down; the cause stands at the top.
+        answer.headers["hx-reswap"] = "innerHTML show:window:top"
         return answer
 
     def _aside(self, request: Request) -> Response:
@@ -289,6 +296,7 @@ class Pages:
         order = sorted(found, key=lambda name: (not is_guess(found[name]), name))
         return self.shown(
             request, "impact.html.j2", "impact", state=state, levels=IMPACT_LEVELS, is_guess=is_guess,
+            arguments=arguments(),
             **paged(request, {name: found[name] for name in order}),
         )  # fmt: skip
 

@@ -44,6 +44,12 @@ def templates() -> Sequence[Template]:
     )
 
 
+@cache
+def arguments() -> frozenset[str]:
+    """Return what the templates argue: a team that keeps such a sentence hasn't found its own yet."""
+    return frozenset(because for each in templates() for because in each.assets.values())
+
+
 def begin_from(name: str) -> Mapping[str, Any]:
     """Return the plan section of a template.
 
