@@ -24,7 +24,7 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 """Most bytes of a journal: some hundred thousand answers."""
 
 MAX_LINE: Final = 8 * 1024 * 1024
-"""Most bytes of one line; the first one holds a whole section."""
+"""Most bytes of one line; the first one holds a whole section, which a file of 4 MB has at most."""
 
 _MAX_ADDRESS: Final = 200
 
@@ -105,25 +105,27 @@ class AnswerJournal:
     def begin(self, *steps: Mapping[str, Any]) -> None:
         """Replace the journal by these steps.
 
-        :raises JournalError: when the disk refuses; the journal is as it was.
+        :raises JournalError: when a step can't be kept, or the disk refuses; the journal is as it was.
         """
+        data = b"".join(map(_line, steps))
         try:
-            write_private(
-                self.path, b"".join(strict_json.dumps(dict(each)) + b"\n" for each in steps)
-            )
+            write_private(self.path, data)
         except PrivateFileError as error:
             raise JournalError(str(error)) from None
 
     def append(self, step: Mapping[str, Any]) -> None:
         """Add one step; it survives a loss of power when this returns.
 
-        :raises JournalError: when the disk refuses; the step isn't in it then.
+        :raises JournalError: when the step can't be kept, or the disk refuses; the step isn't in it then.
         """
-        line = strict_json.dumps(dict(step)) + b"\n"
-        size = None
+        line, size = _line(step), None
         try:
             with self.path.open("ab") as stream:
                 size = stream.tell()
+                if size + len(line) > MAX_BYTES:
+                    raise JournalError(
+                        f"{self.path}: got {MAX_BYTES} bytes of answers; save, end the workshop, and move this file away"
+                    )
                 stream.write(line)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -141,3 +143,17 @@ class AnswerJournal:
             return
         self._address.unlink(missing_ok=True)
         self._lock.close()
+
+
+def _line(step: Mapping[str, Any]) -> bytes:
+    """Return a step as a line that can be read again.
+
+    :raises JournalError: when it can't: too long, too deep, or a number that JSON doesn't have.
+    """
+    try:
+        line = strict_json.dumps(dict(step))
+        # What the next start couldn't read would take all answers behind it along.
+        strict_json.loads(line, MAX_LINE)
+    except (RefusedError, ValueError, TypeError) as error:
+        raise JournalError(f"this can't be kept: {error}; nothing was changed") from None
+    return line + b"\n"

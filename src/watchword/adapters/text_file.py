@@ -1,12 +1,16 @@
 """Read a file that people edit, and replace it as a whole: its mode, owner and links stay."""
 
+import errno
 import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from watchword.adapters.keyring.private_file import sync_directory
 from watchword.reasons import ExitCode, WatchwordError
+
+_MOST_KEPT: Final = 10
 
 
 class TextFileError(WatchwordError):
@@ -47,17 +51,16 @@ def read_text_file(file: Path, most: int) -> bytes:
     return data
 
 
-def replace_text_file(file: Path, data: bytes, *, expected: bytes) -> None:
+def replace_text_file(file: Path, data: bytes, *, expected: bytes) -> Path | None:
     """Replace a file, or make one that isn't there.
 
-    What somebody writes in the instant between the last look and the replacement is kept beside it, with the ending
-    ``.replaced``.
-
     :param expected: what it must hold now; empty for no file.
+    :returns: where that is kept which somebody wrote in the instant between the last look and the replacement: beside the
+        file, with an ending such as ``.replaced``; None where nobody did.
     :raises TextFileError: when it holds something else, or the disk refuses; it is as it was.
     """
     real = Path(os.path.realpath(file))
-    new = real.with_name(f".{real.name}.{os.getpid()}.new")
+    new = real.with_name(f".{real.name}.new")
     if read_text_file(real, max(len(expected), 1) + 1) != expected:
         raise TextFileError(
             f"{file}: was changed by somebody else in this moment; look at it again"
@@ -74,21 +77,46 @@ def replace_text_file(file: Path, data: bytes, *, expected: bytes) -> None:
             new.chmod(stat.S_IMODE(found.st_mode))
             with suppress(PermissionError):
                 os.chown(new, found.st_uid, found.st_gid)
-        _swap(new, real, expected)
+        kept = _swap(new, real, expected)
         sync_directory(real.parent)
     except OSError as error:
         with suppress(OSError):
             new.unlink()
         raise TextFileError(f"{file}: can't be written: {error.strerror}") from None
+    return kept
 
 
-def _swap(new: Path, real: Path, expected: bytes) -> None:
+def _swap(new: Path, real: Path, expected: bytes) -> Path | None:
     """Put the new file in place of the old one, which is kept for a moment to see what it said last."""
-    kept = real.with_name(f"{real.name}.replaced")
-    if expected:
-        kept.unlink(missing_ok=True)
-        # A second name for what stands there now, whoever wrote it.
-        os.link(real, kept)
+    if not expected:
+        new.replace(real)
+        return None
+    kept = _second_name(real)
     new.replace(real)
-    if expected and kept.read_bytes() == expected:
-        kept.unlink()
+    if kept is None or kept.read_bytes() != expected:
+        return kept
+    kept.unlink()
+    return None
+
+
+def _second_name(real: Path) -> Path | None:
+    """Give what stands there now another name, whoever wrote it; None where the file system has one name a file.
+
+    What was kept before stays: it is somebody's text.
+    """
+    for number in range(_MOST_KEPT):
+        kept = real.with_name(f"{real.name}.replaced{number or ''}")
+        if kept.exists() and kept.samefile(real):
+            # A killed process came no further.
+            kept.unlink()
+        try:
+            os.link(real, kept)
+        except FileExistsError:
+            continue
+        except OSError:
+            return None
+        return kept
+    raise FileExistsError(
+        errno.EEXIST,
+        f"there are {_MOST_KEPT} files {real.name}.replaced beside it, look at them first",
+    )

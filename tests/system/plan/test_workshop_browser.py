@@ -288,6 +288,33 @@ def test_the_keyboard_alone_reaches_an_answer(table: Table, page: Page) -> None:
     assert table.process.poll() is None
 
 
+def test_a_narrow_window_shows_every_step_and_leads_to_the_plan(
+    table: Table, browser: Browser
+) -> None:
+    """At 390 px no step is hidden beyond the edge, and the plan below is one link away."""
+    context = browser.new_context(viewport={"width": 390, "height": 900})
+    page = table.sit_down(context)
+    answer(page, "Begin from: Game")
+    for link in page.get_by_role("navigation", name="The questions").get_by_role("link").all():
+        box = link.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    page.get_by_role("link", name="The plan so far").click()
+    expect(page.locator("#so-far")).to_be_focused()
+    expect(page.locator("#so-far h2")).to_be_in_viewport()
+    context.close()
+    assert table.complaints == []
+
+
+def test_a_picture_of_ways_fits_a_wide_window(table: Table, page: Page) -> None:
+    """At 1280 px no part of the picture lies behind a scroll bar."""
+    answer(page, "Begin from: Game")
+    page.goto(f"{table.address}paths/virtual-currency")
+    figure = page.locator(".figure").first
+    assert figure.evaluate("each => each.scrollWidth - each.clientWidth") <= 0
+
+
 def test_a_first_page_is_small_and_everything_on_it_is_ours(table: Table, browser: Browser) -> None:
     """With styles, script and icon it stays below 150 kB."""
     context = browser.new_context()

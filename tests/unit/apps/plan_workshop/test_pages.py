@@ -39,6 +39,7 @@ def test_of_two_answers_both_are_shown_and_who_gave_the_first(workshop: Workshop
     assert CSRF not in answer.text.partition("<dl>")[2].partition("</dl></details>")[0]
     assert '<a class="button" href="/impact">Answer again</a>' in answer.text
     assert answer.headers["hx-push-url"] == "false"
+    assert answer.headers["hx-reswap"].endswith("show:window:top")
     assert workshop.state().section["assets"]["records"] == {**RECORDS, "impact": 4}
 
 

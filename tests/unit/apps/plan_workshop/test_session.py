@@ -193,6 +193,103 @@ def test_a_contradiction_waits_for_a_choice(
     assert f"impact: {left}\n" in file.read_text()
 
 
+@pytest.mark.parametrize(("take_file", "left"), [(True, 3), (False, 5)])
+def test_a_contradiction_waits_over_the_next_start(
+    begin: Open, file: Path, take_file: bool, left: int
+) -> None:
+    """Neither it nor the choice is forgotten with the process: else the next one would save over the file."""
+    workshop = begin()
+    workshop.answer([WORSE], "ann", "worse")
+    file.write_text(file.read_text().replace("impact: 1", "impact: 3"))
+    assert workshop.state().conflicts
+    again = begin()
+    (conflict,) = again.state().conflicts
+    assert (conflict.mine, conflict.theirs) == (5, 3)
+    again.choose(conflict.key, file=take_file, by="bob")
+    last = begin()
+    assert not last.state().conflicts
+    last.save(last.seen(), "bob")
+    assert f"impact: {left}\n" in file.read_text()
+    assert not begin().state().unsaved
+
+
+def test_an_answer_that_agrees_with_the_file_settles_the_contradiction(
+    begin: Open, file: Path
+) -> None:
+    """What is shown as ours is what the answers say now, and agreement needs no choice."""
+    workshop = begin()
+    workshop.answer([WORSE], "ann", "worse")
+    file.write_text(file.read_text().replace("impact: 1", "impact: 3"))
+    assert workshop.state().conflicts
+    (conflict,) = workshop.answer([SetValue(COAT, 5, 4)], "ann", "less").conflicts
+    assert (conflict.mine, conflict.theirs) == (4, 3)
+    assert not workshop.answer([SetValue(COAT, 4, 3)], "ann", "agreed").conflicts
+    assert not workshop.state().unsaved
+
+
+def test_what_cannot_be_kept_of_the_file_is_not_lost(begin: Open, file: Path) -> None:
+    """With a journal that can't be written a change from outside waits; saving doesn't undo it."""
+    workshop = begin()
+    workshop.answer([WORSE], "ann", "worse")
+    (journal,) = journal_directory(file).glob("*.jsonl")
+    kept = journal.rename(journal.with_suffix(".kept"))
+    journal.mkdir()
+    file.write_text(file.read_text().replace("impact: 5", "impact: 4"))
+    assert "can't be kept" in workshop.state().trouble
+    with pytest.raises(WorkshopError, match="nothing was saved"):
+        workshop.save(workshop.seen(), "ann")
+    journal.rmdir()
+    kept.rename(journal)
+    assert impact(workshop, "record-store") == 4
+    assert not workshop.state().trouble
+    workshop.save(workshop.seen(), "ann")
+    assert "impact: 4" in file.read_text()
+
+
+@pytest.mark.parametrize(
+    "value", [10**30, float("nan"), {"a": {"b": {"c": {"d": {"e": {}}}}}}, "x" * 9_000_000]
+)
+def test_what_could_not_be_read_again_is_not_taken(begin: Open, value: Any) -> None:
+    """One answer that no journal holds would keep the next start from all the others."""
+    workshop = begin()
+    with pytest.raises(JournalError, match="nothing was changed"):
+        workshop.answer([SetValue(COAT, 1, value)], "ann", "")
+    assert impact(workshop) == 1
+    workshop.answer([WORSE], "ann", "worse")
+    assert impact(begin()) == 5
+
+
+def test_saving_often_keeps_the_journal_small(begin: Open, file: Path) -> None:
+    """A save is a word in it, not the whole section: else a large plan would fill it in a morning."""
+    workshop = begin()
+    (journal,) = journal_directory(file).glob("*.jsonl")
+    before = journal.stat().st_size
+    for _ in range(10):
+        workshop.save(workshop.seen(), "ann")
+    assert journal.stat().st_size - before < 1000
+
+
+def test_what_is_observed_meanwhile_counts(begin: Open, file: Path) -> None:
+    """A scan beside the workshop makes the same answers another plan."""
+    workshop = begin()
+    first = workshop.plan()
+    assert workshop.plan() is first
+    observations = file.parent / ".watchword" / "observations.jsonl"
+    observations.write_text("no line of ours\n")
+    later = workshop.plan()
+    assert later is not None
+    assert later.plan.unreadable == 1
+
+
+def test_nothing_is_worked_on_after_the_end(begin: Open) -> None:
+    """A thread inside the solver would abort the process at its end."""
+    workshop = begin()
+    workshop.plan()
+    workshop.close()
+    assert workshop.settle(0)
+    assert "firmness" not in {each.name for each in threading.enumerate()}
+
+
 def test_an_asset_that_both_changed_comes_back_whole(begin: Open, file: Path) -> None:
     """Here it was taken out, outside a number of it was changed: the choice of the file brings all of it back."""
     workshop = begin()
@@ -377,6 +474,20 @@ def test_a_file_that_changed_in_the_last_moment_is_not_replaced(tmp_path: Path) 
     with pytest.raises(TextFileError, match="changed by somebody else"):
         replace_text_file(file, b"two", expected=b"other")
     assert file.read_text() == "one"
+
+
+def test_what_was_kept_of_somebody_else_stays(tmp_path: Path) -> None:
+    """An earlier text beside the file is somebody's; a name that a killed process left isn't."""
+    file, kept = tmp_path / "a.yaml", tmp_path / "a.yaml.replaced"
+    file.write_text("one")
+    kept.write_text("somebody's")
+    assert replace_text_file(file, b"two", expected=b"one") is None
+    assert (file.read_text(), kept.read_text()) == ("two", "somebody's")
+    assert len(list(tmp_path.iterdir())) == 2
+    kept.unlink()
+    kept.hardlink_to(file)
+    replace_text_file(file, b"three", expected=b"two")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.yaml"]
 
 
 def test_mode_and_links_stay(tmp_path: Path) -> None:

@@ -227,6 +227,8 @@ class Pages:
         )  # fmt: skip
         # The address of a form is no page: a reload of it would fail.
         answer.headers["hx-push-url"] = "false"
+        # The form may have stood far down; the cause stands at the top.
+        answer.headers["hx-reswap"] = "innerHTML show:window:top"
         return answer
 
     def _aside(self, request: Request) -> Response:

@@ -240,9 +240,8 @@ class Workshop:
                 raise WorkshopError("got no answer to take back")
             section = apply(self._section, self._done[-1].back)
             self._note(undo=by)
-            self._section = section
             self._undone.append(self._done.pop())
-            self._changed()
+            self._now(section)
             return self._state()
 
     def redo(self, by: str) -> State:
@@ -256,9 +255,8 @@ class Workshop:
                 raise WorkshopError("got no answer to give again")
             section = apply(self._section, self._undone[-1].answer.edits)
             self._note(redo=by)
-            self._section = section
             self._done.append(self._undone.pop())
-            self._changed()
+            self._now(section)
             return self._state()
 
     def _take(self, answer: Answer) -> None:
@@ -268,10 +266,9 @@ class Workshop:
         # The way back depends on what stood there.
         given = _Given(answer, inverse(self._section, answer.edits))
         self._journal.append({"answer": _written(answer)})
-        self._section = section
         self._done.append(given)
         self._undone.clear()
-        self._changed()
+        self._now(section)
 
     def _note(self, **step: Any) -> None:
         self._journal.append({**step, "at": self._clock.now().isoformat()})
@@ -289,6 +286,16 @@ class Workshop:
                     "this page is too old: load it again, and answer once more; nothing was changed"
                 )
             return self._sections[revision]
+
+    def _now(self, section: dict[str, Any]) -> None:
+        """Let the answers say this."""
+        self._section = section
+        self._conflicts = tuple(
+            replace(each, mine=mine)
+            for each in self._conflicts
+            if (mine := value_at(section, each.key)) != each.theirs
+        )
+        self._changed()
 
     def _changed(self) -> None:
         self._previous = self._plans.get((self._revision, Question())) or self._previous
@@ -336,11 +343,18 @@ class Workshop:
                     "nothing was saved: the file has changed since, look at the changes again"
                 )
             data = self._seen.with_section(self._section)
+            replaced = None
             if data != self._seen.raw:
-                replace_text_file(self.file, data, expected=self._seen.raw)
+                replaced = replace_text_file(self.file, data, expected=self._seen.raw)
                 self._seen = PlanFile.parse(self.file, data)
             self._base = self._seen.section
-            self._note(saved=by, base=dict(self._base))
+            # Without this step the next start finds that the file says what was answered.
+            with suppress(JournalError):
+                self._note(saved=by)
+            if replaced is not None:
+                raise WorkshopError(
+                    f"saved, but somebody else wrote {self.file} in the same moment: what that said is in {replaced}; compare both"
+                )
             return self._state()
 
     def choose(self, key: Key, *, file: bool, by: str) -> State:
@@ -357,9 +371,13 @@ class Workshop:
             if file:
                 said = f"{'.'.join(key)}: as the file says"
                 self._take(Answer((self._as_file(found),), by, said, self._clock.now()))
-            self._conflicts = tuple(each for each in self._conflicts if each is not found)
+            self._note(chosen=list(key))
+            self._settled(key)
             self._changed()
             return self._state()
+
+    def _settled(self, key: Key) -> None:
+        self._conflicts = tuple(each for each in self._conflicts if each.key != key)
 
     def _as_file(self, found: Conflict) -> Edit:
         """Return what makes the answers say what the file says on one point."""
@@ -375,36 +393,40 @@ class Workshop:
         """Take in what somebody else wrote into the file."""
         try:
             raw = read_text_file(self.file, MAX_BYTES)
-            if raw == self._seen.raw:
-                self._trouble = ""
-                return
-            found = PlanFile.parse(self.file, raw)
-        except (TextFileError, ConfigurationError, SectionError) as error:
-            # Its last good state and the answers stay; it may be half written at this moment.
+            if raw != self._seen.raw:
+                found = PlanFile.parse(self.file, raw)
+                self._take_in(found.section)
+                self._seen = found
+        except (TextFileError, ConfigurationError, SectionError, JournalError) as error:
+            # Its last good state and the answers stay; it may be half written at this moment.  What can't be kept in the
+            # journal isn't taken in either: the next look tries again.
             self._trouble = str(error)
             return
         self._trouble = ""
-        self._seen = found
-        self._take_in(found.section)
 
     def _take_in(self, theirs: Section) -> None:
         if theirs != self._base:
             merged = merge(self._base, self._section, theirs)
-            conflicts = tuple(
-                Conflict(edit.key, value_at(self._section, edit.key), edit.value, edit)
-                for edit in merged.conflicts
-            )
-            self._base = theirs
-            edits = difference(self._section, merged.section)
-            if edits:
+            if edits := difference(self._section, merged.section):
                 said = "the file was changed from outside"
                 self._take(Answer(edits, THE_FILE, said, self._clock.now()))
-            kept = [
-                each for each in self._conflicts if each.key not in {one.key for one in conflicts}
-            ]
-            self._conflicts = (*kept, *conflicts)
-            self._note(base=dict(theirs))
+            if changed := difference(self._base, theirs):
+                self._note(file=_edits_written(changed))
+            self._follow(theirs)
         self._changed()
+
+    def _follow(self, theirs: Section) -> None:
+        """Hold the answers against another state of the file: what contradicts them waits for a choice."""
+        found = merge(self._base, self._section, theirs).conflicts
+        kept = [each for each in self._conflicts if each.key not in {one.key for one in found}]
+        self._conflicts = (
+            *kept,
+            *(
+                Conflict(each.key, value_at(self._section, each.key), each.value, each)
+                for each in found
+            ),
+        )
+        self._base = theirs
 
     def _resume(self) -> None:
         """Give again what was answered before the last end, on the section that it was answered on."""
@@ -438,13 +460,19 @@ class Workshop:
         if "answer" in step:
             self._take(_read(step["answer"]))
         elif "undo" in step:
-            self._section = apply(self._section, self._done[-1].back)
             self._undone.append(self._done.pop())
+            self._now(apply(self._section, self._undone[-1].back))
         elif "redo" in step:
-            self._section = apply(self._section, self._undone[-1].answer.edits)
             self._done.append(self._undone.pop())
+            self._now(apply(self._section, self._done[-1].answer.edits))
+        elif "file" in step:
+            self._follow(apply(self._base, _edits_read(step["file"])))
+        elif "chosen" in step:
+            self._settled(tuple(step["chosen"]))
+        elif "saved" in step:
+            self._base = self._section
         else:
-            self._base = step["base"]
+            raise ValueError("an unknown step")
 
     def close(self) -> None:
         """Let another process open the workshop; what isn't saved is there again then."""
@@ -609,33 +637,41 @@ def _written(answer: Answer) -> dict[str, Any]:
         "by": answer.by,
         "said": answer.said,
         "at": answer.at.isoformat(),
-        "edits": [
-            {
-                "list": isinstance(each, SetEntry),
-                "key": list(each.key),
-                "before": each.before,
-                "value": each.value,
-                "at": each.at if isinstance(each, SetEntry) else None,
-            }
-            for each in answer.edits
-        ],
+        "edits": _edits_written(answer.edits),
     }
 
 
+def _edits_written(edits: Sequence[Edit]) -> list[dict[str, Any]]:
+    return [
+        {
+            "list": isinstance(each, SetEntry),
+            "key": list(each.key),
+            "before": each.before,
+            "value": each.value,
+            "at": each.at if isinstance(each, SetEntry) else None,
+        }
+        for each in edits
+    ]
+
+
 def _read(members: Mapping[str, Any]) -> Answer:
+    return Answer(
+        _edits_read(members["edits"]),
+        str(members["by"]),
+        str(members["said"]),
+        datetime.fromisoformat(members["at"]),
+    )
+
+
+def _edits_read(written: Sequence[Mapping[str, Any]]) -> tuple[Edit, ...]:
     edits: list[Edit] = []
-    for each in members["edits"]:
+    for each in written:
         key = tuple(str(part) for part in each["key"])
         if each["list"]:
             edits.append(SetEntry(key, each["before"], each["value"], each["at"]))
         else:
             edits.append(SetValue(key, each["before"], each["value"]))
-    return Answer(
-        tuple(edits),
-        str(members["by"]),
-        str(members["said"]),
-        datetime.fromisoformat(members["at"]),
-    )
+    return tuple(edits)
 
 
 def journal_directory(file: Path) -> Path:
