@@ -4,12 +4,12 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.machine import patience
+from tests.unit.apps.plan_workshop.test_ends import Noon
 
 from watchword.adapters.answer_journal import AnswerJournal, BusyError, JournalError
 from watchword.adapters.text_file import TextFileError, replace_text_file
@@ -24,24 +24,11 @@ from watchword.apps.plan.workshop.session import (
 from watchword.plan.service import Question
 from watchword.plan.workshop import ConflictError, SetEntry, SetValue
 
-NOW = datetime(2026, 12, 2, 9, 30, tzinfo=UTC)
 COAT = ("assets", "one-session", "impact")
 CAR = ("assets", "record-store", "impact")
 WORSE = SetValue(COAT, 1, 5)
 
 Open = Callable[[], Workshop]
-
-
-class Noon:
-    """Say that it is always the same moment."""
-
-    def now(self) -> datetime:
-        """Return it."""
-        return NOW
-
-    def timestamp(self) -> float:
-        """Return it in seconds."""
-        return NOW.timestamp()
 
 
 @pytest.fixture
