@@ -46,7 +46,7 @@ def main(file: Path, first: int) -> None:
             workshop.redo("child")
         else:
             workshop.save(workshop.seen(), "child")
-        print(kind, number, flush=True)
+        print(kind, number, flush=True)  # noqa: T201 - what the parent waits for.
 
 
 if __name__ == "__main__":

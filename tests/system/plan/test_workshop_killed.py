@@ -53,7 +53,7 @@ def test_whatever_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None
     """At most the step under way is lost; the file is as it was saved, comments and all, and nothing lies beside it."""
     file = tmp_path / "watchword.yaml"
     file.write_text(FILE, encoding="utf-8")
-    draw, saved = random.Random(25), 0
+    draw, saved, found = random.Random(25), 0, 0
     for run in range(ROUNDS):
         first = run * APART + 1
         told = told_until_killed(file, first, draw.randint(1, MOST_STEPS))
