@@ -9,11 +9,13 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import yaml
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 
 from watchword.apps.observations.document import OBSERVATION_TYPE, read_lines, sign, unsigned
 from watchword.apps.plan.document import PlanDocumentError, document, parse, read
 from watchword.apps.plan.drafts import draft_plan
+from watchword.apps.plan.workshop.section import NEW_FILE, PlanFile, SectionError
 from watchword.apps.plan.workshop.session import WorkshopError
 from watchword.apps.plan.workshop.starts import draft_of
 from watchword.apps.settings.document import parse_document
@@ -24,6 +26,7 @@ from watchword.plan.catalogue import load_catalogue, merge
 from watchword.plan.interface import Catalogue
 from watchword.plan.outcome import Evidence
 from watchword.plan.service import make_plan
+from watchword.plan.workshop import Section
 from watchword.reasons import WatchwordError
 from watchword.tokens import jose
 from watchword.tokens.jose import SigningKey
@@ -272,6 +275,75 @@ def uploads() -> Iterator[bytes]:
     build = {"package": {"file": "app.apk"}, "findings": [finding], "api": [], "rules": rules}
     for each in (model, {"tool": {"name": "watchword"}, "scans": [build]}):
         yield json.dumps(each, separators=(",", ":")).encode()
+
+
+def write_section(data: bytes) -> None:
+    """Change the section of a file in place; what is written elsewhere must stay byte for byte."""
+    try:
+        file = PlanFile.parse(Path("input.yaml"), data)
+    except WatchwordError as error:
+        str(error)
+        return
+    try:
+        before = _outside(data.decode() or NEW_FILE)
+    except yaml.YAMLError:
+        # What reads the file takes more than what finds places in it, which refuses it with a reason then.
+        before = None
+    for wanted in _changed(file.section):
+        with suppress(SectionError):
+            after = _outside(file.with_section(wanted).decode())
+            assert before is not None
+            # Comments of a section that holds nothing more stand above it; a line that wasn't ended is, before a new section.
+            assert after[0].startswith(before[0] if "plan" in file.data else before[0].rstrip())
+            added = after[0][len(before[0]) :].split("\n")
+            assert all(each.lstrip(" ").startswith("#") for each in added if each.strip())
+            assert after[1] == before[1]
+
+
+def _changed(section: Section) -> Iterator[Section]:
+    """Yield other sections: one more member, one less, and each first value another."""
+    asset = {"kind": "data", "impact": 2, "because": "so: # no", "lives_in": ["app"]}
+    yield {**section, "assets": {**_mapping(section.get("assets")), "fuzzed": asset}}
+    first = next(iter(section), None)
+    if first is not None:
+        yield {name: value for name, value in section.items() if name != first}
+        yield {**section, first: _other(section[first])}
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def _other(value: object) -> object:
+    """Return a value with another one at the first place within it."""
+    if isinstance(value, dict) and value:
+        first = next(iter(value))
+        return {**value, first: _other(value[first])}
+    if isinstance(value, list) and value:
+        return [_other(value[0]), *value[1:], "one more"]
+    return "1.5e3"
+
+
+def _outside(text: str) -> tuple[str, str]:
+    """Return a file's text before and behind its section; all of it before where it has none."""
+    root = yaml.compose(text.removeprefix("\ufeff"), Loader=yaml.SafeLoader)
+    keys = [key for key, _ in root.value] if isinstance(root, yaml.MappingNode) else []
+    for place, key in enumerate(keys):
+        if key.value == "plan":
+            lines = text.splitlines(keepends=True)
+            following = keys[place + 1 :]
+            rest = lines[following[0].start_mark.line :] if following else []
+            return "".join(lines[: key.start_mark.line]), "".join(rest)
+    return text, ""
+
+
+def written_sections() -> Iterator[bytes]:
+    """Yield files whose section is written in several styles."""
+    yield _PLAN.encode()
+    yield b"\xef\xbb\xbfversion: 1\r\nplan:  # so\r\n  budget: &b 5\r\n  assets:\r\n    a: {kind: data} # one\r\ngates: {}\r\n"
+    yield b"# top\nplan:\n  scenarios:\n    add:\n    # way\n    - asset: a\n      steps: [MT-B03,\n        MT-B04]  # both\n    - asset: b\n  why: >-\n    folded\n    text\n# end\nversion: 1"
+    yield b"version: 1\n"
+    yield b"{version: 1, plan: {budget: 5}}"
 
 
 def stored_plans() -> Iterator[bytes]:

@@ -245,6 +245,7 @@ TARGETS: Mapping[str, Target] = {
     "openapi_draft": Target(plan.draft_openapi, plan.openapi, 2048),
     "otm_draft": Target(plan.draft_otm, plan.otm, 2048),
     "plan_upload": Target(plan.draft_upload, plan.uploads, 2048),
+    "plan_writer": Target(plan.write_section, plan.written_sections, 1024),
     "stored_plan": Target(plan.read_stored, plan.stored_plans),
     "drill_consent": Target(drill.read_agreed, drill.consents, 2048),
     "drill_target": Target(drill.read_target, drill.targets, 320),

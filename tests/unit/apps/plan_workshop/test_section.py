@@ -218,6 +218,9 @@ def test_an_anchor_stays() -> None:
         ("version: 1\n...\n", "no end marker"),
         ("plan:\n  a: &x 1\n  b: *x\n", "alias"),
         ("- 1\n", "expected a mapping"),
+        ("\x0b", "nothing was written"),
+        ("plan:\n  budget: 1\n  assets: {a: {kind: data,\timpact: 1}}\n", ":3: the section can't"),
+        ("version: 1\nplan:\n  a: 1\rgates:\n", ":3: got a carriage return"),
         ("plan:\n  budget: 1\n  budget: 2\n", "once"),
     ],
 )

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, TypeGuard, TypeVar
 import yaml
 
 from watchword.apps.settings.document import MAX_BYTES, parse_document
-from watchword.apps.settings.faults import shown
+from watchword.apps.settings.faults import ConfigurationError, shown
 from watchword.encoding import strict_json
 from watchword.plan.workshop import Section
 from watchword.reasons import ExitCode, WatchwordError
@@ -31,6 +31,7 @@ _Collection = TypeVar("_Collection", bound=yaml.CollectionNode)
 _BOM: Final = "\ufeff"
 _COMMENT: Final = re.compile(r"(?:^|(?<=\s))#[^\r\n]*", re.MULTILINE)
 _ANCHOR: Final = re.compile(r"[&!][^\s,\[\]{}]+\s+")
+_CARRIAGE_RETURN: Final = re.compile(r"\r(?!\n)")
 _FEW: Final = 40
 """Characters of a mapping that is written on one line."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -102,17 +103,23 @@ class PlanFile:
             raise SectionError(
                 f"{self.file}: got {len(changed)} bytes to write, expected at most {MAX_BYTES}"
             )
-        again = PlanFile.parse(self.file, changed)
+        try:
+            again = PlanFile.parse(self.file, changed)
+        except ConfigurationError:
+            raise self._unfaithful() from None
         others = {name: value for name, value in self.data.items() if name != SECTION}
         rest = {name: value for name, value in again.data.items() if name != SECTION}
         if not self.data:
             # A new file has a version besides.
             rest.pop("version", None)
         if again.section != wanted or rest != others:
-            raise SectionError(
-                f"{self.file}: the section can't be changed in place without changing what it says; nothing was "
-                "written: write the section in block style (one key a line), and try again"
-            )
+            raise self._unfaithful()
+
+    def _unfaithful(self) -> SectionError:
+        return SectionError(
+            f"{self.file}: the section can't be changed in place without changing what it says; nothing was "
+            "written: write the section in block style (one key a line), and try again"
+        )
 
 
 class _Editor:
@@ -125,7 +132,12 @@ class _Editor:
 
     def replaced(self, before: Section, wanted: Section) -> str:
         """Return the text with another section."""
-        root = yaml.compose(self._text, Loader=yaml.SafeLoader) if self._text.strip() else None
+        if alone := _CARRIAGE_RETURN.search(self._text):
+            line = self._text.count("\n", 0, alone.start()) + 1
+            raise SectionError(
+                f"{self._file}:{line}: got a carriage return without a line feed, expected one kind of line break"
+            )
+        root = self._composed()
         if root is None:
             return self._appended(self._text or self._lines(NEW_FILE), wanted)
         if not isinstance(root, yaml.MappingNode) or root.flow_style:
@@ -138,6 +150,21 @@ class _Editor:
         if self._text[end:].lstrip().startswith("..."):
             self._refuse(root, "no end marker (...) in the file")
         return self._appended(self._text, wanted, indent=root.start_mark.column)
+
+    def _composed(self) -> yaml.Node | None:
+        if not self._text.strip():
+            return None
+        try:
+            return yaml.compose(self._text, Loader=yaml.SafeLoader)
+        except yaml.YAMLError as error:
+            # It is stricter than what reads the file: a tab between two entries on one line, for example.
+            mark = getattr(error, "problem_mark", None)
+            line = "" if mark is None else f":{mark.line + 1}"
+            said = getattr(error, "problem", "invalid YAML")
+            raise SectionError(
+                f"{self._file}{line}: the section can't be changed in place: {said}; "
+                "write it without tabs, one key a line"
+            ) from None
 
     def _appended(self, text: str, wanted: Section, indent: int = 0) -> str:
         if text and not text.endswith("\n"):
