@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo dist test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-sdk bench-start bench-up mutants fuzz sdk-tools sdk-dex sdk-android sdk-ios sdk-rn site lock clean
+.PHONY: help demo dist test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-sdk bench-start bench-up bench-workshop mutants fuzz sdk-tools sdk-dex sdk-android sdk-ios sdk-rn site lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -71,6 +71,9 @@ bench-overload: .venv/.dev-ready  ## Offer several times more than is taken, for
 
 bench-plan: .venv/.dev-ready  ## Measure the planner: a large model on one core, the example, pytm beside it.
 	$(PY)/python -m benchmarks.bench_plan
+
+bench-workshop: .venv/.dev-ready  ## Measure how long after an answer the page with the new plan is there, and what a page weighs.
+	$(PY)/python -m benchmarks.bench_workshop
 
 bench-pushes: .venv/.dev-ready  ## Measure how long a revocation or another policy takes to count, at every enforcement point and engine.
 	$(PY)/python -m benchmarks.bench_pushes

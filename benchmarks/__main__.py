@@ -18,6 +18,7 @@ RUNS = (
     ("attestation", "benchmarks.bench_attestation"),
     ("gate_instructions", "benchmarks.gate_instructions"),
     ("plan", "benchmarks.bench_plan"),
+    ("workshop", "benchmarks.bench_workshop"),
     ("pushes", "benchmarks.bench_pushes"),
     ("gate", "benchmarks.bench_gate"),
     ("release", "scripts.release_numbers", "--run"),

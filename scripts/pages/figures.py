@@ -23,6 +23,7 @@ SOURCES: Final[Mapping[str, tuple[str, str]]] = {
     "channel": ("Pins", "make bench-channel"),
     "keys": ("Keys, limits and canary keys", "make bench-keys"),
     "plan": ("The planner", "make bench-plan"),
+    "workshop": ("The workshop", "make bench-workshop"),
     "drill": ("The drill", "make bench-drill"),
     "scan": ("The scan", "make bench-scan"),
     "sdk": ("The Android SDK", "make bench-sdk"),
