@@ -72,7 +72,7 @@ import Testing
             device: device ?? world.phone, store: store, clock: world.clock, transport: Direct(service: world.service), sleep: { _ in },
             jitter: { 0.5 }, hearPins: hearPins)
         let apis = [Watchword.API(audience: SimulatedService.audience)]
-        return try Watchword(.init(service: "https://attest.example", app: "clinic", apis: apis), ports: ports)
+        return try Watchword(.init(service: "https://attest.example", app: "clinic", apis: apis, wait: 600), ports: ports)
     }
 
     private struct Direct: Transport {
