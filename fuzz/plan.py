@@ -18,7 +18,7 @@ from watchword.apps.plan.drafts import draft_plan
 from watchword.apps.plan.workshop.section import NEW_FILE, PlanFile, SectionError
 from watchword.apps.plan.workshop.session import WorkshopError
 from watchword.apps.plan.workshop.starts import draft_of
-from watchword.apps.settings.document import parse_document
+from watchword.apps.settings.document import composed, parse_document
 from watchword.apps.settings.plan import load_plan
 from watchword.encoding import base64url
 from watchword.observations import Observation, Review, State
@@ -284,15 +284,10 @@ def write_section(data: bytes) -> None:
     except WatchwordError as error:
         str(error)
         return
-    try:
-        before = _outside(data.decode() or NEW_FILE)
-    except yaml.YAMLError:
-        # What reads the file takes more than what finds places in it, which refuses it with a reason then.
-        before = None
+    before = _outside(data.decode() or NEW_FILE)
     for wanted in _changed(file.section):
         with suppress(SectionError):
             after = _outside(file.with_section(wanted).decode())
-            assert before is not None
             # Comments of a section that holds nothing more stand above it; a line that wasn't ended is, before a new section.
             assert after[0].startswith(before[0] if "plan" in file.data else before[0].rstrip())
             added = after[0][len(before[0]) :].split("\n")
@@ -326,7 +321,7 @@ def _other(value: object) -> object:
 
 def _outside(text: str) -> tuple[str, str]:
     """Return a file's text before and behind its section; all of it before where it has none."""
-    root = yaml.compose(text.removeprefix("\ufeff"), Loader=yaml.SafeLoader)
+    root = composed(text.removeprefix("\ufeff")) if text.strip() else None
     keys = [key for key, _ in root.value] if isinstance(root, yaml.MappingNode) else []
     for place, key in enumerate(keys):
         if key.value == "plan":

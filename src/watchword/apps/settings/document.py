@@ -108,6 +108,14 @@ def read_document(file: Path, missing: str = "a file; `watchword init` writes on
     return parse_document(file, read_bytes(file, missing, MAX_BYTES))
 
 
+def composed(text: str) -> yaml.Node | None:
+    """Return the nodes of a text that was read without faults, each with where it stands; None where it says nothing.
+
+    The parser is that of :func:`parse_document`: another one would refuse some files that this one takes.
+    """
+    return yaml.compose(text, Loader=_BaseLoader)
+
+
 def running_state(file: Path) -> Path | None:
     """Return the state directory of a ``watchword.yaml`` whose service runs; None where none does, or the section isn't plain.
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, TypeGuard, TypeVar
 
 import yaml
 
-from watchword.apps.settings.document import MAX_BYTES, parse_document
+from watchword.apps.settings.document import MAX_BYTES, composed, parse_document
 from watchword.apps.settings.faults import ConfigurationError, shown
 from watchword.encoding import strict_json
 from watchword.plan.workshop import Section
@@ -137,7 +137,7 @@ class _Editor:
             raise SectionError(
                 f"{self._file}:{line}: got a carriage return without a line feed, expected one kind of line break"
             )
-        root = self._composed()
+        root = composed(self._text) if self._text.strip() else None
         if root is None:
             return self._appended(self._text or self._lines(NEW_FILE), wanted)
         if not isinstance(root, yaml.MappingNode) or root.flow_style:
@@ -150,21 +150,6 @@ class _Editor:
         if self._text[end:].lstrip().startswith("..."):
             self._refuse(root, "no end marker (...) in the file")
         return self._appended(self._text, wanted, indent=root.start_mark.column)
-
-    def _composed(self) -> yaml.Node | None:
-        if not self._text.strip():
-            return None
-        try:
-            return yaml.compose(self._text, Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
-            # It is stricter than what reads the file: a tab between two entries on one line, for example.
-            mark = getattr(error, "problem_mark", None)
-            line = "" if mark is None else f":{mark.line + 1}"
-            said = getattr(error, "problem", "invalid YAML")
-            raise SectionError(
-                f"{self._file}{line}: the section can't be changed in place: {said}; "
-                "write it without tabs, one key a line"
-            ) from None
 
     def _appended(self, text: str, wanted: Section, indent: int = 0) -> str:
         if text and not text.endswith("\n"):
