@@ -91,11 +91,24 @@ class Taken:
 def taken(version: str, directory: Path) -> Iterator[Taken]:
     """Put a version's state back, with an API and a status list behind free ports; nothing runs on it yet."""
     facts = unpacked(version, directory)
+    _booted_here(directory / ".watchword" / "gates" / "clinic.replay")
     with upstream() as api, upstream(StatusList) as listed:
         text = (directory / "watchword.yaml").read_text(encoding="utf-8")
         ports = {"service": free_port(), "proxy": free_port(), "upstream": api, "list": listed}
         (directory / "run.yaml").write_text(with_ports(text, **ports), encoding="utf-8")
         yield Taken(directory, facts)
+
+
+def _booted_here(replay: Path) -> None:
+    """Let a replay store take this start of the machine for the one in which it was written.
+
+    After another start it rightly refuses each proof for as long as one made before could come again, a minute and more.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    connection = sqlite3.connect(replay)
+    connection.execute("UPDATE boot SET id = ?", (boot,))
+    connection.commit()
+    connection.close()
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
