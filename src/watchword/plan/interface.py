@@ -23,6 +23,14 @@ CLIENT_STRENGTH: Final = 2
 
 MAX_EFFORT: Final = 100
 
+UNJUDGED: Final = "TODO: say what the loss would do to the business"
+"""Stands for a reason until somebody gives it."""
+
+
+def is_guess(because: str) -> bool:
+    """Tell by an asset's reason whether nobody has judged its impact yet."""
+    return because.upper().startswith("TODO")
+
 
 class Component(StrEnum):
     """Name the three parts of a mobile platform."""

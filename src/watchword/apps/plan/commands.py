@@ -36,7 +36,7 @@ from watchword.apps.terminal.output import OutputFileError, replace_file
 from watchword.apps.terminal.paragraphs import hanging, printable, show, wrapped
 from watchword.plan.catalogue import names_used, nearest_id, same_id, unknown_names
 from watchword.plan.evidence import judge, weak_routes
-from watchword.plan.interface import Catalogue, Deadline, Protection, Technique
+from watchword.plan.interface import Catalogue, Deadline, Protection, Technique, is_guess
 from watchword.plan.outcome import Exposure, Plan
 from watchword.plan.service import Question, make_plan
 
@@ -177,9 +177,7 @@ def _tell_troubles(lines: list[str]) -> None:
 
 def _tell_guesses(settings: PlanSettings) -> None:
     """Say on stderr which impacts nobody has thought about yet: the order rests on them."""
-    names = [
-        name for name, asset in settings.assets.items() if asset.because.upper().startswith("TODO")
-    ]
+    names = [name for name, asset in settings.assets.items() if is_guess(asset.because)]
     if not names:
         return
     listed = ", ".join(names[:_MAX_NAMED])

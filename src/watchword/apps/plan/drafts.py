@@ -38,7 +38,7 @@ from watchword.plan.drafts.openapi import draft_from_openapi
 from watchword.plan.drafts.otm import draft_from_otm
 from watchword.plan.drafts.scanned import draft_from_scan, is_scan
 from watchword.plan.drafts.threat_dragon import draft_from_threat_dragon, is_threat_dragon
-from watchword.plan.interface import Actor, Component, ModelFault, Stage, Trait
+from watchword.plan.interface import UNJUDGED, Actor, Component, ModelFault, Stage, Trait
 
 MAX_BYTES: Final = 8 * 1024 * 1024
 """Most bytes of a description; a large one has about 5 MB."""
@@ -640,7 +640,7 @@ def init_command(
 def _interviewed(output: Path) -> str:
     """Ask the method's questions in the terminal, and return the text of the file."""
     # The workshop's words are loaded for whoever wants them alone.
-    from watchword.apps.plan.interview import GUESS, Prompt, Starts, interview  # noqa: PLC0415
+    from watchword.apps.plan.interview import Prompt, Starts, interview  # noqa: PLC0415
     from watchword.apps.plan.workshop.section import PlanFile  # noqa: PLC0415
 
     def ask(prompt: Prompt) -> str | None:
@@ -665,7 +665,7 @@ def _interviewed(output: Path) -> str:
     section = interview(ask, lambda said: click.echo(said, err=True), starts)
     if not section.get("assets"):
         raise click.UsageError("nothing was named, so there is nothing to write")
-    guesses = [name for name, each in section["assets"].items() if each["because"] == GUESS]
+    guesses = [name for name, each in section["assets"].items() if each["because"] == UNJUDGED]
     if guesses:
         click.echo(f"Still guesses: {', '.join(guesses)}.", err=True)
     return PlanFile.parse(output, b"").with_section(section).decode()

@@ -8,15 +8,13 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from watchword.plan.drafts import slug
-from watchword.plan.interface import AssetKind, Component, Trait
+from watchword.plan.drafts import DRAFT_IMPACT, slug
+from watchword.plan.interface import UNJUDGED, AssetKind, Component, Trait, is_guess
 from watchword.plan.questions import NO_LIKELIHOOD, Wording, questions
 
 BACK: Final = "back"
 MAX_ANSWER: Final = 1000
-GUESS: Final = "TODO: say what the loss would do to the business"
 
-_MIDDLE: Final = 3
 _LEVELS: Final = {"1", "2", "3", "4", "5"}
 
 
@@ -130,8 +128,8 @@ def _asset_questions(assets: dict[str, Any]) -> Script:
         )
         asset: dict[str, Any] = {
             "kind": kind,
-            "impact": _MIDDLE,
-            "because": GUESS,
+            "impact": DRAFT_IMPACT,
+            "because": UNJUDGED,
             "lives_in": _chosen(Component, lives_in),
         }
         default = Trait.FRAUD_RULE.value if kind == AssetKind.USE_CASE else "usual"
@@ -163,10 +161,10 @@ def _impact_question(name: str, asset: dict[str, Any]) -> Script:
         str(asset["impact"]),
         _a_level,
     )
-    default = "" if str(asset["because"]).startswith("TODO") else str(asset["because"])
+    default = "" if is_guess(str(asset["because"])) else str(asset["because"])
     because = yield Prompt((), "Because", default)
     asset["impact"] = int(impact)
-    asset["because"] = because or GUESS
+    asset["because"] = because or UNJUDGED
 
 
 def _listed(said: Mapping[Any, Wording]) -> tuple[str, ...]:

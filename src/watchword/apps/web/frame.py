@@ -168,23 +168,13 @@ async def _form(request: Request, limit: int, *, files: int) -> FormData:
         raise HTTPException(400) from None
 
 
-def page_app(
-    routes: Sequence[BaseRoute],
-    kit: Kit,
-    access: Access,
-    *,
-    errors: Mapping[type[WatchwordError], int] | None = None,
-) -> ASGIApp:
-    """Return the application that serves these pages.
-
-    :param errors: status by kind of error, where it isn't 400.
-    """
+def page_app(routes: Sequence[BaseRoute], kit: Kit, access: Access) -> ASGIApp:
+    """Return the application that serves these pages."""
     static = StaticFiles.of(kit.packages)
     kit.let(csrf=access.csrf, static=static.urls)
 
     async def told(_request: Request, error: Exception) -> Response:
-        status = next((s for kind, s in (errors or {}).items() if isinstance(error, kind)), 400)
-        return _problem(kit, status, str(error))
+        return _problem(kit, 400, str(error))
 
     async def refused(_request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):

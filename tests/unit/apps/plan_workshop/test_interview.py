@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from watchword.apps.cli.main import cli
 from watchword.apps.plan.drafts import TEMPLATES, template_section
-from watchword.apps.plan.interview import GUESS, Prompt, Starts, interview
+from watchword.apps.plan.interview import Prompt, Starts, interview
 from watchword.apps.settings.plan import load_plan
+from watchword.plan.interface import UNJUDGED
 
 STARTS = Starts(TEMPLATES, template_section)
 RECORDS = ["none", "Patient records", "data", "backend", "usual", ""]
@@ -56,7 +57,12 @@ def test_the_end_of_the_input_keeps_what_was_answered() -> None:
     """An impact that nobody gave stays a guess that says so."""
     section, _, _ = asked(*RECORDS)
     assert section["assets"] == {
-        "patient-records": {"kind": "data", "impact": 3, "because": GUESS, "lives_in": ["backend"]}
+        "patient-records": {
+            "kind": "data",
+            "impact": 3,
+            "because": UNJUDGED,
+            "lives_in": ["backend"],
+        }
     }
 
 

@@ -18,10 +18,8 @@ from watchword.apps.terminal.process import serve
 from watchword.apps.web.frame import Access, page_app
 from watchword.apps.web.kit import Kit
 from watchword.apps.web.serving import new_access, serve_pages
-from watchword.plan.workshop import ConflictError
 
 PACKAGE: Final = "watchword.apps.plan.workshop"
-_CONFLICT: Final = 409
 
 
 def workshop_command(ctx: click.Context, /, *, port: int, no_browser: bool, as_json: bool) -> None:
@@ -42,7 +40,7 @@ async def _run(file: Path, port: int, *, browser: bool, as_json: bool) -> None:
             access.append(new_access(listening, SystemEntropy()))
             journal.announce(access[0].address)
             routes = Pages(workshop, kit).routes()
-            return page_app(routes, kit, access[0], errors={ConflictError: _CONFLICT})
+            return page_app(routes, kit, access[0])
 
         def ready() -> None:
             _tell(file, access[0].invitation, as_json=as_json)

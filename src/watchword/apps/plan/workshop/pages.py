@@ -36,8 +36,9 @@ from watchword.apps.web.frame import Action, page, query
 from watchword.apps.web.frame import action as form_route
 from watchword.apps.web.kit import Kit, go
 from watchword.plan.catalogue import load_catalogue
+from watchword.plan.drafts import DRAFT_IMPACT
 from watchword.plan.interface import (
-    IMPACT_LEVELS,
+    UNJUDGED,
     Actor,
     AssetKind,
     Catalogue,
@@ -46,6 +47,7 @@ from watchword.plan.interface import (
     Stage,
     Trait,
 )
+from watchword.plan.interface import is_guess as because_is_guess
 from watchword.plan.outcome import Item, PathState, Phase, Plan
 from watchword.plan.questions import NO_LIKELIHOOD, questions
 from watchword.plan.service import Question
@@ -65,10 +67,6 @@ A_PAGE: Final = 40
 
 MAX_TEXT: Final = 1000
 MAX_STEPS: Final = 6
-UNANSWERED: Final = "TODO: say what the loss would do to the business"
-"""Stands for a reason until somebody gives it; a plan counts such an impact as a guess."""
-
-_MIDDLE: Final = 3
 _QUANTITIES: Final = ("users", "records", "money", "downtime")
 _KEY_BREAK: Final = "\x1f"
 """Joins the parts of a key in a form; no name holds this character."""
@@ -147,7 +145,6 @@ class Pages:
             action("/save", self._save),
             action("/choose", self._choose),
             action("/who", self._name),
-            page("/aside", self._aside),
             *ends.routes(self._workshop, self.shown),
         ]
 
@@ -231,9 +228,6 @@ class Pages:
         answer.headers["hx-reswap"] = "innerHTML show:window:top"
         return answer
 
-    def _aside(self, request: Request) -> Response:
-        return self.shown(request, "aside.html.j2", "")
-
     def _home(self, request: Request) -> Response:
         del request
         return go("/assets" if self._workshop.state().section.get("assets") else "/start")
@@ -286,7 +280,6 @@ class Pages:
             request, "scenarios.html.j2", "scenarios", state=state, planned=planned, asset=wanted,
             techniques=catalogue.techniques, by_part=by_part(catalogue),
             scenarios=scenarios, derive=scenarios.get("derive", True),
-            struck=[] if planned is None else words.struck(planned.plan),
             max_steps=MAX_STEPS, **paged(request, dict(enumerate(ways))),
         )  # fmt: skip
 
@@ -295,7 +288,7 @@ class Pages:
         found = assets_of(state.section)
         order = sorted(found, key=lambda name: (not is_guess(found[name]), name))
         return self.shown(
-            request, "impact.html.j2", "impact", state=state, levels=IMPACT_LEVELS, is_guess=is_guess,
+            request, "impact.html.j2", "impact", state=state, is_guess=is_guess,
             arguments=arguments(),
             **paged(request, {name: found[name] for name in order}),
         )  # fmt: skip
@@ -408,8 +401,8 @@ class Pages:
         name = asset_name(text(form, "name"))
         asset: dict[str, Any] = {
             "kind": member(form, "kind", AssetKind, "data"),
-            "impact": _MIDDLE,
-            "because": UNANSWERED,
+            "impact": DRAFT_IMPACT,
+            "because": UNJUDGED,
         }
         asset |= parts_of(form)
         if asset["kind"] == AssetKind.USE_CASE and "traits" not in asset:
@@ -681,7 +674,7 @@ def lives_in(asset: Mapping[str, Any]) -> set[str]:
 
 def is_guess(asset: Mapping[str, Any]) -> bool:
     """Tell whether nobody has judged an asset's impact yet."""
-    return str(asset.get("because", "")).startswith("TODO")
+    return because_is_guess(str(asset.get("because", "")))
 
 
 def unjudged(section: Section) -> list[str]:
