@@ -5,7 +5,7 @@ private file and sent over mutual TLS alone; the signature is there beside both,
 can replace the file, or stands in for the service, still can't say who is let in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
@@ -23,10 +23,11 @@ from watchword.encoding.phrases import other_format
 from watchword.gate.decisions import CompiledPolicy
 from watchword.gate.interface import GatePolicy, Limit, LimitKind, Rate, Rollout, Route
 from watchword.gate.references import KEY_BYTES
+from watchword.gate.revocations import Cut, Digests
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError, WatchwordError
 from watchword.tokens import jose
-from watchword.tokens.interface import TokenExpectation
+from watchword.tokens.interface import TokenClaims, TokenExpectation
 from watchword.tokens.jose import (
     SigningKey,
     is_signed_by,
@@ -484,6 +485,28 @@ class GateBundleError(WatchwordError):
 
 
 @dataclass(frozen=True, slots=True)
+class AuditHead:
+    """Hold how far the service's audit trail is: its last entry's number, and a hash over all up to it."""
+
+    size: int
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Hold that a route is watched less strictly for a while.
+
+    :param mode: ``monitor`` or ``off``.
+    :param until: seconds since 1970 by the service's clock.  A gate counts from when the bundle was made, by a steady
+        clock, an hour at most.
+    """
+
+    route: str
+    mode: Mode
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class GateBundle:
     """Hold what a gate must know.
 
@@ -496,6 +519,12 @@ class GateBundle:
     :param verdict_key: signs verdicts for the API.
     :param injected: by secret, what is added to calls at the edge now.
     :param canaries: by what canary keys are recognised, None where none is planted.
+    :param trust: the generation in which anything else changed last than who is revoked, what is cut, and the audit
+        trail's head; 0 where the bundle doesn't say.
+    :param digests: who is revoked, where the bundle lists digests and no names.
+    :param cuts: which tokens don't count though they haven't ended.
+    :param openings: which routes are watched less strictly for a while.
+    :param audit: how far the audit trail is, None where the bundle doesn't say.
     """
 
     generation: int
@@ -508,24 +537,41 @@ class GateBundle:
     verdict_key: SigningKey
     injected: Mapping[str, InjectedValue] = field(default_factory=dict)
     canaries: HoneytokenWatch | None = None
+    trust: int = 0
+    digests: Digests | None = field(default=None, compare=False)
+    cuts: tuple[Cut, ...] = ()
+    openings: tuple[Opening, ...] = ()
+    audit: AuditHead | None = None
+
+    @property
+    def trust_revision(self) -> int:
+        """Return by what verdicts on tokens may be kept: a push of revocations alone doesn't change it."""
+        return self.trust or self.generation
+
+    @property
+    def revoked_count(self) -> int:
+        """Return how many instances are listed as revoked."""
+        return len(self.revoked) if self.digests is None else len(self.digests)
+
+    def is_revoked(self, subject: str) -> bool:
+        """Tell whether the instance behind a pairwise subject is revoked."""
+        return subject in (self.revoked if self.digests is None else self.digests)
+
+    def is_cut(self, claims: TokenClaims) -> bool:
+        """Tell whether a token doesn't count any more, whoever holds it."""
+        return any(each.covers(claims) for each in self.cuts)
 
     def __repr__(self) -> str:
         """Show how much is held, and no key."""
         return (
             f"GateBundle(api={self.policy.api!r}, generation={self.generation}, "
-            f"keys={len(self.keys)}, secrets={len(self.secrets)}, revoked={len(self.revoked)})"
+            f"keys={len(self.keys)}, secrets={len(self.secrets)}, revoked={self.revoked_count})"
         )
 
 
-def to_jws(bundle: GateBundle, signer: Signer) -> bytes:
-    """Return the bundle, signed.
-
-    :raises GateBundleError: when it would be larger than gates accept.
-    """
-    members = {
-        "v": _VERSION,
-        "generation": bundle.generation,
-        "made_at": bundle.made_at,
+def state_to_json(bundle: GateBundle) -> dict[str, Any]:
+    """Return what a gate goes by beside who is revoked: the members that both versions of a bundle have."""
+    return {
         "policy": _policy_to_json(bundle.policy),
         "keys": [
             {
@@ -543,7 +589,6 @@ def to_jws(bundle: GateBundle, signer: Signer) -> bytes:
             }
             for each in bundle.secrets
         ],
-        "revoked": _in_pieces(sorted(bundle.revoked)),
         "reference_key": base64url.encode(bundle.reference_key),
         "verdict_key": base64url.encode(bundle.verdict_key.scalar),
         "lent": {
@@ -551,6 +596,56 @@ def to_jws(bundle: GateBundle, signer: Signer) -> bytes:
             for name, each in bundle.injected.items()
         },
         "canaries": _honeytokens_to_json(bundle.canaries),
+    }
+
+
+_STATE_READERS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+    "policy": ("policy", _policy),
+    "keys": ("keys", _keys),
+    "secrets": ("secrets", _secrets),
+    "reference_key": (
+        "reference_key",
+        lambda value: some_bytes(value, KEY_BYTES, "reference_key"),
+    ),
+    "verdict_key": (
+        "verdict_key",
+        lambda value: SigningKey.from_scalar(base64url.decode(a_text(value, "verdict_key"))),
+    ),
+    "lent": ("injected", _injected),
+    "canaries": ("canaries", _canaries),
+}
+
+STATE_MEMBERS: Final = frozenset(_STATE_READERS)
+"""Names of the members that :func:`state_to_json` writes."""
+
+
+def state_from_json(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of a :class:`GateBundle` that these members say, by the names that they have there.
+
+    :raises ValueError: or :class:`RefusedError` for a value that can't be.
+    """
+    found = {}
+    for name, value in members.items():
+        part, read = _STATE_READERS[name]
+        found[part] = read(value)
+    return found
+
+
+def to_jws(bundle: GateBundle, signer: Signer) -> bytes:
+    """Return the bundle, signed.
+
+    :raises GateBundleError: when it would be larger than gates accept.
+    """
+    state = state_to_json(bundle)
+    members = {
+        "v": _VERSION,
+        "generation": bundle.generation,
+        "made_at": bundle.made_at,
+        "policy": state["policy"],
+        "keys": state["keys"],
+        "secrets": state["secrets"],
+        "revoked": _in_pieces(sorted(bundle.revoked)),
+        **{name: state[name] for name in ("reference_key", "verdict_key", "lent", "canaries")},
     }
     payload = strict_json.dumps(members)
     if len(payload) > MAX_PAYLOAD_BYTES:
@@ -587,16 +682,10 @@ def from_jws(data: bytes, key: VerificationKey) -> GateBundle:
         if members.keys() != _MEMBERS or version != _VERSION:
             _refuse(f"expected exactly {', '.join(sorted(_MEMBERS))}, with v {_VERSION}")
         bundle = GateBundle(
-            _whole_number(members, "generation"),
-            _whole_number(members, "made_at"),
-            _policy(members["policy"]),
-            _keys(members["keys"]),
-            _secrets(members["secrets"]),
-            _revoked(members["revoked"]),
-            some_bytes(members["reference_key"], KEY_BYTES, "reference_key"),
-            SigningKey.from_scalar(base64url.decode(a_text(members["verdict_key"], "verdict_key"))),
-            _injected(members["lent"]),
-            _canaries(members["canaries"]),
+            generation=_whole_number(members, "generation"),
+            made_at=_whole_number(members, "made_at"),
+            revoked=_revoked(members["revoked"]),
+            **state_from_json({name: members[name] for name in STATE_MEMBERS}),
         )
         # What can't be decided by is refused here, where the last good one is kept.
         CompiledPolicy(bundle.generation, bundle.policy)

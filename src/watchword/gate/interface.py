@@ -261,17 +261,27 @@ class GateState(Protocol):
 
     @property
     def generation(self) -> int:
-        """Return a number that grows with each change; verdict caches are keyed by it."""
+        """Return a number that grows with each change, whatever changes."""
+
+    @property
+    def trust(self) -> int:
+        """Return a number that grows with each change of keys, secrets or policy; verdict caches are keyed by it.
+
+        Who is revoked and what is cut changes it not: both are asked on every request.
+        """
 
     @property
     def policy(self) -> "GatePolicy":
-        """Return the policy of the API; the same object until the generation changes."""
+        """Return the policy of the API; the same object until ``trust`` changes."""
 
     def find(self, kid: str) -> "VerificationKey | None":
         """Return the token key with this id, None if there is none."""
 
     def is_revoked(self, subject: str) -> bool:
         """Tell whether the instance behind a pairwise subject is revoked."""
+
+    def is_cut(self, claims: "TokenClaims") -> bool:
+        """Tell whether a token doesn't count any more, whoever holds it."""
 
     def secret(self, epoch: int) -> "GateSecret | None":
         """Return the audience's gate secret of an epoch, None if the gate doesn't hold it."""

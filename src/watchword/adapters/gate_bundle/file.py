@@ -4,19 +4,36 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from watchword.adapters.gate_bundle.chain_file import ChainTail, chain_path
+from watchword.adapters.gate_bundle.floor import Floor, raise_floor, read_floor
 from watchword.adapters.gate_bundle.freshness import StalenessAlarm
 from watchword.adapters.gate_bundle.signer_file import read_signer
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
 from watchword.broker.interface import HoneytokenWatch, InjectedValue
-from watchword.gate.bundle import MAX_BUNDLE_BYTES, GateBundle, GateBundleError, from_jws
+from watchword.gate.bundle import (
+    MAX_BUNDLE_BYTES,
+    GateBundle,
+    GateBundleError,
+    Opening,
+    from_jws,
+)
+from watchword.gate.chain import (
+    LONGEST_OPENING,
+    VERSION,
+    ChainError,
+    ChainReader,
+    audit_trouble,
+)
 from watchword.gate.interface import GatePolicy
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Reason, UnavailableError
+from watchword.tokens.interface import TokenClaims
 from watchword.tokens.proofs.interface import GateSecret
 
 LOOK_SECONDS: Final = 0.5
@@ -29,15 +46,28 @@ SMALL_BYTES: Final = 64 * 1024
 _log = logging.getLogger("watchword.gate")
 
 
+FLOOR_SECONDS: Final = 60.0
+"""How often it is noted how far the gate is; below that it takes nothing after a restart."""
+
+
+def boot_seconds() -> float:
+    """Return a clock that nobody sets and that goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class _Known:
     """Hold one bundle, and what is looked up in it at each request."""
 
-    __slots__ = ("bundle", "keys", "secrets")
+    __slots__ = ("bundle", "cuts", "keys", "policy", "revoked", "secrets", "trust")
 
-    def __init__(self, bundle: GateBundle) -> None:
+    def __init__(self, bundle: GateBundle, trust: int, policy: GatePolicy) -> None:
         self.bundle = bundle
+        self.trust = trust
+        self.policy = policy
         self.keys = {key.kid: key for key in bundle.keys}
         self.secrets = {each.epoch: each for each in bundle.secrets}
+        self.revoked: Container[str] = bundle.revoked if bundle.digests is None else bundle.digests
+        self.cuts = bundle.cuts
 
 
 class GateBundleFile:
@@ -50,7 +80,10 @@ class GateBundleFile:
     the service for :data:`watchword.adapters.gate_bundle.freshness.SILENT_SECONDS` is told in the same way, and changes
     nothing either.
 
-    The file is looked at in the caller's thread, at most every :data:`LOOK_SECONDS`; requests never
+    Beside the bundle there may be a chain, its second version (:mod:`watchword.gate.chain`).  Once one was taken, no
+    bundle of the first version is any more, nor after a restart (:mod:`watchword.adapters.gate_bundle.floor`).
+
+    The files are looked at in the caller's thread, at most every :data:`LOOK_SECONDS`; requests never
     wait for a large one to be read.
     """
 
@@ -62,6 +95,7 @@ class GateBundleFile:
         *,
         api: str | None = None,
         on_policy: Callable[[GatePolicy], None] | None = None,
+        steady: Callable[[], float] = boot_seconds,
     ) -> None:
         """Read the file if it is there already; it may also come later.
 
@@ -70,8 +104,10 @@ class GateBundleFile:
         :param api: whose gate this is; the service signs those of all its APIs with one key, and in
             another's place a bundle would let in who may go there.  None takes what comes first.
         :param on_policy: is told each policy that comes into force, the first one too, and raises nothing.
+        :param steady: seconds of a clock that nobody sets and that counts sleep; openings end by it.
         """
         self.fault: str | None = None
+        self._told_first = True
         self._path = path
         self._key = key
         self._monotonic = monotonic
@@ -83,7 +119,19 @@ class GateBundleFile:
         self._looking = threading.Lock()
         self._staleness = StalenessAlarm(path, monotonic)
         self._silent: str | None = None
+        self._steady = steady
+        self._chain = chain_path(path)
+        self._tail = ChainTail(self._chain)
+        self._chain_stamp: tuple[int, int, int] | None = None
+        self._reader: ChainReader | None = None
+        self._floor: Floor | None = None
+        self._floor_due = 0.0
+        self._openings: dict[Opening, float] = {}
+        self._ends: float | None = None
+        self._begun = False
         self._look(wait=True)
+        # What the file said by now may be old; what comes from here on is news.
+        self._begun = True
 
     @property
     def generation(self) -> int:
@@ -93,9 +141,16 @@ class GateBundleFile:
         return self._known().bundle.generation
 
     @property
+    def trust(self) -> int:
+        """Return a number that grows with each change of keys, secrets or policy, after a look where one is due."""
+        if self._monotonic() >= self._next_look:
+            self._look()
+        return self._known().trust
+
+    @property
     def policy(self) -> GatePolicy:
-        """Return the API's policy; the same object until another bundle takes its place."""
-        return self._known().bundle.policy
+        """Return the API's policy; the same object until another one is in force."""
+        return self._known().policy
 
     def find(self, kid: str) -> VerificationKey | None:
         """Return the token key with this id, None if there is none."""
@@ -103,7 +158,12 @@ class GateBundleFile:
 
     def is_revoked(self, subject: str) -> bool:
         """Tell whether the instance behind a pairwise subject is revoked."""
-        return subject in self._known().bundle.revoked
+        return subject in self._known().revoked
+
+    def is_cut(self, claims: TokenClaims) -> bool:
+        """Tell whether a token doesn't count any more, whoever holds it."""
+        cuts = self._known().cuts
+        return bool(cuts) and any(each.covers(claims) for each in cuts)
 
     def secret(self, epoch: int) -> GateSecret | None:
         """Return the gate secret of an epoch, None if the bundle hasn't it."""
@@ -158,21 +218,92 @@ class GateBundleFile:
         try:
             self._next_look = self._monotonic() + LOOK_SECONDS
             self._listen()
-            stamp, size = self._stamp_of_file()
-            if stamp is None or stamp == self._stamp:
+            self._end_openings()
+            due = self._due()
+            if due is None:
                 return
+            size, read = due
             if size <= SMALL_BYTES or wait or self._now is None:
-                self._read(stamp)
+                read()
             else:
-                threading.Thread(target=self._read_aside, args=(stamp,), daemon=True).start()
+                threading.Thread(target=self._read_aside, args=(read,), daemon=True).start()
                 aside = True
         finally:
             if not aside:
                 self._looking.release()
 
-    def _read_aside(self, stamp: tuple[int, int, int]) -> None:
+    def _due(self) -> tuple[int, Callable[[], None]] | None:
+        """Return how many bytes there are to read, and what reads them; None where nothing changed."""
+        if not self._follows_chain():
+            stamp, size = self._stamp_of(self._path, self._stamp is None)
+            if stamp is None or stamp == self._stamp:
+                return None
+            return size, partial(self._read, stamp)
+        stamp, size = self._stamp_of(self._chain, self._chain_stamp is None)
+        if stamp is None or stamp == self._chain_stamp:
+            return None
+        return size - self._tail.offset(stamp[0]), partial(self._read_chain, stamp)
+
+    def _follows_chain(self) -> bool:
+        """Tell whether the second version is followed: it is there, or ever was."""
+        if self._now is not None and self._now.bundle.digests is not None:
+            return True
+        if self._floor is None:
+            try:
+                self._floor = read_floor(self._path)
+            except GateBundleError as error:
+                self._note(str(error))
+                return True
+        return self._floor.version > 1 or os.path.lexists(self._chain)
+
+    def _read_chain(self, stamp: tuple[int, int, int]) -> None:
+        """Take in the lines that are new; those before a bad one count."""
+        floor = self._floor
+        if floor is None:
+            return
         try:
-            self._read(stamp)
+            if self._reader is None:
+                current = None if self._now is None else self._now.bundle
+                least = max(floor.generation, 0 if current is None else current.generation)
+                self._reader = ChainReader(self._pinned(), self._api, least)
+            lines = self._tail.read()
+        except (PrivateFileError, GateBundleError) as error:
+            self._tail.forget()
+            self._note(str(error))
+            return
+        trouble: ChainError | None = None
+        try:
+            self._reader.take(lines)
+        except ChainError as error:
+            # Read as a whole next time: whoever mends it replaces it.
+            self._tail.forget()
+            trouble = error
+        bundle = self._reader.bundle
+        if bundle is not None and (self._now is None or bundle is not self._now.bundle):
+            self._put(bundle)
+            self._note_floor(bundle)
+        if trouble is not None:
+            self._note(f"{self._chain}: {trouble}")
+        elif bundle is not None:
+            self._mended()
+        self._chain_stamp = stamp
+
+    def _note_floor(self, bundle: GateBundle) -> None:
+        now = self._monotonic()
+        first = self._floor is None or self._floor.version < VERSION
+        if not first and now < self._floor_due:
+            return
+        self._floor_due = now + FLOOR_SECONDS
+        self._floor = Floor(VERSION, bundle.generation)
+        try:
+            raise_floor(self._path, self._floor)
+        except (PrivateFileError, GateBundleError) as error:
+            if first:
+                _log.warning("an older bundle may be taken after a restart: %s", error)
+
+    def _read_aside(self, read: Callable[[], None]) -> None:
+        try:
+            read()
         finally:
             self._looking.release()
 
@@ -198,18 +329,18 @@ class GateBundleFile:
             self._key = read_signer(self._key)
         return self._key
 
-    def _stamp_of_file(self) -> tuple[tuple[int, int, int] | None, int]:
-        """Return what changes when the file is replaced or written, None if it can't be seen."""
+    def _stamp_of(self, path: Path, at_first: bool) -> tuple[tuple[int, int, int] | None, int]:
+        """Return what changes when a file is replaced or written, None if it can't be seen; and its size."""
         try:
-            found = os.stat(self._path)  # noqa: PTH116 - half the cost of Path.stat.
+            found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat.
         except OSError as error:
-            if self._now is None and isinstance(error, FileNotFoundError):
+            if self._now is None and at_first and isinstance(error, FileNotFoundError):
                 self._note(
-                    f"no bundle yet at {self._path}; `watchword up` with the same watchword.yaml, or `watchword gate pull`, writes it"
+                    f"no bundle yet at {path}; `watchword up` with the same watchword.yaml, or `watchword gate pull`, writes it"
                 )
             else:
-                self._note(f"{self._path}: {error.strerror}")
-            self._stamp = None
+                self._note(f"{path}: {error.strerror}")
+            self._stamp = self._chain_stamp = None
             return None, 0
         return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns), found.st_size
 
@@ -226,13 +357,69 @@ class GateBundleFile:
             if bundle.policy == current.policy:
                 # The same object: whoever compiled it needs not do so again.
                 bundle = replace(bundle, policy=current.policy)
-        self._now, self._api = _Known(bundle), api
+        self._put(bundle)
+        self._mended()
+
+    def _put(self, bundle: GateBundle) -> None:
+        """Go by a bundle from now on, and tell whoever asked for it which policy is in force."""
+        known = self._now
+        self._api = bundle.policy.api
+        if known is not None and (told := audit_trouble(known.bundle.audit, bundle.audit)):
+            _log.error("%s: %s", bundle.policy.api, told)
+        self._open(bundle)
+        policy = self._policy_now(bundle)
+        trust = bundle.trust_revision
+        if known is not None:
+            same = policy is known.policy and _trusts_the_same(known.bundle, bundle)
+            trust = known.trust if same else max(known.trust + 1, trust)
+        self._now = _Known(bundle, trust, policy)
+        if self._on_policy is not None and (known is None or policy is not known.policy):
+            self._on_policy(policy)
+
+    def _open(self, bundle: GateBundle) -> None:
+        """Begin to count each opening that is news; one that stands here since before the start is closed."""
+        now = self._steady()
+        known, self._openings = self._openings, {}
+        for each in bundle.openings:
+            if each in known:
+                self._openings[each] = known[each]
+            elif self._begun:
+                seconds = min(each.until - bundle.made_at, LONGEST_OPENING)
+                self._openings[each] = now + seconds
+            else:
+                self._openings[each] = now
+
+    def _end_openings(self) -> None:
+        """Go back to the policy as it is written, where an opening ended."""
+        known = self._now
+        if known is None or self._ends is None or self._steady() < self._ends:
+            return
+        policy = self._policy_now(known.bundle)
+        self._now = _Known(known.bundle, known.trust + 1, policy)
+        if self._on_policy is not None:
+            self._on_policy(policy)
+
+    def _policy_now(self, bundle: GateBundle) -> GatePolicy:
+        """Return the policy with what is open now; the same object where nothing of it changed."""
+        now = self._steady()
+        opened = {each.route: each.mode for each, ends in self._openings.items() if now < ends}
+        self._ends = min((ends for ends in self._openings.values() if now < ends), default=None)
+        if not opened:
+            return bundle.policy
+        routes = tuple(
+            replace(each, mode=opened[each.name], canary=None) if each.name in opened else each
+            for each in bundle.policy.routes
+        )
+        policy = replace(bundle.policy, routes=routes)
+        known = self._now
+        return known.policy if known is not None and known.policy == policy else policy
+
+    def _mended(self) -> None:
+        first, self._told_first = self._told_first, False
         if self.fault is not None:
             self.fault = None
-            event = "has its first bundle" if current is None else "follows its bundle again"
-            _log.warning("the gate of %s %s", bundle.policy.api, event)
-        if self._on_policy is not None and (current is None or bundle.policy is not current.policy):
-            self._on_policy(bundle.policy)
+            event = "has its first bundle" if first else "follows its bundle again"
+            _log.warning("the gate of %s %s", self._api, event)
 
     def _listen(self) -> None:
         """Tell when nothing is heard of the service any more, and when it is again."""
@@ -251,3 +438,18 @@ class GateBundleFile:
                 else "the gate keeps what it has"
             )
             _log.warning("%s: %s", effect, fault)
+
+
+def _trusts_the_same(before: GateBundle, after: GateBundle) -> bool:
+    """Tell whether verdicts on tokens hold on: nothing differs but revocations, cuts, openings and the audit trail's head."""
+    alike = replace(
+        after,
+        generation=before.generation,
+        made_at=before.made_at,
+        revoked=before.revoked,
+        trust=before.trust,
+        cuts=before.cuts,
+        openings=before.openings,
+        audit=before.audit,
+    )
+    return alike == before

@@ -63,6 +63,27 @@ def require_format(path: Path, got: object, expected: int) -> None:
         raise OtherFormatError(f"{path}: {other_format(got, expected)}")
 
 
+def open_private(path: Path, flags: int) -> int | None:
+    """Return a descriptor of a private file, None if it doesn't exist.
+
+    :param flags: of ``os.open``, for reading or writing; none that make a file.
+    :raises PrivateFileError: as :func:`read_private`.
+    """
+    try:
+        handle = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        verb = "read" if flags & os.O_ACCMODE == os.O_RDONLY else "written"
+        raise PrivateFileError(f"{path}: can't be {verb}: {error.strerror}") from None
+    try:
+        _require_ours(path, os.fstat(handle))
+    except PrivateFileError:
+        os.close(handle)
+        raise
+    return handle
+
+
 def read_private(path: Path, limit: int = MAX_FILE_BYTES) -> bytes | None:
     """Return the file's bytes, None if it doesn't exist.
 
@@ -70,17 +91,9 @@ def read_private(path: Path, limit: int = MAX_FILE_BYTES) -> bytes | None:
     :raises PrivateFileError: when it isn't a regular file of ours with mode 0600 or stricter:
         whoever else can read it can sign tokens, whoever else owns it can replace the keys.
     """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
+    handle = open_private(path, os.O_RDONLY)
+    if handle is None:
         return None
-    except OSError as error:
-        raise PrivateFileError(f"{path}: can't be read: {error.strerror}") from None
-    try:
-        _require_ours(path, os.fstat(handle))
-    except PrivateFileError:
-        os.close(handle)
-        raise
     with os.fdopen(handle, "rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:

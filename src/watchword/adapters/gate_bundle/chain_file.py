@@ -1,0 +1,101 @@
+"""Keep a chain in a file that only grows: a snapshot replaces it as a whole, a delta is appended and flushed.
+
+A last line without its end doesn't exist yet: a process that died while it wrote leaves nothing that anybody reads.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from watchword.adapters.keyring.private_file import (
+    PrivateFileError,
+    open_private,
+    write_private,
+)
+from watchword.gate.chain import MAX_CHAIN_BYTES
+
+_SUFFIX: Final = ".chain"
+_END: Final = b"\n"
+
+
+def chain_path(bundle: Path) -> Path:
+    """Return the file beside a bundle of the first version."""
+    return bundle.with_suffix(_SUFFIX)
+
+
+def write_chain(path: Path, lines: Sequence[bytes]) -> None:
+    """Replace the file by a chain: a snapshot, and the deltas behind it.
+
+    :raises PrivateFileError: when the disk refuses; the file is then as it was.
+    """
+    write_private(path, b"".join(line + _END for line in lines))
+
+
+def append_lines(path: Path, lines: Sequence[bytes]) -> None:
+    """Append deltas, which survive a loss of power right afterwards.
+
+    :raises PrivateFileError: when the file isn't ours or the disk refuses; the file is then as it was.
+    """
+    data = b"".join(line + _END for line in lines)
+    handle = open_private(path, os.O_WRONLY | os.O_APPEND)
+    if handle is None:
+        raise PrivateFileError(f"{path}: isn't there any more; a snapshot is written anew")
+    try:
+        size = os.fstat(handle).st_size
+        try:
+            whole = os.write(handle, data) == len(data)
+            os.fsync(handle)
+            trouble = None if whole else "no room for all of it"
+        except OSError as error:
+            trouble = error.strerror
+        if trouble is not None:
+            # Half a line would stand before the next one and spoil it.
+            with suppress(OSError):
+                os.ftruncate(handle, size)
+            raise PrivateFileError(f"{path}: can't be written: {trouble}")
+    finally:
+        os.close(handle)
+
+
+class ChainTail:
+    """Read what was written to a chain's file since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        """Have read nothing yet."""
+        self._path = path
+        self._file: tuple[int, int] | None = None
+        self._offset = 0
+
+    def forget(self) -> None:
+        """Read the whole file at the next look."""
+        self._file = None
+
+    def offset(self, inode: int) -> int:
+        """Return how far a file was read, 0 where it is another one."""
+        return self._offset if self._file is not None and self._file[1] == inode else 0
+
+    def read(self) -> Sequence[bytes]:
+        """Return the whole lines that are new; all of them where the file was replaced.
+
+        :raises PrivateFileError: when it isn't a private file of ours, or is larger than a chain may be.
+        """
+        handle = open_private(self._path, os.O_RDONLY)
+        if handle is None:
+            self._file = None
+            return ()
+        with os.fdopen(handle, "rb") as file:
+            found = os.fstat(handle)
+            if found.st_size > MAX_CHAIN_BYTES:
+                raise PrivateFileError(f"{self._path}: got more than {MAX_CHAIN_BYTES} bytes")
+            identity = (found.st_dev, found.st_ino)
+            if identity != self._file or found.st_size < self._offset:
+                self._file, self._offset = identity, 0
+            file.seek(self._offset)
+            data = file.read(found.st_size - self._offset)
+        whole, end, _ = data.rpartition(_END)
+        if not end:
+            return ()
+        self._offset += len(whole) + 1
+        return whole.split(_END)

@@ -1,0 +1,199 @@
+"""Say which tokens hold no more though they haven't ended: of revoked instances, and of whom a cut covers.
+
+A revoked instance takes 8 bytes: a digest of its pairwise subject under a key that only this API's gates know.  Another
+snapshot has another key, so that an instance which is taken for a revoked one by chance isn't so for long.
+"""
+
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from heapq import merge
+from itertools import islice
+from operator import lt
+from typing import TYPE_CHECKING, Final
+
+from watchword.tokens.interface import TokenClaims
+from watchword.vocabulary import Level
+
+if TYPE_CHECKING:
+    from watchword.gate.bundle import GateBundle
+
+DIGEST_KEY_BYTES: Final = 12
+"""Bytes of the key: with a subject of 43 characters they fill one block of SHA-256."""
+
+DIGEST_BYTES: Final = 8
+
+BUCKETS: Final = 64
+"""Into so many parts instances fall by the first character of their subject, which is an HMAC."""
+
+_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_BUCKET_OF: Final = {character: index for index, character in enumerate(_ALPHABET)}
+_V1_LABEL: Final = b"watchword v1 digests"
+_RUN: Final = 4096
+"""From so many on digests are kept sorted, in 8 bytes each; a set takes nine times as much."""
+
+_MOST_RUNS: Final = 8
+
+
+def digest_of(key: bytes, subject: str) -> int:
+    """Return what stands for a pairwise subject: the first 8 bytes of SHA-256 over key and subject."""
+    return int.from_bytes(sha256(key + subject.encode()).digest()[:DIGEST_BYTES])
+
+
+def pack(digests: Iterable[int]) -> bytes:
+    """Return digests as gates are sent them: ascending, none twice, 8 bytes each with the highest first."""
+    return _as_bytes(array("Q", sorted(set(digests))))
+
+
+def unpack(data: bytes) -> "array[int]":
+    """Return the digests in ``data``.
+
+    :raises ValueError: unless they are ascending, none twice, 8 bytes each.
+    """
+    if len(data) % DIGEST_BYTES:
+        raise ValueError(f"got {len(data)} bytes of digests, expected a multiple of {DIGEST_BYTES}")
+    found = array("Q", data)
+    if sys.byteorder == "little":
+        found.byteswap()
+    if not all(map(lt, found, islice(found, 1, None))):
+        raise ValueError("expected digests in ascending order, none twice")
+    return found
+
+
+def _as_bytes(digests: "array[int]") -> bytes:
+    if sys.byteorder == "big":
+        return digests.tobytes()
+    turned = array("Q", digests)
+    turned.byteswap()
+    return turned.tobytes()
+
+
+def bucket_of(subject: str) -> int:
+    """Return in which of :data:`BUCKETS` parts an instance falls; 0 for what is no base64url."""
+    return _BUCKET_OF.get(subject[:1], 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Let no token count that was issued before an instant; genuine instances renew theirs.
+
+    :param app: of which app; None means all.
+    :param level: of which level, exactly; None means all.
+    :param before: seconds since 1970; tokens issued in or after this second hold.
+    :param share: how many of :data:`BUCKETS` parts are cut so far, 1 or more, in the order of :func:`bucket_of`.
+    """
+
+    app: str | None
+    level: Level | None
+    before: int
+    share: int = BUCKETS
+
+    def covers(self, claims: TokenClaims) -> bool:
+        """Tell whether a token is cut."""
+        return (
+            claims.issued_at < self.before
+            and (self.app is None or claims.app_id == self.app)
+            and (self.level is None or claims.level is self.level)
+            and bucket_of(claims.subject) < self.share
+        )
+
+
+class Digests:
+    """Hold who is revoked, in 8 bytes an instance: an array as it came, and what was added since.
+
+    One may add while others look; what is added stays.
+    """
+
+    def __init__(self, key: bytes, base: "array[int]") -> None:
+        """Begin with what a snapshot lists.
+
+        :param base: ascending, as :func:`unpack` returns it.
+        """
+        self.key = key
+        self._base = base
+        self._step = len(base) / 2.0**64
+        self._reach = 4 * int(len(base) ** 0.5) + 8
+        self._runs: tuple[array[int], ...] = ()
+        self._recent: set[int] = set()
+        self._additions = array("Q")
+
+    def __contains__(self, subject: object) -> bool:
+        """Tell whether the instance behind a pairwise subject is revoked."""
+        return isinstance(subject, str) and self.has(digest_of(self.key, subject))
+
+    def has(self, digest: int) -> bool:
+        """Tell whether a digest is listed."""
+        # Read in this order: a digest that wanders from the set into a run is in both for a moment.
+        if digest in self._recent or any(_holds(each, digest) for each in self._runs):
+            return True
+        base = self._base
+        if not base:
+            return False
+        # Digests are spread evenly, so that where one would stand is known but for a little.
+        guess, reach, most = int(digest * self._step), self._reach, len(base)
+        low, high = max(0, guess - reach), min(most, guess + reach)
+        at = bisect_left(base, digest, low, high)
+        if at < most and base[at] == digest:
+            return True
+        # Beside the window it is looked for where chance, or somebody, spread them otherwise.
+        return at in {low, high} and _holds(base, digest)
+
+    def __len__(self) -> int:
+        """Return how many are listed."""
+        return len(self._base) + len(self._additions)
+
+    @property
+    def added(self) -> int:
+        """Return how many were added to what the snapshot listed."""
+        return len(self._additions)
+
+    def add(self, digests: Sequence[int]) -> None:
+        """List more; what is listed already is passed over."""
+        fresh = [each for each in dict.fromkeys(digests) if not self.has(each)]
+        if len(fresh) < _RUN:
+            self._recent.update(fresh)
+        else:
+            self._runs = (*self._runs, array("Q", sorted(fresh)))
+        self._additions.extend(fresh)
+        if len(self._recent) >= _RUN:
+            self._runs = (*self._runs, array("Q", sorted(self._recent)))
+            self._recent = set()
+        if len(self._runs) > _MOST_RUNS:
+            self._runs = (array("Q", merge(*self._runs)),)
+
+    def since(self, count: int) -> "array[int]":
+        """Return what was added after the first ``count`` additions, in the order in which it came."""
+        return self._additions[count:]
+
+    def packed(self) -> bytes:
+        """Return all that is listed, as :func:`pack` writes it."""
+        if not self._additions:
+            return _as_bytes(self._base)
+        return _as_bytes(array("Q", merge(self._base, sorted(self._additions))))
+
+    def packed_base(self) -> bytes:
+        """Return what the snapshot listed, as :func:`pack` writes it."""
+        return _as_bytes(self._base)
+
+    def __repr__(self) -> str:
+        """Show how many are listed, and not the key."""
+        return f"Digests({len(self)})"
+
+
+def _holds(digests: "array[int]", digest: int) -> bool:
+    at = bisect_left(digests, digest)
+    return at < len(digests) and digests[at] == digest
+
+
+def digested(bundle: "GateBundle") -> Digests:
+    """Return who is revoked, from a bundle of either version, as digests.
+
+    Those of a bundle that lists subjects are made here, under a key that stays the same as long as the API's does.
+    """
+    if bundle.digests is not None:
+        return bundle.digests
+    key = sha256(_V1_LABEL + bundle.reference_key).digest()[:DIGEST_KEY_BYTES]
+    return Digests(key, array("Q", sorted({digest_of(key, each) for each in bundle.revoked})))
