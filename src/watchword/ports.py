@@ -221,6 +221,21 @@ class RevokedInstance:
 
     id: str
     audiences: tuple[str, ...]
+    revoked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationNews:
+    """Hold who was revoked since somebody asked last.
+
+    :param sequence: what to ask with next time.
+    :param instances: may name one twice, and one that was named before.
+    :param whole: whether these are all, since the store doesn't know what was told before.
+    """
+
+    sequence: int
+    instances: Sequence[RevokedInstance]
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,8 +405,12 @@ class InstanceStore(Protocol):
         :raises RefusedError: ``instance.unknown``.
         """
 
-    async def recently_revoked(self, since: datetime) -> Sequence[RevokedInstance]:
-        """Return the instances that were revoked at or after ``since``."""
+    async def revocations(self, since: datetime, after: int | None) -> RevocationNews:
+        """Return who was revoked; it costs what was written to the store meanwhile, and not what it holds.
+
+        :param since: nobody who was revoked before is asked for.
+        :param after: the ``sequence`` of the answer before; None asks for all.
+        """
 
     async def list_instances(
         self, limit: int, app: str | None = None, before: str | None = None

@@ -25,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, Final, TypeVar
@@ -47,6 +48,7 @@ from watchword.ports import (
     CountLimit,
     EnrolledCounts,
     Instance,
+    RevocationNews,
     RevokedInstance,
     StoredReceipt,
 )
@@ -859,8 +861,11 @@ class PendingWrites:
 
     def revoked(self, connection: Connection) -> Sequence[RevokedInstance]:
         """Return the revoked instances for the gates to be told of."""
-        found = (find_instance(connection, each) for each in tuple(self.instances))
-        return [RevokedInstance(each.id, each.audiences) for each in found if each is not None]
+        pending = tuple(self.instances.items())
+        found = ((find_instance(connection, name), each.at) for name, each in pending)
+        return [
+            RevokedInstance(each.id, each.audiences, at) for each, at in found if each is not None
+        ]
 
     def forget(self, instances: Sequence[str], entries: int) -> None:
         """Forget what was written: these instances, and so many of the oldest entries."""
@@ -944,6 +949,20 @@ def _late(entry: AuditEntry) -> AuditEntry:
 
 RECEIPT_DUE_WITHIN: Final = timedelta(days=40)
 """No receipt is ever planned to be due later than this; what is, was planned by a clock that ran ahead."""
+
+
+_REVOKED_SINCE: Final = (
+    "SELECT id, audiences, revoked_at FROM instances WHERE revoked_at >= :since ORDER BY revoked_at"
+)
+_REVOKED_AFTER: Final = (
+    "SELECT instances.id, audiences, revoked_at FROM audit JOIN instances ON instances.id = audit.subject "
+    "WHERE seq > :after AND revoked_at >= :since ORDER BY seq"
+)
+
+
+@lru_cache(maxsize=256)
+def _audiences(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
 
 
 class SqliteStore(WriteBehindStore):
@@ -1139,16 +1158,23 @@ class SqliteStore(WriteBehindStore):
             )
         )
 
-    async def recently_revoked(self, since: datetime) -> Sequence[RevokedInstance]:
-        """See :meth:`watchword.ports.InstanceStore.recently_revoked`."""
+    async def revocations(self, since: datetime, after: int | None) -> RevocationNews:
+        """See :meth:`watchword.ports.InstanceStore.revocations`.
 
-        def work(connection: sqlite3.Connection) -> Sequence[RevokedInstance]:
+        Every revocation adds an audit entry in its transaction, and of two transactions the later one has the higher
+        numbers: what was revoked since is found by the entries since.
+        """
+
+        def work(connection: sqlite3.Connection) -> RevocationNews:
+            last = _sequence(connection)
+            # A trail that ends before is an older copy, which may lack what was told.
+            whole = after is None or after > last
             rows = connection.execute(
-                "SELECT id, audiences FROM instances WHERE revoked_at >= ? ORDER BY revoked_at",
-                (microseconds(since),),
+                _REVOKED_SINCE if whole else _REVOKED_AFTER,
+                {"since": microseconds(since), "after": after},
             )
-            found = [RevokedInstance(row[0], tuple(json.loads(row[1]))) for row in rows]
-            return [*found, *self._pending.revoked(connection)]
+            found = [RevokedInstance(row[0], _audiences(row[1]), instant(row[2])) for row in rows]
+            return RevocationNews(last, [*found, *self._pending.revoked(connection)], whole)
 
         return await self._database.read(work)
 

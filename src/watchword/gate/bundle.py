@@ -23,11 +23,11 @@ from watchword.encoding.phrases import other_format
 from watchword.gate.decisions import CompiledPolicy
 from watchword.gate.interface import GatePolicy, Limit, LimitKind, Rate, Rollout, Route
 from watchword.gate.references import KEY_BYTES
-from watchword.gate.revocations import Cut, Digests
+from watchword.gate.revocations import Digests
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError, WatchwordError
 from watchword.tokens import jose
-from watchword.tokens.interface import TokenClaims, TokenExpectation
+from watchword.tokens.interface import TokenExpectation
 from watchword.tokens.jose import (
     SigningKey,
     is_signed_by,
@@ -485,28 +485,6 @@ class GateBundleError(WatchwordError):
 
 
 @dataclass(frozen=True, slots=True)
-class AuditHead:
-    """Hold how far the service's audit trail is: its last entry's number, and a hash over all up to it."""
-
-    size: int
-    head: str
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """Hold that a route is watched less strictly for a while.
-
-    :param mode: ``monitor`` or ``off``.
-    :param until: seconds since 1970 by the service's clock.  A gate counts from when the bundle was made, by a steady
-        clock, an hour at most.
-    """
-
-    route: str
-    mode: Mode
-    until: int
-
-
-@dataclass(frozen=True, slots=True)
 class GateBundle:
     """Hold what a gate must know.
 
@@ -519,12 +497,7 @@ class GateBundle:
     :param verdict_key: signs verdicts for the API.
     :param injected: by secret, what is added to calls at the edge now.
     :param canaries: by what canary keys are recognised, None where none is planted.
-    :param trust: the generation in which anything else changed last than who is revoked, what is cut, and the audit
-        trail's head; 0 where the bundle doesn't say.
     :param digests: who is revoked, where the bundle lists digests and no names.
-    :param cuts: which tokens don't count though they haven't ended.
-    :param openings: which routes are watched less strictly for a while.
-    :param audit: how far the audit trail is, None where the bundle doesn't say.
     """
 
     generation: int
@@ -537,16 +510,7 @@ class GateBundle:
     verdict_key: SigningKey
     injected: Mapping[str, InjectedValue] = field(default_factory=dict)
     canaries: HoneytokenWatch | None = None
-    trust: int = 0
     digests: Digests | None = field(default=None, compare=False)
-    cuts: tuple[Cut, ...] = ()
-    openings: tuple[Opening, ...] = ()
-    audit: AuditHead | None = None
-
-    @property
-    def trust_revision(self) -> int:
-        """Return by what verdicts on tokens may be kept: a push of revocations alone doesn't change it."""
-        return self.trust or self.generation
 
     @property
     def revoked_count(self) -> int:
@@ -556,10 +520,6 @@ class GateBundle:
     def is_revoked(self, subject: str) -> bool:
         """Tell whether the instance behind a pairwise subject is revoked."""
         return subject in (self.revoked if self.digests is None else self.digests)
-
-    def is_cut(self, claims: TokenClaims) -> bool:
-        """Tell whether a token doesn't count any more, whoever holds it."""
-        return any(each.covers(claims) for each in self.cuts)
 
     def __repr__(self) -> str:
         """Show how much is held, and no key."""

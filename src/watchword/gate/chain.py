@@ -15,10 +15,8 @@ from watchword.encoding import base64url, strict_json
 from watchword.encoding.phrases import other_format
 from watchword.gate.bundle import (
     STATE_MEMBERS,
-    AuditHead,
     GateBundle,
     GateBundleError,
-    Opening,
     a_list,
     a_number,
     a_text,
@@ -29,10 +27,8 @@ from watchword.gate.bundle import (
 )
 from watchword.gate.decisions import CompiledPolicy
 from watchword.gate.revocations import (
-    BUCKETS,
     DIGEST_BYTES,
     DIGEST_KEY_BYTES,
-    Cut,
     Digests,
     pack,
     unpack,
@@ -41,7 +37,6 @@ from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError
 from watchword.tokens import jose
 from watchword.tokens.jose import is_signed_by
-from watchword.vocabulary import Level, Mode
 
 SNAPSHOT_TYPE: Final = "watchword-gate-snapshot+jwt"
 DELTA_TYPE: Final = "watchword-gate-delta+jwt"
@@ -67,18 +62,10 @@ MOST_DELTAS: Final = 4096
 MAX_CHAIN_BYTES: Final = 2 * MAX_LINE_BYTES
 """Most bytes of a whole chain."""
 
-MOST_CUTS: Final = 64
-MOST_OPENINGS: Final = 64
-LONGEST_OPENING: Final = 3600
-"""Seconds that an opening lasts at most after it was signed."""
-
 _HASH_BYTES: Final = 32
-_COMMON: Final = frozenset(
-    {"v", "api", "generation", "trust", "made_at", "cuts", "openings", "audit", "may_ignore"}
-)
+_COMMON: Final = frozenset({"v", "api", "generation", "made_at", "may_ignore"})
 _SNAPSHOT: Final = _COMMON | {"state", "digest_key", "revoked"}
 _DELTA: Final = _COMMON | {"base", "set", "add"}
-_OPENED: Final = frozenset({Mode.MONITOR, Mode.OFF})
 
 
 class ChainError(GateBundleError):
@@ -98,7 +85,7 @@ def is_snapshot(line: bytes) -> bool:
 def snapshot_to_line(bundle: GateBundle, digest_key: bytes, packed: bytes, signer: Signer) -> bytes:
     """Return a snapshot, signed.
 
-    :param bundle: with its ``generation`` and ``trust``; its own list of revoked instances isn't looked at.
+    :param bundle: its own list of revoked instances isn't looked at.
     :param digest_key: 12 fresh random bytes.
     :param packed: who is revoked, as :func:`watchword.gate.revocations.pack` returns it.
     :raises ChainError: when gates wouldn't take it.
@@ -111,8 +98,6 @@ def snapshot_to_line(bundle: GateBundle, digest_key: bytes, packed: bytes, signe
         "state": state_to_json(bundle),
         "digest_key": base64url.encode(digest_key),
         "revoked": {"count": count, "sha256": base64url.encode(sha256(packed).digest())},
-        "cuts": _cuts_to_json(bundle.cuts),
-        "openings": _openings_to_json(bundle.openings),
     }
     jws = _signed(members, SNAPSHOT_TYPE, bundle.policy.api, signer)
     return jws + b" " + base64url.encode(packed).encode("ascii")
@@ -123,8 +108,7 @@ def delta_to_line(
 ) -> bytes:
     """Return what makes ``after`` of ``before``, signed; members that are equal aren't repeated.
 
-    :param after: with its own ``generation``; its ``trust`` must say whether anything beside revocations, cuts and the
-        audit head changed (:func:`trust_after`).
+    :param after: with its own ``generation``.
     :param base: the tip of the line before.
     :param added: digests of instances that weren't listed, under the snapshot's key.
     :raises ChainError: when gates wouldn't take it.
@@ -137,29 +121,16 @@ def delta_to_line(
         "base": base,
         "set": {name: value for name, value in now.items() if was[name] != value},
         "add": base64url.encode(pack(added)),
-        "cuts": None if after.cuts == before.cuts else _cuts_to_json(after.cuts),
-        "openings": None
-        if after.openings == before.openings
-        else _openings_to_json(after.openings),
     }
     return _signed(members, DELTA_TYPE, after.policy.api, signer)
 
 
-def trust_after(before: GateBundle, after: GateBundle) -> int:
-    """Return the trust revision of ``after``: its generation where verdicts of before may not hold any more."""
-    same = state_to_json(before) == state_to_json(after) and before.openings == after.openings
-    return before.trust_revision if same else after.generation
-
-
 def _head(bundle: GateBundle) -> dict[str, Any]:
-    audit = bundle.audit
     return {
         "v": VERSION,
         "api": bundle.policy.api,
         "generation": bundle.generation,
-        "trust": bundle.trust_revision,
         "made_at": bundle.made_at,
-        "audit": None if audit is None else {"size": audit.size, "head": audit.head},
         "may_ignore": [],
     }
 
@@ -169,24 +140,6 @@ def _signed(members: Mapping[str, Any], typ: str, api: str, signer: Signer) -> b
     if len(jws) > MAX_DELTA_BYTES:
         _refuse(f"got {len(jws)} bytes for the gate of {api}, expected at most {MAX_DELTA_BYTES}")
     return jws
-
-
-def _cuts_to_json(cuts: Sequence[Cut]) -> list[dict[str, Any]]:
-    return [
-        {
-            "app": each.app,
-            "level": None if each.level is None else each.level.value,
-            "before": each.before,
-            "share": each.share,
-        }
-        for each in cuts
-    ]
-
-
-def _openings_to_json(openings: Sequence[Opening]) -> list[dict[str, Any]]:
-    return [
-        {"route": each.route, "mode": each.mode.value, "until": each.until} for each in openings
-    ]
 
 
 def read_snapshot(line: bytes, key: VerificationKey) -> GateBundle:
@@ -220,11 +173,7 @@ def read_snapshot(line: bytes, key: VerificationKey) -> GateBundle:
             made_at=a_number(members["made_at"], "made_at", 1),
             revoked=frozenset(),
             **state,
-            trust=a_number(members["trust"], "trust", 1),
             digests=Digests(digest_key, unpack(packed)),
-            cuts=_cuts(members["cuts"]),
-            openings=_openings(members["openings"]),
-            audit=_audit(members["audit"]),
         )
         _require_sound(bundle, members["api"])
     except (RefusedError, ValueError) as error:
@@ -254,20 +203,12 @@ def read_delta(line: bytes, key: VerificationKey, before: GateBundle, tip: str) 
         if len(added) > MOST_ADDED or len(digests) + len(added) > MOST_REVOKED + MOST_ADDED:
             _refuse(f"got {len(added)} instances on top of {len(digests)}, more than there is room")
         state = _state(members["set"], members["may_ignore"])
-        cuts, openings = members["cuts"], members["openings"]
         after = replace(
             before,
             generation=a_number(members["generation"], "generation", before.generation + 1),
             made_at=a_number(members["made_at"], "made_at", 1),
-            trust=a_number(members["trust"], "trust", 1),
-            cuts=before.cuts if cuts is None else _cuts(cuts),
-            openings=before.openings if openings is None else _openings(openings),
-            audit=_audit(members["audit"]) or before.audit,
             **state,
         )
-        changed = bool(state) or openings is not None
-        if after.trust != (after.generation if changed else before.trust):
-            _refuse("expected trust to change exactly where more than revocations does")
         if after.policy == before.policy:
             # The same object: whoever compiled it needs not do so again.
             after = replace(after, policy=before.policy)
@@ -310,50 +251,6 @@ def _state(value: Any, may_ignore: Any) -> dict[str, Any]:
     return state_from_json({name: each for name, each in value.items() if name in STATE_MEMBERS})
 
 
-def _cuts(value: Any) -> tuple[Cut, ...]:
-    cuts = tuple(_cut(each) for each in a_list(value, "cuts"))
-    if len(cuts) > MOST_CUTS:
-        _refuse(f"got {len(cuts)} cuts, expected at most {MOST_CUTS}")
-    return cuts
-
-
-def _cut(value: Any) -> Cut:
-    members = an_object(value, {"app", "level", "before", "share"}, "each cut")
-    app, level = members["app"], members["level"]
-    share = a_number(members["share"], "share", 1)
-    if share > BUCKETS:
-        _refuse(f"got share {share}, expected at most {BUCKETS}")
-    return Cut(
-        None if app is None else a_text(app, "app"),
-        None if level is None else Level(level),
-        a_number(members["before"], "before", 1),
-        share,
-    )
-
-
-def _openings(value: Any) -> tuple[Opening, ...]:
-    found = a_list(value, "openings")
-    if len(found) > MOST_OPENINGS:
-        _refuse(f"got {len(found)} openings, expected at most {MOST_OPENINGS}")
-    return tuple(_opening(each) for each in found)
-
-
-def _opening(value: Any) -> Opening:
-    members = an_object(value, {"route", "mode", "until"}, "each opening")
-    mode = Mode(members["mode"])
-    if mode not in _OPENED:
-        _refuse("expected an opening's mode as monitor or off")
-    return Opening(a_text(members["route"], "route"), mode, a_number(members["until"], "until", 1))
-
-
-def _audit(value: Any) -> AuditHead | None:
-    if value is None:
-        return None
-    members = an_object(value, {"size", "head"}, "audit")
-    some_bytes(members["head"], _HASH_BYTES, "head")
-    return AuditHead(a_number(members["size"], "size", 0), members["head"])
-
-
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         _refuse(f"expected {what} as text")
@@ -364,8 +261,6 @@ def _require_sound(bundle: GateBundle, api: Any, known: GateBundle | None = None
     """Refuse what can't be decided by, or is another API's."""
     if bundle.policy.api != api or (known is not None and known.policy.api != api):
         _refuse("got the lines of two APIs in one chain")
-    if not bundle.trust <= bundle.generation:
-        _refuse("expected trust of a generation that is reached")
     if known is None or bundle.policy is not known.policy:
         CompiledPolicy(bundle.generation, bundle.policy)
 
@@ -457,18 +352,6 @@ class ChainReader:
             self.bundle, self.tip, changed = after, hashed, True
             self.seen.add(hashed)
         return changed
-
-
-def audit_trouble(before: AuditHead | None, after: AuditHead | None) -> str | None:
-    """Return what is wrong where the audit trail that a service names doesn't extend the one that it named last."""
-    if before is None or after is None or before == after:
-        return None
-    if after.size > before.size:
-        return None
-    return (
-        f"the service's audit trail had {before.size} entries and has {after.size} now, with another head: "
-        "it was set back, or entries were changed"
-    )
 
 
 def _refuse(detail: str) -> NoReturn:

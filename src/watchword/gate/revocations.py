@@ -1,4 +1,4 @@
-"""Say which tokens hold no more though they haven't ended: of revoked instances, and of whom a cut covers.
+"""Hold who is revoked, however many they are.
 
 A revoked instance takes 8 bytes: a digest of its pairwise subject under a key that only this API's gates know.  Another
 snapshot has another key, so that an instance which is taken for a revoked one by chance isn't so for long.
@@ -8,34 +8,24 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from heapq import merge
 from itertools import islice
 from operator import lt
-from typing import TYPE_CHECKING, Final
-
-from watchword.tokens.interface import TokenClaims
-from watchword.vocabulary import Level
-
-if TYPE_CHECKING:
-    from watchword.gate.bundle import GateBundle
+from typing import Final
 
 DIGEST_KEY_BYTES: Final = 12
 """Bytes of the key: with a subject of 43 characters they fill one block of SHA-256."""
 
 DIGEST_BYTES: Final = 8
 
-BUCKETS: Final = 64
-"""Into so many parts instances fall by the first character of their subject, which is an HMAC."""
-
-_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_BUCKET_OF: Final = {character: index for index, character in enumerate(_ALPHABET)}
-_V1_LABEL: Final = b"watchword v1 digests"
 _RUN: Final = 4096
 """From so many on digests are kept sorted, in 8 bytes each; a set takes nine times as much."""
 
 _MOST_RUNS: Final = 8
+
+_MOST_PASSED: Final = 16_384
+"""So many subjects are remembered that a snapshot doesn't list: what it lists never changes."""
 
 
 def digest_of(key: bytes, subject: str) -> int:
@@ -71,36 +61,6 @@ def _as_bytes(digests: "array[int]") -> bytes:
     return turned.tobytes()
 
 
-def bucket_of(subject: str) -> int:
-    """Return in which of :data:`BUCKETS` parts an instance falls; 0 for what is no base64url."""
-    return _BUCKET_OF.get(subject[:1], 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Let no token count that was issued before an instant; genuine instances renew theirs.
-
-    :param app: of which app; None means all.
-    :param level: of which level, exactly; None means all.
-    :param before: seconds since 1970; tokens issued in or after this second hold.
-    :param share: how many of :data:`BUCKETS` parts are cut so far, 1 or more, in the order of :func:`bucket_of`.
-    """
-
-    app: str | None
-    level: Level | None
-    before: int
-    share: int = BUCKETS
-
-    def covers(self, claims: TokenClaims) -> bool:
-        """Tell whether a token is cut."""
-        return (
-            claims.issued_at < self.before
-            and (self.app is None or claims.app_id == self.app)
-            and (self.level is None or claims.level is self.level)
-            and bucket_of(claims.subject) < self.share
-        )
-
-
 class Digests:
     """Hold who is revoked, in 8 bytes an instance: an array as it came, and what was added since.
 
@@ -115,20 +75,39 @@ class Digests:
         self.key = key
         self._base = base
         self._step = len(base) / 2.0**64
-        self._reach = 4 * int(len(base) ** 0.5) + 8
+        self._reach = 2 * int(len(base) ** 0.5) + 8
         self._runs: tuple[array[int], ...] = ()
         self._recent: set[int] = set()
         self._additions = array("Q")
+        self._passed: dict[str, int] = {}
 
     def __contains__(self, subject: object) -> bool:
         """Tell whether the instance behind a pairwise subject is revoked."""
-        return isinstance(subject, str) and self.has(digest_of(self.key, subject))
+        if not isinstance(subject, str):
+            return False
+        digest = self._passed.get(subject)
+        if digest is not None:
+            return self._is_added(digest)
+        digest = digest_of(self.key, subject)
+        if self.has(digest):
+            return True
+        if len(self._passed) >= _MOST_PASSED:
+            self._passed = {}
+        self._passed[subject] = digest
+        return False
 
     def has(self, digest: int) -> bool:
         """Tell whether a digest is listed."""
+        return self._is_added(digest) or self._is_in_base(digest)
+
+    def _is_added(self, digest: int) -> bool:
         # Read in this order: a digest that wanders from the set into a run is in both for a moment.
-        if digest in self._recent or any(_holds(each, digest) for each in self._runs):
+        if digest in self._recent:
             return True
+        runs = self._runs
+        return bool(runs) and any(_holds(each, digest) for each in runs)
+
+    def _is_in_base(self, digest: int) -> bool:
         base = self._base
         if not base:
             return False
@@ -145,11 +124,6 @@ class Digests:
         """Return how many are listed."""
         return len(self._base) + len(self._additions)
 
-    @property
-    def added(self) -> int:
-        """Return how many were added to what the snapshot listed."""
-        return len(self._additions)
-
     def add(self, digests: Sequence[int]) -> None:
         """List more; what is listed already is passed over."""
         fresh = [each for each in dict.fromkeys(digests) if not self.has(each)]
@@ -164,19 +138,11 @@ class Digests:
         if len(self._runs) > _MOST_RUNS:
             self._runs = (array("Q", merge(*self._runs)),)
 
-    def since(self, count: int) -> "array[int]":
-        """Return what was added after the first ``count`` additions, in the order in which it came."""
-        return self._additions[count:]
-
     def packed(self) -> bytes:
         """Return all that is listed, as :func:`pack` writes it."""
         if not self._additions:
             return _as_bytes(self._base)
         return _as_bytes(array("Q", merge(self._base, sorted(self._additions))))
-
-    def packed_base(self) -> bytes:
-        """Return what the snapshot listed, as :func:`pack` writes it."""
-        return _as_bytes(self._base)
 
     def __repr__(self) -> str:
         """Show how many are listed, and not the key."""
@@ -186,14 +152,3 @@ class Digests:
 def _holds(digests: "array[int]", digest: int) -> bool:
     at = bisect_left(digests, digest)
     return at < len(digests) and digests[at] == digest
-
-
-def digested(bundle: "GateBundle") -> Digests:
-    """Return who is revoked, from a bundle of either version, as digests.
-
-    Those of a bundle that lists subjects are made here, under a key that stays the same as long as the API's does.
-    """
-    if bundle.digests is not None:
-        return bundle.digests
-    key = sha256(_V1_LABEL + bundle.reference_key).digest()[:DIGEST_KEY_BYTES]
-    return Digests(key, array("Q", sorted({digest_of(key, each) for each in bundle.revoked})))

@@ -459,10 +459,6 @@ _REVOKED = Refusal(
     Reason.TOKEN_INSTANCE_REVOKED,
     "the instance was revoked by an operator, or because the vendor revoked a certificate",
 )
-_CUT = Refusal(
-    Reason.TOKEN_EXPIRED,
-    "an operator cut off all tokens of its kind that were issued before an instant; the instance may renew its own",
-)
 
 
 class Gate:
@@ -796,15 +792,9 @@ class Gate:
             if token not in self._verdicts:
                 self.tallies.token(verdict.claims.os)
             self._verdicts.keep(token, verdict)
-        if (ended := self._ended(verdict.claims)) is not None:
-            raise RefusedError((ended,))
+        if self.state.is_revoked(verdict.claims.subject):
+            raise RefusedError((_REVOKED,))
         return verdict
-
-    def _ended(self, claims: TokenClaims) -> Refusal | None:
-        """Return why a token that was verified doesn't count any more, None while it does."""
-        if self.state.is_revoked(claims.subject):
-            return _REVOKED
-        return _CUT if self.state.is_cut(claims) else None
 
     def _verify_proof(
         self,
@@ -875,9 +865,8 @@ class Gate:
         """
         compiled = self._current()
         if compiled.generation == pending.generation:
-            ended = _REVOKED if claims is None else self._ended(claims)
-            if ended is not None:
-                raise RefusedError((ended,))
+            if claims is None or self.state.is_revoked(claims.subject):
+                raise RefusedError((_REVOKED,))
             return
         verdict = self._verdict(pending.token, compiled, now)
         if pending.session:

@@ -226,9 +226,26 @@ def test_recently_revoked_are_found(store: SqliteStore) -> None:
         run(lambda name=name: store.enrol(use(name.encode()), instance(name), audit()))  # type: ignore[misc]
     run(lambda: store.revoke("one", NOW, "b", audit()))
     run(lambda: store.revoke("two", NOW + timedelta(seconds=9), "b", audit()))
-    assert [i.id for i in run(lambda: store.recently_revoked(NOW))] == ["one", "two"]
+    news = run(lambda: store.revocations(NOW, None))
+    assert [i.id for i in news.instances] == ["one", "two"]
+    assert news.whole
+    assert news.instances[1].revoked_at == NOW + timedelta(seconds=9)
     since = NOW + timedelta(microseconds=1)
-    assert [i.id for i in run(lambda: store.recently_revoked(since))] == ["two"]
+    assert [i.id for i in run(lambda: store.revocations(since, None)).instances] == ["two"]
+
+
+def test_only_new_revocations_are_read(store: SqliteStore) -> None:
+    """Those since the answer before; all of them where the store is an older copy."""
+    for name in ("one", "two"):
+        run(lambda name=name: store.enrol(use(name.encode()), instance(name), audit()))  # type: ignore[misc]
+    run(lambda: store.revoke("one", NOW, "b", audit("instance.revoked", subject="one")))
+    before = run(lambda: store.revocations(NOW, None)).sequence
+    assert run(lambda: store.revocations(NOW, before)).instances == []
+    run(lambda: store.revoke("two", NOW, "b", audit("instance.revoked", subject="two")))
+    news = run(lambda: store.revocations(NOW, before))
+    assert ([i.id for i in news.instances], news.whole) == (["two"], False)
+    again = run(lambda: store.revocations(NOW, news.sequence + 1))
+    assert ([i.id for i in again.instances], again.whole) == (["one", "two"], True)
 
 
 def test_listing_is_bounded_and_newest_first(store: SqliteStore) -> None:

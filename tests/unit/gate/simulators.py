@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from watchword.broker.interface import HoneytokenWatch, InjectedValue
 from watchword.gate.interface import GatePolicy, RequestFacts, Route
-from watchword.gate.revocations import Cut
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Reason, UnavailableError
 from watchword.tokens.interface import TokenClaims, TokenExpectation
@@ -88,16 +87,11 @@ class PublishedState:
 
     injections: dict[str, InjectedValue] = field(default_factory=dict)
     canaries: HoneytokenWatch | None = None
-    cuts: tuple[Cut, ...] = ()
 
     @property
     def trust(self) -> int:
         """Return the generation: all that changes here is asked anew."""
         return self.generation
-
-    def is_cut(self, claims: TokenClaims) -> bool:
-        """Tell whether a cut covers the token."""
-        return any(each.covers(claims) for each in self.cuts)
 
     def injected(self, secret: str) -> InjectedValue | None:
         """Return what is added for a secret."""
@@ -126,10 +120,6 @@ class SilentState:
 
     @property
     def trust(self) -> int:
-        """Refuse to answer."""
-        raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, "nothing was published")
-
-    def is_cut(self, _claims: TokenClaims) -> bool:
         """Refuse to answer."""
         raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, "nothing was published")
 

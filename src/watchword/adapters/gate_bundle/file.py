@@ -20,20 +20,16 @@ from watchword.gate.bundle import (
     MAX_BUNDLE_BYTES,
     GateBundle,
     GateBundleError,
-    Opening,
     from_jws,
 )
 from watchword.gate.chain import (
-    LONGEST_OPENING,
     VERSION,
     ChainError,
     ChainReader,
-    audit_trouble,
 )
 from watchword.gate.interface import GatePolicy
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Reason, UnavailableError
-from watchword.tokens.interface import TokenClaims
 from watchword.tokens.proofs.interface import GateSecret
 
 LOOK_SECONDS: Final = 0.5
@@ -50,24 +46,17 @@ FLOOR_SECONDS: Final = 60.0
 """How often it is noted how far the gate is; below that it takes nothing after a restart."""
 
 
-def boot_seconds() -> float:
-    """Return a clock that nobody sets and that goes on while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 class _Known:
     """Hold one bundle, and what is looked up in it at each request."""
 
-    __slots__ = ("bundle", "cuts", "keys", "policy", "revoked", "secrets", "trust")
+    __slots__ = ("bundle", "keys", "revoked", "secrets", "trust")
 
-    def __init__(self, bundle: GateBundle, trust: int, policy: GatePolicy) -> None:
+    def __init__(self, bundle: GateBundle, trust: int) -> None:
         self.bundle = bundle
         self.trust = trust
-        self.policy = policy
         self.keys = {key.kid: key for key in bundle.keys}
         self.secrets = {each.epoch: each for each in bundle.secrets}
         self.revoked: Container[str] = bundle.revoked if bundle.digests is None else bundle.digests
-        self.cuts = bundle.cuts
 
 
 class GateBundleFile:
@@ -95,7 +84,7 @@ class GateBundleFile:
         *,
         api: str | None = None,
         on_policy: Callable[[GatePolicy], None] | None = None,
-        steady: Callable[[], float] = boot_seconds,
+        chains: bool = True,
     ) -> None:
         """Read the file if it is there already; it may also come later.
 
@@ -104,7 +93,7 @@ class GateBundleFile:
         :param api: whose gate this is; the service signs those of all its APIs with one key, and in
             another's place a bundle would let in who may go there.  None takes what comes first.
         :param on_policy: is told each policy that comes into force, the first one too, and raises nothing.
-        :param steady: seconds of a clock that nobody sets and that counts sleep; openings end by it.
+        :param chains: whether the second version is followed where it is there.
         """
         self.fault: str | None = None
         self._told_first = True
@@ -119,19 +108,14 @@ class GateBundleFile:
         self._looking = threading.Lock()
         self._staleness = StalenessAlarm(path, monotonic)
         self._silent: str | None = None
-        self._steady = steady
+        self._chains = chains
         self._chain = chain_path(path)
         self._tail = ChainTail(self._chain)
         self._chain_stamp: tuple[int, int, int] | None = None
         self._reader: ChainReader | None = None
         self._floor: Floor | None = None
         self._floor_due = 0.0
-        self._openings: dict[Opening, float] = {}
-        self._ends: float | None = None
-        self._begun = False
         self._look(wait=True)
-        # What the file said by now may be old; what comes from here on is news.
-        self._begun = True
 
     @property
     def generation(self) -> int:
@@ -150,7 +134,7 @@ class GateBundleFile:
     @property
     def policy(self) -> GatePolicy:
         """Return the API's policy; the same object until another one is in force."""
-        return self._known().policy
+        return self._known().bundle.policy
 
     def find(self, kid: str) -> VerificationKey | None:
         """Return the token key with this id, None if there is none."""
@@ -159,11 +143,6 @@ class GateBundleFile:
     def is_revoked(self, subject: str) -> bool:
         """Tell whether the instance behind a pairwise subject is revoked."""
         return subject in self._known().revoked
-
-    def is_cut(self, claims: TokenClaims) -> bool:
-        """Tell whether a token doesn't count any more, whoever holds it."""
-        cuts = self._known().cuts
-        return bool(cuts) and any(each.covers(claims) for each in cuts)
 
     def secret(self, epoch: int) -> GateSecret | None:
         """Return the gate secret of an epoch, None if the bundle hasn't it."""
@@ -218,7 +197,6 @@ class GateBundleFile:
         try:
             self._next_look = self._monotonic() + LOOK_SECONDS
             self._listen()
-            self._end_openings()
             due = self._due()
             if due is None:
                 return
@@ -246,6 +224,8 @@ class GateBundleFile:
 
     def _follows_chain(self) -> bool:
         """Tell whether the second version is followed: it is there, or ever was."""
+        if not self._chains:
+            return False
         if self._now is not None and self._now.bundle.digests is not None:
             return True
         if self._floor is None:
@@ -280,6 +260,8 @@ class GateBundleFile:
             trouble = error
         bundle = self._reader.bundle
         if bundle is not None and (self._now is None or bundle is not self._now.bundle):
+            if self._now is None or self._now.bundle.digests is None:
+                self._staleness = StalenessAlarm(self._chain, self._monotonic)
             self._put(bundle)
             self._note_floor(bundle)
         if trouble is not None:
@@ -364,55 +346,14 @@ class GateBundleFile:
         """Go by a bundle from now on, and tell whoever asked for it which policy is in force."""
         known = self._now
         self._api = bundle.policy.api
-        if known is not None and (told := audit_trouble(known.bundle.audit, bundle.audit)):
-            _log.error("%s: %s", bundle.policy.api, told)
-        self._open(bundle)
-        policy = self._policy_now(bundle)
-        trust = bundle.trust_revision
+        trust = bundle.generation
         if known is not None:
-            same = policy is known.policy and _trusts_the_same(known.bundle, bundle)
+            same = _trusts_the_same(known.bundle, bundle)
             trust = known.trust if same else max(known.trust + 1, trust)
-        self._now = _Known(bundle, trust, policy)
-        if self._on_policy is not None and (known is None or policy is not known.policy):
+        self._now = _Known(bundle, trust)
+        policy = bundle.policy
+        if self._on_policy is not None and (known is None or policy is not known.bundle.policy):
             self._on_policy(policy)
-
-    def _open(self, bundle: GateBundle) -> None:
-        """Begin to count each opening that is news; one that stands here since before the start is closed."""
-        now = self._steady()
-        known, self._openings = self._openings, {}
-        for each in bundle.openings:
-            if each in known:
-                self._openings[each] = known[each]
-            elif self._begun:
-                seconds = min(each.until - bundle.made_at, LONGEST_OPENING)
-                self._openings[each] = now + seconds
-            else:
-                self._openings[each] = now
-
-    def _end_openings(self) -> None:
-        """Go back to the policy as it is written, where an opening ended."""
-        known = self._now
-        if known is None or self._ends is None or self._steady() < self._ends:
-            return
-        policy = self._policy_now(known.bundle)
-        self._now = _Known(known.bundle, known.trust + 1, policy)
-        if self._on_policy is not None:
-            self._on_policy(policy)
-
-    def _policy_now(self, bundle: GateBundle) -> GatePolicy:
-        """Return the policy with what is open now; the same object where nothing of it changed."""
-        now = self._steady()
-        opened = {each.route: each.mode for each, ends in self._openings.items() if now < ends}
-        self._ends = min((ends for ends in self._openings.values() if now < ends), default=None)
-        if not opened:
-            return bundle.policy
-        routes = tuple(
-            replace(each, mode=opened[each.name], canary=None) if each.name in opened else each
-            for each in bundle.policy.routes
-        )
-        policy = replace(bundle.policy, routes=routes)
-        known = self._now
-        return known.policy if known is not None and known.policy == policy else policy
 
     def _mended(self) -> None:
         first, self._told_first = self._told_first, False
@@ -441,15 +382,11 @@ class GateBundleFile:
 
 
 def _trusts_the_same(before: GateBundle, after: GateBundle) -> bool:
-    """Tell whether verdicts on tokens hold on: nothing differs but revocations, cuts, openings and the audit trail's head."""
+    """Tell whether verdicts on tokens hold on: nothing differs but who is revoked."""
     alike = replace(
         after,
         generation=before.generation,
         made_at=before.made_at,
         revoked=before.revoked,
-        trust=before.trust,
-        cuts=before.cuts,
-        openings=before.openings,
-        audit=before.audit,
     )
     return alike == before

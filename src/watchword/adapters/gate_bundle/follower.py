@@ -1,56 +1,102 @@
-"""Keep a bundle's file up to date from a service on another machine."""
+"""Keep a gate's files up to date from a service on another machine: a chain, or the bundle of an earlier service."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+from watchword.adapters.gate_bundle.chain_file import (
+    ChainTail,
+    append_lines,
+    chain_path,
+    write_chain,
+)
+from watchword.adapters.gate_bundle.file import FLOOR_SECONDS
+from watchword.adapters.gate_bundle.floor import Floor, raise_floor, read_floor
 from watchword.adapters.gate_bundle.freshness import note_fresh
-from watchword.adapters.gate_bundle.remote import BundleSource
+from watchword.adapters.gate_bundle.remote import BundleSource, Fetched, Known
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     read_private,
     write_private,
 )
 from watchword.gate.bundle import MAX_BUNDLE_BYTES, GateBundle, GateBundleError, from_jws
+from watchword.gate.chain import VERSION, ChainError, ChainReader, is_snapshot
 from watchword.ports import VerificationKey
 
 
 class BundleFollower:
-    """Replace the file when a newer bundle came that the service signed, and never else."""
+    """Replace or extend the files when something newer came that the service signed, and never else."""
 
-    def __init__(self, source: BundleSource, api: str, path: Path, key: VerificationKey) -> None:
+    def __init__(
+        self,
+        source: BundleSource,
+        api: str,
+        path: Path,
+        key: VerificationKey,
+        *,
+        monotonic: Callable[[], float],
+    ) -> None:
         """Keep what is followed.
 
-        :param key: by which bundles must be signed.
+        :param path: of the bundle; the chain stands beside it.
+        :param key: by which both must be signed.
         """
         self._source = source
         self._api = api
         self._path = path
+        self._chain = chain_path(path)
         self._key = key
+        self._monotonic = monotonic
         self._known: GateBundle | None = None
         self._stamp: tuple[int, int, int] | None = None
+        self._reader: ChainReader | None = None
+        self._chain_stamp: tuple[int, int, int] | None = None
+        self._floor_due = 0.0
+        self._reached = 0
 
     def turn(self, *, wait: bool) -> GateBundle | None:
         """Ask once, write what came, and note for the gate that the service was heard of.
 
-        :param wait: let the service wait for a newer bundle than ours.
+        :param wait: let the service wait for something newer than ours.
         :returns: the bundle that was written, None when ours is the newest.
         :raises FetchError, DeniedError: see :meth:`BundleSource.fetch`.
-        :raises GateBundleError: when what came isn't signed by the service, is another API's, or
-            older than ours; the file is as it was.
-        :raises PrivateFileError: when the file can't be written.
+        :raises GateBundleError: when what came isn't signed by the service, is another API's, older than ours, or of an
+            earlier version than was taken before; the files are as they were.
+        :raises PrivateFileError: when a file can't be written.
         """
-        written = self._turn(wait=wait)
-        note_fresh(self._path)
+        # Asked each time: whoever removed, spoiled or put back a file finds ours again.
+        stamp = _stamp(self._chain)
+        if stamp is None or stamp != self._chain_stamp:
+            self._reader, self._chain_stamp = self._in_chain(), stamp
+        if self._reader is None:
+            written = self._turn_from_bundle(wait=wait)
+        else:
+            written = self._turn_from_chain(self._reader, wait=wait)
+        note_fresh(self._path if self._reader is None else self._chain)
         return written
 
-    def _turn(self, *, wait: bool) -> GateBundle | None:
-        # Asked each time: whoever removed, spoiled or put back the file finds ours again.
+    def _turn_from_bundle(self, *, wait: bool) -> GateBundle | None:
+        """Ask while no chain is here that could be extended; a service that has one answers at once."""
+        floor = read_floor(self._path)
         stamp = _stamp(self._path)
         known = self._known if stamp is not None and stamp == self._stamp else self._in_file()
         generation = None if known is None else known.generation
-        data = self._source.fetch(generation if wait else None)
-        if data is None:
+        answer = self._source.fetch(Known(generation if wait else None))
+        if answer is None:
             self._known, self._stamp = known, stamp
             return None
+        if answer.chain:
+            least = max(floor.generation, generation or 0, self._reached)
+            return self._begin(ChainReader(self._key, self._api, least), answer)
+        if floor.version >= VERSION:
+            raise GateBundleError(
+                "got a bundle of version 1, expected a chain, which this gate took before; "
+                "was the service set back to an earlier version?"
+            )
+        return self._take_bundle(known, stamp, answer.data)
+
+    def _take_bundle(
+        self, known: GateBundle | None, stamp: tuple[int, int, int] | None, data: bytes
+    ) -> GateBundle | None:
         bundle = from_jws(data, self._key)
         if bundle.policy.api != self._api:
             raise GateBundleError(
@@ -68,13 +114,83 @@ class BundleFollower:
         self._known, self._stamp = bundle, _stamp(self._path)
         return bundle
 
+    def _turn_from_chain(self, reader: ChainReader, *, wait: bool) -> GateBundle | None:
+        bundle = reader.bundle
+        assert bundle is not None
+        answer = self._source.fetch(
+            Known(bundle.generation if wait else None, reader.tip, bundle.generation)
+        )
+        if answer is None:
+            return None
+        if not answer.chain:
+            raise GateBundleError(
+                "got a bundle of version 1, expected what follows our chain; "
+                "was the service set back to an earlier version?"
+            )
+        lines = _lines(answer)
+        if is_snapshot(lines[0]):
+            return self._begin(reader, answer)
+        # Whatever happens from here on, what is in memory is right only if the file is, too.
+        self._chain_stamp = None
+        try:
+            changed = reader.take(lines)
+        except ChainError:
+            # What follows isn't what the service says it is: the next turn asks for all of it.  The file stays as it is.
+            self._reader, self._chain_stamp = None, _stamp(self._chain)
+            raise
+        finally:
+            self._reached = (reader.bundle or bundle).generation
+        if changed:
+            append_lines(self._chain, lines)
+        self._chain_stamp = _stamp(self._chain)
+        self._note_floor(reader.bundle or bundle)
+        return reader.bundle if changed else None
+
+    def _begin(self, reader: ChainReader, answer: Fetched) -> GateBundle | None:
+        """Take a whole chain in place of whatever is here."""
+        lines = _lines(answer)
+        self._chain_stamp = None
+        changed = reader.take(lines)
+        bundle = reader.bundle
+        assert bundle is not None
+        self._reached = bundle.generation
+        # Before the chain itself: from then on no bundle of version 1 is taken, whatever comes in between.
+        self._floor_due = 0.0
+        self._note_floor(bundle)
+        write_chain(self._chain, lines)
+        self._reader, self._chain_stamp = reader, _stamp(self._chain)
+        return bundle if changed else None
+
+    def _note_floor(self, bundle: GateBundle) -> None:
+        now = self._monotonic()
+        if now >= self._floor_due:
+            raise_floor(self._path, Floor(VERSION, bundle.generation))
+            self._floor_due = now + FLOOR_SECONDS
+
+    def _in_chain(self) -> ChainReader | None:
+        """Return what the chain's file says, None if no gate would believe all of it."""
+        try:
+            reader = ChainReader(self._key, self._api, read_floor(self._path).generation)
+            reader.take(ChainTail(self._chain).read())
+        except (PrivateFileError, GateBundleError):
+            return None
+        return None if reader.bundle is None else reader
+
     def _in_file(self) -> GateBundle | None:
-        """Return what the file says, None if no gate would believe it."""
+        """Return what the bundle's file says, None if no gate would believe it."""
         try:
             data = read_private(self._path, MAX_BUNDLE_BYTES)
             return None if data is None else from_jws(data, self._key)
         except (PrivateFileError, GateBundleError):
             return None
+
+
+def _lines(answer: Fetched) -> list[bytes]:
+    """Return the lines of a chain that came."""
+    whole, end, rest = answer.data.rpartition(b"\n")
+    if not end or rest:
+        raise ChainError("got a chain whose last line has no end")
+    return whole.split(b"\n")
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

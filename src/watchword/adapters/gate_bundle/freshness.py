@@ -16,14 +16,15 @@ SILENT_SECONDS: Final = 600
 """After so long without a touch a gate says that it hears nothing."""
 
 _SUFFIX: Final = ".heard"
+_OF_CHAINS: Final = ".chain-heard"
 _SILENT: Final = (
     f"nothing was heard of the service for {SILENT_SECONDS} s; revocations don't arrive"
 )
 
 
 def freshness_path(bundle: Path) -> Path:
-    """Return the file beside a bundle."""
-    return bundle.with_suffix(_SUFFIX)
+    """Return the file beside a bundle or a chain, each with its own: a gate that reads one isn't calmed by the other."""
+    return bundle.with_suffix(_OF_CHAINS if bundle.suffix == ".chain" else _SUFFIX)
 
 
 def note_fresh(bundle: Path) -> None:

@@ -3,6 +3,7 @@
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,14 @@ import httpx
 
 from watchword.adapters.http_server.tls import load_authority, load_certificate
 from watchword.gate.bundle import MAX_BUNDLE_BYTES
+from watchword.gate.chain import MAX_CHAIN_BYTES, VERSION
 from watchword.reasons import WatchwordError
+
+VERSION_HEADER: Final = "watchword-bundle"
+"""Names the version of bundles that a gate reads, and where its chain ends: ``2``, or ``2 TIP GENERATION``."""
+
+CHAIN_MEDIA_TYPE: Final = "application/watchword-chain"
+"""What an answer is that holds lines of a chain."""
 
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 40.0
@@ -43,6 +51,36 @@ def client_tls(certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
     load_certificate(context, certificate, key)
     load_authority(context, authority)
     return context
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Hold what a gate has when it asks.
+
+    :param wait_above: the generation that it has, which lets the service wait for a higher one; None asks for whatever
+        there is.
+    :param tip: the hash of its chain's last line, None where it has no chain.
+    :param generation: of that line.
+    """
+
+    wait_above: int | None = None
+    tip: str | None = None
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Hold what came, unverified.
+
+    :param chain: whether it is a chain or what follows ours, and not a bundle of the first version.
+    """
+
+    data: bytes
+    chain: bool
+
+    def __repr__(self) -> str:
+        """Show no secret."""
+        return f"Fetched({len(self.data)} bytes, chain={self.chain})"
 
 
 class BundleSource:
@@ -78,24 +116,25 @@ class BundleSource:
         """Close the connection."""
         self._http.close()
 
-    def fetch(self, known: int | None) -> bytes | None:
-        """Return the bundle, unverified; None when there is none newer than ``known``.
+    def fetch(self, known: Known) -> Fetched | None:
+        """Return what the service has, unverified; None when there is nothing newer.
 
-        :param known: the generation that the gate has, which lets it wait for another one; None
-            asks for whichever there is.
+        The question names the highest version that we read.  A service that doesn't know it answers with the first.
+
         :raises FetchError: when the service can't be reached or can't answer now.
         :raises DeniedError: when it isn't the service, or it doesn't know this gate.
         """
-        headers = {"accept-encoding": "identity"}
-        if known is not None:
-            headers["if-none-match"] = f'"{known}"'
+        told = str(VERSION) if known.tip is None else f"{VERSION} {known.tip} {known.generation}"
+        headers = {"accept-encoding": "identity", VERSION_HEADER: told}
+        if known.wait_above is not None:
+            headers["if-none-match"] = f'"{known.wait_above}"'
         try:
             with self._http.stream("GET", self._path, headers=headers) as answer:
                 return self._read(answer)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise _explained(error) from None
 
-    def _read(self, answer: httpx.Response) -> bytes | None:
+    def _read(self, answer: httpx.Response) -> Fetched | None:
         if answer.status_code == _NOT_MODIFIED:
             return None
         if answer.status_code in _DENIED:
@@ -105,17 +144,19 @@ class BundleSource:
             )
         if answer.status_code != _MODIFIED:
             raise FetchError(f"the service answered with status {answer.status_code}")
+        chain = answer.headers.get("content-type") == CHAIN_MEDIA_TYPE
+        most = MAX_CHAIN_BYTES if chain else MAX_BUNDLE_BYTES
         body, until = bytearray(), self._monotonic() + self._body_seconds
         for chunk in answer.iter_raw():
             body += chunk
-            if len(body) > MAX_BUNDLE_BYTES:
-                raise FetchError(f"the service sent more than {MAX_BUNDLE_BYTES} bytes")
+            if len(body) > most:
+                raise FetchError(f"the service sent more than {most} bytes")
             if self._monotonic() > until:
                 # A byte now and then would keep the gate from hearing anything, and say nothing.
                 raise FetchError(
                     f"the service sent its bundle for more than {self._body_seconds} s"
                 )
-        return bytes(body)
+        return Fetched(bytes(body), chain)
 
 
 def _explained(error: Exception) -> FetchError | DeniedError:

@@ -98,7 +98,8 @@ def following(
         detail = f"{bundle}: isn't there yet; `watchword up` or `watchword gate pull` writes it"
         raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, detail)
     signer = given["signer"] or settings.service.bundle_key
-    return GateBundleFile(bundle, signer, api=api.name), options
+    # Engines are written names, which the second version of a bundle doesn't have.
+    return GateBundleFile(bundle, signer, api=api.name, chains=False), options
 
 
 def notices(options: EngineOptions, engine: str) -> Sequence[str]:
@@ -351,7 +352,8 @@ def pull_command(
         raise click.BadParameter("expected the name of an API", param_hint="--api")
     public_key = read_signer(signer or output.parent / "signer.jwk")
     source = BundleSource(url, api, client_tls(certificate, key, ca))
-    follower = BundleFollower(source, api, output, public_key)
+    monotonic = time.monotonic  # noqa: TID251 - how often it is noted how far the gate is.
+    follower = BundleFollower(source, api, output, public_key, monotonic=monotonic)
     pause, wait = FIRST_PAUSE, False
     while True:
         try:
@@ -382,7 +384,7 @@ def _tell_fetched(api: str, bundle: GateBundle | None, *, first: bool, as_json: 
         "routes": len(bundle.policy.routes),
         "keys": len(bundle.keys),
         "epochs": len(bundle.secrets),
-        "revoked": len(bundle.revoked),
+        "revoked": bundle.revoked_count,
     }
     if as_json:
         print_json({"api": api, **counts})

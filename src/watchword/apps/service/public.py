@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import structlog
 
+from watchword.adapters.gate_bundle.remote import CHAIN_MEDIA_TYPE, VERSION_HEADER
 from watchword.apps.service.app import (
     Request,
     Response,
@@ -269,6 +270,7 @@ timeouts of what may stand between the machines."""
 MAX_WAITING: Final = 16
 """Most requests that wait under one name: one gate needs one."""
 
+_CHAIN = re.compile(rb"2(?: ([A-Za-z0-9_-]{43}) ([0-9]{1,16}))?")
 _KNOWN = re.compile(rb'"([0-9]{1,16})"')
 
 
@@ -294,7 +296,8 @@ class GateDelivery:
         """Return the bundle, or 304 when none came that is newer than the caller's.
 
         ``If-None-Match: "GENERATION"`` names the one that the caller has; without it the answer
-        comes at once.
+        comes at once.  ``Watchword-Bundle: 2``, or ``2 TIP GENERATION`` where the caller has a chain that ends with
+        TIP, asks for the chain, or for what follows.
 
         :raises RefusedError: ``gate.bundle`` for a gate of other APIs, whether or not this one is
             there: nobody learns which there are.
@@ -302,6 +305,7 @@ class GateDelivery:
         api = request.parameters["api"]
         name = self._allowed(request.peer, api)
         known = _known(request.headers)
+        chain = _chain(request.headers)
         if self._waiting[name] >= MAX_WAITING:
             raise UnavailableError(
                 Reason.SERVICE_OVERLOADED, f"got {MAX_WAITING} requests of {name} that wait"
@@ -309,20 +313,14 @@ class GateDelivery:
         self._waiting[name] += 1
         try:
             seconds = 0.0 if known is None else self._wait_seconds
+            if chain is not None:
+                return await _chain_answer(context, api, *chain, seconds)
             newer = await context.publisher.newer(api, known or 0, seconds)
         finally:
             self._waiting[name] -= 1
         if newer is None:
-            return Response(304, b"", ((b"cache-control", b"no-store"),))
-        return Response(
-            200,
-            newer.data,
-            (
-                (b"content-type", b"application/jose"),
-                (b"cache-control", b"no-store"),
-                (b"etag", b'"%d"' % newer.bundle.generation),
-            ),
-        )
+            return _NOT_MODIFIED
+        return _handed(newer.data, "application/jose", newer.bundle.generation)
 
     def _allowed(self, names: Sequence[str], api: str) -> str:
         for name in names:
@@ -332,6 +330,46 @@ class GateDelivery:
         raise RefusedError.because(
             Reason.GATE_BUNDLE, "expected a certificate that gates.clients names with this API"
         )
+
+
+_NOT_MODIFIED: Final = Response(304, b"", ((b"cache-control", b"no-store"),))
+
+
+def _handed(data: bytes, media_type: str, generation: int) -> Response:
+    return Response(
+        200,
+        data,
+        (
+            (b"content-type", media_type.encode("ascii")),
+            (b"cache-control", b"no-store"),
+            (b"etag", b'"%d"' % generation),
+        ),
+    )
+
+
+async def _chain_answer(
+    context: ServiceContext, api: str, tip: str | None, generation: int, seconds: float
+) -> Response:
+    # Who has no chain waits for none: what he has of the first version is no reason to.
+    seconds = 0.0 if tip is None else seconds
+    answer = await context.publisher.chain_after(api, tip, generation, seconds)
+    if answer is None:
+        return _NOT_MODIFIED
+    return _handed(answer.data, CHAIN_MEDIA_TYPE, answer.generation)
+
+
+def _chain(headers: Mapping[bytes, bytes]) -> tuple[str | None, int] | None:
+    """Return which line of a chain the caller has last, and its generation; None who asks for no chain."""
+    value = headers.get(VERSION_HEADER.encode("ascii"))
+    if value is None:
+        return None
+    found = _CHAIN.fullmatch(value)
+    if found is None:
+        raise MalformedError.because(
+            Reason.REQUEST_MALFORMED,
+            "expected Watchword-Bundle as 2, or as 2, a tip and a generation",
+        )
+    return (None, 0) if found[1] is None else (found[1].decode("ascii"), int(found[2]))
 
 
 def _known(headers: Mapping[bytes, bytes]) -> int | None:

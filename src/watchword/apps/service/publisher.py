@@ -1,21 +1,25 @@
 """Tell each gate what it must know: policy, token keys, gate secrets, revoked instances.
 
-One bundle for each API, assembled from policy, key ring and store alone, so that it can be made
-anew at any time, and written only when what it says has changed: gates empty their caches by its
-generation.
+One bundle for each API, assembled from policy, key ring and store alone, so that it can be made anew at any time, and
+written only when what it says has changed.  It is written twice under one generation: as a chain
+(:mod:`watchword.apps.service.chains`), and in the first version for engines and for gates of an earlier Watchword.
+What the store has is read once, and from then on only what is new.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from watchword.adapters.gate_bundle import publish_bundle
+from watchword.adapters.gate_bundle.chain_file import chain_path
+from watchword.adapters.gate_bundle.floor import floor_path
 from watchword.adapters.gate_bundle.freshness import BEAT_SECONDS, freshness_path, note_fresh
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.keyring.private_file import (
@@ -24,6 +28,7 @@ from watchword.adapters.keyring.private_file import (
     read_private,
 )
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
+from watchword.apps.service.chains import ChainWriter, RevokedSubjects
 from watchword.broker.interface import HoneytokenWatch
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import (
@@ -35,7 +40,8 @@ from watchword.gate.bundle import (
     to_jws,
 )
 from watchword.gate.interface import GatePolicy
-from watchword.ports import InstanceStore, RevokedInstance
+from watchword.gate.revocations import DIGEST_KEY_BYTES
+from watchword.ports import InstanceStore, RevocationNews
 from watchword.reasons import WatchwordError
 from watchword.tokens.interface import MAX_LEEWAY_SECONDS, MAX_LIFETIME_SECONDS
 
@@ -49,6 +55,12 @@ its last token may have been issued before the configuration was changed.
 SIGNER_FILE: Final = "signer.jwk"
 _GENERATION_FILE: Final = "gate-generation"
 _MAX_GENERATION_DIGITS: Final = 15
+
+MOST_NAMED: Final = 300_000
+"""Most revoked instances in the first version of a bundle, which has room for 350,000; chains go on beyond."""
+
+MOST_LIFTED: Final = 1_000_000
+"""By so much at most a gate that has a higher generation raises ours at a time."""
 
 _Stamp = tuple[int, int, int]
 _log = structlog.get_logger()
@@ -67,6 +79,18 @@ class Published:
         return f"Published({self.bundle!r})"
 
 
+@dataclass(frozen=True, slots=True)
+class ChainAnswer:
+    """Hold lines of a chain for a gate, and the generation that they lead to."""
+
+    data: bytes
+    generation: int
+
+    def __repr__(self) -> str:
+        """Show no secret."""
+        return f"ChainAnswer({len(self.data)} bytes, generation={self.generation})"
+
+
 class GatePublisher:
     """Assemble, sign and write the bundles; the only one who does."""
 
@@ -78,12 +102,14 @@ class GatePublisher:
         keyring: FileKeyRing,
         store: InstanceStore,
         secrets: SecretWork = NO_SECRETS,
+        random: Callable[[int], bytes],
     ) -> None:
         """Keep the sources; nothing is written yet.
 
         :param directory: of the bundles, made with mode 0700; in the file ``gate-generation``
             beside it stands the last generation, so that it also grows where all bundles were
             removed and the clock was set back.
+        :param random: returns so many bytes that nobody can guess.
         """
         self._directory = directory
         self._counter = directory.with_name(_GENERATION_FILE)
@@ -98,7 +124,13 @@ class GatePublisher:
         self._beaten = 0
         self._last: dict[str, Published] = {}
         self._news = asyncio.Event()
-        self._names: dict[str, dict[str, str]] = {}
+        self._random = random
+        self._sequence: int | None = None
+        self._revoked: dict[str, RevokedSubjects] = {}
+        self._named: dict[str, tuple[int, frozenset[str]]] = {}
+        self._chains: dict[str, ChainWriter] = {}
+        self._too_many: set[str] = set()
+        self._lifted = 0
         self._swept = False
 
     @property
@@ -125,9 +157,11 @@ class GatePublisher:
         """
         # Taken in turn: of two calls the second must not write what it read before the first did.
         async with self._turn:
-            bundles = await self._assemble(now)
+            since = now - timedelta(seconds=LONGEST_TOKEN_SECONDS)
+            revoked = await self._store.revocations(since, self._sequence)
+            states = await self._assemble(now)
             try:
-                changed = await asyncio.to_thread(self._write, bundles, int(now.timestamp()))
+                changed = await asyncio.to_thread(self._write, states, revoked, since, now)
             finally:
                 # Also after a failure: the bundles before it were written.
                 news, self._news = self._news, asyncio.Event()
@@ -151,33 +185,133 @@ class GatePublisher:
                     await news.wait()
         return None
 
-    def _write(self, bundles: Sequence[GateBundle], now: int) -> list[str]:
+    async def chain_after(
+        self, api: str, tip: str | None, generation: int, seconds: float
+    ) -> ChainAnswer | None:
+        """Return what follows a gate's line in the API's chain, and all of it where the line isn't in there.
+
+        :param tip: the hash of the gate's last line, None where it has none.
+        :param generation: of that line.  One that is higher than ours shows that we were set back: a chain of a higher
+            one is made then.
+        :param seconds: how long to wait for it.
+        :returns: None when nothing came in time, or there is no such API.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    news, chain = self._news, self._chains.get(api)
+                    if chain is not None and chain.generation >= generation:
+                        data = chain.after(tip)
+                        if data is not None:
+                            return ChainAnswer(data, chain.generation)
+                    elif chain is not None and generation > self._lifted:
+                        self._lifted = min(generation, self._highest() + MOST_LIFTED)
+                        chain.renew()
+                        _log.warning("a gate has a newer chain than this service", api=api)
+                    await news.wait()
+        return None
+
+    def _write(
+        self, states: Sequence[GateBundle], news: RevocationNews, since: datetime, now: datetime
+    ) -> list[str]:
+        fresh = self._take_in(news, since)
         # Of two processes on one state directory the second must not give its bundles a number
         # that the first took: a gate that has one of them would never take the other.
         with locked_directory(self._directory):
-            return self._write_changed(bundles, now)
+            changed = self._write_changed(states, fresh, int(now.timestamp()))
+        # Only now: what couldn't be written is read again.
+        self._sequence = news.sequence
+        return changed
 
-    def _write_changed(self, bundles: Sequence[GateBundle], now: int) -> list[str]:
+    def _take_in(self, news: RevocationNews, since: datetime) -> dict[str, list[str]]:
+        """Return by audience who may not be listed yet."""
+        key = self._keyring.ring.pairwise_key
+        found: dict[str, list[tuple[str, float]]] = {}
+        for each in news.instances:
+            at = each.revoked_at.timestamp()
+            for audience in each.audiences:
+                subject = pairwise_subject(each.id, audience, key)
+                found.setdefault(audience, []).append((subject, at))
+        for audience, subjects in found.items():
+            self._subjects(audience).add(subjects)
+        for revoked in self._revoked.values():
+            revoked.forget(since.timestamp())
+        return {audience: [each for each, _ in named] for audience, named in found.items()}
+
+    def _subjects(self, audience: str) -> RevokedSubjects:
+        if audience not in self._revoked:
+            self._revoked[audience] = RevokedSubjects(self._random(DIGEST_KEY_BYTES))
+        return self._revoked[audience]
+
+    def _write_changed(
+        self, states: Sequence[GateBundle], fresh: Mapping[str, list[str]], now: int
+    ) -> list[str]:
         self._write_signer()
         self._sweep()
-        changed = [bundle for bundle in bundles if not self._says_the_same(bundle)]
-        if not changed:
+        due = [each for each in states if self._is_due(each, fresh)]
+        if not due:
             self._beat(now)
             return []
         # Written ahead of the bundles: a generation that nobody got is lost without harm.
         self._generation = max(self._highest() + 1, now)
         publish_bundle(self._counter, f"{self._generation}\n".encode())
         trouble: WatchwordError | None = None
-        for bundle in changed:
-            try:
-                self._write_one(replace(bundle, generation=self._generation))
-            except WatchwordError as error:
-                # One API's trouble must not keep a revocation from the gates of the others.
-                trouble = error
+        for state in due:
+            numbered = replace(state, generation=self._generation)
+            audience = state.policy.expectation.audience
+            for write in (
+                partial(self._write_chain, numbered, fresh.get(audience, ())),
+                partial(self._write_first, numbered),
+            ):
+                try:
+                    write()
+                except WatchwordError as error:
+                    # Neither one API's trouble nor one version's may keep a revocation from other gates.
+                    trouble = error
         if trouble is not None:
             raise trouble
         self._beat(now)
-        return [bundle.policy.api for bundle in changed]
+        return [each.policy.api for each in due]
+
+    def _is_due(self, state: GateBundle, fresh: Mapping[str, list[str]]) -> bool:
+        chain = self._chain(state.policy.api)
+        if not chain.says(state) or chain.missing(fresh.get(state.policy.expectation.audience, ())):
+            return True
+        named = self._with_names(state)
+        return named is not None and not self._says_the_same(named)
+
+    def _chain(self, api: str) -> ChainWriter:
+        if api not in self._chains:
+            key = self._keyring.bundle_signer().verification_key()
+            self._chains[api] = ChainWriter(self._path(api), key, self._random)
+        return self._chains[api]
+
+    def _write_chain(self, state: GateBundle, fresh: Sequence[str]) -> None:
+        everyone = self._subjects(state.policy.expectation.audience)
+        chain = self._chain(state.policy.api)
+        chain.write(state, fresh, everyone, self._keyring.bundle_signer())
+
+    def _with_names(self, state: GateBundle) -> GateBundle | None:
+        """Return a state as the first version of a bundle says it, None where that has no room for it."""
+        audience = state.policy.expectation.audience
+        revoked = self._subjects(audience)
+        too_many = len(revoked) > MOST_NAMED
+        if too_many != (state.policy.api in self._too_many):
+            (self._too_many.add if too_many else self._too_many.discard)(state.policy.api)
+            event = "engines and earlier gates aren't told" if too_many else "all gates are told"
+            _log.warning(event, api=state.policy.api, revoked=len(revoked), most=MOST_NAMED)
+        if too_many:
+            return None
+        version, names = self._named.get(audience, (-1, frozenset()))
+        if version != revoked.version:
+            names = frozenset(revoked)
+            self._named[audience] = revoked.version, names
+        return replace(state, revoked=names)
+
+    def _write_first(self, state: GateBundle) -> None:
+        named = self._with_names(state)
+        if named is not None and not self._says_the_same(named, state.generation):
+            self._write_one(named)
 
     def _beat(self, now: int) -> None:
         """Let the gates know now and then that what they have is the newest there is."""
@@ -186,17 +320,20 @@ class GatePublisher:
             self._beaten = now
             for api in self._policies:
                 note_fresh(self._path(api))
+                note_fresh(chain_path(self._path(api)))
 
     def _write_one(self, bundle: GateBundle) -> None:
         data, path = to_jws(bundle, self._keyring.bundle_signer()), self._path(bundle.policy.api)
         publish_bundle(path, data)
         self._last[bundle.policy.api] = Published(bundle, data, _stamp(path))
 
-    def _says_the_same(self, bundle: GateBundle) -> bool:
+    def _says_the_same(self, bundle: GateBundle, generation: int | None = None) -> bool:
         """Tell whether the file of an API says all that it should.
 
         The file itself is asked for what was published last: it outlives this process, and
         somebody may have removed or replaced it meanwhile.
+
+        :param generation: which it must say, None where any will do.
         """
         api = bundle.policy.api
         path = self._path(api)
@@ -207,6 +344,8 @@ class GatePublisher:
                 return False
             self._last[api] = last
         said = last.bundle
+        if generation not in {None, said.generation}:
+            return False
         return replace(bundle, generation=said.generation, made_at=said.made_at) == said
 
     def _read(self, path: Path, stamp: _Stamp | None) -> Published | None:
@@ -229,7 +368,8 @@ class GatePublisher:
     def _highest(self) -> int:
         """Return the highest generation that any gate may have."""
         published = (each.bundle.generation for each in self._last.values())
-        return max(self._generation, self._counted(), *published, 0)
+        chained = (each.generation for each in self._chains.values())
+        return max(self._generation, self._counted(), self._lifted, *published, *chained, 0)
 
     def _counted(self) -> int:
         """Return what the counter's file says; one that can't be read counts for nothing."""
@@ -254,15 +394,15 @@ class GatePublisher:
         self._swept = True
         for path in self._directory.glob("*.jws"):
             if path.stem not in self._policies:
-                path.unlink(missing_ok=True)
-                freshness_path(path).unlink(missing_ok=True)
+                for each in (path, chain_path(path)):
+                    each.unlink(missing_ok=True)
+                    freshness_path(each).unlink(missing_ok=True)
+                floor_path(path).unlink(missing_ok=True)
 
     def _path(self, api: str) -> Path:
         return self._directory / f"{api}.jws"
 
     async def _assemble(self, now: datetime) -> list[GateBundle]:
-        since = now - timedelta(seconds=LONGEST_TOKEN_SECONDS)
-        revoked = self._named(await self._store.recently_revoked(since))
         ring, at = self._keyring.ring, now.timestamp()
         keys = tuple(key.verification_key() for key in ring.token_keys)
         before = await self._told_before()
@@ -277,7 +417,7 @@ class GatePublisher:
                     policy=policy,
                     keys=keys,
                     secrets=self._keyring.gate_secrets(audience, at),
-                    revoked=revoked.get(audience, frozenset()),
+                    revoked=frozenset(),
                     reference_key=self._keyring.reference_key(audience),
                     verdict_key=self._keyring.verdict_signer(audience),
                     injected=self._secrets.injected(
@@ -294,7 +434,7 @@ class GatePublisher:
             watch, trouble = self._secrets.watch(), ""
         except WatchwordError as error:
             # Nothing that is wrong with decoys may keep a revocation from the gates.
-            last = [each.bundle for each in self._last.values()] or list(before.values())
+            last = list(self._told().values()) or list(before.values())
             watch, trouble = last[0].canaries if last else None, str(error)
         if trouble != self._honeytoken_trouble:
             self._honeytoken_trouble = trouble
@@ -309,32 +449,24 @@ class GatePublisher:
         return self._before
 
     def _read_all(self) -> dict[str, GateBundle]:
-        paths = {api: self._path(api) for api in self._policies}
-        read = {api: self._read(path, _stamp(path)) for api, path in paths.items()}
-        return {api: each.bundle for api, each in read.items() if each is not None}
+        for api in self._policies:
+            self._chain(api)
+        read = {api: self._read(self._path(api), _stamp(self._path(api))) for api in self._policies}
+        # A chain says more: it goes on where the first version has no room.
+        return {api: each.bundle for api, each in read.items() if each is not None} | self._told()
+
+    def _told(self) -> dict[str, GateBundle]:
+        """Return by API what its gate was told last."""
+        chains = {api: each.bundle for api, each in self._chains.items()}
+        return {api: each for api, each in chains.items() if each is not None}
 
     def injected_versions(self, secret: str) -> Mapping[str, tuple[int, int]]:
         """Return by API which version of a secret its gate was told to inject, and in which generation."""
         return {
-            api: (each.bundle.injected[secret].version, each.bundle.generation)
-            for api, each in self._last.items()
-            if secret in each.bundle.injected
+            api: (each.injected[secret].version, each.generation)
+            for api, each in self._told().items()
+            if secret in each.injected
         }
-
-    def _named(self, revoked: Sequence[RevokedInstance]) -> dict[str, frozenset[str]]:
-        """Return by audience the names under which revoked instances are known there."""
-        key = self._keyring.ring.pairwise_key
-        # Kept from turn to turn: after a vendor's revocation there can be thousands, for an hour.
-        self._names = {
-            instance.id: self._names.get(instance.id)
-            or {each: pairwise_subject(instance.id, each, key) for each in instance.audiences}
-            for instance in revoked
-        }
-        by_audience: dict[str, set[str]] = {}
-        for names in self._names.values():
-            for audience, subject in names.items():
-                by_audience.setdefault(audience, set()).add(subject)
-        return {audience: frozenset(subjects) for audience, subjects in by_audience.items()}
 
 
 def _stamp(path: Path) -> _Stamp | None:

@@ -193,6 +193,7 @@ def build_service(
             keyring=keyring,
             store=store,
             secrets=secrets,
+            random=entropy.token_bytes,
         ),
         refusal_log=refusal_log,
         clock=clock,
