@@ -31,7 +31,9 @@ from watchword.adapters.gate_bundle.freshness import freshness_path
 from watchword.adapters.gate_bundle.remote import (
     BundleSource,
     DeniedError,
+    Fetched,
     FetchError,
+    Known,
     client_tls,
 )
 from watchword.adapters.http_server.mutual_tls import MutualTlsServer, peer_names
@@ -214,9 +216,9 @@ class Sending(BundleSource):
         """Keep what is sent."""
         self.data = data
 
-    def fetch(self, known: int | None) -> bytes | None:
-        """Send it."""
-        return self.data
+    def fetch(self, known: Known) -> Fetched | None:
+        """Send it, as a service of before does."""
+        return None if self.data is None else Fetched(self.data, chain=False)
 
 
 def test_older_forged_and_foreign_bundles_are_refused(delivery: Delivery, tmp_path: Path) -> None:
@@ -368,7 +370,7 @@ def test_a_service_that_says_what_it_likes(delivery: Delivery, said: bytes, text
     with standing_in(delivery, lambda connection: connection.sendall(said)) as url:
         source = BundleSource(url, "clinic", delivery.tls())
         with pytest.raises(FetchError, match=text):
-            source.fetch(None)
+            source.fetch(Known())
         source.close()
 
 
@@ -384,7 +386,7 @@ def test_a_bundle_that_never_ends(delivery: Delivery) -> None:
     with standing_in(delivery, drip) as url:
         source = BundleSource(url, "clinic", delivery.tls(), body_seconds=0.3)
         with pytest.raises(FetchError, match=r"more than 0\.3 s"):
-            source.fetch(None)
+            source.fetch(Known())
         source.close()
 
 

@@ -16,6 +16,7 @@ from tests.unit.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.unit.enrolment.simulators import CLINIC, ISSUER, LEDGER, SimulatedPhone
 
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
+from watchword.adapters.gate_bundle.chain_file import chain_path
 from watchword.adapters.keyring.file import FileKeyRing, KeyState
 from watchword.adapters.keyring.private_file import locked_directory
 from watchword.adapters.store import SqliteStore, insert_audit
@@ -632,9 +633,9 @@ def test_a_gate_that_is_stuck_shows_in_the_metrics(bench: ServiceBench) -> None:
         gate = following(bench)
         bench.service.context.gate_faults["clinic"] = gate.trouble
         texts = [(await call.operator.get("/metrics")).text]
-        bench.gate_path.chmod(0o644)
+        chain_path(bench.gate_path).chmod(0o644)
         texts.append((await call.operator.get("/metrics")).text)
-        bench.gate_path.chmod(0o600)
+        chain_path(bench.gate_path).chmod(0o600)
         texts.append((await call.operator.get("/metrics")).text)
         return texts
 

@@ -1,5 +1,9 @@
-"""Keep a gate's files up to date from a service on another machine: a chain, or the bundle of an earlier service."""
+"""Keep a gate's files up to date from a service on another machine: a chain, and the first version of the bundle beside it.
 
+Engines, and gates of an earlier Watchword, read the first version alone; a service of before has no other.
+"""
+
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,18 +37,21 @@ class BundleFollower:
         path: Path,
         key: VerificationKey,
         *,
-        monotonic: Callable[[], float],
+        chain_only: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keep what is followed.
 
         :param path: of the bundle; the chain stands beside it.
         :param key: by which both must be signed.
+        :param chain_only: leave the bundle's first version as it is once there is a chain: nobody here reads it.
         """
         self._source = source
         self._api = api
         self._path = path
         self._chain = chain_path(path)
         self._key = key
+        self._chain_only = chain_only
         self._monotonic = monotonic
         self._known: GateBundle | None = None
         self._stamp: tuple[int, int, int] | None = None
@@ -70,8 +77,32 @@ class BundleFollower:
         if self._reader is None:
             written = self._turn_from_bundle(wait=wait)
         else:
-            written = self._turn_from_chain(self._reader, wait=wait)
-        note_fresh(self._path if self._reader is None else self._chain)
+            written = self._turn_from_chain(self._reader, wait=wait and not self._lags())
+        if self._reader is None:
+            note_fresh(self._path)
+            return written
+        note_fresh(self._chain)
+        if not self._chain_only:
+            written = self._keep_bundle(self._reader) or written
+        return written
+
+    def _lags(self) -> bool:
+        """Tell whether somebody removed or replaced the bundle's first version."""
+        return not self._chain_only and _stamp(self._path) != self._stamp
+
+    def _keep_bundle(self, reader: ChainReader) -> GateBundle | None:
+        """Bring the first version as far as the service has it; return it where it was written."""
+        assert reader.bundle is not None
+        reached = reader.bundle.generation
+        if self._known is None or _stamp(self._path) != self._stamp:
+            self._known, self._stamp = self._in_file(), _stamp(self._path)
+        known, written = self._known, None
+        if known is None or known.generation < reached:
+            data = self._source.fetch_first(None if known is None else known.generation)
+            if data is not None:
+                written = self._take_bundle(known, self._stamp, data)
+        if self._known is not None and self._known.generation >= reached:
+            note_fresh(self._path)
         return written
 
     def _turn_from_bundle(self, *, wait: bool) -> GateBundle | None:

@@ -134,6 +134,21 @@ class BundleSource:
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise _explained(error) from None
 
+    def fetch_first(self, known: int | None) -> bytes | None:
+        """Return the first version of the bundle, unverified; None where it is of the generation ``known``.
+
+        :raises FetchError, DeniedError: as :meth:`fetch`.
+        """
+        headers = {"accept-encoding": "identity"}
+        try:
+            with self._http.stream("GET", self._path, headers=headers) as answer:
+                if known is not None and answer.headers.get("etag") == f'"{known}"':
+                    return None
+                found = self._read(answer)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise _explained(error) from None
+        return None if found is None else found.data
+
     def _read(self, answer: httpx.Response) -> Fetched | None:
         if answer.status_code == _NOT_MODIFIED:
             return None

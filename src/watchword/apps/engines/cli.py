@@ -178,6 +178,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "output if left out.",
 )
 @click.option("--once", is_flag=True, help="Fetch once and end.")
+@click.option(
+    "--chain-only",
+    is_flag=True,
+    help="Leave out the bundle's first version, where no engine and no earlier gate reads it here.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @_body
 def pull_command() -> None:

@@ -343,6 +343,7 @@ def pull_command(
     signer: Path | None,
     *,
     once: bool,
+    chain_only: bool,
     as_json: bool,
 ) -> None:
     """See ``watchword gate pull``."""
@@ -352,8 +353,7 @@ def pull_command(
         raise click.BadParameter("expected the name of an API", param_hint="--api")
     public_key = read_signer(signer or output.parent / "signer.jwk")
     source = BundleSource(url, api, client_tls(certificate, key, ca))
-    monotonic = time.monotonic  # noqa: TID251 - how often it is noted how far the gate is.
-    follower = BundleFollower(source, api, output, public_key, monotonic=monotonic)
+    follower = BundleFollower(source, api, output, public_key, chain_only=chain_only)
     pause, wait = FIRST_PAUSE, False
     while True:
         try:

@@ -196,20 +196,28 @@ class GatePublisher:
         :param seconds: how long to wait for it.
         :returns: None when nothing came in time, or there is no such API.
         """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while True:
-                    news, chain = self._news, self._chains.get(api)
-                    if chain is not None and chain.generation >= generation:
-                        data = chain.after(tip)
-                        if data is not None:
-                            return ChainAnswer(data, chain.generation)
-                    elif chain is not None and generation > self._lifted:
-                        self._lifted = min(generation, self._highest() + MOST_LIFTED)
-                        chain.renew()
-                        _log.warning("a gate has a newer chain than this service", api=api)
+        until = asyncio.get_running_loop().time() + seconds
+        while True:
+            # Not while one is written: who has the chain finds the first version as far.
+            async with self._turn:
+                news, chain = self._news, self._chains.get(api)
+                if chain is not None and (found := self._answer(chain, tip, generation)):
+                    return found
+            try:
+                async with asyncio.timeout_at(until):
                     await news.wait()
-        return None
+            except TimeoutError:
+                return None
+
+    def _answer(self, chain: ChainWriter, tip: str | None, generation: int) -> ChainAnswer | None:
+        if chain.generation < generation:
+            if generation > self._lifted:
+                self._lifted = min(generation, self._highest() + MOST_LIFTED)
+                chain.renew()
+                _log.warning("a gate has a newer chain than this service", generation=generation)
+            return None
+        data = chain.after(tip)
+        return None if data is None else ChainAnswer(data, chain.generation)
 
     def _write(
         self, states: Sequence[GateBundle], news: RevocationNews, since: datetime, now: datetime
@@ -319,7 +327,8 @@ class GatePublisher:
         if not 0 <= now - self._beaten < BEAT_SECONDS:
             self._beaten = now
             for api in self._policies:
-                note_fresh(self._path(api))
+                if api not in self._too_many:
+                    note_fresh(self._path(api))
                 note_fresh(chain_path(self._path(api)))
 
     def _write_one(self, bundle: GateBundle) -> None:
