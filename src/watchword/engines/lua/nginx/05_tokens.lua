@@ -141,7 +141,7 @@ local tokens = (function()
     if now >= ends then return "token.expired" end
     local from = max(claims.iat, claims.nbf or claims.iat) - state.leeway
     if now < from then return "token.early" end
-    if state.revoked[claims.sub] then return "token.instance_revoked" end
+    if digests.has(state.revoked, claims.sub) then return "token.instance_revoked" end
     entry.valid_from, entry.ends = from, min(ends, key.ends)
     entry.rank = RANKS[claims.lvl]
     -- Whether the device's own signature stands for a session proof.
