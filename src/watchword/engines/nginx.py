@@ -7,6 +7,7 @@ millions are revoked, most digests stand in a second file, which the first one n
 changes.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -23,6 +24,7 @@ from watchword.engines.interface import (
 from watchword.engines.lua import part, quoted, refusals, settings
 from watchword.engines.paths import Spellings, dots, separators, spellings_of
 from watchword.gate.bundle import GateBundle
+from watchword.gate.cuts import Cut
 from watchword.gate.hygiene import CompiledRoute, compile_routes
 from watchword.gate.interface import GatePolicy, Rate, Route
 from watchword.gate.limits import SIGNATURES
@@ -359,7 +361,7 @@ def script(api: str, state_file: str, replay_directory: str, *, proofs: bool) ->
             part("sha256"),
             part("base64"),
             part("system"),
-            part("digests"),
+            part("revocations"),
             part("prepared"),
             part("nginx/02_json"),
             part("nginx/03_crypto"),
@@ -394,8 +396,6 @@ def render(bundle: GateBundle, revoked: DigestParts) -> str:
     table = compile_routes(policy.routes)
     spellings = spellings_of(table, policy)
     members: dict[str, Any] = {
-        "v": _VERSION,
-        "generation": bundle.generation,
         "issuer": expectation.issuer,
         "audience": expectation.audience,
         "environment": expectation.environment.value,
@@ -407,6 +407,14 @@ def render(bundle: GateBundle, revoked: DigestParts) -> str:
         "rate": _rate(policy.rate),
         "signatures": _rate(policy.rate or SIGNATURES),
         "binding_header": _header(policy.binding_header),
+    }
+    # Tokens stay verified while this stays the same: a revocation mustn't cost a whole fleet's signatures.
+    trust = hashlib.sha256(strict_json.dumps(members)).hexdigest()
+    members |= {
+        "v": _VERSION,
+        "generation": bundle.generation,
+        "trust": trust,
+        "cuts": [_cut(each) for each in bundle.cuts],
         "revoked": {
             "key": revoked.key.hex(),
             "base": revoked.name,
@@ -489,6 +497,11 @@ def _route(row: CompiledRoute) -> dict[str, Any]:
         "max_body": route.max_body,
         "versions": dict(route.minimum_versions),
     }
+
+
+def _cut(cut: Cut) -> dict[str, Any]:
+    level = None if cut.level is None else cut.level.value
+    return {"app": cut.app, "level": level, "before": cut.before, "share": cut.share}
 
 
 def _header(name: bytes | None) -> str | None:

@@ -395,8 +395,8 @@ def test_what_is_broken_changes_nothing(tmp_path: Path) -> None:
         good = (tmp_path / "gate-state").read_bytes()
         members = json.loads(good.partition(b"\n")[0])
 
-        def file(revoked: bytes = b"", **changes: object) -> bytes:
-            return b"%b\n%b\nend\n" % (json.dumps({**members, **changes}).encode(), revoked)
+        def file(digests: bytes = b"", **changes: object) -> bytes:
+            return b"%b\n%b\nend\n" % (json.dumps({**members, **changes}).encode(), digests)
 
         key = members["revoked"]["key"]
         of_subject = b"%016x" % digest_of(bytes.fromhex(key), CLAIMS.subject)

@@ -13,9 +13,10 @@ from watchword.broker.interface import HoneytokenWatch
 from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions, UnsupportedError
 from watchword.engines.nginx import generate
 from watchword.gate.bundle import GateBundle
+from watchword.gate.cuts import Cut
 from watchword.gate.interface import Limit, LimitKind, Rate, Rollout
 from watchword.gate.revocations import Digests, digest_of
-from watchword.vocabulary import Mode, Proof, ReplayMode
+from watchword.vocabulary import Level, Mode, Proof, ReplayMode
 
 OPTIONS = EngineOptions(
     directory="/srv/gate",
@@ -138,6 +139,24 @@ def test_one_more_revocation_is_written_as_little() -> None:
     assert later.content.endswith("\n0000000000000abc \nend\n")
     assert len(later.data) < 4096
     assert b"abc" not in repr([again, later]).encode()
+
+
+def test_what_tokens_are_verified_by_is_told_apart() -> None:
+    """They stay verified where only who is revoked or cut off changed."""
+
+    def state(**changes: Any) -> dict[str, Any]:
+        made = files(replace(bundle_of([PLAIN]), **changes))["gate-state"]
+        return dict(json.loads(made.partition("\n")[0]))
+
+    cut = Cut("com.example", Level.VERIFIED, 1_900_000_000, 16)
+    first, cut_off = state(), state(generation=9, revoked=frozenset({"a"}), cuts=(cut,))
+    assert first["trust"] == cut_off["trust"]
+    assert first["cuts"] == []
+    assert cut_off["cuts"] == [
+        {"app": "com.example", "level": "verified", "before": 1_900_000_000, "share": 16}
+    ]
+    for changed in (state(keys=()), state(secrets=()), state(policy=bundle_of([]).policy)):
+        assert changed["trust"] != first["trust"]
 
 
 def test_the_api_is_asked_over_tls_with_its_name_checked() -> None:

@@ -10,9 +10,12 @@ from tests.system.engines.nginx.rig import Rig, nginx_before_api
 from tests.unit.engines.envoy.rig import bundle_of, request, route, token, until
 from tests.unit.gate.simulators import CLAIMS
 
+from watchword.adapters.system import SystemClock
 from watchword.engines.interface import BULK_PREFIX
 from watchword.gate.bundle import GateBundle
+from watchword.gate.cuts import ALPHABET, Cut
 from watchword.gate.revocations import Digests, digest_of, pack, unpack
+from watchword.vocabulary import Level, Proof
 
 BUNDLE = bundle_of([route("/v1/**")])
 KEY, OTHER = b"k" * 12, b"o" * 12
@@ -64,13 +67,45 @@ def test_many_are_known_at_every_worker(tmp_path: Path) -> None:
 def test_the_ends_of_the_file_are_found(tmp_path: Path, place: str) -> None:
     """The lowest and the highest digest, the ones that a search misses first."""
     digest = digest_of(KEY, CLAIMS.subject)
-    others = range(digest, digest + 10_000) if place == "first" else range(digest - 9999, digest + 1)
+    others = (
+        range(digest, digest + 10_000) if place == "first" else range(digest - 9999, digest + 1)
+    )
     bundle = replace(BUNDLE, digests=Digests(KEY, array("Q", others)))
     with nginx_before_api(tmp_path, bundle) as rig:
         until(lambda: rig.send(token=token()).status == 401)
         without = array("Q", [each for each in others if each != digest])
         rig.publish(replace(BUNDLE, generation=2, digests=Digests(KEY, without)))
         until(lambda: rig.send(token=token()).status == 200)
+
+
+def test_a_cut_token_is_one_that_ended_until_another_is_had(tmp_path: Path) -> None:
+    """Whether it was verified before or not, and whatever proof the route asks for; others aren't met."""
+    now = int(SystemClock().timestamp())
+    part = ALPHABET.index(CLAIMS.subject[0]) + 1
+    mine, cached = token(), token(lives=299)
+    covering = (
+        Cut(None, None, now + 1),
+        Cut(CLAIMS.app_id, CLAIMS.level, now + 1, part),
+        Cut(CLAIMS.app_id, None, now + 1),
+    )
+    passing = (
+        Cut("another.app", None, now + 1),
+        Cut(None, Level.SOFTWARE, now + 1),
+        Cut(None, None, now - 5),
+        *([Cut(None, None, now + 1, part - 1)] if part > 1 else []),
+    )
+    assert CLAIMS.level is not Level.SOFTWARE
+    bundle = bundle_of([route("/v1/**"), route("/pay", proof=Proof.SESSION)])
+    with nginx_before_api(tmp_path, bundle, workers=1) as rig:
+        until(lambda: rig.send(token=cached).status == 200)
+        for generation, cut in enumerate((*covering, *passing), start=2):
+            met = cut in covering
+            rig.publish(replace(bundle, generation=generation, cuts=(cut,)))
+            until(lambda met=met: rig.send(token=cached).status == (401 if met else 200))  # type: ignore[misc]
+            assert rig.send(token=mine).status == (401 if met else 200)
+            answer = rig.send(b"/pay", token=mine)
+            assert rig.reason(answer) == ("token.expired" if met else "proof.missing")
+            assert rig.send(token=token(issued_at=now + 1)).status == 200
 
 
 def test_crooked_digests_change_nothing(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ local states = (function()
   local MODES = { off = true, monitor = true, enforce = true }
   local path = OPTIONS.state_file
   local self = { RANKS = RANKS, generation = -1 }
+  -- How many states this worker took; each has its number.
+  local taken_so_far = 0
   local current, seen = nil, false
   local looked_at = -math.huge
   -- The latest generation that any worker took.  The others look at once then: what one of them refuses, none lets pass.
@@ -96,7 +98,7 @@ local states = (function()
       count = whole(named.count, "how many digests there are")
       base = match(path, "^(.*/)") .. "revoked-" .. base
     end
-    return digests.read(named.key, line, base ~= "" and base or nil, count, current and current.revoked)
+    return revocations.read(named.key, line, base ~= "" and base or nil, count, current and current.revoked)
   end
 
   -- Returns by sign what it is folded to; both stand in a text, in hexadecimal digits.
@@ -138,6 +140,17 @@ local states = (function()
     return route
   end
 
+  local function cuts_of(members)
+    local found = {}
+    for at, each in ipairs(list(members, "cuts")) do
+      local cut = { before = whole(each.before, "when a cut was made"), share = whole(each.share, "a cut's share") }
+      if each.app ~= json.NULL then cut.app = text(each.app, "a cut's app") end
+      if each.level ~= json.NULL then cut.level = want(RANKS[each.level], "a cut's level") end
+      found[at] = cut
+    end
+    return found
+  end
+
   local function rate_of(rate)
     local requests, seconds = whole(rate.requests, "rate"), whole(rate.seconds, "rate")
     want(requests > 0 and seconds > 0, "a rate")
@@ -168,6 +181,10 @@ local states = (function()
     state.signs = signs_of(members.signs)
     if members.binding_header ~= json.NULL then
       state.binding_header = text(members.binding_header, "the name of a header")
+    end
+    state.cuts, state.trust = {}, false
+    if members.v == 2 then
+      state.cuts, state.trust = cuts_of(members.cuts), text(members.trust, "what else than revocations holds")
     end
     if members.rate ~= json.NULL then state.rate = rate_of(list(members.rate, "rate")) end
     state.signatures = rate_of(list(members.signatures, "signatures"))
@@ -211,11 +228,13 @@ local states = (function()
     local ok, found = pcall(taken)
     if ok then
       local before = current
+      taken_so_far = taken_so_far + 1
+      found.number = taken_so_far
       current, self.generation = found, found.generation
       if latest[0] < found.generation then latest[0] = found.generation end
       OPTIONS.leeway, OPTIONS.life = found.leeway, OPTIONS.proof_life + found.leeway
       self.on_change(found)
-      if before then digests.release(before.revoked, found.revoked) end
+      if before then revocations.release(before.revoked, found.revoked) end
     else
       -- Told once for each file, by each worker; no message quotes what is in it.
       faults.tell(path .. " changes nothing: " .. tostring(found))

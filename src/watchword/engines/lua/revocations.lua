@@ -1,8 +1,10 @@
--- Knows who is revoked by digests, the first 8 bytes of SHA-256 over a key and a token's subject.  Up to millions of them
+-- Knows which tokens count no more though they haven't ended: of revoked instances, and those that an operator cut off.
+--
+-- Who is revoked is told by digests, the first 8 bytes of SHA-256 over a key and a token's subject.  Up to millions of them
 -- stand in a file of their own, which changes seldom; those that came since are handed over beside it.
 --
 -- Whoever includes this has put `sha` and `system` before.
-local digests = (function()
+local revocations = (function()
   local bswap, bxor, rshift, tohex = bit.bswap, bit.bxor, bit.rshift, bit.tohex
   local C = ffi.C
   local MAX_BYTES = 67108864
@@ -91,7 +93,7 @@ local digests = (function()
     if before and before.memory ~= list.memory then freed(before.memory, before.size) end
   end
 
-  -- Says whether a subject is revoked.
+  -- Says whether a subject is revoked, as `list` tells.
   function self.has(list, subject)
     if list.names then return list.names[subject] ~= nil end
     sha.digest(list.key .. subject)
@@ -109,6 +111,21 @@ local digests = (function()
       end
     end
     return from < list.count and words[2 * from] == high and words[2 * from + 1] == low
+  end
+
+  local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+  -- Says whether one of the cuts covers a token: of all apps or this one, of all levels or this one, issued before, and of
+  -- an instance of the parts that are cut so far.
+  function self.cut(cuts, subject, app, level, issued)
+    for _, each in ipairs(cuts) do
+      if issued < each.before and (not each.app or each.app == app) and (not each.level or each.level == level) then
+        -- What begins otherwise is of the first part.
+        local part = string.find(ALPHABET, string.sub(subject, 1, 1), 1, true) or 1
+        if part <= each.share then return true end
+      end
+    end
+    return false
   end
   return self
 end)()
