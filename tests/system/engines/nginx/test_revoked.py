@@ -1,5 +1,6 @@
 """Show that nginx knows who is revoked however many they are, at every worker, and what it makes of crooked files."""
 
+import itertools
 from array import array
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -97,11 +98,17 @@ def test_a_cut_token_is_one_that_ended_until_another_is_had(tmp_path: Path) -> N
     assert CLAIMS.level is not Level.SOFTWARE
     bundle = bundle_of([route("/v1/**"), route("/pay", proof=Proof.SESSION)])
     with nginx_before_api(tmp_path, bundle, workers=1) as rig:
-        until(lambda: rig.send(token=cached).status == 200)
-        for generation, cut in enumerate((*covering, *passing), start=2):
+        generations = itertools.count(2)
+
+        def push(status: int, *cuts: Cut) -> None:
+            rig.publish(replace(bundle, generation=next(generations), cuts=cuts))
+            until(lambda: rig.send(token=cached).status == status)
+
+        for cut in (*covering, *passing):
             met = cut in covering
-            rig.publish(replace(bundle, generation=generation, cuts=(cut,)))
-            until(lambda met=met: rig.send(token=cached).status == (401 if met else 200))  # type: ignore[misc]
+            # The opposite first, so that what is asked for can't be what was before.
+            push(*((200,) if met else (401, covering[0])))
+            push(401 if met else 200, cut)
             assert rig.send(token=mine).status == (401 if met else 200)
             answer = rig.send(b"/pay", token=mine)
             assert rig.reason(answer) == ("token.expired" if met else "proof.missing")
