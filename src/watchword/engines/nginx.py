@@ -2,11 +2,12 @@
 
 nginx reads its configuration only when it is told to, and open connections keep the old one.  So everything that
 decides stands in a private file (:func:`render`), which each worker looks at several times a second.  It has three
-lines: a JSON object, the revoked instances, and ``end``, which tells a whole file from one that was cut off.  Revoked
-instances stand apart since there may be 300,000: as members of a list they would keep a worker from its requests for
-seconds.
+lines: a JSON object, digests of revoked instances, and ``end``, which tells a whole file from one that was cut off.  Where
+millions are revoked, most digests stand in a second file, which the first one names: a worker reads it only when it
+changes.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -18,13 +19,16 @@ from watchword.engines.interface import (
     EngineFileKind,
     EngineOptions,
     UnsupportedError,
+    bulk_file,
 )
 from watchword.engines.lua import part, quoted, refusals, settings
 from watchword.engines.paths import Spellings, dots, separators, spellings_of
 from watchword.gate.bundle import GateBundle
+from watchword.gate.cuts import Cut
 from watchword.gate.hygiene import CompiledRoute, compile_routes
 from watchword.gate.interface import GatePolicy, Rate, Route
 from watchword.gate.limits import SIGNATURES
+from watchword.gate.revocations import DIGEST_BYTES, DigestParts, digested
 from watchword.gate.spellings import fold
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason
@@ -357,6 +361,7 @@ def script(api: str, state_file: str, replay_directory: str, *, proofs: bool) ->
             part("sha256"),
             part("base64"),
             part("system"),
+            part("revocations"),
             part("prepared"),
             part("nginx/02_json"),
             part("nginx/03_crypto"),
@@ -373,18 +378,17 @@ def script(api: str, state_file: str, replay_directory: str, *, proofs: bool) ->
 
 
 MAX_STATE_BYTES: Final = 32 * 1024 * 1024
-"""Most bytes that the script reads; a revoked instance takes about 50."""
+"""Most bytes of the private file that the script reads."""
 
-_VERSION: Final = 1
-_VISIBLE: Final = re.compile(r"[!-~]{1,256}")
-"""What a token's subject may be (:mod:`watchword.tokens.service`)."""
+_VERSION: Final = 2
 
 
-def render(bundle: GateBundle) -> str:
+def render(bundle: GateBundle, revoked: DigestParts) -> str:
     """Return the content of the private file; write it with mode 0600, whole or not at all.
 
     Whoever writes it holds it to :data:`MAX_STATE_BYTES`.
 
+    :param revoked: who is revoked; the base is in a file of its own.
     :raises UnsupportedError: for rows whose other spellings the script can't know.
     """
     policy = bundle.policy
@@ -392,8 +396,6 @@ def render(bundle: GateBundle) -> str:
     table = compile_routes(policy.routes)
     spellings = spellings_of(table, policy)
     members: dict[str, Any] = {
-        "v": _VERSION,
-        "generation": bundle.generation,
         "issuer": expectation.issuer,
         "audience": expectation.audience,
         "environment": expectation.environment.value,
@@ -406,7 +408,21 @@ def render(bundle: GateBundle) -> str:
         "signatures": _rate(policy.rate or SIGNATURES),
         "binding_header": _header(policy.binding_header),
     }
-    return f"{strict_json.dumps(members).decode()}\n{_names(bundle.revoked)}\nend\n"
+    # Tokens stay verified while this stays the same: a revocation mustn't cost a whole fleet's signatures.
+    trust = hashlib.sha256(strict_json.dumps(members)).hexdigest()
+    members |= {
+        "v": _VERSION,
+        "generation": bundle.generation,
+        "trust": trust,
+        "cuts": [_cut(each) for each in bundle.cuts],
+        "revoked": {
+            "key": revoked.key.hex(),
+            "base": revoked.name,
+            "count": len(revoked.base) // DIGEST_BYTES,
+        },
+    }
+    added = "".join(f"{each:016x} " for each in revoked.added)
+    return f"{strict_json.dumps(members).decode()}\n{added}\nend\n"
 
 
 def _keys(keys: Iterable[VerificationKey]) -> list[dict[str, str]]:
@@ -430,11 +446,6 @@ def _secrets(secrets: Iterable[GateSecret]) -> list[dict[str, Any]]:
         {"epoch": each.epoch, "secret": each.secret.hex(), "ends": _end(each.verify_until)}
         for each in secrets
     ]
-
-
-def _names(subjects: Iterable[str]) -> str:
-    """Return subjects, each with a blank behind it; those that no token can have are left out."""
-    return "".join(f"{name} " for name in sorted(subjects) if _VISIBLE.fullmatch(name))
 
 
 def _end(until: float | None) -> str:
@@ -488,6 +499,11 @@ def _route(row: CompiledRoute) -> dict[str, Any]:
     }
 
 
+def _cut(cut: Cut) -> dict[str, Any]:
+    level = None if cut.level is None else cut.level.value
+    return {"app": cut.app, "level": level, "before": cut.before, "share": cut.share}
+
+
 def _header(name: bytes | None) -> str | None:
     return None if name is None else name.decode("ascii")
 
@@ -510,13 +526,16 @@ def generate(
     proofs = any(
         route.proof is not Proof.BEARER and route.mode is not Mode.OFF for route in policy.routes
     )
-    state = render(bundle)
+    revoked = digested(bundle).parts()
+    state = render(bundle, revoked)
     size = len(state.encode())
     if size > MAX_STATE_BYTES:
-        why = f"got {size} bytes with {len(bundle.revoked)} of them, expected at most {MAX_STATE_BYTES}"
-        raise UnsupportedError(policy.api, "revoked instances", why, "shorten the life of tokens")
+        why = f"got {size} bytes of them, expected at most {MAX_STATE_BYTES}"
+        raise UnsupportedError(policy.api, "routes", why, "divide the API in two")
     lua = script(policy.api, options.path(STATE), options.replay_directory, proofs=proofs)
+    bulk = bulk_file(revoked)
     return (
+        *(() if bulk is None else (bulk,)),
         EngineFile(STATE, EngineFileKind.PRIVATE, state),
         EngineFile(SCRIPT, EngineFileKind.PART, lua),
         EngineFile(CONFIGURATION, EngineFileKind.ROOT, configuration(policy.api, options)),

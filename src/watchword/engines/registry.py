@@ -27,7 +27,14 @@ ENGINES: Final[Mapping[str, Engine]] = {
     "haproxy": Engine(
         "original", _differences("haproxy"), haproxy.generate, haproxy.start, follows=True
     ),
-    "nginx": Engine("original", _differences("nginx"), nginx.generate, nginx.start, follows=True),
+    "nginx": Engine(
+        "original",
+        _differences("nginx"),
+        nginx.generate,
+        nginx.start,
+        follows=True,
+        reads_digests=True,
+    ),
     "nginx-authz": Engine(
         "original",
         _differences("nginx-authz"),

@@ -1,6 +1,7 @@
 """Show that what engines are given judges other spellings of paths as the gate does, or refuses them."""
 
 import re
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from watchword.engines.yaml_text import Commented
 from watchword.gate.decisions import CompiledPolicy
 from watchword.gate.hygiene import compile_routes
 from watchword.gate.interface import Route
+from watchword.gate.revocations import Digests
 from watchword.gate.spellings import SEPARATORS, fold, fold_path
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Level, Mode, Proof
@@ -193,7 +195,7 @@ def test_what_no_engine_can_tell_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="case: sensitive"):
         spellings_of(compile_routes(rows), policy(*rows))
     with pytest.raises(UnsupportedError, match="cafe"):
-        render(bundle_of(rows))
+        render(bundle_of(rows), Digests(bytes(12), array("Q")).parts())
     sensitive = policy(*rows, case_sensitive=True)
     assert spellings_of(compile_routes(rows), sensitive).cases == ((), ())
 

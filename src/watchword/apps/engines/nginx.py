@@ -169,17 +169,20 @@ _FAULTS: Final = ("init_by_lua error", "[emerg]")
 """What nginx writes when it keeps what it had."""
 
 
+_DECIDES: Final = {EngineFileKind.BULK, EngineFileKind.PRIVATE}
+
+
 class Nginx(RunningNginx):
     """Write the files; nginx is told only when its configuration or its script changed.
 
-    What decides is in the private file alone.  Each worker looks at it several times a second and takes it for the next
+    What decides is in the private files alone.  Each worker looks at it several times a second and takes it for the next
     request of every connection, so that a push of keys, revoked instances or routes is no reload.
     """
 
     def take(self, files: Files) -> None:
         """See :meth:`watchword.apps.engines.follower.RunningEngine.take`."""
-        private = [file for file in files if file.kind is EngineFileKind.PRIVATE]
-        others = [file for file in files if file.kind is not EngineFileKind.PRIVATE]
+        private = [file for file in files if file.kind in _DECIDES]
+        others = [file for file in files if file.kind not in _DECIDES]
         before = {file.name: text_in(self._directory / file.name) for file in others}
         changed = any(before[file.name] != file.content for file in others)
         # At first in any case, as for every nginx: who wrote them may have been killed before it was told.

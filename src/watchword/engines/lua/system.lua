@@ -2,6 +2,7 @@
 ffi.cdef([[
 int open(const char *path, int flags, ...);
 int close(int fd);
+ssize_t read(int fd, void *data, size_t length);
 int flock(int fd, int operation);
 int poll(void *none, unsigned long count, int milliseconds);
 int statx(int directory, const char *path, int flags, unsigned int mask, void *out);
@@ -30,6 +31,17 @@ function system.size(fd)
   local found = ffi.new("watchword_statx")
   if ffi.C.statx(fd, "", 0x1000, 0x7ff, found) ~= 0 then error("watchword: a file can't be examined") end
   return tonumber(found.size)
+end
+
+-- Reads up to `size` bytes of an open file into a buffer; returns how many there were.
+function system.fill(fd, buffer, size)
+  local filled = 0
+  while filled < size do
+    local got = tonumber(ffi.C.read(fd, buffer + filled, size - filled))
+    if got <= 0 then break end
+    filled = filled + got
+  end
+  return filled
 end
 
 -- Opens a regular file that is ours and nobody else's; returns its descriptor and its size.

@@ -12,7 +12,7 @@ from tests.ports import free_port
 from tests.unit.engines.envoy.rig import Answer, Api, Fronted, until
 
 from watchword.apps.engines.follower import write_files
-from watchword.engines.interface import Endpoint, EngineOptions
+from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions
 from watchword.engines.nginx import generate
 from watchword.gate.bundle import GateBundle
 
@@ -34,8 +34,9 @@ class Rig(Fronted):
 
     def publish(self, bundle: GateBundle) -> None:
         """Write what decides, as a push does; nginx is told nothing."""
+        kinds = {EngineFileKind.BULK, EngineFileKind.PRIVATE}
         files = generate(bundle, self.options, 0.0)
-        write_files(self.directory, files[:1])
+        write_files(self.directory, [file for file in files if file.kind in kinds])
 
     def write_state(self, content: bytes, mode: int = 0o600) -> None:
         """Put something else in the place of what decides."""

@@ -32,6 +32,7 @@ from tests.unit.gate.simulators import CLAIMS, EXPECTATION
 from watchword.adapters.system import SystemClock
 from watchword.gate.hygiene import CLIENT_SIDE, read_path
 from watchword.gate.interface import Rate
+from watchword.gate.revocations import digest_of
 from watchword.gate.service import binding_of
 from watchword.reasons import Refusal
 from watchword.tokens.proofs.interface import PROOF_LIFE_SECONDS
@@ -394,15 +395,22 @@ def test_what_is_broken_changes_nothing(tmp_path: Path) -> None:
         good = (tmp_path / "gate-state").read_bytes()
         members = json.loads(good.partition(b"\n")[0])
 
-        def file(revoked: bytes = b"", **changes: object) -> bytes:
-            return b"%b\n%b\nend\n" % (json.dumps({**members, **changes}).encode(), revoked)
+        def file(digests: bytes = b"", **changes: object) -> bytes:
+            return b"%b\n%b\nend\n" % (json.dumps({**members, **changes}).encode(), digests)
 
+        key = members["revoked"]["key"]
+        of_subject = b"%016x" % digest_of(bytes.fromhex(key), CLAIMS.subject)
+        base = {"key": key, "base": "0" * 16, "count": 1}
         broken = [
             (good[:-30], 0o600),
             (good[:-1], 0o600),
             (b"", 0o600),
-            (file(CLAIMS.subject.encode() + b" ", generation=4), 0o600),
-            (file(CLAIMS.subject.encode()), 0o600),
+            (file(of_subject + b" ", generation=4), 0o600),
+            (file(of_subject), 0o600),
+            (file(of_subject[:-1] + b" "), 0o600),
+            (file(of_subject + b" ", revoked={**base, "key": key[:-2], "base": ""}), 0o600),
+            (file(of_subject + b" ", revoked=base), 0o600),
+            (file(of_subject + b" ", revoked={**base, "base": "../../../x"}), 0o600),
             (file(routes=[{}]), 0o600),
             (file(keys=[{"kid": "a", "head": "b"}]), 0o600),
             (good.replace(CLAIMS.issuer.encode(), b"https://other.example"), 0o644),

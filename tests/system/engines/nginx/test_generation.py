@@ -1,6 +1,7 @@
 """Show what is written for nginx, and what is refused in place of being written weaker."""
 
 import json
+from array import array
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,10 @@ from watchword.broker.interface import HoneytokenWatch
 from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions, UnsupportedError
 from watchword.engines.nginx import generate
 from watchword.gate.bundle import GateBundle
+from watchword.gate.cuts import Cut
 from watchword.gate.interface import Limit, LimitKind, Rate, Rollout
-from watchword.vocabulary import Mode, Proof, ReplayMode
+from watchword.gate.revocations import Digests, digest_of
+from watchword.vocabulary import Level, Mode, Proof, ReplayMode
 
 OPTIONS = EngineOptions(
     directory="/srv/gate",
@@ -106,7 +109,7 @@ def test_the_private_file_says_what_the_policy_says() -> None:
     rows = [
         route("/a/*/c%20d/**", methods=frozenset({"GET"}), minimum_versions={CLAIMS.app_id: "1.2"})
     ]
-    revoked = frozenset({"b", "a", "two words", ""})
+    revoked = frozenset({"b", "a"})
     bundle = bundle_of(rows, keys=(ended,), rate=Rate(5, 60), revoked=revoked)
     first, revoked_line, last = files(bundle)["gate-state"].splitlines()
     state = json.loads(first)
@@ -116,7 +119,44 @@ def test_the_private_file_says_what_the_policy_says() -> None:
     assert row["segments"] == ["a", "*", "c d"]
     assert (row["methods"], row["open_ended"]) == (["GET", "HEAD"], True)
     assert state["rate"] == {"requests": 5, "seconds": 60}
-    assert (revoked_line, last) == ("a b ", "end")
+    key = bytes.fromhex(state["revoked"]["key"])
+    digests = sorted(digest_of(key, name) for name in revoked)
+    assert state["revoked"] == {"key": key.hex(), "base": "", "count": 0}
+    assert (revoked_line, last) == ("".join(f"{each:016x} " for each in digests), "end")
+
+
+def test_one_more_revocation_is_written_as_little() -> None:
+    """However many are revoked: most digests are in a file that stays as it is."""
+    digests = Digests(b"k" * 12, array("Q", range(0, 2**60, 2**44)))
+    bundle = replace(bundle_of([PLAIN]), digests=digests)
+    bulk, state, *_ = generate(bundle, OPTIONS, 0.0)
+    assert (bulk.kind, bulk.packed) == (EngineFileKind.BULK, digests.packed())
+    named = json.loads(state.content.partition("\n")[0])["revoked"]
+    assert named == {"key": (b"k" * 12).hex(), "base": bulk.name[8:], "count": 2**16}
+    digests.add([0xABC])
+    again, later, *_ = generate(replace(bundle, generation=2), OPTIONS, 0.0)
+    assert again == bulk
+    assert later.content.endswith("\n0000000000000abc \nend\n")
+    assert len(later.data) < 4096
+    assert b"abc" not in repr([again, later]).encode()
+
+
+def test_what_tokens_are_verified_by_is_told_apart() -> None:
+    """They stay verified where only who is revoked or cut off changed."""
+
+    def state(**changes: Any) -> dict[str, Any]:
+        made = files(replace(bundle_of([PLAIN]), **changes))["gate-state"]
+        return dict(json.loads(made.partition("\n")[0]))
+
+    cut = Cut("com.example", Level.VERIFIED, 1_900_000_000, 16)
+    first, cut_off = state(), state(generation=9, revoked=frozenset({"a"}), cuts=(cut,))
+    assert first["trust"] == cut_off["trust"]
+    assert first["cuts"] == []
+    assert cut_off["cuts"] == [
+        {"app": "com.example", "level": "verified", "before": 1_900_000_000, "share": 16}
+    ]
+    for changed in (state(keys=()), state(secrets=()), state(policy=bundle_of([]).policy)):
+        assert changed["trust"] != first["trust"]
 
 
 def test_the_api_is_asked_over_tls_with_its_name_checked() -> None:

@@ -1,11 +1,11 @@
--- Reads what the gate must know: keys, secrets, revoked instances and the route table, all in one private file, so that
--- a push needs no reload and no open connection is judged by what was.
+-- Reads what the gate must know: keys, secrets, revoked instances and the route table, in a private file, so that a push
+-- needs no reload and no open connection is judged by what was.  Where many are revoked, it names a second one, which
+-- holds most of their digests.
 --
 -- Each worker looks at the file once in `OPTIONS.look_seconds`.  It takes a new one whole or not at all: a broken file,
 -- or one of an earlier generation, changes nothing and is told to the operator.  Before the first one nobody passes.
 local states = (function()
   local sub, match, gsub, find = string.sub, string.match, string.gsub, string.find
-  ffi.cdef("ssize_t read(int fd, void *data, size_t length);")
   local C = ffi.C
   local MAX_BYTES = 33554432
   local RANKS = { none = 0, software = 1, verified = 2, hardware = 3 }
@@ -13,6 +13,8 @@ local states = (function()
   local MODES = { off = true, monitor = true, enforce = true }
   local path = OPTIONS.state_file
   local self = { RANKS = RANKS, generation = -1 }
+  -- How many states this worker took; each has its number.
+  local taken_so_far = 0
   local current, seen = nil, false
   local looked_at = -math.huge
   -- The latest generation that any worker took.  The others look at once then: what one of them refuses, none lets pass.
@@ -73,7 +75,8 @@ local states = (function()
     return found
   end
 
-  -- Returns what stands in a line, each with a blank behind it.
+  -- Returns who is revoked, by the names in a line, each with a blank behind it: version 0.2.0 wrote such files, and the
+  -- workers that take its place read one until theirs is there.
   local function names_of(line)
     local found, at = {}, 1
     local blank = find(line, " ", at, true)
@@ -83,7 +86,19 @@ local states = (function()
       blank = find(line, " ", at, true)
     end
     want(at > #line, "a blank behind each revoked instance")
-    return found
+    return { names = found }
+  end
+
+  local function revoked_of(members, line)
+    if members.v == 1 then return names_of(line) end
+    local named = list(members.revoked, "who is revoked")
+    local base, count = want(type(named.base) == "string" and named.base, "the name of digests"), nil
+    if base ~= "" then
+      want(#base == 16 and not find(base, "[^0-9a-f]"), "16 digits as the name of digests")
+      count = whole(named.count, "how many digests there are")
+      base = match(path, "^(.*/)") .. "revoked-" .. base
+    end
+    return revocations.read(named.key, line, base ~= "" and base or nil, count, current and current.revoked)
   end
 
   -- Returns by sign what it is folded to; both stand in a text, in hexadecimal digits.
@@ -125,6 +140,17 @@ local states = (function()
     return route
   end
 
+  local function cuts_of(members)
+    local found = {}
+    for at, each in ipairs(list(members, "cuts")) do
+      local cut = { before = whole(each.before, "when a cut was made"), share = whole(each.share, "a cut's share") }
+      if each.app ~= json.NULL then cut.app = text(each.app, "a cut's app") end
+      if each.level ~= json.NULL then cut.level = want(RANKS[each.level], "a cut's level") end
+      found[at] = cut
+    end
+    return found
+  end
+
   local function rate_of(rate)
     local requests, seconds = whole(rate.requests, "rate"), whole(rate.seconds, "rate")
     want(requests > 0 and seconds > 0, "a rate")
@@ -134,7 +160,7 @@ local states = (function()
   end
 
   local function state_of(members)
-    want(members.v == 1, "v 1")
+    want(members.v == 1 or members.v == 2, "v 2")
     local state = {
       generation = whole(members.generation, "generation"),
       issuer = text(members.issuer, "issuer"), audience = text(members.audience, "audience"),
@@ -156,6 +182,10 @@ local states = (function()
     if members.binding_header ~= json.NULL then
       state.binding_header = text(members.binding_header, "the name of a header")
     end
+    state.cuts, state.trust = {}, false
+    if members.v == 2 then
+      state.cuts, state.trust = cuts_of(members.cuts), text(members.trust, "what else than revocations holds")
+    end
     if members.rate ~= json.NULL then state.rate = rate_of(list(members.rate, "rate")) end
     state.signatures = rate_of(list(members.signatures, "signatures"))
     return state
@@ -165,13 +195,8 @@ local states = (function()
     local fd, size = system.open_private(path, 0)
     local ok, data = pcall(function()
       want(size <= MAX_BYTES, "at most 32 MiB")
-      local buffer, filled = ffi.new("uint8_t[?]", size + 1), 0
-      while filled <= size do
-        local got = tonumber(C.read(fd, buffer + filled, size + 1 - filled))
-        if got <= 0 then break end
-        filled = filled + got
-      end
-      want(filled == size, "a file that nobody writes to")
+      local buffer = ffi.new("uint8_t[?]", size + 1)
+      want(system.fill(fd, buffer, size + 1) == size, "a file that nobody writes to")
       return ffi.string(buffer, size)
     end)
     C.close(fd)
@@ -180,15 +205,15 @@ local states = (function()
   end
 
   local function taken()
-    -- Three lines: the object, the revoked instances, and what tells a whole file from one that was cut off.
+    -- Three lines: the object, digests of revoked instances, and what tells a whole file from one that was cut off.
     local data = contents()
     local first = find(data, "\n", 1, true)
     want(first and first < #data - 4 and sub(data, -5) == "\nend\n", "a last line that says end")
     local members, fault = json.object(sub(data, 1, first - 1))
     if not members then error(fault, 0) end
     local state = state_of(members)
-    state.revoked = names_of(sub(data, first + 1, -6))
     want(state.generation >= self.generation, "generation " .. self.generation .. " or a later one")
+    state.revoked = revoked_of(members, sub(data, first + 1, -6))
     return state
   end
 
@@ -202,10 +227,14 @@ local states = (function()
     seen = mark
     local ok, found = pcall(taken)
     if ok then
+      local before = current
+      taken_so_far = taken_so_far + 1
+      found.number = taken_so_far
       current, self.generation = found, found.generation
       if latest[0] < found.generation then latest[0] = found.generation end
       OPTIONS.leeway, OPTIONS.life = found.leeway, OPTIONS.proof_life + found.leeway
       self.on_change(found)
+      if before then revocations.release(before.revoked, found.revoked) end
     else
       -- Told once for each file, by each worker; no message quotes what is in it.
       faults.tell(path .. " changes nothing: " .. tostring(found))

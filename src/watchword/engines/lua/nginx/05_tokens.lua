@@ -1,13 +1,14 @@
 -- Verifies tokens, every claim as the gate does, and remembers what proofs of each are verified with.
 --
 -- What is remembered dies with the state that it rests on, and ends with the token or its key, whatever comes first.  So
--- a verdict needs no shorter life: to verify the same bytes by the same key again would find the same.
+-- a verdict needs no shorter life: to verify the same bytes by the same key again would find the same.  Where a state
+-- differs from the one before in who is revoked and what is cut, that alone is looked up anew, at the token's next use.
 local tokens = (function()
   local find, match, sub, gsub = string.find, string.match, string.sub, string.gsub
   local min, max = math.min, math.max
   ffi.cdef([[
   typedef struct {
-    double valid_from, ends, epoch_ends;
+    double valid_from, ends, epoch_ends, issued, counts_in;
     int32_t inner[8], outer[8];
     uint32_t rank, signs, taken, tail_size, prepared, session_size, session_end_size, device_end_size;
     uint8_t tail[64], session[64], session_end[160], device_end[80], point[64];
@@ -141,9 +142,8 @@ local tokens = (function()
     if now >= ends then return "token.expired" end
     local from = max(claims.iat, claims.nbf or claims.iat) - state.leeway
     if now < from then return "token.early" end
-    if state.revoked[claims.sub] then return "token.instance_revoked" end
     entry.valid_from, entry.ends = from, min(ends, key.ends)
-    entry.rank = RANKS[claims.lvl]
+    entry.rank, entry.issued, entry.counts_in = RANKS[claims.lvl], claims.iat, -1
     -- Whether the device's own signature stands for a session proof.
     entry.signs = claims.prf == "device" and 1 or 0
     ffi.copy(entry.point, point, 64)
@@ -165,9 +165,13 @@ local tokens = (function()
   self.memory = memory
   local current, previous, count, base = {}, {}, 0, 0
 
-  -- Forgets everything: from here on tokens are judged by another state.
-  function self.forget(new_state)
-    state, current, previous, count = new_state, {}, {}, 0
+  -- From here on tokens are judged by another state: everything is forgotten, but where it differs only in who is revoked
+  -- and what is cut.
+  function self.judge_by(new_state)
+    local same = state and state.trust and state.trust == new_state.trust
+    state = new_state
+    if same then return end
+    current, previous, count = {}, {}, 0
     for place in pairs(keys) do keys[place] = false end
   end
 
@@ -194,14 +198,28 @@ local tokens = (function()
     return place, entry
   end
 
+  -- Says why a token that was verified doesn't count in this state; it stays remembered, or a flood of it would cost a
+  -- curve each time.
+  local function ended(place, entry)
+    if revocations.has(state.revoked, subjects[place]) then return "token.instance_revoked" end
+    if revocations.cut(state.cuts, subjects[place], apps[place], entry.rank, entry.issued) then return "token.expired" end
+    entry.counts_in = state.number
+    return nil
+  end
+
   -- Returns the place and the entry of a token, or nil and the reason why it is refused.
   function self.find(token, now)
     local place = current[token]
-    if place then
-      local entry = entries[place]
-      if now >= entry.valid_from and now < entry.ends then return place, entry end
+    local entry = place and entries[place]
+    if not place or now < entry.valid_from or now >= entry.ends then
+      place, entry = remember(token, now)
+      if not place then return nil, entry end
     end
-    return remember(token, now)
+    if entry.counts_in ~= state.number then
+      local reason = ended(place, entry)
+      if reason then return nil, reason end
+    end
+    return place, entry
   end
   return self
 end)()

@@ -11,7 +11,7 @@ local gate = (function()
   collectgarbage("setpause", 300)
 
   states.on_change = function(state)
-    tokens.forget(state)
+    tokens.judge_by(state)
     head.forget()
   end
 
