@@ -24,6 +24,7 @@ from watchword.gate.decisions import CompiledPolicy
 from watchword.gate.interface import GatePolicy, Limit, LimitKind, Rate, Rollout, Route
 from watchword.gate.references import KEY_BYTES
 from watchword.gate.revocations import Digests
+from watchword.gate.trail import AuditHead
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError, WatchwordError
 from watchword.tokens import jose
@@ -498,6 +499,7 @@ class GateBundle:
     :param injected: by secret, what is added to calls at the edge now.
     :param canaries: by what canary keys are recognised, None where none is planted.
     :param digests: who is revoked, where the bundle lists digests and no names.
+    :param audit: how far the service's audit trail was, None where the bundle doesn't say; nothing is decided by it.
     """
 
     generation: int
@@ -511,6 +513,7 @@ class GateBundle:
     injected: Mapping[str, InjectedValue] = field(default_factory=dict)
     canaries: HoneytokenWatch | None = None
     digests: Digests | None = field(default=None, compare=False)
+    audit: AuditHead | None = field(default=None, compare=False)
 
     @property
     def revoked_count(self) -> int:
