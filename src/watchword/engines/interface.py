@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from watchword.gate.bundle import GateBundle
+from watchword.gate.revocations import DigestParts
 from watchword.ports import VerificationKey
 from watchword.reasons import WatchwordError
 
@@ -72,12 +73,14 @@ class EngineOptions:
 class EngineFileKind(StrEnum):
     """Say what a file is to its engine, in the order in which files are to be written.
 
+    ``bulk``: who is revoked, mode 0600, named by its content, so that one that is there is never written again.
     ``private``: secrets, mode 0600, read by the engine's workers and shown by no admin endpoint.
     ``part``: something that other files name, and so is to be there first.
     ``root``: what names the parts.  ``start``: read once, when the engine starts.
     ``page``: for people.
     """
 
+    BULK = "bulk"
     PRIVATE = "private"
     PART = "part"
     ROOT = "root"
@@ -91,11 +94,29 @@ class EngineFile:
 
     :param name: of the file alone, no directory.
     :param content: text, without any secret unless the kind is ``private``.
+    :param packed: what a file of the kind ``bulk`` holds in place of text.
     """
 
     name: str
     kind: EngineFileKind
-    content: str = field(repr=False)
+    content: str = field(repr=False, default="")
+    packed: bytes = field(repr=False, default=b"")
+
+    @property
+    def data(self) -> bytes:
+        """Return what is written."""
+        return self.packed if self.kind is EngineFileKind.BULK else self.content.encode("utf-8")
+
+
+BULK_PREFIX: Final = "revoked-"
+"""How files with digests of revoked instances are called; what follows tells one from every other."""
+
+
+def bulk_file(parts: DigestParts) -> EngineFile | None:
+    """Return the file with the digests that change seldom, None where there are few enough to go without one."""
+    if not parts.base:
+        return None
+    return EngineFile(f"{BULK_PREFIX}{parts.name}", EngineFileKind.BULK, packed=parts.base)
 
 
 class UnsupportedError(WatchwordError):

@@ -8,6 +8,7 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from heapq import merge
 from itertools import islice
@@ -23,6 +24,9 @@ _RUN: Final = 4096
 """From so many on digests are kept sorted, in 8 bytes each; a set takes nine times as much."""
 
 _MOST_RUNS: Final = 8
+
+MOST_APART: Final = 4096
+"""So many digests stand apart from a file that is written anew each time when more do."""
 
 _MOST_PASSED: Final = 16_384
 """So many subjects are remembered that a snapshot doesn't list: what it lists never changes."""
@@ -61,6 +65,21 @@ def _as_bytes(digests: "array[int]") -> bytes:
     return turned.tobytes()
 
 
+@dataclass(frozen=True, slots=True)
+class DigestParts:
+    """Hold digests in two parts, so that those who read them from files are sent little by one more revocation.
+
+    :param base: what changes seldom, as :func:`pack` writes it; empty where there are few digests.
+    :param name: tells this base from every other, in 16 hexadecimal digits; empty where there is none.
+    :param added: what isn't in the base, in order.
+    """
+
+    key: bytes = field(repr=False)
+    base: bytes = field(repr=False)
+    name: str
+    added: tuple[int, ...]
+
+
 class Digests:
     """Hold who is revoked, in 8 bytes an instance: an array as it came, and what was added since.
 
@@ -80,6 +99,7 @@ class Digests:
         self._recent: set[int] = set()
         self._additions = array("Q")
         self._passed: dict[str, int] = {}
+        self._settled: tuple[int, bytes, str] | None = None
 
     def __contains__(self, subject: object) -> bool:
         """Tell whether the instance behind a pairwise subject is revoked."""
@@ -143,6 +163,26 @@ class Digests:
         if not self._additions:
             return _as_bytes(self._base)
         return _as_bytes(array("Q", merge(self._base, sorted(self._additions))))
+
+    def parts(self) -> DigestParts:
+        """Return all that is listed in two parts; the base changes with each :data:`MOST_APART` that were added.
+
+        One thread at a time may ask.
+        """
+        count = len(self._additions)
+        if len(self._base) + count <= MOST_APART:
+            return DigestParts(self.key, b"", "", tuple(sorted([*self._base, *self._additions])))
+        whole = count - count % MOST_APART
+        settled = self._settled
+        if settled is None or settled[0] != whole:
+            # Sorting two sorted stretches is one merge.
+            first = sorted(self._additions[:whole])
+            base = array("Q", sorted([*self._base, *first])) if first else self._base
+            packed = _as_bytes(base)
+            settled = whole, packed, sha256(packed).hexdigest()[:16]
+            self._settled = settled
+        added = tuple(sorted(self._additions[whole:count]))
+        return DigestParts(self.key, settled[1], settled[2], added)
 
     def __repr__(self) -> str:
         """Show how many are listed, and not the key."""

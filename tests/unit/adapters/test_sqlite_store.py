@@ -77,9 +77,9 @@ def use(nonce: bytes = b"nonce", seconds: int = 300) -> ChallengeUse:
     return ChallengeUse(nonce, NOW + timedelta(seconds=seconds))
 
 
-def audit(action: str = "instance.enrolled", seconds: int = 0) -> AuditEntry:
+def audit(action: str = "instance.enrolled", seconds: int = 0, subject: str = "one") -> AuditEntry:
     """Return an audit entry."""
-    return AuditEntry(NOW + timedelta(seconds=seconds), "somebody", action, "one", {"a": [1]})
+    return AuditEntry(NOW + timedelta(seconds=seconds), "somebody", action, subject, {"a": [1]})
 
 
 @pytest.fixture

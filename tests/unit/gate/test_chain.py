@@ -9,50 +9,33 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.gate.simulators import NOW, policy, route
+from tests.unit.gate.simulators import policy, route
 from tests.unit.gate.test_bundle import BUNDLE as WHOLE
 from tests.unit.gate.test_bundle import KEY, SERVICE
 
 from watchword.encoding import base64url
 from watchword.gate import chain
-from watchword.gate.bundle import (
-    AuditHead,
-    GateBundle,
-    GateBundleError,
-    Opening,
-    from_jws,
-    to_jws,
-)
+from watchword.gate.bundle import GateBundle, GateBundleError, from_jws, to_jws
 from watchword.gate.chain import (
     DELTA_TYPE,
     MOST_ADDED,
     SNAPSHOT_TYPE,
     ChainError,
     ChainReader,
-    audit_trouble,
     delta_to_line,
     read_delta,
     read_snapshot,
     snapshot_to_line,
     tip_of,
-    trust_after,
 )
-from watchword.gate.revocations import Cut, digest_of, pack
+from watchword.gate.revocations import digest_of, pack
 from watchword.tokens import jose
 from watchword.tokens.jose import SigningKey
 from watchword.tokens.proofs.interface import GateSecret
-from watchword.vocabulary import Level, Mode
 
 DIGEST_KEY = b"d" * 12
 THIEF = SigningKey.from_wide_secret(b"thief" * 13)
-HEAD = AuditHead(7, base64url.encode(bytes(32)))
-FIRST = replace(
-    WHOLE,
-    revoked=frozenset(),
-    trust=WHOLE.generation,
-    cuts=(Cut("clinic-ios", Level.HARDWARE, NOW, 3), Cut(None, None, NOW)),
-    audit=HEAD,
-)
+FIRST = replace(WHOLE, revoked=frozenset())
 
 
 def of(*subjects: str) -> list[int]:
@@ -73,12 +56,11 @@ def following(
 ) -> tuple[GateBundle, bytes]:
     """Return the next state, and the line that makes it."""
     after = replace(before, generation=before.generation + 1, **changed)
-    after = replace(after, trust=trust_after(before, after))
     return after, delta_to_line(before, after, base or tip_of(line), of(*subjects), signer)
 
 
 SECOND, REVOKED = following(FIRST, SNAPSHOT, "three")
-THIRD, ROTATED = following(SECOND, REVOKED, secrets=(GateSecret(3, b"u" * 32),), cuts=())
+THIRD, ROTATED = following(SECOND, REVOKED, secrets=(GateSecret(3, b"u" * 32),))
 LINES = [SNAPSHOT, REVOKED, ROTATED]
 
 
@@ -98,18 +80,8 @@ def test_all_of_it_comes_back() -> None:
     assert [bundle.is_revoked(each) for each in ("one", "two", "three", "four")] == [True] * 3 + [
         False
     ]
-    assert (bundle.revoked_count, bundle.cuts, bundle.audit) == (3, (), HEAD)
+    assert bundle.revoked_count == 3
     assert bundle.verdict_key.scalar == FIRST.verdict_key.scalar
-
-
-def test_trust_changes_with_keys_and_not_with_revocations() -> None:
-    """A token that was verified stays so over a revocation, a cut and an audit head."""
-    assert read(SNAPSHOT, REVOKED).bundle == SECOND
-    assert (SECOND.trust, THIRD.trust) == (FIRST.generation, THIRD.generation)
-    cut, _ = following(FIRST, SNAPSHOT, cuts=(), audit=AuditHead(8, HEAD.head))
-    assert cut.trust == FIRST.trust
-    opened, _ = following(FIRST, SNAPSHOT, openings=(Opening("a", Mode.MONITOR, NOW + 60),))
-    assert opened.trust == opened.generation
 
 
 def test_a_revocation_is_small() -> None:
@@ -151,7 +123,7 @@ def test_doubled_lines_change_nothing() -> None:
 
 def test_a_bad_line_keeps_those_before_it() -> None:
     """The revocation in front of a forged rotation counts."""
-    forged = following(SECOND, REVOKED, signer=THIEF, cuts=())[1]
+    forged = following(SECOND, REVOKED, signer=THIEF)[1]
     reader = read(SNAPSHOT)
     with pytest.raises(ChainError, match="another key"):
         reader.take([REVOKED, forged])
@@ -257,21 +229,9 @@ CROOKED: Mapping[str, tuple[bytes, Callable[[dict[str, Any]], object]]] = {
     "no policy": (SNAPSHOT, lambda each: each["state"].pop("policy")),
     "count": (SNAPSHOT, lambda each: each["revoked"].update(count=1)),
     "short key": (SNAPSHOT, lambda each: each.update(digest_key="AAAA")),
-    "trust ahead": (SNAPSHOT, lambda each: each.update(trust=11)),
-    "share": (SNAPSHOT, lambda each: each["cuts"][0].update(share=65)),
-    "share 0": (SNAPSHOT, lambda each: each["cuts"][0].update(share=0)),
-    "level": (SNAPSHOT, lambda each: each["cuts"][0].update(level="best")),
-    "cuts": (SNAPSHOT, lambda each: each.update(cuts=each["cuts"] * 33)),
-    "opening": (
-        SNAPSHOT,
-        lambda each: each.update(openings=[{"route": "a", "mode": "enforce", "until": 1}]),
-    ),
-    "audit": (SNAPSHOT, lambda each: each.update(audit={"size": 1, "head": "AA"})),
     "may_ignore": (SNAPSHOT, lambda each: each.update(may_ignore="new")),
     "no base": (REVOKED, lambda each: each.pop("base")),
     "same generation": (REVOKED, lambda each: each.update(generation=10)),
-    "trust moved": (REVOKED, lambda each: each.update(trust=11)),
-    "trust stayed": (ROTATED, lambda each: each.update(trust=10)),
     "digests": (REVOKED, lambda each: each.update(add="AAAA")),
     "no text": (REVOKED, lambda each: each.update(add=None)),
     "policy": (ROTATED, lambda each: each["set"].update(policy={})),
@@ -300,15 +260,6 @@ def test_too_much_is_neither_made_nor_read() -> None:
         snapshot_to_line(big, DIGEST_KEY, b"", SERVICE)
     with pytest.raises(ChainError, match="expected at most"):
         read_snapshot(b"x" * (chain.MAX_LINE_BYTES + 1), KEY)
-
-
-def test_an_audit_trail_that_was_set_back_is_told() -> None:
-    """Shorter, or another one of the same length; a longer one is as it should be."""
-    assert audit_trouble(None, HEAD) is None
-    assert audit_trouble(HEAD, HEAD) is None
-    assert audit_trouble(HEAD, AuditHead(8, base64url.encode(b"x" * 32))) is None
-    for after in (AuditHead(6, HEAD.head), AuditHead(7, base64url.encode(b"x" * 32))):
-        assert "set back" in (audit_trouble(HEAD, after) or "")
 
 
 @given(st.binary(max_size=300))

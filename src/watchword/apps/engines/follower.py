@@ -1,6 +1,7 @@
 """Follow the gate bundle, write an engine's files so that it never reads half of one, and tell each fault once."""
 
 import os
+import stat
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,6 +12,7 @@ from watchword.adapters.keyring.private_file import private_directory, write_pri
 from watchword.engines.envoy.generation import PRIVATE_PREFIX
 from watchword.engines.envoy.injection import INJECTED_PREFIX
 from watchword.engines.interface import (
+    BULK_PREFIX,
     Engine,
     EngineFile,
     EngineFileKind,
@@ -232,8 +234,10 @@ def write_files(directory: Path, files: Sequence[EngineFile]) -> None:
     private_directory(directory)
     for file in files:
         path = directory / file.name
-        data = file.content.encode("utf-8")
-        if file.kind is EngineFileKind.PRIVATE:
+        data = file.data
+        if file.kind is EngineFileKind.BULK and _is_kept(path, data):
+            continue
+        if file.kind in {EngineFileKind.BULK, EngineFileKind.PRIVATE}:
             # Always anew: whoever could read an old one with a wider mode reads this one no more.
             write_private(path, data)
         elif not _holds(path, data):
@@ -243,6 +247,16 @@ def write_files(directory: Path, files: Sequence[EngineFile]) -> None:
     named = {file.name for file in files}
     _forget_old_secrets(directory, named)
     _forget_keys(directory, named)
+    if any(file.kind in {EngineFileKind.BULK, EngineFileKind.PRIVATE} for file in files):
+        _forget_digests(directory, named)
+
+
+def _is_kept(path: Path, data: bytes) -> bool:
+    """Tell whether a private file is right as it is."""
+    try:
+        return path.lstat().st_mode == stat.S_IFREG | 0o600 and path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def _holds(path: Path, data: bytes) -> bool:
@@ -268,6 +282,18 @@ def _forget_old_secrets(directory: Path, named: Collection[str]) -> None:
         if path.name not in named:
             with suppress(OSError):
                 path.unlink()
+
+
+def _forget_digests(directory: Path, named: Collection[str]) -> None:
+    """Remove the digests that nothing names any more, but for the last ones: a worker may be about to read these."""
+    found = []
+    for path in directory.glob(f"{BULK_PREFIX}*"):
+        with suppress(OSError):
+            if path.name not in named:
+                found.append((path.lstat().st_mtime_ns, path))
+    for _, path in sorted(found)[:-1]:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _forget_keys(directory: Path, named: Collection[str]) -> None:

@@ -21,7 +21,7 @@ from tests.unit.adapters.authority import Authority
 from tests.unit.apps.service_process import WATCHWORD, configuration, running, upstream, watchword
 
 from watchword.adapters.gate_bundle import GateBundleFile, read_signer
-from watchword.adapters.gate_bundle.remote import BundleSource, client_tls
+from watchword.adapters.gate_bundle.remote import BundleSource, Fetched, Known, client_tls
 
 SECRET = "0123456789abcdef" * 4
 
@@ -220,9 +220,11 @@ def test_up_hands_bundles_to_gates(tmp_path: Path) -> None:
             tmp_path / "edge.example.crt", tmp_path / "edge.example.key", tmp_path / "ca.pem"
         )
         source = BundleSource(f"https://{listen}", "clinic", tls)
-        data = source.fetch(None)
+        chain = source.fetch(Known())
+        first = source.fetch_first(None)
         source.close()
-        assert data == (state / "clinic.jws").read_bytes()
+        assert chain == Fetched((state / "clinic.chain").read_bytes(), chain=True)
+        assert first == (state / "clinic.jws").read_bytes()
         assert GateBundleFile(state / "clinic.jws", read_signer(state / "signer.jwk")).generation
 
 

@@ -12,6 +12,7 @@ from tests.unit.engines.envoy.rig import Seen, read_answer, route
 from tests.unit.gate.simulators import PublishedState
 
 from watchword.adapters.replay.memory import MemoryReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.gate.bundle import GateBundle
 from watchword.gate.hygiene import CLIENT_SIDE, FORWARDED_PREFIX, canonical_name
 from watchword.gate.interface import RESULT_HEADERS, Decision, RawHeaders, RequestFacts
@@ -31,6 +32,7 @@ ROWS: Final = (
     route("/deep/*/v1/**", proof=Proof.SESSION),
 )
 _UNSEEN: Final = ("got a point that isn't on P-256", "got a duplicate key", "got invalid JSON")
+_PASSED: Final = "BUG:passed"
 _ONCE: Final = frozenset({b"host", b"content-length"})
 _CLIENT_SIDE: Final = frozenset(name.lower().encode() for name in CLIENT_SIDE)
 _PREFIX: Final = FORWARDED_PREFIX.lower().encode()
@@ -127,7 +129,7 @@ class Judge:
         if verdict.harmless:
             return "harmless"
         if not verdict.allow or verdict.decision is None:
-            return "BUG:passed"
+            return _PASSED
         wanted, found = _comparable(verdict.decision.headers), _comparable(got.seen[0].fields)
         for name in RESULT_HEADERS:
             said = [value for field, value in found if field == name]
@@ -174,6 +176,25 @@ class Sender:
         if b"connection: close" in answer.head:
             self.close()
         return answer.status
+
+
+def held(judge: Judge, sender: Sender, raw: bytes, now: int) -> tuple[str, Verdict]:
+    """Return what comes of one request at both, and the gate's verdict.
+
+    A proof that is early now counts a second later.  So the gate is asked for each second until HAProxy has answered,
+    which takes some of them on a machine that is busy.
+
+    :param now: seconds since 1970, read before the request was made.
+    """
+    verdict = judge.decide(raw, now)
+    got = sender.send(raw)
+    said = judge.compare(verdict, got)
+    for second in range(now + 1, int(SystemClock().timestamp()) + 1):
+        if said != _PASSED:
+            break
+        verdict = judge.decide(raw, second)
+        said = judge.compare(verdict, got)
+    return said, verdict
 
 
 def _fields(lines: list[bytes]) -> RawHeaders | None:

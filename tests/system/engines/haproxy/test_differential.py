@@ -5,7 +5,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from tests.system.engines.haproxy.judge import ROWS, Judge, Sender
+from tests.system.engines.haproxy.judge import ROWS, Judge, Sender, held
 from tests.system.engines.haproxy.mutations import drafted
 from tests.system.engines.haproxy.rig import haproxy_before_api
 from tests.unit.engines.envoy.rig import bundle_of
@@ -26,8 +26,7 @@ def test_haproxy_lets_nothing_pass_that_the_gate_refuses(tmp_path: Path) -> None
             for serial in range(REQUESTS):
                 now = int(SystemClock().timestamp())
                 raw = drafted(chance, now, serial).raw()
-                verdict = judge.decide(raw, now)
-                said = judge.compare(verdict, sender.send(raw))
+                said, verdict = held(judge, sender, raw, now)
                 found[said] += 1
                 assert said in {"same", "both-refuse", "stricter", "harmless"}, (
                     said,

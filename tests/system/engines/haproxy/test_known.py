@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.system.engines.haproxy import mutations
 from tests.system.engines.haproxy.drafts import Draft, assembled, compact, genuine, members_of
-from tests.system.engines.haproxy.judge import ROWS, Judge, Sender
+from tests.system.engines.haproxy.judge import ROWS, Judge, Sender, held
 from tests.system.engines.haproxy.rig import haproxy_before_api
 from tests.unit.engines.envoy.rig import TOKEN_KEY, bundle_of
 
@@ -50,8 +50,7 @@ def test_known_tokens_bring_nothing_past_haproxy_that_the_gate_refuses(tmp_path:
                 again = sent and chance.random() < 0.1
                 raw = chance.choice(sent[-20:]) if again else draft.raw()
                 sent.append(raw)
-                verdict = judge.decide(raw, now)
-                said = judge.compare(verdict, sender.send(raw))
+                said, verdict = held(judge, sender, raw, now)
                 found[said] += 1
                 assert said in {"same", "both-refuse", "stricter"}, (said, verdict.reason, raw)
     assert found["same"] > REQUESTS // 4
