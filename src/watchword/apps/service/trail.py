@@ -1,7 +1,7 @@
 """Seal the audit trail as it grows; the heads go to the gates, where nobody at the service can change them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,25 @@ _MOST_BYTES: Final = 512
 _log = structlog.get_logger()
 
 
+async def heads_at(
+    store: InstanceStore, key: bytes, sizes: Collection[int]
+) -> tuple[AuditHead, Mapping[int, str]]:
+    """Return the head of the whole trail, and by size the hash of each part of it that is asked for.
+
+    Every entry is read.  A size at which no entry stands, any more or yet, is left out.
+
+    :param key: as :func:`watchword.gate.trail.trail_key` returns it.
+    :raises UnavailableError: when the store can't be read.
+    """
+    head, found = NOTHING_YET, {0: NOTHING_YET.head}
+    while entries := await store.audit_from(head.size + 1, MOST_SEALED):
+        for entry in entries:
+            head = extended(head, (entry,), key)
+            if head.size in sizes:
+                found[head.size] = head.head
+    return head, found
+
+
 class AuditSeal:
     """Compute the head of the audit trail; what was sealed is read no second time."""
 
@@ -54,9 +73,10 @@ class AuditSeal:
         :param extent: the number of the last entry.
         :param at: the time, in seconds.
         """
-        if self._sealed is None:
-            self._sealed, self._leaf = await asyncio.to_thread(self._read)
-        sealed: AuditHead = self._sealed
+        if (sealed := self._sealed) is None:
+            before = await asyncio.to_thread(self._read)
+            self._sealed, self._leaf = before
+            sealed = before[0]
         if self._whole is not None and self._whole.size == extent:
             return self._whole
         try:
