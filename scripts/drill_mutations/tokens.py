@@ -144,7 +144,7 @@ MUTATIONS = (
     Mutation(
         check="gate: revoked instance",
         file="gate/service.py",
-        before="if self.state.is_revoked(verdict.claims.subject):",
+        before="if self.state.is_revoked(claims.subject):",
         after="if False:",
         red=("token-revoked-instance",),
     ),

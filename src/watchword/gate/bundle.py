@@ -20,6 +20,7 @@ from watchword.broker.interface import (
 )
 from watchword.encoding import base64url, strict_json
 from watchword.encoding.phrases import other_format
+from watchword.gate.cuts import Cut
 from watchword.gate.decisions import CompiledPolicy
 from watchword.gate.interface import GatePolicy, Limit, LimitKind, Rate, Rollout, Route
 from watchword.gate.references import KEY_BYTES
@@ -28,7 +29,7 @@ from watchword.gate.trail import AuditHead
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError, WatchwordError
 from watchword.tokens import jose
-from watchword.tokens.interface import TokenExpectation
+from watchword.tokens.interface import TokenClaims, TokenExpectation
 from watchword.tokens.jose import (
     SigningKey,
     is_signed_by,
@@ -500,6 +501,7 @@ class GateBundle:
     :param canaries: by what canary keys are recognised, None where none is planted.
     :param digests: who is revoked, where the bundle lists digests and no names.
     :param audit: how far the service's audit trail was, None where the bundle doesn't say; nothing is decided by it.
+    :param cuts: which tokens don't count though they haven't ended; the first version can't say it.
     """
 
     generation: int
@@ -514,6 +516,7 @@ class GateBundle:
     canaries: HoneytokenWatch | None = None
     digests: Digests | None = field(default=None, compare=False)
     audit: AuditHead | None = field(default=None, compare=False)
+    cuts: tuple[Cut, ...] = ()
 
     @property
     def revoked_count(self) -> int:
@@ -523,6 +526,10 @@ class GateBundle:
     def is_revoked(self, subject: str) -> bool:
         """Tell whether the instance behind a pairwise subject is revoked."""
         return subject in (self.revoked if self.digests is None else self.digests)
+
+    def is_cut(self, claims: TokenClaims) -> bool:
+        """Tell whether a token doesn't count any more, whoever holds it."""
+        return any(each.covers(claims) for each in self.cuts)
 
     def __repr__(self) -> str:
         """Show how much is held, and no key."""

@@ -25,6 +25,7 @@ from watchword.gate.bundle import (
     state_from_json,
     state_to_json,
 )
+from watchword.gate.cuts import BUCKETS, MOST_CUTS, Cut
 from watchword.gate.decisions import CompiledPolicy
 from watchword.gate.revocations import (
     DIGEST_BYTES,
@@ -38,6 +39,7 @@ from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError
 from watchword.tokens import jose
 from watchword.tokens.jose import is_signed_by
+from watchword.vocabulary import Level
 
 SNAPSHOT_TYPE: Final = "watchword-gate-snapshot+jwt"
 DELTA_TYPE: Final = "watchword-gate-delta+jwt"
@@ -63,7 +65,7 @@ MOST_DELTAS: Final = 4096
 MAX_CHAIN_BYTES: Final = 2 * MAX_LINE_BYTES
 """Most bytes of a whole chain."""
 
-_COMMON: Final = frozenset({"v", "api", "generation", "made_at", "audit", "may_ignore"})
+_COMMON: Final = frozenset({"v", "api", "generation", "made_at", "cuts", "audit", "may_ignore"})
 _SNAPSHOT: Final = _COMMON | {"state", "digest_key", "revoked"}
 _DELTA: Final = _COMMON | {"base", "set", "add"}
 
@@ -98,6 +100,7 @@ def snapshot_to_line(bundle: GateBundle, digest_key: bytes, packed: bytes, signe
         "state": state_to_json(bundle),
         "digest_key": base64url.encode(digest_key),
         "revoked": {"count": count, "sha256": base64url.encode(sha256(packed).digest())},
+        "cuts": _cuts_to_json(bundle.cuts),
     }
     jws = _signed(members, SNAPSHOT_TYPE, bundle.policy.api, signer)
     return jws + b" " + base64url.encode(packed).encode("ascii")
@@ -121,6 +124,7 @@ def delta_to_line(
         "base": base,
         "set": {name: value for name, value in now.items() if was[name] != value},
         "add": base64url.encode(pack(added)),
+        "cuts": None if after.cuts == before.cuts else _cuts_to_json(after.cuts),
     }
     return _signed(members, DELTA_TYPE, after.policy.api, signer)
 
@@ -142,6 +146,20 @@ def _signed(members: Mapping[str, Any], typ: str, api: str, signer: Signer) -> b
     if len(jws) > MAX_DELTA_BYTES:
         _refuse(f"got {len(jws)} bytes for the gate of {api}, expected at most {MAX_DELTA_BYTES}")
     return jws
+
+
+def _cuts_to_json(cuts: Sequence[Cut]) -> list[dict[str, Any]]:
+    if len(cuts) > MOST_CUTS:
+        _refuse(f"got {len(cuts)} cuts, expected at most {MOST_CUTS}")
+    return [
+        {
+            "app": each.app,
+            "level": None if each.level is None else each.level.value,
+            "before": each.before,
+            "share": each.share,
+        }
+        for each in cuts
+    ]
 
 
 def read_snapshot(line: bytes, key: VerificationKey) -> GateBundle:
@@ -177,6 +195,7 @@ def read_snapshot(line: bytes, key: VerificationKey) -> GateBundle:
             **state,
             digests=Digests(digest_key, unpack(packed)),
             audit=_audit(members["audit"]),
+            cuts=_cuts(members["cuts"]),
         )
         _require_sound(bundle, members["api"])
     except (RefusedError, ValueError) as error:
@@ -206,11 +225,13 @@ def read_delta(line: bytes, key: VerificationKey, before: GateBundle, tip: str) 
         if len(added) > MOST_ADDED or len(digests) + len(added) > MOST_REVOKED + MOST_ADDED:
             _refuse(f"got {len(added)} instances on top of {len(digests)}, more than there is room")
         state = _state(members["set"], members["may_ignore"])
+        cuts = members["cuts"]
         after = replace(
             before,
             generation=a_number(members["generation"], "generation", before.generation + 1),
             made_at=a_number(members["made_at"], "made_at", 1),
             audit=_audit(members["audit"]) or before.audit,
+            cuts=before.cuts if cuts is None else _cuts(cuts),
             **state,
         )
         if after.policy == before.policy:
@@ -261,6 +282,27 @@ def _audit(value: Any) -> AuditHead | None:
     members = an_object(value, {"size", "head"}, "audit")
     some_bytes(members["head"], HASH_BYTES, "head")
     return AuditHead(a_number(members["size"], "size", 0), members["head"])
+
+
+def _cuts(value: Any) -> tuple[Cut, ...]:
+    cuts = tuple(_cut(each) for each in a_list(value, "cuts"))
+    if len(cuts) > MOST_CUTS:
+        _refuse(f"got {len(cuts)} cuts, expected at most {MOST_CUTS}")
+    return cuts
+
+
+def _cut(value: Any) -> Cut:
+    members = an_object(value, {"app", "level", "before", "share"}, "each cut")
+    app, level = members["app"], members["level"]
+    share = a_number(members["share"], "share", 1)
+    if share > BUCKETS:
+        _refuse(f"got share {share}, expected at most {BUCKETS}")
+    return Cut(
+        None if app is None else a_text(app, "app"),
+        None if level is None else Level(level),
+        a_number(members["before"], "before", 1),
+        share,
+    )
 
 
 def _text(value: Any, what: str) -> str:

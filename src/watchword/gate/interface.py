@@ -267,7 +267,7 @@ class GateState(Protocol):
     def trust(self) -> int:
         """Return a number that grows with each change of keys, secrets or policy; verdict caches are keyed by it.
 
-        Who is revoked changes it not, since that is asked on every request.
+        Who is revoked and what is cut changes it not, since both are asked on every request.
         """
 
     @property
@@ -279,6 +279,9 @@ class GateState(Protocol):
 
     def is_revoked(self, subject: str) -> bool:
         """Tell whether the instance behind a pairwise subject is revoked."""
+
+    def is_cut(self, claims: "TokenClaims") -> bool:
+        """Tell whether an operator cut a token off, whoever holds it."""
 
     def secret(self, epoch: int) -> "GateSecret | None":
         """Return the audience's gate secret of an epoch, None if the gate doesn't hold it."""

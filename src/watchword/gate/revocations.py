@@ -9,11 +9,15 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from heapq import merge
 from itertools import islice
 from operator import lt
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from watchword.gate.bundle import GateBundle
 
 DIGEST_KEY_BYTES: Final = 12
 """Bytes of the key: with a subject of 43 characters they fill one block of SHA-256."""
@@ -192,3 +196,23 @@ class Digests:
 def _holds(digests: "array[int]", digest: int) -> bool:
     at = bisect_left(digests, digest)
     return at < len(digests) and digests[at] == digest
+
+
+_V1_LABEL: Final = b"watchword v1 digests"
+
+
+def digested(bundle: "GateBundle") -> Digests:
+    """Return who is revoked, from a bundle of either version, as digests; nobody may add to them.
+
+    Those of a bundle that lists names are made here, under a key that stays the same as long as the API's does.
+    """
+    if bundle.digests is not None:
+        return bundle.digests
+    key = sha256(_V1_LABEL + bundle.reference_key).digest()[:DIGEST_KEY_BYTES]
+    return _of_names(key, bundle.revoked)
+
+
+@lru_cache(maxsize=2)
+def _of_names(key: bytes, names: frozenset[str]) -> Digests:
+    """Return digests of names; whoever asks for the same ones again needs not wait for a third of a million hashes."""
+    return Digests(key, array("Q", sorted({digest_of(key, each) for each in names})))

@@ -459,6 +459,10 @@ _REVOKED = Refusal(
     Reason.TOKEN_INSTANCE_REVOKED,
     "the instance was revoked by an operator, or because the vendor revoked a certificate",
 )
+_CUT = Refusal(
+    Reason.TOKEN_EXPIRED,
+    "an operator cut off all tokens of its kind that were issued before an instant; the instance renews its own",
+)
 
 
 class Gate:
@@ -792,9 +796,15 @@ class Gate:
             if token not in self._verdicts:
                 self.tallies.token(verdict.claims.os)
             self._verdicts.keep(token, verdict)
-        if self.state.is_revoked(verdict.claims.subject):
-            raise RefusedError((_REVOKED,))
+        if (ended := self._ended(verdict.claims)) is not None:
+            raise RefusedError((ended,))
         return verdict
+
+    def _ended(self, claims: TokenClaims) -> Refusal | None:
+        """Return why a token that was verified doesn't count any more, None while it does."""
+        if self.state.is_revoked(claims.subject):
+            return _REVOKED
+        return _CUT if self.state.is_cut(claims) else None
 
     def _verify_proof(
         self,
@@ -865,8 +875,9 @@ class Gate:
         """
         compiled = self._current()
         if compiled.generation == pending.generation:
-            if claims is None or self.state.is_revoked(claims.subject):
-                raise RefusedError((_REVOKED,))
+            ended = _REVOKED if claims is None else self._ended(claims)
+            if ended is not None:
+                raise RefusedError((ended,))
             return
         verdict = self._verdict(pending.token, compiled, now)
         if pending.session:

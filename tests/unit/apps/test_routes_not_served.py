@@ -1,5 +1,6 @@
 """A route table that an engine can't have holds no revocation back."""
 
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from watchword.engines.interface import Endpoint, EngineOptions, Files
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import Rollout
+from watchword.gate.revocations import Digests, digest_of, digested
 from watchword.vocabulary import Mode
 
 SERVED = bundle_of([route("/v1/**")])
@@ -116,6 +118,33 @@ def test_nobody_is_forgotten_when_the_audience_changes_with_the_routes() -> None
     assert not follows.step()
     assert "of-before" in running.text()
     assert GONE in running.text()
+
+
+def listed(bundle: GateBundle, *subjects: str) -> GateBundle:
+    """Return a bundle that lists digests of these subjects, and no names."""
+    digests = Digests(
+        b"k" * 12, array("Q", sorted(digest_of(b"k" * 12, each) for each in subjects))
+    )
+    return replace(bundle, revoked=frozenset(), digests=digests)
+
+
+def test_digests_go_with_the_audience_whose_tokens_the_routes_take() -> None:
+    """The latest count where the audience is the same; else those that the routes of before came with."""
+    served, latest = listed(SERVED, "of-before"), listed(NOT_SERVED, GONE)
+    same = digested(by_routes_of(served, latest))
+    assert (GONE in same, "of-before" in same) == (True, False)
+    policy = latest.policy
+    elsewhere = replace(
+        policy, expectation=replace(policy.expectation, audience="https://elsewhere.example")
+    )
+    other = digested(by_routes_of(served, replace(latest, policy=elsewhere)))
+    assert (GONE in other, "of-before" in other) == (False, True)
+    named = replace(SERVED, revoked=frozenset({"of-before"}))
+    assert "of-before" in digested(by_routes_of(named, replace(latest, policy=elsewhere)))
+    assert GONE in digested(by_routes_of(named, latest))
+    again = digested(by_routes_of(named, NOT_SERVED))
+    assert (GONE in again, "of-before" in again) == (True, True)
+    assert digested(by_routes_of(named, NOT_SERVED)) is again
 
 
 def test_what_the_engine_rejects_holds_no_revocation_back_either() -> None:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from watchword.broker.interface import HoneytokenWatch, InjectedValue
+from watchword.gate.cuts import Cut
 from watchword.gate.interface import GatePolicy, RequestFacts, Route
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Reason, UnavailableError
@@ -87,11 +88,16 @@ class PublishedState:
 
     injections: dict[str, InjectedValue] = field(default_factory=dict)
     canaries: HoneytokenWatch | None = None
+    cuts: tuple[Cut, ...] = ()
 
     @property
     def trust(self) -> int:
         """Return the generation: all that changes here is asked anew."""
         return self.generation
+
+    def is_cut(self, claims: TokenClaims) -> bool:
+        """Tell whether a cut covers the token."""
+        return any(each.covers(claims) for each in self.cuts)
 
     def injected(self, secret: str) -> InjectedValue | None:
         """Return what is added for a secret."""
@@ -156,6 +162,10 @@ class SilentState:
         raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, "nothing was published")
 
     def is_revoked(self, _subject: str) -> bool:
+        """Refuse to answer."""
+        raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, "nothing was published")
+
+    def is_cut(self, _claims: TokenClaims) -> bool:
         """Refuse to answer."""
         raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, "nothing was published")
 

@@ -32,6 +32,7 @@ from watchword.gate.interface import GatePolicy
 from watchword.gate.trail import what_contradicts
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Reason, UnavailableError
+from watchword.tokens.interface import TokenClaims
 from watchword.tokens.proofs.interface import GateSecret
 
 LOOK_SECONDS: Final = 0.5
@@ -51,7 +52,7 @@ FLOOR_SECONDS: Final = 60.0
 class _Known:
     """Hold one bundle, and what is looked up in it at each request."""
 
-    __slots__ = ("bundle", "keys", "revoked", "secrets", "trust")
+    __slots__ = ("bundle", "cuts", "keys", "revoked", "secrets", "trust")
 
     def __init__(self, bundle: GateBundle, trust: int) -> None:
         self.bundle = bundle
@@ -59,6 +60,7 @@ class _Known:
         self.keys = {key.kid: key for key in bundle.keys}
         self.secrets = {each.epoch: each for each in bundle.secrets}
         self.revoked: Container[str] = bundle.revoked if bundle.digests is None else bundle.digests
+        self.cuts = bundle.cuts
 
 
 class GateBundleFile:
@@ -145,6 +147,11 @@ class GateBundleFile:
     def is_revoked(self, subject: str) -> bool:
         """Tell whether the instance behind a pairwise subject is revoked."""
         return subject in self._known().revoked
+
+    def is_cut(self, claims: TokenClaims) -> bool:
+        """Tell whether an operator cut a token off, whoever holds it."""
+        cuts = self._known().cuts
+        return bool(cuts) and any(each.covers(claims) for each in cuts)
 
     def secret(self, epoch: int) -> GateSecret | None:
         """Return the gate secret of an epoch, None if the bundle hasn't it."""
@@ -400,11 +407,12 @@ class GateBundleFile:
 
 
 def _trusts_the_same(before: GateBundle, after: GateBundle) -> bool:
-    """Tell whether verdicts on tokens hold on: nothing differs but who is revoked."""
+    """Tell whether verdicts on tokens hold on: nothing differs but who is revoked and what is cut."""
     alike = replace(
         after,
         generation=before.generation,
         made_at=before.made_at,
         revoked=before.revoked,
+        cuts=before.cuts,
     )
     return alike == before

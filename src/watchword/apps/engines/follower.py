@@ -22,6 +22,7 @@ from watchword.engines.interface import (
     next_retirement,
 )
 from watchword.gate.bundle import GateBundle
+from watchword.gate.revocations import Digests, digested
 from watchword.reasons import UnavailableError, WatchwordError
 
 
@@ -51,14 +52,26 @@ def by_routes_of(served: GateBundle, latest: GateBundle) -> GateBundle:
         for name, value in latest.injected.items()
         if name in before and edges.get(name) == before[name]
     }
+    names, digests = _revoked_by(served, latest)
     return replace(
         served,
         generation=latest.generation,
         keys=latest.keys,
         secrets=latest.secrets,
-        revoked=served.revoked | latest.revoked,
+        revoked=names,
+        digests=digests,
         injected=injected,
     )
+
+
+def _revoked_by(served: GateBundle, latest: GateBundle) -> tuple[frozenset[str], Digests | None]:
+    """Return who is revoked where the routes of ``served`` hold on, as names or as digests."""
+    if latest.digests is None:
+        return served.revoked | latest.revoked, None
+    if latest.policy.expectation.audience == served.policy.expectation.audience:
+        return frozenset(), latest.digests
+    # The routes of before take tokens of the audience before alone, whose names the latest list doesn't know.
+    return frozenset(), digested(served)
 
 
 class BundleListener:
