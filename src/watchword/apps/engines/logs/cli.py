@@ -73,7 +73,7 @@ def verify_command() -> None:
 
     Each gate keeps, in a file NAME.heads beside its bundle, numbers of audit entries with a hash over all entries up to
     there.  Copy these files from the gates' machines; without FILE those in this service's gates directory are
-    read.  Run it where the service's database and key ring are; nothing is written, and the service may run.
+    read.  Run it where the service's database and key ring are; the service may run meanwhile.
 
     Exit code 0: every head is one of this trail.  1: one isn't: entries were changed or are missing, or the database was
     restored from a copy.  2: wrong usage, or a file of something else.  3: something can't be read.
