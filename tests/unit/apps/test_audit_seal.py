@@ -162,6 +162,20 @@ def test_a_spoiled_checkpoint_costs_only_time(bench: ServiceBench, spoiled: byte
     assert sealed(seal(bench), head.size, 0.0) == head
 
 
+def test_another_trail_of_the_same_numbers_is_sealed_anew(bench: ServiceBench) -> None:
+    """A copy that was put back and went on differently: the last entry tells, not its number alone."""
+    note(bench, 3)
+    process = seal(bench)
+    before = true_head(bench)
+    assert sealed(process, before.size, 0.0) == before
+    with sqlite3.connect(bench.directory / "watchword.db") as connection:
+        connection.execute("UPDATE audit SET actor = 'nobody' WHERE seq = ?", (before.size,))
+    connection.close()
+    note(bench)
+    assert sealed(process, before.size + 1, 0.0, turns=2) == true_head(bench)
+    assert sealed(seal(bench), before.size + 1, 0.0, turns=2) == true_head(bench)
+
+
 def test_a_long_trail_is_caught_up_with_in_turns(bench: ServiceBench) -> None:
     """No head is told before all was read, so that none says less than one before it."""
     note(bench, 2 * trail.MOST_SEALED)
