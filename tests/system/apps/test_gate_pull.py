@@ -27,6 +27,7 @@ from tests.unit.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.unit.enrolment.simulators import SimulatedPhone
 
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle, read_signer
+from watchword.adapters.gate_bundle.chain_file import chain_path
 from watchword.adapters.gate_bundle.follower import BundleFollower
 from watchword.adapters.gate_bundle.freshness import freshness_path
 from watchword.adapters.gate_bundle.heads import newest_head
@@ -185,6 +186,8 @@ def test_the_other_machine_keeps_how_far_the_audit_trail_was(
     delivery.do(lambda call: call.operator.post(f"/v1/instances/{other}/revoke", json=BECAUSE))
     delivery.bench.clock.advance(3600)
     delivery.do(lambda _: delivery.bench.service.tick())
+    # What the pull kept counts, also where the chain in which it stood is gone.
+    chain_path(delivery.output).unlink()
     with delivery.follower(delivery.tls()) as follower:
         follower.turn(wait=False)
     assert "the service's audit trail had" in caplog.text
