@@ -1,14 +1,16 @@
-"""Fuzz what the service and gates sign: gate bundles, and verdicts for APIs."""
+"""Fuzz what the service and gates sign: gate bundles, and verdicts for APIs; and what gates keep of them."""
 
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from tests.unit.gate.simulators import AUDIENCE, ISSUER, NOW, SIGNER
 from tests.unit.gate.test_bundle import BUNDLE, KEY, SERVICE
 from tests.unit.gate.test_signed_verdict import TARGET as VERDICT_TARGET
 from tests.unit.gate.test_signed_verdict import VERDICT, GateKeys
 
+from watchword.adapters.gate_bundle.heads import heads_from_json
 from watchword.encoding import base64url
 from watchword.gate import signed_verdict
 from watchword.gate.bundle import BUNDLE_TYPE, MAX_BUNDLE_BYTES, GateBundleError, from_jws, to_jws
@@ -22,6 +24,12 @@ def read_bundle(data: bytes) -> None:
     for untrusted in (data, signed):
         with suppress(GateBundleError):
             from_jws(untrusted, KEY)
+
+
+def read_heads(data: bytes) -> None:
+    """Read what another machine's gate keeps of the audit trail."""
+    with suppress(GateBundleError):
+        heads_from_json(Path("gate.heads"), data)
 
 
 def read_verdict(data: bytes) -> None:
@@ -46,6 +54,13 @@ def bundles() -> Iterator[bytes]:
     whole = to_jws(small, SERVICE)
     yield base64url.decode(whole.split(b".")[1].decode(), MAX_BUNDLE_BYTES)
     yield whole
+
+
+def heads() -> Iterator[bytes]:
+    """Yield a file with a head, and one without."""
+    text = base64url.encode(bytes(32))
+    yield b'{"v":1,"heads":[]}'
+    yield f'{{"v":1,"heads":[{{"generation":2,"made_at":3,"size":0,"head":"{text}"}}]}}'.encode()
 
 
 def verdicts() -> Iterator[bytes]:

@@ -431,6 +431,9 @@ class InstanceStore(Protocol):
         :param before: only entries with a smaller number; None begins with the newest.
         """
 
+    async def audit_from(self, number: int, limit: int) -> Sequence[AuditEntry]:
+        """Return at most ``limit`` audit entries with this number or a greater one, oldest first."""
+
     async def add_audit(self, entry: AuditEntry) -> None:
         """Add an entry that belongs to no other write, such as a rotation of keys."""
 

@@ -1255,6 +1255,18 @@ class SqliteStore(WriteBehindStore):
 
         return await self._database.read(work)
 
+    async def audit_from(self, number: int, limit: int) -> Sequence[AuditEntry]:
+        """See :meth:`watchword.ports.InstanceStore.audit_from`."""
+
+        def work(connection: sqlite3.Connection) -> Sequence[AuditEntry]:
+            rows = connection.execute(
+                "SELECT at, actor, action, subject, detail, seq FROM audit WHERE seq >= ? ORDER BY seq LIMIT ?",
+                (number, limit),
+            )
+            return [audit_from_row(row) for row in rows]
+
+        return await self._database.read(work)
+
     async def add_audit(self, entry: AuditEntry) -> None:
         """See :meth:`watchword.ports.InstanceStore.add_audit`."""
         await self._database.write(lambda connection: insert_audit(connection, entry))

@@ -162,7 +162,7 @@ def service_of(
     policies, bao = gate_policies(settings), openbao_of(settings)
     keeper = key_keeper_of(settings, bao)
     secrets = replace(secret_work(settings, entropy, bao), signing=keeper)
-    keyring = _keyring_of(settings, clock, entropy, keeper)
+    keyring = keyring_of(settings, clock, entropy, keeper)
     fetcher, play_fetcher = fetcher_of(settings), play_fetcher_of(settings)
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
@@ -199,9 +199,10 @@ def service_of(
     )
 
 
-def _keyring_of(
+def keyring_of(
     settings: Settings, clock: Clock, entropy: Entropy, keeper: KeyKeeper | None
 ) -> FileKeyRing:
+    """Return the service's key ring, made where there is none."""
     return FileKeyRing(
         settings.service.keyring,
         environment=settings.environment,

@@ -25,6 +25,7 @@ from watchword.gate.decisions import CompiledPolicy
 from watchword.gate.interface import GatePolicy, Limit, LimitKind, Rate, Rollout, Route
 from watchword.gate.references import KEY_BYTES
 from watchword.gate.revocations import Digests
+from watchword.gate.trail import AuditHead
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError, WatchwordError
 from watchword.tokens import jose
@@ -499,6 +500,7 @@ class GateBundle:
     :param injected: by secret, what is added to calls at the edge now.
     :param canaries: by what canary keys are recognised, None where none is planted.
     :param digests: who is revoked, where the bundle lists digests and no names.
+    :param audit: how far the service's audit trail was, None where the bundle doesn't say; nothing is decided by it.
     :param cuts: which tokens don't count though they haven't ended; the first version can't say it.
     """
 
@@ -513,6 +515,7 @@ class GateBundle:
     injected: Mapping[str, InjectedValue] = field(default_factory=dict)
     canaries: HoneytokenWatch | None = None
     digests: Digests | None = field(default=None, compare=False)
+    audit: AuditHead | None = field(default=None, compare=False)
     cuts: tuple[Cut, ...] = ()
 
     @property

@@ -34,6 +34,7 @@ from watchword.gate.revocations import (
     pack,
     unpack,
 )
+from watchword.gate.trail import HASH_BYTES, AuditHead, ToldHead, contradicts
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError
 from watchword.tokens import jose
@@ -64,8 +65,7 @@ MOST_DELTAS: Final = 4096
 MAX_CHAIN_BYTES: Final = 2 * MAX_LINE_BYTES
 """Most bytes of a whole chain."""
 
-_HASH_BYTES: Final = 32
-_COMMON: Final = frozenset({"v", "api", "generation", "made_at", "cuts", "may_ignore"})
+_COMMON: Final = frozenset({"v", "api", "generation", "made_at", "cuts", "audit", "may_ignore"})
 _SNAPSHOT: Final = _COMMON | {"state", "digest_key", "revoked"}
 _DELTA: Final = _COMMON | {"base", "set", "add"}
 
@@ -130,11 +130,13 @@ def delta_to_line(
 
 
 def _head(bundle: GateBundle) -> dict[str, Any]:
+    audit = bundle.audit
     return {
         "v": VERSION,
         "api": bundle.policy.api,
         "generation": bundle.generation,
         "made_at": bundle.made_at,
+        "audit": None if audit is None else {"size": audit.size, "head": audit.head},
         "may_ignore": [],
     }
 
@@ -177,7 +179,7 @@ def read_snapshot(line: bytes, key: VerificationKey) -> GateBundle:
         if count > MOST_REVOKED:
             _refuse(f"got {count} revoked instances, expected at most {MOST_REVOKED}")
         packed = base64url.decode(behind.decode("latin-1"), MAX_LINE_BYTES)
-        signed = some_bytes(listed["sha256"], _HASH_BYTES, "sha256")
+        signed = some_bytes(listed["sha256"], HASH_BYTES, "sha256")
         if len(packed) != count * DIGEST_BYTES or not compare_digest(
             sha256(packed).digest(), signed
         ):
@@ -192,6 +194,7 @@ def read_snapshot(line: bytes, key: VerificationKey) -> GateBundle:
             revoked=frozenset(),
             **state,
             digests=Digests(digest_key, unpack(packed)),
+            audit=_audit(members["audit"]),
             cuts=_cuts(members["cuts"]),
         )
         _require_sound(bundle, members["api"])
@@ -227,6 +230,7 @@ def read_delta(line: bytes, key: VerificationKey, before: GateBundle, tip: str) 
             before,
             generation=a_number(members["generation"], "generation", before.generation + 1),
             made_at=a_number(members["made_at"], "made_at", 1),
+            audit=_audit(members["audit"]) or before.audit,
             cuts=before.cuts if cuts is None else _cuts(cuts),
             **state,
         )
@@ -272,6 +276,14 @@ def _state(value: Any, may_ignore: Any) -> dict[str, Any]:
     return state_from_json({name: each for name, each in value.items() if name in STATE_MEMBERS})
 
 
+def _audit(value: Any) -> AuditHead | None:
+    if value is None:
+        return None
+    members = an_object(value, {"size", "head"}, "audit")
+    some_bytes(members["head"], HASH_BYTES, "head")
+    return AuditHead(a_number(members["size"], "size", 0), members["head"])
+
+
 def _cuts(value: Any) -> tuple[Cut, ...]:
     cuts = tuple(_cut(each) for each in a_list(value, "cuts"))
     if len(cuts) > MOST_CUTS:
@@ -313,14 +325,23 @@ class ChainReader:
     :ivar bundle: what holds now, None before the first snapshot.
     :ivar tip: the hash of the last line.
     :ivar seen: the hashes of all lines since the snapshot.
+    :ivar told: the newest head of the service's audit trail that a line named.
+    :ivar doubts: heads that contradict the one before them, until whoever tells of them takes them away.
     """
 
-    def __init__(self, key: VerificationKey, api: str | None = None, least: int = 0) -> None:
+    def __init__(
+        self,
+        key: VerificationKey,
+        api: str | None = None,
+        least: int = 0,
+        told: ToldHead | None = None,
+    ) -> None:
         """Begin with nothing.
 
         :param key: by which each line must be signed.
         :param api: whose chain it must be; None takes what comes first.
         :param least: the lowest generation that is believed.
+        :param told: the newest head of the audit trail that is known of before.
         """
         self.bundle: GateBundle | None = None
         self.tip: str | None = None
@@ -328,6 +349,8 @@ class ChainReader:
         self._api = api
         self._least = least
         self.seen: set[str] = set()
+        self.told = told
+        self.doubts: list[tuple[ToldHead, ToldHead]] = []
 
     def take(self, lines: Sequence[bytes]) -> bool:
         """Take lines in; tell whether anything is new.
@@ -340,7 +363,7 @@ class ChainReader:
             return False
         if not is_snapshot(lines[0]):
             return self.extend(lines)
-        other = ChainReader(self._key, self._api)
+        other = ChainReader(self._key, self._api, told=self.told)
         trouble: ChainError | None = None
         try:
             other.begin(lines[0])
@@ -362,6 +385,8 @@ class ChainReader:
         if ours is not None and ours.policy == bundle.policy:
             bundle = replace(bundle, policy=ours.policy)
         self.bundle, self.tip, self.seen = bundle, other.tip, other.seen
+        self.told = other.told
+        self.doubts += other.doubts
         self._api = bundle.policy.api
         return True
 
@@ -375,6 +400,7 @@ class ChainReader:
             _refuse(f"got the chain of {bundle.policy.api}, expected that of {self._api}")
         self.bundle, self.tip = bundle, tip_of(line)
         self.seen = {self.tip}
+        self._compare(bundle)
 
     def extend(self, lines: Sequence[bytes]) -> bool:
         """Take deltas in, those that were taken already aside; tell whether anything is new.
@@ -393,7 +419,19 @@ class ChainReader:
             after = read_delta(line, self._key, self.bundle, self.tip)
             self.bundle, self.tip, changed = after, hashed, True
             self.seen.add(hashed)
+            self._compare(after)
         return changed
+
+    def _compare(self, bundle: GateBundle) -> None:
+        """Hold the audit trail's head to the one before; a head that was told of earlier says nothing new."""
+        if bundle.audit is None:
+            return
+        head = ToldHead(bundle.generation, bundle.made_at, bundle.audit)
+        if self.told is not None and head.generation <= self.told.generation:
+            return
+        if self.told is not None and contradicts(self.told, head):
+            self.doubts.append((self.told, head))
+        self.told = head
 
 
 def _refuse(detail: str) -> NoReturn:

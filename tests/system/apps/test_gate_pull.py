@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -26,8 +27,10 @@ from tests.unit.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.unit.enrolment.simulators import SimulatedPhone
 
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle, read_signer
+from watchword.adapters.gate_bundle.chain_file import chain_path
 from watchword.adapters.gate_bundle.follower import BundleFollower
 from watchword.adapters.gate_bundle.freshness import freshness_path
+from watchword.adapters.gate_bundle.heads import newest_head
 from watchword.adapters.gate_bundle.remote import (
     BundleSource,
     DeniedError,
@@ -43,6 +46,7 @@ from watchword.gate.bundle import MAX_BUNDLE_BYTES, GateBundleError, from_jws, t
 from watchword.tokens.jose import SigningKey
 
 RUN = "from watchword.apps.cli.entry import run; run()"
+BECAUSE = {"because": "stolen"}
 CLIENTS = {"edge.example": ("clinic",)}
 
 
@@ -159,6 +163,37 @@ def test_a_revocation_reaches_the_other_machine_within_a_second(delivery: Delive
             time.sleep(0.01)
         waiting.join(5)
         assert not waiting.is_alive()
+
+
+def test_the_other_machine_keeps_how_far_the_audit_trail_was(
+    delivery: Delivery, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody at the service reaches its file; and it tells that the trail got shorter."""
+    instance = delivery.do(lambda call: call.enrol(SimulatedPhone()))["instance"]
+    delivery.do(lambda call: call.operator.post(f"/v1/instances/{instance}/revoke", json=BECAUSE))
+    with delivery.follower(delivery.tls()) as follower:
+        follower.turn(wait=False)
+    told = newest_head(delivery.output)
+    assert told is not None
+    assert told.audit.size == delivery.do(lambda _: delivery.bench.store.extent())[0]
+    with sqlite3.connect(delivery.bench.directory / "watchword.db") as connection:
+        connection.execute("DELETE FROM audit")
+        connection.execute("UPDATE sqlite_sequence SET seq = 0 WHERE name = 'audit'")
+    connection.close()
+    other = delivery.do(lambda call: call.enrol(SimulatedPhone()))["instance"]
+    # The first turn finds out that it is another trail, the second one seals it.
+    delivery.do(lambda _: delivery.bench.service.tick())
+    delivery.do(lambda call: call.operator.post(f"/v1/instances/{other}/revoke", json=BECAUSE))
+    # What the pull kept counts, also where no chain says any more what was told before.
+    chain_path(delivery.output).unlink()
+    chain_path(delivery.bench.gate_path).unlink()
+    delivery.do(lambda _: delivery.bench.service.tick())
+    with delivery.follower(delivery.tls()) as follower:
+        follower.turn(wait=False)
+    assert "the service's audit trail had" in caplog.text
+    later = newest_head(delivery.output)
+    assert later is not None
+    assert later.audit.head != told.audit.head
 
 
 def test_names_that_are_not_known_and_other_apis_are_denied(delivery: Delivery) -> None:

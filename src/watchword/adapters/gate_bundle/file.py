@@ -13,6 +13,7 @@ from typing import Final
 from watchword.adapters.gate_bundle.chain_file import ChainTail, chain_path
 from watchword.adapters.gate_bundle.floor import Floor, raise_floor, read_floor
 from watchword.adapters.gate_bundle.freshness import StalenessAlarm
+from watchword.adapters.gate_bundle.heads import keep_heads, newest_head
 from watchword.adapters.gate_bundle.signer_file import read_signer
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
 from watchword.broker.interface import HoneytokenWatch, InjectedValue
@@ -28,6 +29,7 @@ from watchword.gate.chain import (
     ChainReader,
 )
 from watchword.gate.interface import GatePolicy
+from watchword.gate.trail import what_contradicts
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Reason, UnavailableError
 from watchword.tokens.interface import TokenClaims
@@ -252,7 +254,9 @@ class GateBundleFile:
             if self._reader is None:
                 current = None if self._now is None else self._now.bundle
                 least = max(floor.generation, 0 if current is None else current.generation)
-                self._reader = ChainReader(self._pinned(), self._api, least)
+                self._reader = ChainReader(
+                    self._pinned(), self._api, least, newest_head(self._path)
+                )
             lines = self._tail.read()
         except (PrivateFileError, GateBundleError) as error:
             self._tail.forget()
@@ -270,12 +274,26 @@ class GateBundleFile:
             if self._now is None or self._now.bundle.digests is None:
                 self._staleness = StalenessAlarm(self._chain, self._monotonic)
             self._put(bundle)
+            self._note_heads(self._reader)
             self._note_floor(bundle)
         if trouble is not None:
             self._note(f"{self._chain}: {trouble}")
         elif bundle is not None:
             self._mended()
         self._chain_stamp = stamp
+
+    def _note_heads(self, reader: ChainReader) -> None:
+        """Keep how far the service's audit trail was, and tell where it wasn't continued."""
+        doubts, reader.doubts = reader.doubts, []
+        for before, after in doubts:
+            _log.error("%s: %s", self._api, what_contradicts(before, after))
+        if reader.told is None or (self._monotonic() < self._floor_due and not doubts):
+            return
+        try:
+            keep_heads(self._path, reader.told, doubts)
+        except (PrivateFileError, GateBundleError) as error:
+            if doubts or self._floor_due == 0.0:
+                _log.warning("how far the service's audit trail was isn't kept: %s", error)
 
     def _note_floor(self, bundle: GateBundle) -> None:
         now = self._monotonic()

@@ -3,8 +3,10 @@
 Engines, and gates of an earlier Watchword, read the first version alone; a service of before has no other.
 """
 
+import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from watchword.adapters.gate_bundle.chain_file import (
@@ -16,6 +18,7 @@ from watchword.adapters.gate_bundle.chain_file import (
 from watchword.adapters.gate_bundle.file import FLOOR_SECONDS
 from watchword.adapters.gate_bundle.floor import Floor, raise_floor, read_floor
 from watchword.adapters.gate_bundle.freshness import note_fresh
+from watchword.adapters.gate_bundle.heads import keep_heads, newest_head
 from watchword.adapters.gate_bundle.remote import BundleSource, Fetched, Known
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
@@ -24,7 +27,10 @@ from watchword.adapters.keyring.private_file import (
 )
 from watchword.gate.bundle import MAX_BUNDLE_BYTES, GateBundle, GateBundleError, from_jws
 from watchword.gate.chain import VERSION, ChainError, ChainReader, is_snapshot
+from watchword.gate.trail import what_contradicts
 from watchword.ports import VerificationKey
+
+_log = logging.getLogger("watchword.gate")
 
 
 class BundleFollower:
@@ -117,7 +123,8 @@ class BundleFollower:
             return None
         if answer.chain:
             least = max(floor.generation, generation or 0, self._reached)
-            return self._begin(ChainReader(self._key, self._api, least), answer)
+            reader = ChainReader(self._key, self._api, least, newest_head(self._path))
+            return self._begin(reader, answer)
         if floor.version >= VERSION:
             raise GateBundleError(
                 "got a bundle of version 1, expected a chain, which this gate took before; "
@@ -174,7 +181,7 @@ class BundleFollower:
         if changed:
             append_lines(self._chain, lines)
         self._chain_stamp = _stamp(self._chain)
-        self._note_floor(reader.bundle or bundle)
+        self._note_floor(reader)
         return reader.bundle if changed else None
 
     def _begin(self, reader: ChainReader, answer: Fetched) -> GateBundle | None:
@@ -187,13 +194,21 @@ class BundleFollower:
         self._reached = bundle.generation
         # Before the chain itself: from then on no bundle of version 1 is taken, whatever comes in between.
         self._floor_due = 0.0
-        self._note_floor(bundle)
+        self._note_floor(reader)
         write_chain(self._chain, lines)
         self._reader, self._chain_stamp = reader, _stamp(self._chain)
         return bundle if changed else None
 
-    def _note_floor(self, bundle: GateBundle) -> None:
-        now = self._monotonic()
+    def _note_floor(self, reader: ChainReader) -> None:
+        """Note how far the gate is, and how far the service's audit trail was."""
+        bundle, now = reader.bundle, self._monotonic()
+        assert bundle is not None
+        doubts, reader.doubts = reader.doubts, []
+        for before, after in doubts:
+            _log.error("%s: %s", self._api, what_contradicts(before, after))
+        if reader.told is not None and (doubts or now >= self._floor_due):
+            with suppress(PrivateFileError, GateBundleError):
+                keep_heads(self._path, reader.told, doubts)
         if now >= self._floor_due:
             raise_floor(self._path, Floor(VERSION, bundle.generation))
             self._floor_due = now + FLOOR_SECONDS
@@ -201,7 +216,8 @@ class BundleFollower:
     def _in_chain(self) -> ChainReader | None:
         """Return what the chain's file says, None if no gate would believe all of it."""
         try:
-            reader = ChainReader(self._key, self._api, read_floor(self._path).generation)
+            least = read_floor(self._path).generation
+            reader = ChainReader(self._key, self._api, least, newest_head(self._path))
             reader.take(ChainTail(self._chain).read())
         except (PrivateFileError, GateBundleError):
             return None

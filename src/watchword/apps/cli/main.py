@@ -55,7 +55,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "watchword.apps.cli.declarations:explain_command",
         "Say why a request was refused.",
     ),
-    "audit": ("watchword.apps.engines.logs.cli", "Read what engines refused, from their logs."),
+    "audit": ("watchword.apps.engines.logs.cli", "Read engines' logs, and verify the audit trail."),
     "keys": ("watchword.apps.cli.declarations:keys", "List and rotate the token keys."),
     "secrets": ("watchword.apps.secrets.cli", "Keep third parties' keys out of the app."),
     "metrics": (

@@ -34,6 +34,9 @@ _SPARE: Final = 10_000
 
 _NAME_BYTES: Final = 32
 
+HEAD_SECONDS: Final = 3600
+"""A new head of the audit trail goes with the next change, and by itself where none comes for so long."""
+
 
 class RevokedSubjects:
     """Hold by which names revoked instances are known at one audience, in about 56 bytes each.
@@ -125,6 +128,13 @@ class ChainWriter:
             == said
         )
 
+    def lags(self, state: GateBundle) -> bool:
+        """Tell whether gates weren't told for long how far the audit trail is, though it grew."""
+        said = self.bundle
+        if said is None or state.audit is None or state.audit == said.audit:
+            return False
+        return said.audit is None or not 0 <= state.made_at - said.made_at < HEAD_SECONDS
+
     def renew(self) -> None:
         """Make a snapshot at the next change: a gate has a chain that reaches further than ours."""
         self._broken = True
@@ -184,7 +194,8 @@ class ChainWriter:
         line = delta_to_line(before, state, self.tip, added, signer)
         append_lines(self._path, [line])
         before.digests.add(added)
-        self.bundle, self.tip = replace(state, digests=before.digests), tip_of(line)
+        audit = state.audit or before.audit
+        self.bundle, self.tip = replace(state, digests=before.digests, audit=audit), tip_of(line)
         self._tips[self.tip] = len(self._lines)
         self._lines.append(line)
         self._stamp = stamp_of(self._path)

@@ -29,6 +29,7 @@ from watchword.adapters.keyring.private_file import (
 )
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.chains import ChainWriter, RevokedSubjects
+from watchword.apps.service.trail import AuditSeal
 from watchword.broker.interface import HoneytokenWatch
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import (
@@ -41,6 +42,7 @@ from watchword.gate.bundle import (
 )
 from watchword.gate.interface import GatePolicy
 from watchword.gate.revocations import DIGEST_KEY_BYTES
+from watchword.gate.trail import AuditHead, trail_key
 from watchword.ports import InstanceStore, RevocationNews
 from watchword.reasons import WatchwordError
 from watchword.tokens.interface import MAX_LEEWAY_SECONDS, MAX_LIFETIME_SECONDS
@@ -54,6 +56,7 @@ its last token may have been issued before the configuration was changed.
 
 SIGNER_FILE: Final = "signer.jwk"
 _GENERATION_FILE: Final = "gate-generation"
+_SEAL_FILE: Final = "audit-head.json"
 _MAX_GENERATION_DIGITS: Final = 15
 
 MOST_NAMED: Final = 300_000
@@ -132,6 +135,9 @@ class GatePublisher:
         self._too_many: set[str] = set()
         self._lifted = 0
         self._swept = False
+        self._seal = AuditSeal(
+            store, trail_key(keyring.ring.pairwise_key), directory.with_name(_SEAL_FILE)
+        )
 
     @property
     def policies(self) -> Mapping[str, GatePolicy]:
@@ -159,7 +165,8 @@ class GatePublisher:
         async with self._turn:
             since = now - timedelta(seconds=LONGEST_TOKEN_SECONDS)
             revoked = await self._store.revocations(since, self._sequence)
-            states = await self._assemble(now)
+            audit = await self._seal.advance(revoked.sequence, now.timestamp())
+            states = await self._assemble(now, audit)
             try:
                 changed = await asyncio.to_thread(self._write, states, revoked, since, now)
             finally:
@@ -283,7 +290,11 @@ class GatePublisher:
 
     def _is_due(self, state: GateBundle, fresh: Mapping[str, list[str]]) -> bool:
         chain = self._chain(state.policy.api)
-        if not chain.says(state) or chain.missing(fresh.get(state.policy.expectation.audience, ())):
+        if (
+            not chain.says(state)
+            or chain.lags(state)
+            or chain.missing(fresh.get(state.policy.expectation.audience, ()))
+        ):
             return True
         named = self._with_names(state)
         return named is not None and not self._says_the_same(named)
@@ -411,7 +422,7 @@ class GatePublisher:
     def _path(self, api: str) -> Path:
         return self._directory / f"{api}.jws"
 
-    async def _assemble(self, now: datetime) -> list[GateBundle]:
+    async def _assemble(self, now: datetime, audit: AuditHead | None) -> list[GateBundle]:
         ring, at = self._keyring.ring, now.timestamp()
         keys = tuple(key.verification_key() for key in ring.token_keys)
         before = await self._told_before()
@@ -433,6 +444,7 @@ class GatePublisher:
                         policy.edges, None if told is None else told.injected, at
                     ),
                     canaries=canaries,
+                    audit=audit,
                 )
             )
         return bundles

@@ -175,8 +175,7 @@ def build_service(
     :param safeguards: what guards the store beside it, and watches the clock.
     :param room: bounds how many enrol, by the addresses that ``addresses`` tells; None bounds nothing.
     """
-    refusals = RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
-    mark = safeguards.mark
+    mark, refusals = safeguards.mark, RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
     enrolment = _enrolment(
         policy, verifier, store, keyring, entropy, vendors, recorder, mark, room, refusals
     )

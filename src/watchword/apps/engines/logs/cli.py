@@ -14,10 +14,9 @@ _body = body_in("watchword.apps.engines.logs.commands")
     epilog="Example: watchword audit ingest --engine nginx /var/log/nginx/watchword.json",
 )
 def command() -> None:
-    """Read what engines in front of the API refused, so that `watchword explain` knows it.
+    """Read what engines in front of the API refused, for `watchword explain`; verify the audit trail.
 
-    The audit trail, which says who enrolled, revoked or rotated what, is the service's: GET /v1/audit on its
-    operator.sock.
+    The audit trail says who enrolled, revoked or rotated what.  It is the service's: GET /v1/audit on its operator.sock.
     """
 
 
@@ -52,4 +51,30 @@ def ingest_command() -> None:
 
     Exit code 0: all lines were understood.  1: some weren't, they are told and left out.
     2: wrong usage.  3: a log can't be read, or nothing can be kept.
+    """
+
+
+@command.command(
+    "verify",
+    short_help="Compare the audit trail with what gates were told of it.",
+    epilog="Example: watchword audit verify gate-1/clinic.heads gate-2/clinic.heads",
+)
+@click.argument(
+    "files",
+    nargs=-1,
+    metavar="[FILE...]",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@body_in("watchword.apps.cli.verification")
+def verify_command() -> None:
+    """Compare the audit trail with what gates were told of it.
+
+    Each gate keeps, in a file NAME.heads beside its bundle, numbers of audit entries with a hash over all entries up to
+    there.  Copy these files from the gates' machines; without FILE those in this service's gates directory are
+    read.  Run it where the service's database and key ring are; the service may run meanwhile.
+
+    Exit code 0: every head is one of this trail.  1: one isn't: entries were changed or are missing, or the database was
+    restored from a copy.  2: wrong usage, or a file of something else.  3: something can't be read.
     """
