@@ -40,6 +40,7 @@ from watchword.encoding import strict_json
 from watchword.encoding.phrases import moment, other_format
 from watchword.enrolment.delivery import Lease, LeaseCount
 from watchword.enrolment.interface import OperatorCode
+from watchword.gate.cuts import MOST_CUTS, Cut, ScheduledCut
 from watchword.ports import (
     MOST_AUDIT_SCANNED,
     MOST_UNDER_SERIAL,
@@ -144,12 +145,31 @@ CREATE TABLE leases (
 ) STRICT;
 CREATE INDEX leases_by_expiry ON leases (expires_at);
 """
+_CUTS: Final = """
+CREATE TABLE cuts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    app TEXT,
+    level TEXT,
+    before INTEGER NOT NULL,
+    share INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    pause INTEGER NOT NULL,
+    because TEXT NOT NULL,
+    made_by TEXT NOT NULL,
+    made_at INTEGER NOT NULL,
+    stopped_at INTEGER
+) STRICT;
+CREATE INDEX cuts_by_instant ON cuts (before);
+"""
 # Instants are whole microseconds since 1970, so that what is read equals what was written.
 # Of a code only its digest is here: whoever reads a backup can't enrol with it.
 # What was handed out stays on a phone whose instance is revoked: its lease is marked, and not dropped.
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 """What ``PRAGMA user_version`` says of a file with these tables; a change of them takes the next number."""
+
+_WITHOUT_CUTS: Final = 5
+"""The version of a file of 0.2.0."""
 
 
 class SchemaError(WatchwordError):
@@ -159,10 +179,12 @@ class SchemaError(WatchwordError):
 def make_schema(connection: sqlite3.Connection) -> None:
     """Make the tables of a new file, in one transaction, safely beside other processes.
 
+    A file of 0.2.0 stays as it is until somebody makes a cut (:func:`add_cuts`): up to then one may go back to 0.2.0.
+
     :raises SchemaError: when another Watchword made the file: writing to it could lose what only
         that one knows.
     """
-    if _version(connection) == SCHEMA_VERSION:
+    if _version(connection) in {_WITHOUT_CUTS, SCHEMA_VERSION}:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -175,13 +197,29 @@ def make_schema(connection: sqlite3.Connection) -> None:
 
 def _create(connection: sqlite3.Connection) -> None:
     version = _version(connection)  # Asked again: another process may have come first.
-    if version not in {0, SCHEMA_VERSION}:
+    if version not in {0, _WITHOUT_CUTS, SCHEMA_VERSION}:
         (_, _, file) = connection.execute("PRAGMA database_list").fetchone()
         raise SchemaError(f"{file}: {other_format(version, SCHEMA_VERSION)}")
     if version == 0:
-        for statement in _SCHEMA.split(";"):
+        for statement in (_SCHEMA + _CUTS).split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def add_cuts(connection: sqlite3.Connection) -> None:
+    """Make the table of cuts in a file of 0.2.0, within the transaction that needs it.
+
+    An earlier Watchword then refuses the file, since its gates wouldn't keep a cut.
+    """
+    if not knows_cuts(connection):
+        for statement in _CUTS.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def knows_cuts(connection: sqlite3.Connection) -> bool:
+    """Tell whether a file has the table of cuts."""
+    return _version(connection) != _WITHOUT_CUTS
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -820,6 +858,92 @@ def withdraw_code(connection: sqlite3.Connection, code_id: str, at: datetime) ->
     return withdrawn.rowcount == 1
 
 
+CUT_COLUMNS: Final = (
+    "app, level, before, share, step, pause, because, made_by, made_at, stopped_at, id"
+)
+
+
+def cut_from_row(row: Sequence[Any]) -> ScheduledCut:
+    """Return the cut in a row of :data:`CUT_COLUMNS`."""
+    app, level, before, share, step, pause, because, made_by, made_at, stopped_at, number = row
+    return ScheduledCut(
+        Cut(app, None if level is None else Level(level), before, share),
+        step,
+        pause,
+        because,
+        made_by,
+        instant(made_at),
+        number,
+        None if stopped_at is None else instant(stopped_at),
+    )
+
+
+def insert_cut(connection: sqlite3.Connection, made: ScheduledCut, since: int) -> ScheduledCut:
+    """Insert a cut and return it with its number.
+
+    :param since: those with an earlier instant are over.
+    :raises RefusedError: ``request.malformed``.
+    """
+    (count,) = connection.execute(
+        "SELECT count(*) FROM cuts WHERE before >= ?", (since,)
+    ).fetchone()
+    if count >= MOST_CUTS:
+        raise RefusedError.because(
+            Reason.REQUEST_MALFORMED,
+            f"got {count} cuts in force, expected at most {MOST_CUTS}; each ends by itself once the tokens of before have",
+        )
+    cut, level = made.cut, made.cut.level
+    row = (
+        cut.app,
+        None if level is None else level.value,
+        cut.before,
+        cut.share,
+        made.step,
+        made.pause,
+        made.because,
+        made.made_by,
+        microseconds(made.made_at),
+    )
+    inserted = connection.execute(
+        "INSERT INTO cuts (app, level, before, share, step, pause, because, made_by, made_at) "  # noqa: S608 - our own text.
+        f"VALUES ({marks(len(row))})",
+        row,
+    )
+    assert inserted.lastrowid is not None
+    return replace(made, id=inserted.lastrowid)
+
+
+def select_cut(connection: sqlite3.Connection, number: int) -> ScheduledCut | None:
+    """Return one cut, None if there is none of this number."""
+    row = connection.execute(
+        f"SELECT {CUT_COLUMNS} FROM cuts WHERE id = ?",  # noqa: S608 - our own text.
+        (number,),
+    ).fetchone()
+    return None if row is None else cut_from_row(row)
+
+
+_HOLDERS_AT_ONCE: Final = 20_000
+"""Rows of instances that are looked at in one piece, in about 10 ms, so that renewals come in between."""
+
+
+def count_holders_from(
+    connection: sqlite3.Connection,
+    app: str,
+    level: Level | None,
+    times: tuple[datetime, datetime],
+    after: int,
+) -> tuple[int, int | None]:
+    """Count who was issued tokens in a span of time, in one piece of the table."""
+    until = after + _HOLDERS_AT_ONCE
+    (count,) = connection.execute(
+        "SELECT count(*) FROM instances WHERE rowid > ? AND rowid <= ? AND app = ? AND level = coalesce(?, level) "
+        "AND revoked_at IS NULL AND renewed_at >= ? AND renewed_at < ?",
+        (after, until, app, None if level is None else level.value, *map(microseconds, times)),
+    ).fetchone()
+    (last,) = connection.execute("SELECT coalesce(max(rowid), 0) FROM instances").fetchone()
+    return count, until if until < last else None
+
+
 MAX_PENDING: Final = 10_000
 """The most audit entries that may be pending; beyond that the oldest are lost, which the log has too."""
 
@@ -1238,6 +1362,69 @@ class SqliteStore(WriteBehindStore):
             return [self._pending.shown(each) for each in found]
 
         return await self._database.read(work)
+
+    async def add_cut(
+        self, cut: ScheduledCut, since: int, audit: Callable[[ScheduledCut], AuditEntry]
+    ) -> ScheduledCut:
+        """See :meth:`watchword.gate.cuts.CutStore.add_cut`."""
+
+        def work(connection: sqlite3.Connection) -> ScheduledCut:
+            add_cuts(connection)
+            made = insert_cut(connection, cut, since)
+            insert_audit(connection, audit(made))
+            return made
+
+        return await self._database.write(work)
+
+    async def cuts(self, since: int) -> Sequence[ScheduledCut]:
+        """See :meth:`watchword.gate.cuts.CutStore.cuts`."""
+
+        def work(connection: sqlite3.Connection) -> Sequence[ScheduledCut]:
+            if not knows_cuts(connection):
+                return []
+            rows = connection.execute(
+                f"SELECT {CUT_COLUMNS} FROM cuts WHERE before >= ? ORDER BY id",  # noqa: S608
+                (since,),
+            )
+            return [cut_from_row(row) for row in rows]
+
+        return await self._database.read(work)
+
+    async def advance_cut(self, cut: ScheduledCut) -> bool:
+        """See :meth:`watchword.gate.cuts.CutStore.advance_cut`."""
+        return await self._database.write(
+            lambda connection: (
+                connection.execute(
+                    "UPDATE cuts SET share = ? WHERE id = ? AND share = ? AND stopped_at IS NULL",
+                    (cut.next_share, cut.id, cut.cut.share),
+                ).rowcount
+                == 1
+            )
+        )
+
+    async def stop_cut(self, cut_id: int, audit: AuditEntry) -> ScheduledCut | None:
+        """See :meth:`watchword.gate.cuts.CutStore.stop_cut`."""
+
+        def work(connection: sqlite3.Connection) -> ScheduledCut | None:
+            if not knows_cuts(connection):
+                return None
+            stopped = connection.execute(
+                "UPDATE cuts SET stopped_at = ? WHERE id = ? AND stopped_at IS NULL",
+                (microseconds(audit.at), cut_id),
+            )
+            if stopped.rowcount == 1:
+                insert_audit(connection, audit)
+            return select_cut(connection, cut_id)
+
+        return await self._database.write(work)
+
+    async def count_holders(
+        self, app: str, level: Level | None, since: datetime, before: datetime, after: int
+    ) -> tuple[int, int | None]:
+        """See :meth:`watchword.gate.cuts.CutStore.count_holders`."""
+        return await self._database.read(
+            lambda connection: count_holders_from(connection, app, level, (since, before), after)
+        )
 
     async def audit_entries(
         self, limit: int, subject: str | None = None, before: int | None = None
