@@ -48,6 +48,7 @@ from watchword.ports import (
     CountLimit,
     EnrolledCounts,
     Instance,
+    RevocationCursor,
     RevocationNews,
     RevokedInstance,
     StoredReceipt,
@@ -952,11 +953,14 @@ RECEIPT_DUE_WITHIN: Final = timedelta(days=40)
 
 
 _REVOKED_SINCE: Final = (
-    "SELECT id, audiences, revoked_at FROM instances WHERE revoked_at >= :since ORDER BY revoked_at"
+    "SELECT revoked_at, rowid, id, audiences, revoked_at FROM instances "
+    "WHERE revoked_at >= :since AND (revoked_at, rowid) > (:at, :row) "
+    "ORDER BY revoked_at, rowid LIMIT :limit"
 )
 _REVOKED_AFTER: Final = (
-    "SELECT instances.id, audiences, revoked_at FROM audit JOIN instances ON instances.id = audit.subject "
-    "WHERE seq > :after AND revoked_at >= :since ORDER BY seq"
+    "SELECT seq, 0, instances.id, audiences, revoked_at FROM audit "
+    "JOIN instances ON instances.id = audit.subject "
+    "WHERE seq > :after AND revoked_at >= :since ORDER BY seq LIMIT :limit"
 )
 
 
@@ -1158,7 +1162,9 @@ class SqliteStore(WriteBehindStore):
             )
         )
 
-    async def revocations(self, since: datetime, after: int | None) -> RevocationNews:
+    async def revocations(
+        self, since: datetime, after: RevocationCursor | None, limit: int
+    ) -> RevocationNews:
         """See :meth:`watchword.ports.InstanceStore.revocations`.
 
         Every revocation adds an audit entry in its transaction, and of two transactions the later one has the higher
@@ -1168,13 +1174,32 @@ class SqliteStore(WriteBehindStore):
         def work(connection: sqlite3.Connection) -> RevocationNews:
             last = _sequence(connection)
             # A trail that ends before is an older copy, which may lack what was told.
-            whole = after is None or after > last
+            anew = after is None or after.sequence > last
+            cursor = RevocationCursor(last, (-1, -1)) if after is None or anew else after
+            at, row = cursor.row or (0, 0)
             rows = connection.execute(
-                _REVOKED_SINCE if whole else _REVOKED_AFTER,
-                {"since": microseconds(since), "after": after},
-            )
-            found = [RevokedInstance(row[0], _audiences(row[1]), instant(row[2])) for row in rows]
-            return RevocationNews(last, [*found, *self._pending.revoked(connection)], whole)
+                _REVOKED_AFTER if cursor.row is None else _REVOKED_SINCE,
+                {
+                    "since": microseconds(since),
+                    "after": cursor.sequence,
+                    "at": at,
+                    "row": row,
+                    "limit": limit,
+                },
+            ).fetchall()
+            found = [
+                RevokedInstance(each[2], _audiences(each[3]), instant(each[4])) for each in rows
+            ]
+            more = len(rows) == limit
+            if not more:
+                found += self._pending.revoked(connection)
+                cursor = RevocationCursor(cursor.sequence if cursor.row else last)
+            elif cursor.row is None:
+                cursor = RevocationCursor(rows[-1][0])
+            else:
+                cursor = RevocationCursor(cursor.sequence, rows[-1][:2])
+            # What was revoked while all were read stands in the trail.
+            return RevocationNews(cursor, found, anew, more or cursor.sequence < last)
 
         return await self._database.read(work)
 

@@ -194,6 +194,7 @@ def build_service(
             store=store,
             secrets=secrets,
             random=entropy.token_bytes,
+            token_lifetime=policy.token_lifetime,
         ),
         refusal_log=refusal_log,
         clock=clock,
