@@ -187,6 +187,7 @@ class ChainWriter:
         said = self.bundle
         if said is None or self._is_behind or self._prepared is not None:
             return False
+        self._pass_over(everyone)
         if self._listed < everyone.end or (self._is_written and self._is_replaced()):
             return False
         same = (
@@ -283,6 +284,18 @@ class ChainWriter:
             if len(names) == SLICE:
                 self._pause()
 
+    def _pass_over(self, everyone: RevokedSubjects) -> None:
+        """Count the names as done that are listed already: after a start those are all."""
+        end = everyone.end
+        digests = None if self.bundle is None else self.bundle.digests
+        if digests is None or self._listed == end:
+            return
+        self._listed = max(self._listed, everyone.first)
+        for part in self._digests(digests.key, everyone, end, self._listed):
+            if not all(map(digests.has, part)):
+                return
+            self._listed += len(part)
+
     def _begin(self, state: GateBundle, prepared: _Prepared, signer: Signer) -> None:
         line = packed_snapshot_to_line(state, prepared.key, prepared.packed, signer)
         digests = Digests(prepared.key, prepared.base)
@@ -332,6 +345,7 @@ class ChainWriter:
         return stamp_of(self._path) != self._stamp
 
     def _read(self, key: VerificationKey) -> None:
+        stamp = stamp_of(self._path)
         try:
             lines = ChainTail(self._path).read()
             reader = ChainReader(key)
@@ -340,7 +354,9 @@ class ChainWriter:
             return
         if reader.bundle is not None:
             self._adopt(reader.bundle, lines)
-            self._stamp = stamp_of(self._path)
+            self._stamp = stamp
+            # Half a line at its end, of a process that died, would spoil the one that is appended.
+            self._is_written = stamp is not None and stamp[2] == len(joined(lines))
 
     def _adopt(self, bundle: GateBundle, lines: Sequence[bytes]) -> None:
         self.bundle, self.tip = bundle, tip_of(lines[-1])

@@ -56,6 +56,19 @@ _MAX_GENERATION_DIGITS: Final = 15
 MOST_NAMED: Final = 300_000
 """Most revoked instances in the first version of a bundle, which has room for 350,000; chains go on beyond."""
 
+
+@dataclass(frozen=True, slots=True)
+class PublisherBounds:
+    """Hold how many revoked instances are listed for one audience.
+
+    :ivar named: most in the first version of a bundle; beyond, gates that read it alone aren't told any more.
+    :ivar listed: most in a chain; beyond, all tokens of before are cut.
+    """
+
+    named: int = MOST_NAMED
+    listed: int = MOST_REVOKED
+
+
 MOST_LIFTED: Final = 1_000_000
 """By so much at most gates that have a higher generation raise ours in one process."""
 
@@ -106,7 +119,7 @@ class GatePublisher:
         secrets: SecretWork = NO_SECRETS,
         random: Callable[[int], bytes],
         token_lifetime: int,
-        most_revoked: int = MOST_REVOKED,
+        bounds: PublisherBounds = PublisherBounds(),
     ) -> None:
         """Keep the sources; nothing is written yet.
 
@@ -115,7 +128,6 @@ class GatePublisher:
             removed and the clock was set back.
         :param random: returns so many bytes that nobody can guess.
         :param token_lifetime: seconds for which tokens are issued now.
-        :param most_revoked: most instances that are listed for an audience; beyond that all its tokens of before are cut.
         """
         self._directory = directory
         self._counter = directory.with_name(_GENERATION_FILE)
@@ -132,7 +144,7 @@ class GatePublisher:
         self._news = asyncio.Event()
         self._random = random
         self._window = TokenWindow(directory.with_name(_WINDOW_FILE), token_lifetime)
-        self._most_revoked = most_revoked
+        self._bounds = bounds
         self._cursor: RevocationCursor | None = None
         self._revoked: dict[str, RevokedSubjects] = {}
         self._cut_off: dict[str, int] = {}
@@ -288,14 +300,14 @@ class GatePublisher:
         for audience, subjects in found.items():
             revoked = self._subjects(audience)
             revoked.add(subjects)
-            if len(revoked) > self._most_revoked:
+            if len(revoked) > self._bounds.listed:
                 revoked.forget(float("inf"))
                 # A token of this very second may be one of theirs.
                 self._cut_off[audience] = int(now.timestamp()) + 1
                 _log.warning(
                     "too many are revoked to list them: all tokens of before are cut off",
                     audience=audience,
-                    most=self._most_revoked,
+                    most=self._bounds.listed,
                 )
 
     def _lists(self, audience: str, subject: str) -> bool:
@@ -382,8 +394,8 @@ class GatePublisher:
         trouble = ""
         if state.cuts:
             trouble = "they can't be told that tokens are cut off"
-        elif len(revoked) > MOST_NAMED:
-            trouble = f"more than {MOST_NAMED} are revoked"
+        elif len(revoked) > self._bounds.named:
+            trouble = f"more than {self._bounds.named} are revoked"
         if trouble != self._without_names.get(api, ""):
             self._without_names[api] = trouble
             event = "engines and earlier gates aren't told" if trouble else "all gates are told"
