@@ -952,21 +952,37 @@ RECEIPT_DUE_WITHIN: Final = timedelta(days=40)
 """No receipt is ever planned to be due later than this; what is, was planned by a clock that ran ahead."""
 
 
+# Two questions, since SQLite finds no place in the middle of one instant by a comparison of pairs.
+_REVOKED_AT: Final = (
+    "SELECT revoked_at, rowid, id, audiences, revoked_at FROM instances "
+    "WHERE revoked_at = ? AND rowid > ? ORDER BY rowid LIMIT ?"
+)
 _REVOKED_SINCE: Final = (
     "SELECT revoked_at, rowid, id, audiences, revoked_at FROM instances "
-    "WHERE revoked_at >= :since AND (revoked_at, rowid) > (:at, :row) "
-    "ORDER BY revoked_at, rowid LIMIT :limit"
+    "WHERE revoked_at >= ? ORDER BY revoked_at, rowid LIMIT ?"
 )
 _REVOKED_AFTER: Final = (
     "SELECT seq, 0, instances.id, audiences, revoked_at FROM audit "
     "JOIN instances ON instances.id = audit.subject "
-    "WHERE seq > :after AND revoked_at >= :since ORDER BY seq LIMIT :limit"
+    "WHERE seq > ? AND revoked_at >= ? ORDER BY seq LIMIT ?"
 )
 
 
 @lru_cache(maxsize=256)
 def _audiences(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
+
+
+def _revoked_behind(
+    connection: Connection, since: int, row: tuple[int, int], limit: int
+) -> list[tuple[Any, ...]]:
+    """Return the next revoked instances by time and row."""
+    at, number = row
+    found = []
+    if at >= since:
+        found = connection.execute(_REVOKED_AT, (at, number, limit)).fetchall()
+        since = at + 1
+    return found + connection.execute(_REVOKED_SINCE, (since, limit - len(found))).fetchall()
 
 
 class SqliteStore(WriteBehindStore):
@@ -1176,17 +1192,11 @@ class SqliteStore(WriteBehindStore):
             # A trail that ends before is an older copy, which may lack what was told.
             anew = after is None or after.sequence > last
             cursor = RevocationCursor(last, (-1, -1)) if after is None or anew else after
-            at, row = cursor.row or (0, 0)
-            rows = connection.execute(
-                _REVOKED_AFTER if cursor.row is None else _REVOKED_SINCE,
-                {
-                    "since": microseconds(since),
-                    "after": cursor.sequence,
-                    "at": at,
-                    "row": row,
-                    "limit": limit,
-                },
-            ).fetchall()
+            if cursor.row is None:
+                asked = (cursor.sequence, microseconds(since), limit)
+                rows = connection.execute(_REVOKED_AFTER, asked).fetchall()
+            else:
+                rows = _revoked_behind(connection, microseconds(since), cursor.row, limit)
             found = [
                 RevokedInstance(each[2], _audiences(each[3]), instant(each[4])) for each in rows
             ]
