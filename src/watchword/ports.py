@@ -225,17 +225,31 @@ class RevokedInstance:
 
 
 @dataclass(frozen=True, slots=True)
-class RevocationNews:
-    """Hold who was revoked since somebody asked last.
+class RevocationCursor:
+    """Say how far revocations were read.
 
-    :param sequence: what to ask with next time.
-    :param instances: may name one twice, and one that was named before.
-    :param whole: whether these are all, since the store doesn't know what was told before.
+    :param sequence: of the last audit entry that was looked at, or was there when all of them were begun.
+    :param row: time and row of the last instance while all of them are being read, None once they were.
     """
 
     sequence: int
+    row: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationNews:
+    """Hold a part of who was revoked since somebody asked last.
+
+    :param cursor: what to ask with next time.
+    :param instances: may name one twice, and one that was named before.
+    :param anew: whether all are told from here on, since the store doesn't know what was told before.
+    :param more: whether there are more by now.
+    """
+
+    cursor: RevocationCursor
     instances: Sequence[RevokedInstance]
-    whole: bool
+    anew: bool
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,11 +419,14 @@ class InstanceStore(Protocol):
         :raises RefusedError: ``instance.unknown``.
         """
 
-    async def revocations(self, since: datetime, after: int | None) -> RevocationNews:
+    async def revocations(
+        self, since: datetime, after: RevocationCursor | None, limit: int
+    ) -> RevocationNews:
         """Return who was revoked; it costs what was written to the store meanwhile, and not what it holds.
 
         :param since: nobody who was revoked before is asked for.
-        :param after: the ``sequence`` of the answer before; None asks for all.
+        :param after: the cursor of the answer before; None asks for all.
+        :param limit: most instances to return, besides those that couldn't be written yet.
         """
 
     async def list_instances(

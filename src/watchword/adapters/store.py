@@ -49,6 +49,7 @@ from watchword.ports import (
     CountLimit,
     EnrolledCounts,
     Instance,
+    RevocationCursor,
     RevocationNews,
     RevokedInstance,
     StoredReceipt,
@@ -1075,18 +1076,37 @@ RECEIPT_DUE_WITHIN: Final = timedelta(days=40)
 """No receipt is ever planned to be due later than this; what is, was planned by a clock that ran ahead."""
 
 
+# Two questions, since SQLite finds no place in the middle of one instant by a comparison of pairs.
+_REVOKED_AT: Final = (
+    "SELECT revoked_at, rowid, id, audiences, revoked_at FROM instances "
+    "WHERE revoked_at = ? AND rowid > ? ORDER BY rowid LIMIT ?"
+)
 _REVOKED_SINCE: Final = (
-    "SELECT id, audiences, revoked_at FROM instances WHERE revoked_at >= :since ORDER BY revoked_at"
+    "SELECT revoked_at, rowid, id, audiences, revoked_at FROM instances "
+    "WHERE revoked_at >= ? ORDER BY revoked_at, rowid LIMIT ?"
 )
 _REVOKED_AFTER: Final = (
-    "SELECT instances.id, audiences, revoked_at FROM audit JOIN instances ON instances.id = audit.subject "
-    "WHERE seq > :after AND revoked_at >= :since ORDER BY seq"
+    "SELECT seq, 0, instances.id, audiences, revoked_at FROM audit "
+    "JOIN instances ON instances.id = audit.subject "
+    "WHERE seq > ? AND revoked_at >= ? ORDER BY seq LIMIT ?"
 )
 
 
 @lru_cache(maxsize=256)
 def _audiences(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
+
+
+def _revoked_behind(
+    connection: Connection, since: int, row: tuple[int, int], limit: int
+) -> list[tuple[Any, ...]]:
+    """Return the next revoked instances by time and row."""
+    at, number = row
+    found = []
+    if at >= since:
+        found = connection.execute(_REVOKED_AT, (at, number, limit)).fetchall()
+        since = at + 1
+    return found + connection.execute(_REVOKED_SINCE, (since, limit - len(found))).fetchall()
 
 
 class SqliteStore(WriteBehindStore):
@@ -1282,7 +1302,9 @@ class SqliteStore(WriteBehindStore):
             )
         )
 
-    async def revocations(self, since: datetime, after: int | None) -> RevocationNews:
+    async def revocations(
+        self, since: datetime, after: RevocationCursor | None, limit: int
+    ) -> RevocationNews:
         """See :meth:`watchword.ports.InstanceStore.revocations`.
 
         Every revocation adds an audit entry in its transaction, and of two transactions the later one has the higher
@@ -1292,13 +1314,26 @@ class SqliteStore(WriteBehindStore):
         def work(connection: sqlite3.Connection) -> RevocationNews:
             last = _sequence(connection)
             # A trail that ends before is an older copy, which may lack what was told.
-            whole = after is None or after > last
-            rows = connection.execute(
-                _REVOKED_SINCE if whole else _REVOKED_AFTER,
-                {"since": microseconds(since), "after": after},
-            )
-            found = [RevokedInstance(row[0], _audiences(row[1]), instant(row[2])) for row in rows]
-            return RevocationNews(last, [*found, *self._pending.revoked(connection)], whole)
+            anew = after is None or after.sequence > last
+            cursor = RevocationCursor(last, (-1, -1)) if after is None or anew else after
+            if cursor.row is None:
+                asked = (cursor.sequence, microseconds(since), limit)
+                rows = connection.execute(_REVOKED_AFTER, asked).fetchall()
+            else:
+                rows = _revoked_behind(connection, microseconds(since), cursor.row, limit)
+            found = [
+                RevokedInstance(each[2], _audiences(each[3]), instant(each[4])) for each in rows
+            ]
+            more = len(rows) == limit
+            if not more:
+                found += self._pending.revoked(connection)
+                cursor = RevocationCursor(cursor.sequence if cursor.row else last)
+            elif cursor.row is None:
+                cursor = RevocationCursor(rows[-1][0])
+            else:
+                cursor = RevocationCursor(cursor.sequence, rows[-1][:2])
+            # What was revoked while all were read stands in the trail.
+            return RevocationNews(cursor, found, anew, more or cursor.sequence < last)
 
         return await self._database.read(work)
 

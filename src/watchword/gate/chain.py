@@ -31,6 +31,7 @@ from watchword.gate.revocations import (
     DIGEST_BYTES,
     DIGEST_KEY_BYTES,
     Digests,
+    PackedDigests,
     pack,
     unpack,
 )
@@ -76,7 +77,8 @@ class ChainError(GateBundleError):
 
 def tip_of(line: bytes) -> str:
     """Return the hash that a delta behind this line names: of the JWS, which signs the hash of what stands behind it."""
-    return base64url.encode(sha256(line.partition(b" ")[0]).digest())
+    end = line.find(b" ")
+    return base64url.encode(sha256(line if end < 0 else line[:end]).digest())
 
 
 def is_snapshot(line: bytes) -> bool:
@@ -84,26 +86,41 @@ def is_snapshot(line: bytes) -> bool:
     return b" " in line
 
 
+def joined(lines: Sequence[bytes]) -> bytes:
+    """Return lines as they stand in a file and are sent: each with its end."""
+    # The empty one behind them ends the last one without another copy of all of it.
+    return b"\n".join((*lines, b""))
+
+
 def snapshot_to_line(bundle: GateBundle, digest_key: bytes, packed: bytes, signer: Signer) -> bytes:
+    """Return a snapshot, signed, of digests that :func:`watchword.gate.revocations.pack` returned.
+
+    See :func:`packed_snapshot_to_line` for the rest.
+    """
+    return packed_snapshot_to_line(bundle, digest_key, PackedDigests.of(packed), signer)
+
+
+def packed_snapshot_to_line(
+    bundle: GateBundle, digest_key: bytes, packed: PackedDigests, signer: Signer
+) -> bytes:
     """Return a snapshot, signed.
 
     :param bundle: its own list of revoked instances isn't looked at.
     :param digest_key: 12 fresh random bytes.
-    :param packed: who is revoked, as :func:`watchword.gate.revocations.pack` returns it.
+    :param packed: who is revoked.
     :raises ChainError: when gates wouldn't take it.
     """
-    count = len(packed) // DIGEST_BYTES
-    if count > MOST_REVOKED:
-        _refuse(f"got {count} revoked instances, expected at most {MOST_REVOKED}")
+    if packed.count > MOST_REVOKED:
+        _refuse(f"got {packed.count} revoked instances, expected at most {MOST_REVOKED}")
     members = {
         **_head(bundle),
         "state": state_to_json(bundle),
         "digest_key": base64url.encode(digest_key),
-        "revoked": {"count": count, "sha256": base64url.encode(sha256(packed).digest())},
+        "revoked": {"count": packed.count, "sha256": base64url.encode(packed.sha256)},
         "cuts": _cuts_to_json(bundle.cuts),
     }
     jws = _signed(members, SNAPSHOT_TYPE, bundle.policy.api, signer)
-    return jws + b" " + base64url.encode(packed).encode("ascii")
+    return b"".join((jws, b" ", *packed.text))
 
 
 def delta_to_line(

@@ -7,14 +7,16 @@ snapshot has another key, so that an instance which is taken for a revoked one b
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from heapq import merge
 from itertools import islice
 from operator import lt
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
+
+from watchword.encoding import base64url
 
 DIGEST_KEY_BYTES: Final = 12
 """Bytes of the key: with a subject of 43 characters they fill one block of SHA-256."""
@@ -33,6 +35,13 @@ _MOST_PASSED: Final = 16_384
 """So many subjects are remembered that a snapshot doesn't list: what it lists never changes."""
 
 
+_PARTS: Final = 1024
+"""Into so many parts digests fall by their first bits, each of which is put in order by itself."""
+
+_PART: Final = 2**64 // _PARTS
+_PARTS_A_STEP: Final = 4
+
+
 def digest_of(key: bytes, subject: str) -> int:
     """Return what stands for a pairwise subject: the first 8 bytes of SHA-256 over key and subject."""
     return int.from_bytes(sha256(key + subject.encode()).digest()[:DIGEST_BYTES])
@@ -41,6 +50,55 @@ def digest_of(key: bytes, subject: str) -> int:
 def pack(digests: Iterable[int]) -> bytes:
     """Return digests as gates are sent them: ascending, none twice, 8 bytes each with the highest first."""
     return _as_bytes(array("Q", sorted(set(digests))))
+
+
+@dataclass(frozen=True, slots=True)
+class PackedDigests:
+    """Hold digests as a snapshot carries them.
+
+    :ivar sha256: of their bytes, as :func:`pack` returns them.
+    :ivar text: those bytes in base64url, in pieces.
+    """
+
+    count: int
+    sha256: bytes
+    text: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, packed: bytes) -> Self:
+        """Return what :func:`pack` returned in this form."""
+        text = base64url.encode(packed).encode("ascii")
+        return cls(len(packed) // DIGEST_BYTES, sha256(packed).digest(), (text,))
+
+
+def packed_in_pieces(
+    digests: Iterable[Sequence[int]], pause: Callable[[], None]
+) -> "tuple[array[int], PackedDigests]":
+    """Return digests that come in any order in ascending order, none twice, and as a snapshot carries them.
+
+    Millions of them take seconds.  No step of it takes much longer than a millisecond.
+
+    :param pause: is called between the steps, so that other threads get their turn.
+    """
+    parts = [array("Q") for _ in range(_PARTS)]
+    for some in digests:
+        for digest in some:
+            parts[digest // _PART].append(digest)
+    base, hashed, text, rest = array("Q"), sha256(), [], b""
+    for at, part in enumerate(parts):
+        ascending = array("Q", sorted(set(part)))
+        base.extend(ascending)
+        data = _as_bytes(ascending)
+        hashed.update(data)
+        # Three bytes are four characters: pieces of as many stand behind one another without padding.
+        data = rest + data
+        whole = len(data) - len(data) % 3
+        text.append(base64url.encode(data[:whole]).encode("ascii"))
+        rest = data[whole:]
+        if at % _PARTS_A_STEP == 0 and base:
+            pause()
+    text.append(base64url.encode(rest).encode("ascii"))
+    return base, PackedDigests(len(base), hashed.digest(), tuple(text))
 
 
 def unpack(data: bytes) -> "array[int]":

@@ -29,6 +29,7 @@ from watchword.ports import (
     CountLimit,
     EnrolledCounts,
     Instance,
+    RevocationCursor,
     StoredReceipt,
 )
 from watchword.reasons import Reason, RefusedError, UnavailableError
@@ -226,12 +227,12 @@ def test_recently_revoked_are_found(store: SqliteStore) -> None:
         run(lambda name=name: store.enrol(use(name.encode()), instance(name), audit()))  # type: ignore[misc]
     run(lambda: store.revoke("one", NOW, "b", audit()))
     run(lambda: store.revoke("two", NOW + timedelta(seconds=9), "b", audit()))
-    news = run(lambda: store.revocations(NOW, None))
+    news = run(lambda: store.revocations(NOW, None, 9))
     assert [i.id for i in news.instances] == ["one", "two"]
-    assert news.whole
+    assert (news.anew, news.more) == (True, False)
     assert news.instances[1].revoked_at == NOW + timedelta(seconds=9)
     since = NOW + timedelta(microseconds=1)
-    assert [i.id for i in run(lambda: store.revocations(since, None)).instances] == ["two"]
+    assert [i.id for i in run(lambda: store.revocations(since, None, 9)).instances] == ["two"]
 
 
 def test_only_new_revocations_are_read(store: SqliteStore) -> None:
@@ -239,13 +240,41 @@ def test_only_new_revocations_are_read(store: SqliteStore) -> None:
     for name in ("one", "two"):
         run(lambda name=name: store.enrol(use(name.encode()), instance(name), audit()))  # type: ignore[misc]
     run(lambda: store.revoke("one", NOW, "b", audit("instance.revoked", subject="one")))
-    before = run(lambda: store.revocations(NOW, None)).sequence
-    assert run(lambda: store.revocations(NOW, before)).instances == []
+    before = run(lambda: store.revocations(NOW, None, 9)).cursor
+    assert run(lambda: store.revocations(NOW, before, 9)).instances == []
     run(lambda: store.revoke("two", NOW, "b", audit("instance.revoked", subject="two")))
-    news = run(lambda: store.revocations(NOW, before))
-    assert ([i.id for i in news.instances], news.whole) == (["two"], False)
-    again = run(lambda: store.revocations(NOW, news.sequence + 1))
-    assert ([i.id for i in again.instances], again.whole) == (["one", "two"], True)
+    news = run(lambda: store.revocations(NOW, before, 9))
+    assert ([i.id for i in news.instances], news.anew, news.more) == (["two"], False, False)
+    ahead = RevocationCursor(news.cursor.sequence + 1)
+    again = run(lambda: store.revocations(NOW, ahead, 9))
+    assert ([i.id for i in again.instances], again.anew) == (["one", "two"], True)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_revocations_are_read_page_by_page(store: SqliteStore, limit: int) -> None:
+    """All of them, several of one instant too, and those that are revoked while pages are read."""
+    names = [f"n{number}" for number in range(6)]
+    for name in [*names, "late"]:
+        run(lambda name=name: store.enrol(use(name.encode()), instance(name), audit()))  # type: ignore[misc]
+    for name in names:
+        entry = audit("instance.revoked", subject=name)
+        run(lambda name=name, entry=entry: store.revoke(name, NOW, "b", entry))  # type: ignore[misc]
+    found: list[str] = []
+    pages, cursor, more = 0, None, True
+    while more:
+        news = run(lambda cursor=cursor: store.revocations(NOW, cursor, limit))  # type: ignore[misc]
+        assert news.anew == (pages == 0)
+        assert len(news.instances) <= limit
+        found += [each.id for each in news.instances]
+        cursor, more, pages = news.cursor, news.more, pages + 1
+        if pages == 1:
+            entry = audit("instance.revoked", subject="late")
+            run(lambda entry=entry: store.revoke("late", NOW, "b", entry))  # type: ignore[misc]
+    if limit == 100:
+        found += [each.id for each in run(lambda: store.revocations(NOW, cursor, limit)).instances]
+    assert set(found) == {*names, "late"}
+    assert found[:6] == names
+    assert run(lambda: store.revocations(NOW, cursor, limit)).instances == [] or limit == 100
 
 
 def test_listing_is_bounded_and_newest_first(store: SqliteStore) -> None:

@@ -10,8 +10,10 @@ from tests.unit.gate.test_bundle import BUNDLE
 
 from watchword.gate.revocations import (
     Digests,
+    PackedDigests,
     digest_of,
     pack,
+    packed_in_pieces,
     unpack,
 )
 
@@ -31,6 +33,22 @@ def test_what_is_packed_comes_back(digests: set[int]) -> None:
     packed = pack(digests)
     assert (len(packed), list(unpack(packed))) == (8 * len(digests), sorted(digests))
     assert Digests(KEY, unpack(packed)).packed() == packed
+
+
+@given(st.lists(st.lists(DIGEST, max_size=20), max_size=5))
+def test_what_is_packed_in_pieces_is_the_same(parts: list[list[int]]) -> None:
+    """In any order, doubled, in any number."""
+    base, packed = packed_in_pieces(parts, lambda: None)
+    whole = pack(each for part in parts for each in part)
+    assert base == unpack(whole)
+    assert replace(packed, text=(b"".join(packed.text),)) == PackedDigests.of(whole)
+
+
+def test_many_digests_are_packed_with_pauses() -> None:
+    """So that requests get their turn meanwhile."""
+    pauses: list[None] = []
+    packed_in_pieces([range(0, 2**64, 2**50)], lambda: pauses.append(None))
+    assert len(pauses) > 200
 
 
 @pytest.mark.parametrize("data", [b"1234567", bytes(16), pack([5]) + pack([4])])

@@ -14,7 +14,7 @@ from watchword.adapters.keyring.private_file import (
     open_private,
     write_private,
 )
-from watchword.gate.chain import MAX_CHAIN_BYTES
+from watchword.gate.chain import MAX_CHAIN_BYTES, joined
 
 _SUFFIX: Final = ".chain"
 _END: Final = b"\n"
@@ -30,7 +30,7 @@ def write_chain(path: Path, lines: Sequence[bytes]) -> None:
 
     :raises PrivateFileError: when the disk refuses; the file is then as it was.
     """
-    write_private(path, b"".join(line + _END for line in lines))
+    write_private(path, joined(lines))
 
 
 def append_lines(path: Path, lines: Sequence[bytes]) -> None:
@@ -38,7 +38,7 @@ def append_lines(path: Path, lines: Sequence[bytes]) -> None:
 
     :raises PrivateFileError: when the file isn't ours or the disk refuses; the file is then as it was.
     """
-    data = b"".join(line + _END for line in lines)
+    data = joined(lines)
     handle = open_private(path, os.O_WRONLY | os.O_APPEND)
     if handle is None:
         raise PrivateFileError(f"{path}: isn't there any more; a snapshot is written anew")

@@ -1,8 +1,10 @@
 """Keep the chain of each API: a change is signed and appended by itself, and a snapshot is made now and then."""
 
+import threading
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +14,7 @@ from watchword.adapters.gate_bundle.chain_file import (
     chain_path,
     write_chain,
 )
+from watchword.adapters.gate_bundle.floor import read_floor
 from watchword.adapters.keyring.private_file import PrivateFileError, Stamp, stamp_of
 from watchword.encoding import base64url
 from watchword.gate.bundle import GateBundle, GateBundleError
@@ -19,14 +22,24 @@ from watchword.gate.chain import (
     MOST_ADDED,
     ChainReader,
     delta_to_line,
-    snapshot_to_line,
+    joined,
+    packed_snapshot_to_line,
     tip_of,
 )
-from watchword.gate.revocations import DIGEST_KEY_BYTES, Digests, digest_of, pack, unpack
+from watchword.gate.revocations import (
+    DIGEST_KEY_BYTES,
+    Digests,
+    PackedDigests,
+    digest_of,
+    packed_in_pieces,
+)
 from watchword.ports import Signer, VerificationKey
 
 MOST_DELTAS: Final = 1000
 """After so many changes a snapshot takes their place; who has the chain by then must fetch all of it once."""
+
+SLICE: Final = 1000
+"""So many names are hashed at a time, in about a millisecond, before requests get their turn."""
 
 _SMALL_BYTES: Final = 256 * 1024
 _SPARE: Final = 10_000
@@ -39,94 +52,155 @@ HEAD_SECONDS: Final = 3600
 
 
 class RevokedSubjects:
-    """Hold by which names revoked instances are known at one audience, in about 56 bytes each.
+    """Hold by which names revoked instances are known at one audience, in 40 bytes each and in the order in which they came.
+
+    A name has a number, which it keeps while those before it are forgotten.
 
     :ivar version: grows with each change.
+    :ivar first: the number of the first name that is held.
     """
 
-    def __init__(self, key: bytes) -> None:
-        """Begin with nobody.
-
-        :param key: :data:`DIGEST_KEY_BYTES` of any value, by which a name that comes twice is recognised.
-        """
+    def __init__(self) -> None:
+        """Begin with nobody."""
         self.version = 0
-        self._key = key
+        self.first = 0
         self._names = bytearray()
         self._times = array("d")
-        self._seen = Digests(key, array("Q"))
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """Return how many they are."""
         return len(self._times)
 
+    @property
+    def end(self) -> int:
+        """Return the number that the next name gets."""
+        with self._lock:
+            return self.first + len(self._times)
+
+    def slices(self, start: int, end: int) -> Iterator[Sequence[str]]:
+        """Yield the names of these numbers, as far as they are held, at most :data:`SLICE` at a time."""
+        while start < end:
+            with self._lock:
+                start = max(start, self.first)
+                at = (start - self.first) * _NAME_BYTES
+                most = min(end - start, SLICE) * _NAME_BYTES
+                raw = bytes(self._names[at : at + most])
+            if not raw:
+                return
+            yield [
+                base64url.encode(raw[each : each + _NAME_BYTES])
+                for each in range(0, len(raw), _NAME_BYTES)
+            ]
+            start += len(raw) // _NAME_BYTES
+
     def __iter__(self) -> Iterator[str]:
         """Yield each name."""
-        for start in range(0, len(self._names), _NAME_BYTES):
-            yield base64url.encode(bytes(self._names[start : start + _NAME_BYTES]))
+        for names in self.slices(0, self.end):
+            yield from names
 
-    def add(self, subjects: Iterable[tuple[str, float]]) -> list[str]:
-        """Take in names with the time at which each was revoked; return those that are new."""
-        fresh = []
+    def add(self, subjects: Iterable[tuple[str, float]]) -> None:
+        """Take in names with the time at which each was revoked."""
         for subject, at in subjects:
-            digest = digest_of(self._key, subject)
-            if not self._seen.has(digest):
-                self._seen.add((digest,))
-                self._names += base64url.decode(subject)
-                self._times.append(at)
-                fresh.append(subject)
-        self.version += bool(fresh)
-        return fresh
+            raw = base64url.decode(subject)
+            with self._lock:
+                # Never before the one in front of it, which would keep that from being found by its time.
+                self._times.append(max(at, self._times[-1]) if self._times else at)
+                self._names += raw
+            self.version += 1
 
     def forget(self, before: float) -> None:
         """Forget who was revoked before an instant; nobody of them can have a token any more."""
-        old = 0
-        while old < len(self._times) and self._times[old] < before:
-            old += 1
-        if old:
+        with self._lock:
+            old = bisect_left(self._times, before)
             del self._names[: old * _NAME_BYTES], self._times[:old]
-            self._seen = Digests(
-                self._key, array("Q", sorted(digest_of(self._key, s) for s in self))
-            )
-            self.version += 1
+            self.first += old
+        self.version += bool(old)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Hold the digests of a snapshot to come: of the names up to a number."""
+
+    key: bytes
+    base: "array[int]"
+    packed: PackedDigests
+    end: int
 
 
 class ChainWriter:
     """Write one API's chain; the only one who does.
 
+    What gates are told over the network is kept in memory: it goes on where the disk refuses.
+
     :ivar bundle: what the chain says, None while there is none that gates would believe.
     :ivar tip: the hash of its last line.
     """
 
-    def __init__(self, bundle: Path, key: VerificationKey, random: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        bundle: Path,
+        key: VerificationKey,
+        random: Callable[[int], bytes],
+        pause: Callable[[], None],
+    ) -> None:
         """Read the chain that is there, and go on with it.
 
         :param bundle: the API's bundle; the chain stands beside it.
         :param key: by which it must be signed.
+        :param pause: lets requests have their turn; it is called after each millisecond of work or so.
         """
         self.bundle: GateBundle | None = None
         self.tip: str | None = None
         self._path = chain_path(bundle)
         self._random = random
+        self._pause = pause
         self._lines: list[bytes] = []
         self._tips: dict[str, int] = {}
+        self._delta_bytes = 0
         self._stamp: Stamp | None = None
-        self._broken = False
+        self._is_written = True
+        self._is_behind = False
+        self._listed = 0
+        self._prepared: _Prepared | None = None
         self._read(key)
+        if self.generation < (least := _floor(bundle)):
+            # The files were put back: a gate beside us has had more than they say.
+            self.lifted_to = least
+            self._is_behind = True
+        else:
+            self.lifted_to = 0
 
     @property
     def generation(self) -> int:
         """Return the generation of the last line, 0 while there is none."""
         return 0 if self.bundle is None else self.bundle.generation
 
-    def says(self, state: GateBundle) -> bool:
-        """Tell whether the file is as it was written, and says all of a state but who is revoked."""
+    @property
+    def is_written(self) -> bool:
+        """Tell whether the disk has taken all lines."""
+        return self._is_written
+
+    def has(self, tip: str | None) -> bool:
+        """Tell whether a line is one of ours."""
+        return tip in self._tips
+
+    def says(self, state: GateBundle, everyone: RevokedSubjects) -> bool:
+        """Tell whether the chain says all of a state, and its file is as it was written as far as it could be."""
         said = self.bundle
-        if said is None or self._broken or stamp_of(self._path) != self._stamp:
+        if said is None or self._is_behind or self._prepared is not None:
             return False
-        return (
+        self._pass_over(everyone)
+        if self._listed < everyone.end or (self._is_written and self._is_replaced()):
+            return False
+        same = (
             replace(state, generation=said.generation, made_at=said.made_at, revoked=said.revoked)
             == said
         )
+        if same and said.policy is not state.policy:
+            # One that was read from a file: from now on a look shows that nothing differs.
+            self.bundle = replace(said, policy=state.policy)
+        return same
 
     def lags(self, state: GateBundle) -> bool:
         """Tell whether gates weren't told for long how far the audit trail is, though it grew."""
@@ -136,71 +210,153 @@ class ChainWriter:
         return said.audit is None or not 0 <= state.made_at - said.made_at < HEAD_SECONDS
 
     def renew(self) -> None:
-        """Make a snapshot at the next change: a gate has a chain that reaches further than ours."""
-        self._broken = True
+        """Say it all again under a higher generation: a gate has a chain that reaches further than ours."""
+        self._is_behind = True
 
-    def missing(self, subjects: Iterable[str]) -> list[str]:
-        """Return who isn't listed yet."""
+    def lists(self, subject: str) -> bool:
+        """Tell whether an instance is listed by now."""
         digests = None if self.bundle is None else self.bundle.digests
-        return [each for each in subjects if digests is None or each not in digests]
+        return digests is not None and digests.has(digest_of(digests.key, subject))
 
-    def write(
-        self, state: GateBundle, fresh: Sequence[str], everyone: RevokedSubjects, signer: Signer
-    ) -> None:
-        """Bring the chain to a state of a higher generation.
+    def forget_numbers(self) -> None:
+        """Compare all names with what is listed at the next change: they are numbered anew."""
+        self._listed = 0
+        self._prepared = None
 
-        :param fresh: who is revoked and may not be listed yet.
-        :param everyone: all who are to be listed in a snapshot.
-        :raises WatchwordError: when the disk refuses, or it would be more than gates take; gates keep what they have.
+    def steps(self, everyone: RevokedSubjects) -> int:
+        """Return how many generations the next change takes."""
+        prepared = self._prepared
+        if prepared is not None:
+            return 1 + _deltas(prepared.end, everyone.end)
+        return max(1, _deltas(self._listed, everyone.end))
+
+    def write(self, state: GateBundle, everyone: RevokedSubjects, signer: Signer) -> None:
+        """Bring the chain to a state, whose generation is higher by :meth:`steps` at least.
+
+        :param everyone: all who are to be listed.
+        :raises PrivateFileError: when the disk refuses.  Gates are told over the network all the same, and
+            :meth:`mend` brings the file after.
+        :raises GateBundleError: when it would be more than gates take; gates keep what they have.
         """
-        if self._is_snapshot_due(len(fresh), len(everyone)):
-            self._begin(replace(state, revoked=frozenset()), everyone, signer)
-        else:
-            self._extend(replace(state, revoked=frozenset()), fresh, signer)
+        state = replace(state, revoked=frozenset())
+        if self.bundle is None:
+            self.prepare(everyone)
+        known, prepared = len(self._lines), self._prepared
+        if prepared is not None:
+            known = 0
+            behind = _deltas(prepared.end, everyone.end)
+            first = replace(state, generation=state.generation - behind)
+            self._begin(first, prepared, signer)
+        if prepared is None or self._listed < everyone.end:
+            self._extend(state, everyone, signer)
+        self._is_behind = False
+        self._save(known)
+
+    def mend(self) -> None:
+        """Write the file where the disk refused before.
+
+        :raises PrivateFileError: when it still does.
+        """
+        if not self._is_written:
+            self._save(0)
 
     def after(self, tip: str | None) -> bytes | None:
         """Return what follows a line: nothing after the last one, and all of it where the line isn't ours."""
         if not self._lines or tip == self.tip:
             return None
         start = 0 if tip is None else self._tips.get(tip, -1) + 1
-        return b"".join(line + b"\n" for line in self._lines[start:])
+        return joined(self._lines[start:])
 
-    def _is_snapshot_due(self, fresh: int, wanted: int) -> bool:
-        if self.bundle is None or self._broken or stamp_of(self._path) != self._stamp:
-            return True
-        deltas = sum(len(line) for line in self._lines[1:])
+    def is_snapshot_due(self, everyone: RevokedSubjects) -> bool:
+        """Tell whether :meth:`prepare` is of use: the changes are many, or many are listed in vain."""
+        if self.bundle is None or self._prepared is not None:
+            return False
         return (
-            fresh > MOST_ADDED
-            or len(self._lines) > MOST_DELTAS
-            or deltas > max(_SMALL_BYTES, len(self._lines[0]) // 4)
-            or self.bundle.revoked_count > 2 * wanted + _SPARE
+            len(self._lines) > MOST_DELTAS
+            or self._delta_bytes > max(_SMALL_BYTES, len(self._lines[0]) // 4)
+            or self.bundle.revoked_count > 2 * len(everyone) + _SPARE
         )
 
-    def _begin(self, state: GateBundle, everyone: RevokedSubjects, signer: Signer) -> None:
-        key = self._random(DIGEST_KEY_BYTES)
-        packed = pack(digest_of(key, each) for each in everyone)
-        line = snapshot_to_line(state, key, packed, signer)
-        write_chain(self._path, [line])
-        digests = Digests(key, unpack(packed))
-        self._adopt(replace(state, digests=digests), [line])
+    def prepare(self, everyone: RevokedSubjects) -> None:
+        """Make the digests of a new snapshot, which the next change brings; one thread does at a time.
 
-    def _extend(self, state: GateBundle, fresh: Sequence[str], signer: Signer) -> None:
+        Changes go on meanwhile: who is revoked from here on follows the snapshot.
+        """
+        key, end = self._random(DIGEST_KEY_BYTES), everyone.end
+        base, packed = packed_in_pieces(self._digests(key, everyone, end), self._pause)
+        self._prepared = _Prepared(key, base, packed, end)
+
+    def _digests(
+        self, key: bytes, everyone: RevokedSubjects, end: int, start: int = 0
+    ) -> Iterator[Sequence[int]]:
+        for names in everyone.slices(start, end):
+            yield [digest_of(key, each) for each in names]
+            if len(names) == SLICE:
+                self._pause()
+
+    def _pass_over(self, everyone: RevokedSubjects) -> None:
+        """Count the names as done that are listed already: after a start those are all."""
+        end = everyone.end
+        digests = None if self.bundle is None else self.bundle.digests
+        if digests is None or self._listed == end:
+            return
+        self._listed = max(self._listed, everyone.first)
+        for part in self._digests(digests.key, everyone, end, self._listed):
+            if not all(map(digests.has, part)):
+                return
+            self._listed += len(part)
+
+    def _begin(self, state: GateBundle, prepared: _Prepared, signer: Signer) -> None:
+        line = packed_snapshot_to_line(state, prepared.key, prepared.packed, signer)
+        digests = Digests(prepared.key, prepared.base)
+        self._adopt(replace(state, digests=digests), [line])
+        self._listed, self._prepared = prepared.end, None
+        self._is_written = False
+
+    def _extend(self, state: GateBundle, everyone: RevokedSubjects, signer: Signer) -> None:
+        """Add deltas: one where nobody is to be added, too."""
+        digests = None if self.bundle is None else self.bundle.digests
+        assert digests is not None
+        end = everyone.end
+        added: dict[int, None] = {}
+        for part in self._digests(digests.key, everyone, end, self._listed):
+            added |= dict.fromkeys(each for each in part if not digests.has(each))
+        fresh = list(added)
+        parts = [fresh[at : at + MOST_ADDED] for at in range(0, len(fresh), MOST_ADDED)] or [[]]
+        for left, part in zip(range(len(parts) - 1, -1, -1), parts, strict=True):
+            self._append(replace(state, generation=state.generation - left), part, signer)
+        self._listed = end
+
+    def _append(self, state: GateBundle, added: Sequence[int], signer: Signer) -> None:
         before = self.bundle
         assert before is not None
         assert before.digests is not None
         assert self.tip is not None
-        key = before.digests.key
-        added = sorted({digest_of(key, each) for each in self.missing(fresh)})
         line = delta_to_line(before, state, self.tip, added, signer)
-        append_lines(self._path, [line])
         before.digests.add(added)
         audit = state.audit or before.audit
         self.bundle, self.tip = replace(state, digests=before.digests, audit=audit), tip_of(line)
         self._tips[self.tip] = len(self._lines)
         self._lines.append(line)
+        self._delta_bytes += len(line)
+
+    def _save(self, known: int) -> None:
+        """Write the lines from this one on; all of them where the file isn't as we wrote it."""
+        whole = known == 0 or not self._is_written or self._is_replaced()
+        # Whatever happens: what is half written is written as a whole the next time.
+        self._is_written = False
+        if whole:
+            write_chain(self._path, self._lines)
+        else:
+            append_lines(self._path, self._lines[known:])
         self._stamp = stamp_of(self._path)
+        self._is_written = True
+
+    def _is_replaced(self) -> bool:
+        return stamp_of(self._path) != self._stamp
 
     def _read(self, key: VerificationKey) -> None:
+        stamp = stamp_of(self._path)
         try:
             lines = ChainTail(self._path).read()
             reader = ChainReader(key)
@@ -209,9 +365,25 @@ class ChainWriter:
             return
         if reader.bundle is not None:
             self._adopt(reader.bundle, lines)
+            self._stamp = stamp
+            # Half a line at its end, of a process that died, would spoil the one that is appended.
+            self._is_written = stamp is not None and stamp[2] == len(joined(lines))
 
     def _adopt(self, bundle: GateBundle, lines: Sequence[bytes]) -> None:
         self.bundle, self.tip = bundle, tip_of(lines[-1])
         self._lines = list(lines)
         self._tips = {tip_of(line): index for index, line in enumerate(lines)}
-        self._stamp, self._broken = stamp_of(self._path), False
+        self._delta_bytes = sum(len(line) for line in lines[1:])
+
+
+def _deltas(start: int, end: int) -> int:
+    """Return how many deltas the names of these numbers take."""
+    return -((start - end) // MOST_ADDED)
+
+
+def _floor(bundle: Path) -> int:
+    """Return how far a gate beside us was."""
+    try:
+        return read_floor(bundle).generation
+    except GateBundleError:
+        return 0

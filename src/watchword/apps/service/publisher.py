@@ -7,6 +7,8 @@ What the store has is read once, and from then on only what is new.
 """
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -30,6 +32,7 @@ from watchword.adapters.keyring.private_file import (
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.chains import ChainWriter, RevokedSubjects
 from watchword.apps.service.trail import AuditSeal
+from watchword.apps.service.window import TokenWindow
 from watchword.broker.interface import HoneytokenWatch
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import (
@@ -40,30 +43,42 @@ from watchword.gate.bundle import (
     signer_to_json,
     to_jws,
 )
+from watchword.gate.chain import MOST_REVOKED
+from watchword.gate.cuts import Cut
 from watchword.gate.interface import GatePolicy
-from watchword.gate.revocations import DIGEST_KEY_BYTES
 from watchword.gate.trail import AuditHead, trail_key
-from watchword.ports import InstanceStore, RevocationNews
+from watchword.ports import InstanceStore, RevocationCursor, RevocationNews
 from watchword.reasons import WatchwordError
-from watchword.tokens.interface import MAX_LEEWAY_SECONDS, MAX_LIFETIME_SECONDS
-
-LONGEST_TOKEN_SECONDS: Final = MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS
-"""Longest life of a token that any configuration allows, with the widest leeway of a gate.
-
-A revoked subject stays on the list for so long, and not for the life that is configured now:
-its last token may have been issued before the configuration was changed.
-"""
 
 SIGNER_FILE: Final = "signer.jwk"
 _GENERATION_FILE: Final = "gate-generation"
 _SEAL_FILE: Final = "audit-head.json"
+_WINDOW_FILE: Final = "gate-window.json"
 _MAX_GENERATION_DIGITS: Final = 15
 
 MOST_NAMED: Final = 300_000
 """Most revoked instances in the first version of a bundle, which has room for 350,000; chains go on beyond."""
 
+
+@dataclass(frozen=True, slots=True)
+class PublisherBounds:
+    """Hold how many revoked instances are listed for one audience.
+
+    :ivar named: most in the first version of a bundle; beyond, gates that read it alone aren't told any more.
+    :ivar listed: most in a chain; beyond, all tokens of before are cut.
+    """
+
+    named: int = MOST_NAMED
+    listed: int = MOST_REVOKED
+
+
 MOST_LIFTED: Final = 1_000_000
-"""By so much at most a gate that has a higher generation raises ours at a time."""
+"""By so much at most gates that have a higher generation raise ours in one process."""
+
+MOST_READ: Final = 1000
+"""So many revoked instances are read at a time, in a few milliseconds."""
+
+_PAUSE_SECONDS: Final = 0.001
 
 _Stamp = tuple[int, int, int]
 _log = structlog.get_logger()
@@ -106,6 +121,8 @@ class GatePublisher:
         store: InstanceStore,
         secrets: SecretWork = NO_SECRETS,
         random: Callable[[int], bytes],
+        token_lifetime: int,
+        bounds: PublisherBounds = PublisherBounds(),
     ) -> None:
         """Keep the sources; nothing is written yet.
 
@@ -113,6 +130,7 @@ class GatePublisher:
             beside it stands the last generation, so that it also grows where all bundles were
             removed and the clock was set back.
         :param random: returns so many bytes that nobody can guess.
+        :param token_lifetime: seconds for which tokens are issued now.
         """
         self._directory = directory
         self._counter = directory.with_name(_GENERATION_FILE)
@@ -128,12 +146,17 @@ class GatePublisher:
         self._last: dict[str, Published] = {}
         self._news = asyncio.Event()
         self._random = random
-        self._sequence: int | None = None
+        self._window = TokenWindow(directory.with_name(_WINDOW_FILE), token_lifetime)
+        self._bounds = bounds
+        self._cursor: RevocationCursor | None = None
         self._revoked: dict[str, RevokedSubjects] = {}
+        self._cut_off: dict[str, int] = {}
         self._named: dict[str, tuple[int, frozenset[str]]] = {}
         self._chains: dict[str, ChainWriter] = {}
-        self._too_many: set[str] = set()
+        self._preparing: dict[str, threading.Thread] = {}
+        self._without_names: dict[str, str] = {}
         self._lifted = 0
+        self._most_lifted: int | None = None
         self._swept = False
         self._seal = AuditSeal(
             store, trail_key(keyring.ring.pairwise_key), directory.with_name(_SEAL_FILE)
@@ -163,18 +186,51 @@ class GatePublisher:
         """
         # Taken in turn: of two calls the second must not write what it read before the first did.
         async with self._turn:
-            since = now - timedelta(seconds=LONGEST_TOKEN_SECONDS)
-            revoked = await self._store.revocations(since, self._sequence)
-            audit = await self._seal.advance(revoked.sequence, now.timestamp())
+            extent = await self._catch_up(now)
+            audit = await self._seal.advance(extent, now.timestamp())
             states = await self._assemble(now, audit)
             try:
-                changed = await asyncio.to_thread(self._write, states, revoked, since, now)
+                changed = await asyncio.to_thread(self._write, states, now)
             finally:
                 # Also after a failure: the bundles before it were written.
                 news, self._news = self._news, asyncio.Event()
                 news.set()
+            self._prepare(states)
         if changed:
             _log.debug("gates told", generation=self._generation, apis=changed)
+
+    async def _catch_up(self, now: datetime) -> int:
+        """Read who was revoked since the last time; nobody waits long for a part of it.
+
+        :returns: the number of the last entry of the audit trail.
+        """
+        seconds = await asyncio.to_thread(self._window.seconds, now.timestamp())
+        since = now - timedelta(seconds=seconds)
+        while True:
+            news = await self._store.revocations(since, self._cursor, MOST_READ)
+            await asyncio.to_thread(self._take_in, news, now)
+            self._cursor = news.cursor
+            if not news.more:
+                break
+        for revoked in self._revoked.values():
+            revoked.forget(since.timestamp())
+        for audience, before in tuple(self._cut_off.items()):
+            if before + seconds < now.timestamp():
+                del self._cut_off[audience]
+        return news.cursor.sequence
+
+    def _prepare(self, states: Sequence[GateBundle]) -> None:
+        """Have snapshots made that are due, beside everything else."""
+        for state in states:
+            api = state.policy.api
+            chain, everyone = self._chain(api), self._subjects(state.policy.expectation.audience)
+            running = self._preparing.get(api)
+            if (running is None or not running.is_alive()) and chain.is_snapshot_due(everyone):
+                # Ends with the process: nothing is lost with it.
+                self._preparing[api] = threading.Thread(
+                    target=chain.prepare, args=(everyone,), daemon=True
+                )
+                self._preparing[api].start()
 
     async def newer(self, api: str, than: int, seconds: float) -> Published | None:
         """Return the API's bundle once its generation is above ``than``.
@@ -217,109 +273,148 @@ class GatePublisher:
                 return None
 
     def _answer(self, chain: ChainWriter, tip: str | None, generation: int) -> ChainAnswer | None:
-        if chain.generation < generation:
-            if generation > self._lifted:
-                self._lifted = min(generation, self._highest() + MOST_LIFTED)
-                chain.renew()
-                _log.warning("a gate has a newer chain than this service", generation=generation)
+        if tip is not None and generation >= chain.generation and not chain.has(tip):
+            self._lift(chain, generation)
             return None
         data = chain.after(tip)
         return None if data is None else ChainAnswer(data, chain.generation)
 
-    def _write(
-        self, states: Sequence[GateBundle], news: RevocationNews, since: datetime, now: datetime
-    ) -> list[str]:
-        fresh = self._take_in(news, since)
+    def _lift(self, chain: ChainWriter, generation: int) -> None:
+        """Go on above a generation that a gate has: this service was set back to an earlier state."""
+        if self._most_lifted is None:
+            self._most_lifted = self._highest() + MOST_LIFTED
+        if self._lifted < generation <= self._most_lifted:
+            self._lifted = generation
+            chain.renew()
+            _log.warning("a gate has a newer chain than this service", generation=generation)
+
+    def _write(self, states: Sequence[GateBundle], now: datetime) -> list[str]:
         # Of two processes on one state directory the second must not give its bundles a number
         # that the first took: a gate that has one of them would never take the other.
         with locked_directory(self._directory):
-            changed = self._write_changed(states, fresh, int(now.timestamp()))
-        # Only now: what couldn't be written is read again.
-        self._sequence = news.sequence
-        return changed
+            return self._write_changed(states, int(now.timestamp()))
 
-    def _take_in(self, news: RevocationNews, since: datetime) -> dict[str, list[str]]:
-        """Return by audience who may not be listed yet."""
+    def _take_in(self, news: RevocationNews, now: datetime) -> None:
+        """List who isn't yet."""
+        if news.anew:
+            self._revoked = {}
+            for chain in self._chains.values():
+                chain.forget_numbers()
         key = self._keyring.ring.pairwise_key
+        reading_all = news.anew or (self._cursor is not None and self._cursor.row is not None)
         found: dict[str, list[tuple[str, float]]] = {}
         for each in news.instances:
             at = each.revoked_at.timestamp()
             for audience in each.audiences:
                 subject = pairwise_subject(each.id, audience, key)
-                found.setdefault(audience, []).append((subject, at))
+                # What couldn't be written to the store yet comes each time.
+                if reading_all or not self._lists(audience, subject):
+                    found.setdefault(audience, []).append((subject, at))
         for audience, subjects in found.items():
-            self._subjects(audience).add(subjects)
-        for revoked in self._revoked.values():
-            revoked.forget(since.timestamp())
-        return {audience: [each for each, _ in named] for audience, named in found.items()}
+            revoked = self._subjects(audience)
+            revoked.add(subjects)
+            if len(revoked) > self._bounds.listed:
+                revoked.forget(float("inf"))
+                # A token of this very second may be one of theirs.
+                self._cut_off[audience] = int(now.timestamp()) + 1
+                _log.warning(
+                    "too many are revoked to list them: all tokens of before are cut off",
+                    audience=audience,
+                    most=self._bounds.listed,
+                )
+
+    def _lists(self, audience: str, subject: str) -> bool:
+        return any(
+            self._chain(policy.api).lists(subject)
+            for policy in self._policies.values()
+            if policy.expectation.audience == audience
+        )
 
     def _subjects(self, audience: str) -> RevokedSubjects:
         if audience not in self._revoked:
-            self._revoked[audience] = RevokedSubjects(self._random(DIGEST_KEY_BYTES))
+            self._revoked[audience] = RevokedSubjects()
         return self._revoked[audience]
 
-    def _write_changed(
-        self, states: Sequence[GateBundle], fresh: Mapping[str, list[str]], now: int
-    ) -> list[str]:
+    def _write_changed(self, states: Sequence[GateBundle], now: int) -> list[str]:
         self._write_signer()
         self._sweep()
-        due = [each for each in states if self._is_due(each, fresh)]
-        if not due:
-            self._beat(now)
-            return []
-        # Written ahead of the bundles: a generation that nobody got is lost without harm.
-        self._generation = max(self._highest() + 1, now)
-        publish_bundle(self._counter, f"{self._generation}\n".encode())
+        due = {state.policy.api for state in states if self._is_due(state)}
         trouble: WatchwordError | None = None
-        for state in due:
-            numbered = replace(state, generation=self._generation)
-            audience = state.policy.expectation.audience
-            for write in (
-                partial(self._write_chain, numbered, fresh.get(audience, ())),
-                partial(self._write_first, numbered),
-            ):
+        if due:
+            try:
+                self._draw(states, now)
+            except PrivateFileError as error:
+                # The disk is full: gates are told over the network all the same.
+                trouble = error
+        for state in states:
+            tell = self._write_chain if state.policy.api in due else self._mend_chain
+            for step in (tell, self._write_first):
                 try:
-                    write()
+                    step(replace(state, generation=self._generation))
                 except WatchwordError as error:
                     # Neither one API's trouble nor one version's may keep a revocation from other gates.
                     trouble = error
         if trouble is not None:
             raise trouble
         self._beat(now)
-        return [each.policy.api for each in due]
+        return sorted(due)
 
-    def _is_due(self, state: GateBundle, fresh: Mapping[str, list[str]]) -> bool:
+    def _draw(self, states: Sequence[GateBundle], now: int) -> None:
+        """Draw a generation; it is written ahead of the bundles: one that nobody got is lost without harm."""
+        steps = max(
+            self._chain(each.policy.api).steps(self._subjects(each.policy.expectation.audience))
+            for each in states
+        )
+        self._generation = max(self._highest() + steps, now)
+        publish_bundle(self._counter, f"{self._generation}\n".encode())
+
+    def _is_due(self, state: GateBundle) -> bool:
+        """Tell whether gates must be told something under another generation."""
         chain = self._chain(state.policy.api)
-        if (
-            not chain.says(state)
-            or chain.lags(state)
-            or chain.missing(fresh.get(state.policy.expectation.audience, ()))
-        ):
+        listed = self._subjects(state.policy.expectation.audience)
+        if not chain.says(state, listed) or chain.lags(state):
             return True
         named = self._with_names(state)
-        return named is not None and not self._says_the_same(named)
+        if named is None:
+            return False
+        same, last = self._says_the_same(named), self._last.get(state.policy.api)
+        if last is None or last.bundle.generation > chain.generation:
+            # A gate that has this one would take no chain that is older.
+            return True
+        # One that is behind the chain is brought after: no gate can have had it under the chain's generation.
+        return not same and last.bundle.generation == chain.generation
 
     def _chain(self, api: str) -> ChainWriter:
         if api not in self._chains:
             key = self._keyring.bundle_signer().verification_key()
-            self._chains[api] = ChainWriter(self._path(api), key, self._random)
+            made = ChainWriter(
+                self._path(api), key, self._random, partial(time.sleep, _PAUSE_SECONDS)
+            )
+            self._lifted = max(self._lifted, made.lifted_to)
+            self._chains[api] = made
         return self._chains[api]
 
-    def _write_chain(self, state: GateBundle, fresh: Sequence[str]) -> None:
+    def _write_chain(self, state: GateBundle) -> None:
         everyone = self._subjects(state.policy.expectation.audience)
-        chain = self._chain(state.policy.api)
-        chain.write(state, fresh, everyone, self._keyring.bundle_signer())
+        self._chain(state.policy.api).write(state, everyone, self._keyring.bundle_signer())
+
+    def _mend_chain(self, state: GateBundle) -> None:
+        self._chain(state.policy.api).mend()
 
     def _with_names(self, state: GateBundle) -> GateBundle | None:
-        """Return a state as the first version of a bundle says it, None where that has no room for it."""
-        audience = state.policy.expectation.audience
+        """Return a state as the first version of a bundle says it, None where that can't."""
+        api, audience = state.policy.api, state.policy.expectation.audience
         revoked = self._subjects(audience)
-        too_many = len(revoked) > MOST_NAMED
-        if too_many != (state.policy.api in self._too_many):
-            (self._too_many.add if too_many else self._too_many.discard)(state.policy.api)
-            event = "engines and earlier gates aren't told" if too_many else "all gates are told"
-            _log.warning(event, api=state.policy.api, revoked=len(revoked), most=MOST_NAMED)
-        if too_many:
+        trouble = ""
+        if state.cuts:
+            trouble = "they can't be told that tokens are cut off"
+        elif len(revoked) > self._bounds.named:
+            trouble = f"more than {self._bounds.named} are revoked"
+        if trouble != self._without_names.get(api, ""):
+            self._without_names[api] = trouble
+            event = "engines and earlier gates aren't told" if trouble else "all gates are told"
+            _log.warning(event, api=api, detail=trouble)
+        if trouble:
             return None
         version, names = self._named.get(audience, (-1, frozenset()))
         if version != revoked.version:
@@ -328,8 +423,13 @@ class GatePublisher:
         return replace(state, revoked=names)
 
     def _write_first(self, state: GateBundle) -> None:
-        named = self._with_names(state)
-        if named is not None and not self._says_the_same(named, state.generation):
+        """Bring the first version as far as the chain is."""
+        api = state.policy.api
+        generation = self._chain(api).generation
+        named = self._with_names(replace(state, generation=generation))
+        if named is None:
+            self._named.pop(state.policy.expectation.audience, None)
+        elif not self._says_the_same(named, generation):
             self._write_one(named)
 
     def _beat(self, now: int) -> None:
@@ -338,7 +438,7 @@ class GatePublisher:
         if not 0 <= now - self._beaten < BEAT_SECONDS:
             self._beaten = now
             for api in self._policies:
-                if api not in self._too_many:
+                if not self._without_names.get(api):
                     note_fresh(self._path(api))
                 note_fresh(chain_path(self._path(api)))
 
@@ -444,10 +544,15 @@ class GatePublisher:
                         policy.edges, None if told is None else told.injected, at
                     ),
                     canaries=canaries,
+                    cuts=self._cuts(audience),
                     audit=audit,
                 )
             )
         return bundles
+
+    def _cuts(self, audience: str) -> tuple[Cut, ...]:
+        before = self._cut_off.get(audience)
+        return () if before is None else (Cut(None, None, before),)
 
     def _canaries(self, before: Mapping[str, GateBundle]) -> HoneytokenWatch | None:
         """Return by what gates recognise canaries; what they were told last while that can't be read."""

@@ -186,14 +186,7 @@ def build_service(
         invitations=Invitations(policy, store, entropy),
         store=store,
         keyring=keyring,
-        publisher=GatePublisher(
-            directory=gates,
-            policies=gate_policies,
-            keyring=keyring,
-            store=store,
-            secrets=secrets,
-            random=entropy.token_bytes,
-        ),
+        publisher=_publisher(gates, gate_policies, policy, store, keyring, entropy, secrets),
         refusal_log=refusal_log,
         clock=clock,
         entropy=entropy,
@@ -205,6 +198,26 @@ def build_service(
         safeguards=safeguards,
     )
     return _served(context, addresses, reveal=policy.environment is Environment.LAB)
+
+
+def _publisher(
+    gates: Path,
+    gate_policies: Sequence[GatePolicy],
+    policy: EnrolmentPolicy,
+    store: ServiceStore,
+    keyring: FileKeyRing,
+    entropy: Entropy,
+    secrets: SecretWork,
+) -> GatePublisher:
+    return GatePublisher(
+        directory=gates,
+        policies=gate_policies,
+        keyring=keyring,
+        store=store,
+        secrets=secrets,
+        random=entropy.token_bytes,
+        token_lifetime=policy.token_lifetime,
+    )
 
 
 def _delivery(
