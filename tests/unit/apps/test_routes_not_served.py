@@ -68,6 +68,11 @@ class Running:
         """Return all that it has."""
         return "".join(file.content for file in self.files)
 
+    def revokes(self, subject: str) -> bool:
+        """Tell whether an instance is among those that it was told are revoked, by its name or by its digest."""
+        digest = f"{digest_of(digested(SERVED).key, subject):016x} "
+        return digest in self.text() or subject in self.text()
+
 
 def follower(
     source: Source, running: Running, told: list[str], engine: str = "nginx"
@@ -90,10 +95,10 @@ def test_revocations_and_keys_reach_an_engine_that_cant_have_the_routes(engine: 
     assert follows.step()
     withdrawn = SERVED.keys[0].kid
     assert withdrawn in running.text()
-    assert GONE not in running.text()
+    assert not running.revokes(GONE)
     source.bundle = NOT_SERVED
     assert not follows.step()
-    assert GONE in running.text()
+    assert running.revokes(GONE)
     assert withdrawn not in running.text()
     assert "/v2" not in running.text()
     assert "mode canary" in told[0]
@@ -102,7 +107,7 @@ def test_revocations_and_keys_reach_an_engine_that_cant_have_the_routes(engine: 
     assert len(told) == follows.faults == 1
     source.bundle = replace(SERVED, generation=3)
     assert follows.step()
-    assert GONE not in running.text()
+    assert not running.revokes(GONE)
 
 
 def test_nobody_is_forgotten_when_the_audience_changes_with_the_routes() -> None:
@@ -116,8 +121,8 @@ def test_nobody_is_forgotten_when_the_audience_changes_with_the_routes() -> None
     assert follows.step()
     source.bundle = NOT_SERVED
     assert not follows.step()
-    assert "of-before" in running.text()
-    assert GONE in running.text()
+    assert running.revokes("of-before")
+    assert running.revokes(GONE)
 
 
 def listed(bundle: GateBundle, *subjects: str) -> GateBundle:
@@ -155,7 +160,7 @@ def test_what_the_engine_rejects_holds_no_revocation_back_either() -> None:
     running.rejects = lambda text: "/v3" in text
     source.bundle = replace(bundle_of([route("/v3")]), generation=2, revoked=frozenset({GONE}))
     assert not follows.step()
-    assert GONE in running.text()
+    assert running.revokes(GONE)
     running.rejects = lambda _: True
     source.bundle = replace(source.bundle, generation=3)
     assert not follows.step()
