@@ -4,8 +4,11 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -47,6 +50,22 @@ apis:
     routes:
       - {{path: /**, level: software, proof: bearer, mode: enforce}}
 """
+_OTHER_API: Final = """\
+  ledger:
+    audience: https://api.ledger.example
+    apps: [clinic-android]
+    routes:
+      - {path: /**, level: software, proof: bearer, mode: enforce}
+"""
+
+
+@contextmanager
+def short_directory() -> Iterator[Path]:
+    """Give a directory for both machines whose name leaves room for sockets below it: 0.2.0 names HAProxy's by whole paths."""
+    with tempfile.TemporaryDirectory(prefix="ww-") as directory:
+        for name in ("service", "gate"):
+            (Path(directory) / name).mkdir(0o700)
+        yield Path(directory)
 
 
 def until(what: Callable[[], bool], said: Callable[[], str] | str) -> None:
@@ -67,25 +86,55 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+Start = Callable[[int], subprocess.Popen[bytes]]
+"""Starts a process whose output goes to a descriptor."""
+
+
 @dataclass
 class Machine:
     """Hold the processes of one machine, each under a name and with a log of its own."""
 
     directory: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _starts: dict[str, Start] = field(default_factory=dict)
 
-    def start(self, name: str, start: Callable[[int], subprocess.Popen[bytes]]) -> None:
-        """Start a process whose output goes to its log."""
-        with (self.directory / f"{name}.log").open("ab") as log:
-            self.running[name] = start(log.fileno())
+    def start(self, name: str, start: Start) -> None:
+        """Start a process whose output goes to its log, through us: its own disk may be full."""
+        self._starts[name] = start
+        readable, writable = os.pipe()
+        self._log(name).touch()
+        self.running[name] = start(writable)
+        os.close(writable)
+        threading.Thread(target=self._keep, args=(name, readable), daemon=True).start()
+
+    def _keep(self, name: str, descriptor: int) -> None:
+        with os.fdopen(descriptor, "rb", buffering=0) as said, self._log(name).open("ab", 0) as log:
+            while data := said.read(65536):
+                log.write(data)
+
+    def start_again(self, name: str) -> None:
+        """Start a process that was started before, as it was."""
+        if name in self.running:
+            self.stop(name)
+        self.start(name, self._starts[name])
 
     def stop(self, name: str) -> None:
         """End a process."""
         end(self.running.pop(name))
 
-    def said(self, name: str) -> str:
-        """Return the end of what a process printed."""
-        return (self.directory / f"{name}.log").read_text("utf-8", "replace")[-3000:]
+    def said(self, name: str, since: int = 0) -> str:
+        """Return the end of what a process printed.
+
+        :param since: how many bytes it had printed when somebody began to listen (:meth:`printed`).
+        """
+        return self._log(name).read_bytes()[since:][-3000:].decode("utf-8", "replace")
+
+    def printed(self, name: str) -> int:
+        """Return how many bytes a process has printed."""
+        return self._log(name).stat().st_size
+
+    def _log(self, name: str) -> Path:
+        return self.directory / f"{name}.log"
 
     def stop_all(self) -> None:
         """End all of them."""
@@ -108,9 +157,8 @@ class ServiceMachine(Machine):
             f'gates: {{listen: "127.0.0.1:{self.gates_port}", certificate: {certificate}, key: {key}, '
             f"client_ca: {self.authority.file}, clients: {{{GATE}: [clinic]}}}}"
         )
-        self.file.write_text(
-            configuration(self.directory / "state", upstream, gates=gates, more=""), "utf-8"
-        )
+        text = configuration(directory / "state", upstream, gates=gates) + _OTHER_API
+        self.file.write_text(text, "utf-8")
         self.settings = load_settings(self.file)
 
     @property

@@ -8,7 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.system.bundles.machines import AUDIENCE, GateMachine, ServiceMachine, until
+from tests.system.bundles.machines import (
+    AUDIENCE,
+    GateMachine,
+    ServiceMachine,
+    short_directory,
+    until,
+)
 from tests.system.bundles.points import Load, Point, start_points
 from tests.system.bundles.releases import TODAY, NoHistoryError, Release, release
 from tests.unit.apps.service_process import upstream
@@ -52,18 +58,14 @@ def assert_revocation_arrives(service: ServiceMachine, points: Sequence[Point]) 
 
 
 @pytest.mark.parametrize("steps", ORDERS.values(), ids=[each.replace(" ", "-") for each in ORDERS])
-def test_no_genuine_request_is_refused(
-    steps: Sequence[Step], before: Release, tmp_path: Path
-) -> None:
+def test_no_genuine_request_is_refused(steps: Sequence[Step], before: Release) -> None:
     """Old and new gates serve and refuse alike before, between and after the steps."""
-    for name in ("service", "gate"):
-        (tmp_path / name).mkdir(0o700)
-    with upstream() as port:
-        service = ServiceMachine(tmp_path / "service", port)
+    with upstream() as port, short_directory() as directory:
+        service = ServiceMachine(directory / "service", port)
         gate = None
         try:
             service.up(before)
-            gate = GateMachine(tmp_path / "gate", service)
+            gate = GateMachine(directory / "gate", service)
             gate.pull(before)
             points = [*start_points(gate, before), *start_points(gate, TODAY)]
             assert_nobody_is_refused(service, gate, points, steps)

@@ -60,10 +60,14 @@ def append_lines(path: Path, lines: Sequence[bytes]) -> None:
 
 
 class ChainTail:
-    """Read what was written to a chain's file since the last look."""
+    """Read what was written to a chain's file since the last look.
+
+    :ivar is_whole: whether the file ended with the end of a line then.
+    """
 
     def __init__(self, path: Path) -> None:
         """Have read nothing yet."""
+        self.is_whole = True
         self._path = path
         self._file: tuple[int, int] | None = None
         self._offset = 0
@@ -94,7 +98,8 @@ class ChainTail:
                 self._file, self._offset = identity, 0
             file.seek(self._offset)
             data = file.read(found.st_size - self._offset)
-        whole, end, _ = data.rpartition(_END)
+        whole, end, half = data.rpartition(_END)
+        self.is_whole = not half
         if not end:
             return ()
         self._offset += len(whole) + 1

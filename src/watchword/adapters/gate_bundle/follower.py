@@ -168,6 +168,10 @@ class BundleFollower:
         lines = _lines(answer)
         if is_snapshot(lines[0]):
             return self._begin(reader, answer)
+        if _stamp(self._chain) != self._chain_stamp:
+            # Somebody changed the file while the service let us wait: what follows ours mustn't stand behind that.  The
+            # next turn reads it, and asks for what it lacks.
+            return None
         # Whatever happens from here on, what is in memory is right only if the file is, too.
         self._chain_stamp = None
         try:
@@ -215,13 +219,15 @@ class BundleFollower:
 
     def _in_chain(self) -> ChainReader | None:
         """Return what the chain's file says, None if no gate would believe all of it."""
+        tail = ChainTail(self._chain)
         try:
             least = read_floor(self._path).generation
             reader = ChainReader(self._key, self._api, least, newest_head(self._path))
-            reader.take(ChainTail(self._chain).read())
+            reader.take(tail.read())
         except (PrivateFileError, GateBundleError):
             return None
-        return None if reader.bundle is None else reader
+        # Behind half a line, which a process left that died, nothing may be appended.
+        return reader if reader.bundle is not None and tail.is_whole else None
 
     def _in_file(self) -> GateBundle | None:
         """Return what the bundle's file says, None if no gate would believe it."""
