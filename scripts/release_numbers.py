@@ -22,7 +22,7 @@ from typing import Any, Final
 from benchmarks.report import write_result
 from scripts.rotation_under_load import measure
 
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 
 ROOT: Final = Path(__file__).parents[1]
 TARGET: Final = ROOT / "docs" / "release-numbers.md"

@@ -175,7 +175,7 @@ _APPLE = (
     Mutation(
         check="App Attest counter at renewal",
         file="adapters/store.py",
-        before="if counter is not None and counter <= instance.counter:",
+        before="if counter is not None and counter <= known.counter:",
         after=_NEVER,
         red=("phone-cloned",),
     ),

@@ -1,34 +1,28 @@
-"""Keep instances, used challenges and the audit trail in one SQLite file: write-ahead log, every commit flushed to the disk.
+"""Keep instances, used challenges and the audit trail: the statements, once for every engine.
 
-``synchronous=FULL`` makes a commit survive a loss of power, which ``NORMAL`` doesn't; an acknowledged enrolment must never
-be forgotten, and a used challenge never be usable again.  All statements run on one thread, so that the event loop never
-waits for a disk.  Several processes may share the file: ``BEGIN IMMEDIATE`` lets one write at a time.  ``PRAGMA
-user_version`` tells which tables a file has; one of a newer Watchword isn't touched.  What was done though the store
-couldn't record it is kept in memory until it can be written.
+An engine (:mod:`watchword.adapters.sqlite`, :mod:`watchword.adapters.postgres`) brings a :class:`Database`, which carries out
+transactions, and a :class:`Dialect`, the few words in which engines differ.  Statements have ``?`` for values.  Whatever they
+read before they change it is read with :attr:`Dialect.locking`, or after :meth:`Database.take_turns`, so that they are right
+on an engine that runs many transactions at a time.  What was done though the store couldn't record it is kept in memory until
+it can be written.
 
-**Rollback.**  A private file beside the database keeps its mark: its last audit entry, and the epoch of challenges.  Every
-use of a challenge adds an audit entry in the same transaction, and their numbers only grow.  A database whose last number
-is below the mark is an older copy and doesn't know which challenges were used since; a database in another file may be
+**Rollback.**  A private file of the service keeps the store's mark: its last audit entry, and the epoch of challenges.  Every
+use of a challenge adds an audit entry in the same transaction, and their numbers only grow.  A store whose last number
+is below the mark is an older copy and doesn't know which challenges were used since; a database in another place may be
 one, too.  Either begins another epoch.
 """
 
-import asyncio
 import json
 import math
-import os
-import sqlite3
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from sqlite3 import Connection
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
@@ -37,7 +31,7 @@ from watchword.adapters.keyring.private_file import (
     write_private,
 )
 from watchword.encoding import strict_json
-from watchword.encoding.phrases import moment, other_format
+from watchword.encoding.phrases import moment
 from watchword.enrolment.delivery import Lease, LeaseCount
 from watchword.enrolment.interface import OperatorCode
 from watchword.gate.cuts import MOST_CUTS, Cut, ScheduledCut
@@ -54,364 +48,105 @@ from watchword.ports import (
     RevokedInstance,
     StoredReceipt,
 )
-from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError, WatchwordError
+from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
 from watchword.vocabulary import Level
 
-_SCHEMA: Final = """
-CREATE TABLE instances (
-    id TEXT PRIMARY KEY,
-    app TEXT NOT NULL,
-    app_version TEXT,
-    platform TEXT NOT NULL,
-    format TEXT NOT NULL,
-    level TEXT NOT NULL,
-    attested_key BLOB NOT NULL UNIQUE,
-    proof_jwk TEXT NOT NULL,
-    seal_jwk TEXT NOT NULL,
-    audiences TEXT NOT NULL,
-    enrolled_at INTEGER NOT NULL,
-    renewed_at INTEGER NOT NULL,
-    counter INTEGER NOT NULL,
-    revoked_at INTEGER,
-    revoked_because TEXT,
-    test INTEGER NOT NULL,
-    attested_at INTEGER,
-    device_key BLOB,
-    risk_metric INTEGER,
-    expires_at INTEGER,
-    attester_serial TEXT
-) STRICT;
-CREATE INDEX instances_by_age ON instances (enrolled_at);
-CREATE INDEX instances_revoked ON instances (revoked_at) WHERE revoked_at IS NOT NULL;
-CREATE INDEX instances_by_device ON instances (device_key, enrolled_at)
-    WHERE device_key IS NOT NULL;
-CREATE INDEX instances_by_attester ON instances (attester_serial, app, enrolled_at)
-    WHERE attester_serial IS NOT NULL;
-CREATE TABLE used_challenges (
-    nonce BLOB PRIMARY KEY,
-    expires_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX used_challenges_by_expiry ON used_challenges (expires_at);
-CREATE TABLE audit (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    at INTEGER NOT NULL,
-    actor TEXT NOT NULL,
-    action TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    detail TEXT NOT NULL
-) STRICT;
-CREATE TABLE instance_certificates (
-    instance_id TEXT NOT NULL,
-    position INTEGER NOT NULL,
-    serial TEXT NOT NULL,
-    PRIMARY KEY (instance_id, position)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX instance_certificates_by_serial ON instance_certificates (serial, instance_id);
-CREATE TABLE receipts (
-    instance_id TEXT PRIMARY KEY,
-    app TEXT NOT NULL,
-    receipt BLOB NOT NULL,
-    due_at INTEGER NOT NULL,
-    failures INTEGER NOT NULL
-) STRICT;
-CREATE INDEX receipts_by_due ON receipts (app, due_at);
-CREATE TABLE operator_codes (
-    id TEXT PRIMARY KEY,
-    digest BLOB NOT NULL,
-    app TEXT NOT NULL,
-    level TEXT NOT NULL,
-    instance_for INTEGER NOT NULL,
-    made_at INTEGER NOT NULL,
-    made_by TEXT NOT NULL,
-    because TEXT NOT NULL,
-    expires_at INTEGER NOT NULL,
-    used_at INTEGER,
-    instance_id TEXT,
-    revoked_at INTEGER
-) STRICT;
-CREATE INDEX operator_codes_by_age ON operator_codes (made_at);
-CREATE TABLE leases (
-    instance_id TEXT NOT NULL,
-    secret TEXT NOT NULL,
-    id TEXT NOT NULL UNIQUE,
-    version INTEGER NOT NULL,
-    app TEXT NOT NULL,
-    app_version TEXT,
-    issued_at INTEGER NOT NULL,
-    delivered_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    deliveries INTEGER NOT NULL,
-    withdrawn_at INTEGER,
-    PRIMARY KEY (instance_id, secret)
-) STRICT;
-CREATE INDEX leases_by_expiry ON leases (expires_at);
-"""
-_CUTS: Final = """
-CREATE TABLE cuts (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    app TEXT,
-    level TEXT,
-    before INTEGER NOT NULL,
-    share INTEGER NOT NULL,
-    step INTEGER NOT NULL,
-    pause INTEGER NOT NULL,
-    because TEXT NOT NULL,
-    made_by TEXT NOT NULL,
-    made_at INTEGER NOT NULL,
-    stopped_at INTEGER
-) STRICT;
-CREATE INDEX cuts_by_instant ON cuts (before);
-"""
-# Instants are whole microseconds since 1970, so that what is read equals what was written.
-# Of a code only its digest is here: whoever reads a backup can't enrol with it.
-# What was handed out stays on a phone whose instance is revoked: its lease is marked, and not dropped.
-
-SCHEMA_VERSION: Final = 6
-"""What ``PRAGMA user_version`` says of a file with these tables; a change of them takes the next number."""
-
-_WITHOUT_CUTS: Final = 5
-"""The version of a file of 0.2.0."""
-
-
-class SchemaError(WatchwordError):
-    """Report a database file that this version of Watchword must not touch."""
-
-
-def make_schema(connection: sqlite3.Connection) -> None:
-    """Make the tables of a new file, in one transaction, safely beside other processes.
-
-    A file of 0.2.0 stays as it is until somebody makes a cut (:func:`add_cuts`): up to then one may go back to 0.2.0.
-
-    :raises SchemaError: when another Watchword made the file: writing to it could lose what only
-        that one knows.
-    """
-    if _version(connection) in {_WITHOUT_CUTS, SCHEMA_VERSION}:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        _create(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _create(connection: sqlite3.Connection) -> None:
-    version = _version(connection)  # Asked again: another process may have come first.
-    if version not in {0, _WITHOUT_CUTS, SCHEMA_VERSION}:
-        (_, _, file) = connection.execute("PRAGMA database_list").fetchone()
-        raise SchemaError(f"{file}: {other_format(version, SCHEMA_VERSION)}")
-    if version == 0:
-        for statement in (_SCHEMA + _CUTS).split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def add_cuts(connection: sqlite3.Connection) -> None:
-    """Make the table of cuts in a file of 0.2.0, within the transaction that needs it.
-
-    An earlier Watchword then refuses the file, since its gates wouldn't keep a cut.
-    """
-    if not knows_cuts(connection):
-        for statement in _CUTS.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def knows_cuts(connection: sqlite3.Connection) -> bool:
-    """Tell whether a file has the table of cuts."""
-    return _version(connection) != _WITHOUT_CUTS
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return version
-
-
-BUSY_TIMEOUT_MS: Final = 2000
-"""How long one statement waits for another process's transaction, in milliseconds."""
-
-MAX_WAITING: Final = 256
-"""Most calls that wait for the thread; on a stalled disk more would only eat memory."""
-
-PROBE_SECONDS: Final = 1.0
-"""How long the answer of :meth:`SqliteDatabase.check_writable` holds: anyone can ask for it."""
-
-TROUBLE_SECONDS: Final = 30.0
-"""How long a write that failed shows in :meth:`SqliteDatabase.check_writable`, unless one succeeds."""
-
 _Result = TypeVar("_Result")
-_Work = Callable[[sqlite3.Connection], _Result]
 
 
-class SqliteDatabase:
-    """Hold one file (mode 0600) and the thread that works on it."""
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        max_pages: int | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Open the file, make it with its tables if it isn't there.
-
-        Only here is a file made: one that goes away later is missed, and not replaced by an empty
-        one that knows neither revocations nor used challenges.
-
-        :param max_pages: most pages of 4096 bytes that the file may have; None leaves that to the
-            disk.
-        :raises SchemaError: when another Watchword made the file.
-        :raises UnavailableError: ``store.unavailable`` when it can't be opened.
-        """
-        self._path = path
-        self._max_pages = max_pages
-        self._monotonic = monotonic
-        self._probed_until = 0.0
-        self._trouble: tuple[float, UnavailableError] | None = None
-        self._opened: tuple[int, int] | None = None
-        self._connection: sqlite3.Connection | None = None
-        self._waiting = 0
-        self._closed = False
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="watchword-store")
-        try:
-            self._thread.submit(self._make).result()
-            self._thread.submit(self._guarded, lambda _connection: None).result()
-        except BaseException:
-            self.close()
-            raise
+class Rows(Protocol):
+    """Hold what a statement came to."""
 
     @property
-    def file(self) -> int:
-        """Return the number of the file (inode), 0 before it was opened."""
-        return 0 if self._opened is None else self._opened[1]
+    def rowcount(self) -> int:
+        """Return how many rows it changed."""
 
-    async def check_writable(self) -> None:
-        """See :meth:`watchword.ports.InstanceStore.check_writable`.
+    def fetchone(self) -> Any:
+        """Return the next row, None behind the last one."""
 
-        Writes a page that stays as it was, which a disk that is full can still have room for: a
-        write of somebody's that failed a moment ago tells more.
-        """
-        if self._trouble is not None and self._monotonic() < self._trouble[0]:
-            raise self._trouble[1]
-        if not self._closed and self._monotonic() < self._probed_until:
-            return
+    def fetchall(self) -> list[Any]:
+        """Return the rows that are left."""
 
-        def work(connection: sqlite3.Connection) -> None:
-            # The file's own version: a newer Watchword may have raised it meanwhile.
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            connection.execute(f"PRAGMA user_version = {version:d}")
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the rows that are left."""
 
-        await self._transact(work)
-        self._probed_until = self._monotonic() + PROBE_SECONDS
 
-    def close(self) -> None:
-        """See :meth:`watchword.ports.InstanceStore.close`; a second time does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        self._thread.submit(self._disconnect)
-        self._thread.shutdown(wait=True)
+class Connection(Protocol):
+    """Run statements within one transaction: :class:`sqlite3.Connection` is one."""
 
-    async def write(self, work: _Work[_Result]) -> _Result:
-        """Carry out a write as one transaction, and remember whether the disk took it.
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
+        """Run a statement with values for its question marks."""
 
-        :raises UnavailableError: as :meth:`read` does; nothing was written.
-        """
-        try:
-            result = await self._transact(work)
-        except UnavailableError as error:
-            if error.reason is Reason.STORE_UNAVAILABLE:
-                self._trouble = (self._monotonic() + TROUBLE_SECONDS, error)
-            raise
-        self._trouble = None
-        return result
+    def executemany(self, statement: str, rows: Iterable[Sequence[Any]], /) -> Rows:
+        """Run a statement once for each row of values."""
 
-    async def _transact(self, work: _Work[_Result]) -> _Result:
-        def transaction(connection: sqlite3.Connection) -> _Result:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                result = work(connection)
-                connection.execute("COMMIT")
-            except BaseException:
-                # SQLite itself has rolled back already after some errors (disk full).
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-            return result
 
-        return await self.read(transaction)
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Hold the words of an engine where engines differ.
 
-    async def read(self, work: _Work[_Result]) -> _Result:
+    :param row: the column that numbers the rows of ``instances``, later ones higher.
+    :param serials: an expression for the JSON array of the serials of ``instances``, in their order.
+    :param texts: a query for the texts of a JSON array, which is its one value.
+    :param locking: stands behind a query whose row the transaction is about to change; others wait for its end.
+    :param revoked_after: a query with three values: the number of a revocation, the earliest instant, and how many.
+    """
+
+    row: str
+    serials: str
+    texts: str
+    locking: str
+    revoked_after: str
+
+
+class Database(Protocol):
+    """Carry out transactions, and know what is an engine's own."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """Return the words of the engine."""
+
+    async def read(self, work: Callable[[Any], _Result]) -> _Result:
         """Carry out work that changes nothing.
 
-        :raises UnavailableError: ``store.unavailable``, or ``service.overloaded`` at once when too
-            many calls wait already.
+        :raises UnavailableError: ``store.unavailable``, or ``service.overloaded`` when too many calls wait already.
         """
-        if self._closed:
-            raise UnavailableError(Reason.STORE_UNAVAILABLE, "the store is closed")
-        if self._waiting >= MAX_WAITING:
-            raise UnavailableError(Reason.SERVICE_OVERLOADED, "the store is behind with its work")
-        self._waiting += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._thread, self._guarded, work)
-        finally:
-            self._waiting -= 1
 
-    def _guarded(self, work: _Work[_Result]) -> _Result:
-        """Run on the store's thread; turn every error of SQLite into one of ours."""
-        try:
-            found = self._path.stat()
-            identity = (found.st_dev, found.st_ino)
-            self._opened = self._opened or identity
-            if identity != self._opened:
-                # What goes into a file that was removed is lost, and another file in its place
-                # would be mixed with the write-ahead log of the first.
-                self._disconnect()
-                raise _unavailable(self._path, "was replaced; stop the service and start it again")
-            if self._connection is None:
-                self._connection = self._connect()
-            return work(self._connection)
-        except (sqlite3.Error, OSError) as error:
-            # A connection that met an I/O error can stay broken after the disk is well again.
-            self._disconnect()
-            text = error.strerror if isinstance(error, OSError) else None
-            name = getattr(error, "sqlite_errorname", text or type(error).__name__)
-            raise _unavailable(self._path, name) from None
+    async def write(self, work: Callable[[Any], _Result]) -> _Result:
+        """Carry out work as one transaction, which is durable on return; it may run more than once.
 
-    def _make(self) -> None:
-        # Made here so that it never exists with a wider mode; SQLite gives the -wal and -shm files
-        # the mode of the database.
-        try:
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            raise _unavailable(self._path, error.strerror or "can't be made") from None
+        :raises UnavailableError: as :meth:`read` does.
+        """
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None
-        )
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA trusted_schema = OFF")
-            if self._max_pages is not None:
-                connection.execute(f"PRAGMA max_page_count = {self._max_pages}")
-            make_schema(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    async def check_writable(self) -> None:
+        """See :meth:`watchword.ports.InstanceStore.check_writable`."""
 
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    def close(self) -> None:
+        """See :meth:`watchword.ports.InstanceStore.close`."""
 
+    def identity(self, connection: Connection, /) -> int:
+        """Return a number that is another one where another database, or a copy of it, may have taken its place."""
 
-def _unavailable(path: Path, why: str) -> UnavailableError:
-    return UnavailableError(Reason.STORE_UNAVAILABLE, f"{path.name}: {why}")
+    def take_turns(self, connection: Connection, /, *about: str | bytes) -> None:
+        """Wait until no other transaction runs that named the same thing."""
+
+    def newest_revocation(self, connection: Connection, /) -> int:
+        """Return the number of the last revocation; of two the one that was committed later has the higher number."""
+
+    def newest_audit(self, connection: Connection, /) -> int:
+        """Return the number of the last audit entry, 0 where there is none."""
+
+    def settled_audit(self, connection: Connection, number: int, /) -> int | None:
+        """Return up to which number no audit entry can come any more; None for all that are there.
+
+        :param number: of interest; the engine may wait a moment until it can say more than that.
+        """
+
+    def knows_cuts(self, connection: Connection, /) -> bool:
+        """Tell whether there is a table of cuts."""
+
+    def add_cuts(self, connection: Connection, /) -> None:
+        """Make the table of cuts where there is none, within the transaction that needs it."""
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -422,12 +157,6 @@ INSTANCE_COLUMNS: Final = (
     "risk_metric, expires_at, attester_serial"
 )
 """Columns in the order of :func:`instance_row`."""
-
-INSTANCE_SELECTION: Final = (
-    f"{INSTANCE_COLUMNS}, (SELECT json_group_array(serial) FROM (SELECT serial "  # noqa: S608
-    "FROM instance_certificates WHERE instance_id = instances.id ORDER BY position))"
-)
-"""Columns and the serials of an instance, in the order of :func:`instance_from_row`."""
 
 OPERATOR_CODE_COLUMNS: Final = (
     "id, digest, app, level, instance_for, made_at, made_by, because, expires_at, used_at, "
@@ -485,7 +214,7 @@ def instance_row(instance: Instance) -> tuple[Any, ...]:
 
 
 def instance_from_row(row: tuple[Any, ...]) -> Instance:
-    """Return the instance behind the values of :data:`INSTANCE_SELECTION`."""
+    """Return the instance behind the values of an instance: :data:`INSTANCE_COLUMNS`, and its serials as a JSON array."""
     return Instance(
         id=row[0],
         app=row[1],
@@ -586,7 +315,7 @@ _COLUMNS: Final = (
 )
 
 
-def keep_lease(connection: sqlite3.Connection, lease: Lease) -> Lease:
+def keep_lease(connection: Connection, lease: Lease) -> Lease:
     """Keep a lease, as a continuation where the instance has one of this secret that lives; return it as kept."""
     living = connection.execute(
         "SELECT id, issued_at, deliveries FROM leases WHERE instance_id = ? AND secret = ? "
@@ -618,7 +347,7 @@ def keep_lease(connection: sqlite3.Connection, lease: Lease) -> Lease:
     return lease
 
 
-def withdraw_leases(connection: sqlite3.Connection, instance_id: str, at: datetime) -> None:
+def withdraw_leases(connection: Connection, instance_id: str, at: datetime) -> None:
     """Mark the leases of an instance that is revoked."""
     connection.execute(
         "UPDATE leases SET withdrawn_at = ? WHERE instance_id = ? AND withdrawn_at IS NULL",
@@ -626,15 +355,14 @@ def withdraw_leases(connection: sqlite3.Connection, instance_id: str, at: dateti
     )
 
 
-def count_leases(
-    connection: sqlite3.Connection, now: datetime, secret: str | None
-) -> Sequence[LeaseCount]:
+def count_leases(connection: Connection, now: datetime, secret: str | None) -> Sequence[LeaseCount]:
     """Return how many instances hold secrets at an instant, by secret, version, app and app version."""
     rows = connection.execute(
-        "SELECT secret, version, app, app_version, sum(withdrawn_at IS NULL), "
-        "sum(withdrawn_at IS NOT NULL), max(expires_at), max(delivered_at) FROM leases "
-        "WHERE expires_at > ?1 AND secret = coalesce(?2, secret) "
-        "GROUP BY secret, version, app, app_version ORDER BY secret, version, app, app_version",
+        "SELECT secret, version, app, app_version, count(*) FILTER (WHERE withdrawn_at IS NULL), "
+        "count(*) FILTER (WHERE withdrawn_at IS NOT NULL), max(expires_at), max(delivered_at) FROM leases "
+        "WHERE expires_at > ? AND secret = coalesce(?, secret) "
+        "GROUP BY secret, version, app, app_version "
+        "ORDER BY secret, version, app, app_version IS NOT NULL, app_version",
         (microseconds(now), secret),
     )
     return [
@@ -643,14 +371,14 @@ def count_leases(
     ]
 
 
-def drop_leases(connection: sqlite3.Connection, now: datetime) -> int:
+def drop_leases(connection: Connection, now: datetime) -> int:
     """Drop leases that expired before an instant; return how many."""
     return connection.execute(
         "DELETE FROM leases WHERE expires_at < ?", (microseconds(now),)
     ).rowcount
 
 
-def consume_challenge(connection: sqlite3.Connection, use: ChallengeUse) -> None:
+def consume_challenge(connection: Connection, use: ChallengeUse) -> None:
     """Insert the nonce if it is absent: of several that race for it, one finds it absent."""
     used = connection.execute(
         "INSERT INTO used_challenges (nonce, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -660,7 +388,7 @@ def consume_challenge(connection: sqlite3.Connection, use: ChallengeUse) -> None
         raise RefusedError.because(Reason.CHALLENGE_USED, "expected one that wasn't used before")
 
 
-def require_newest(connection: sqlite3.Connection, use: ChallengeUse, instance_id: str) -> None:
+def require_newest(use: ChallengeUse, instance: Instance | None) -> None:
     """Refuse a challenge that came with other tokens than the instance's newest, whose row has its instant.
 
     Here, since of two renewals at the same time one comes first, and makes the other's challenge an old one.  Compared as
@@ -670,7 +398,7 @@ def require_newest(connection: sqlite3.Connection, use: ChallengeUse, instance_i
     """
     if use.made_at is None:
         return
-    renewed_at = require_instance(connection, instance_id).renewed_at
+    renewed_at = require_known(instance).renewed_at
     if use.made_at != renewed_at:
         raise RefusedError.because(
             Reason.CHALLENGE_SUPERSEDED,
@@ -678,7 +406,17 @@ def require_newest(connection: sqlite3.Connection, use: ChallengeUse, instance_i
         )
 
 
-def insert_instance(connection: sqlite3.Connection, instance: Instance) -> None:
+def require_known(instance: Instance | None) -> Instance:
+    """Return the instance that was looked for.
+
+    :raises RefusedError: ``instance.unknown``.
+    """
+    if instance is None:
+        raise RefusedError.because(Reason.INSTANCE_UNKNOWN, "expected an enrolled instance")
+    return instance
+
+
+def insert_instance(connection: Connection, instance: Instance) -> None:
     """Insert an instance and its certificates, unless its id or its key is enrolled."""
     row = instance_row(instance)
     added = connection.execute(
@@ -695,7 +433,7 @@ def insert_instance(connection: sqlite3.Connection, instance: Instance) -> None:
 
 
 def count_enrolled(
-    connection: sqlite3.Connection,
+    connection: Connection,
     app: str,
     device_key: bytes | None,
     attester_serial: str | None,
@@ -719,7 +457,7 @@ def count_enrolled(
 
 
 def revoke_instance(
-    connection: sqlite3.Connection, instance_id: str, at: datetime, because: str, audit: AuditEntry
+    connection: Connection, instance_id: str, at: datetime, because: str, audit: AuditEntry
 ) -> bool:
     """Revoke an instance unless it is; tell whether that changed anything."""
     revoked = connection.execute(
@@ -735,7 +473,7 @@ def revoke_instance(
     return True
 
 
-def insert_audit(connection: sqlite3.Connection, entry: AuditEntry) -> None:
+def insert_audit(connection: Connection, entry: AuditEntry) -> None:
     """Add an entry to the audit trail."""
     connection.execute(
         "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
@@ -743,60 +481,155 @@ def insert_audit(connection: sqlite3.Connection, entry: AuditEntry) -> None:
     )
 
 
-def select_instances(
-    connection: sqlite3.Connection, condition: str, values: tuple[Any, ...]
-) -> list[Instance]:
-    """Return the instances that a condition, which is our own text, selects."""
-    query = f"SELECT {INSTANCE_SELECTION} FROM instances {condition}"  # noqa: S608 - our own text.
-    return [instance_from_row(row) for row in connection.execute(query, values)]
+class InstanceQueries:
+    """Hold the queries of instances in the words of an engine."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        """Write the queries."""
+        # All of it is our own text.
+        self._select = f"SELECT {INSTANCE_COLUMNS}, {dialect.serials} FROM instances "  # noqa: S608
+        self._find = f"{self._select} WHERE id = ?"
+        self._hold = f"{self._find}{dialect.locking}"
+        self._under = (
+            "WHERE revoked_at IS NULL AND id IN (SELECT instance_id FROM "  # noqa: S608
+            f"instance_certificates WHERE serial IN ({dialect.texts})) LIMIT ?"
+        )
+        self._standing = (
+            f"SELECT id FROM instances WHERE revoked_at IS NULL AND id IN ({dialect.texts})"  # noqa: S608
+        )
+        # Two questions, since SQLite finds no place in the middle of one instant by a comparison of pairs.
+        columns = f"SELECT revoked_at, {dialect.row}, id, audiences, revoked_at FROM instances "  # noqa: S608
+        self._revoked_at = (
+            f"{columns} WHERE revoked_at = ? AND {dialect.row} > ? ORDER BY {dialect.row} LIMIT ?"
+        )
+        self._revoked_since = (
+            f"{columns} WHERE revoked_at >= ? ORDER BY revoked_at, {dialect.row} LIMIT ?"
+        )
+        self._revoked_after = dialect.revoked_after
+        self._holders = (
+            f"SELECT count(*) FROM instances WHERE {dialect.row} > ? AND {dialect.row} <= ? "  # noqa: S608
+            "AND app = ? AND level = coalesce(?, level) "
+            "AND revoked_at IS NULL AND renewed_at >= ? AND renewed_at < ?"
+        )
+        self._last = f"SELECT coalesce(max({dialect.row}), 0) FROM instances"  # noqa: S608
+
+    def find(self, connection: Connection, instance_id: str) -> Instance | None:
+        """Return one instance, None if there is none."""
+        row = connection.execute(self._find, (instance_id,)).fetchone()
+        return None if row is None else instance_from_row(row)
+
+    def hold(self, connection: Connection, instance_id: str) -> Instance | None:
+        """Return one instance that the transaction may change; others that want to wait for its end."""
+        row = connection.execute(self._hold, (instance_id,)).fetchone()
+        return None if row is None else instance_from_row(row)
+
+    def listed(
+        self, connection: Connection, app: str | None, after: Instance | None, limit: int
+    ) -> list[Instance]:
+        """Return instances, newest first, behind one."""
+        wanted = "WHERE ? IN (app, '')"
+        values: list[str | int] = [app or ""]
+        if after is not None:
+            at = microseconds(after.enrolled_at)
+            wanted += " AND enrolled_at <= ? AND (enrolled_at < ? OR id > ?)"
+            values += [at, at, after.id]
+        query = f"{self._select} {wanted} ORDER BY enrolled_at DESC, id LIMIT ?"
+        return [instance_from_row(row) for row in connection.execute(query, (*values, limit))]
+
+    def under(
+        self, connection: Connection, serials: Sequence[str], limit: int
+    ) -> Sequence[Instance]:
+        """Return instances that aren't revoked and that one of these certificates vouched for."""
+        values = (json.dumps(list(serials)), limit)
+        rows = connection.execute(f"{self._select} {self._under}", values)
+        return [instance_from_row(row) for row in rows]
+
+    def standing(self, connection: Connection, names: Iterable[str]) -> set[str]:
+        """Return those of the names that instances have which aren't revoked."""
+        rows = connection.execute(self._standing, (json.dumps(list(names)),))
+        return {row[0] for row in rows}
+
+    def revoked_behind(
+        self, connection: Connection, since: int, row: tuple[int, int], limit: int
+    ) -> list[tuple[Any, ...]]:
+        """Return the next revoked instances by time and row."""
+        at, number = row
+        found = []
+        if at >= since:
+            found = connection.execute(self._revoked_at, (at, number, limit)).fetchall()
+            since = at + 1
+        more = connection.execute(self._revoked_since, (since, limit - len(found))).fetchall()
+        return found + more
+
+    def revoked_after(
+        self, connection: Connection, number: int, since: int, limit: int
+    ) -> list[tuple[Any, ...]]:
+        """Return the next revoked instances by the numbers of their revocations."""
+        return connection.execute(self._revoked_after, (number, since, limit)).fetchall()
+
+    def count_holders(
+        self,
+        connection: Connection,
+        app: str,
+        level: Level | None,
+        times: tuple[datetime, datetime],
+        after: int,
+    ) -> tuple[int, int | None]:
+        """Count who was issued tokens in a span of time, in one piece of the table."""
+        until = after + _HOLDERS_AT_ONCE
+        named = None if level is None else level.value
+        (count,) = connection.execute(
+            self._holders, (after, until, app, named, *map(microseconds, times))
+        ).fetchone()
+        (last,) = connection.execute(self._last).fetchone()
+        return count, until if until < last else None
 
 
-def find_instance(connection: sqlite3.Connection, instance_id: str) -> Instance | None:
-    """Return one instance, None if there is none."""
-    found = select_instances(connection, "WHERE id = ?", (instance_id,))
-    return found[0] if found else None
+_HOLDERS_AT_ONCE: Final = 20_000
+"""Rows of instances that are looked at in one piece, in about 10 ms, so that renewals come in between."""
 
 
 def advance_instance(
-    connection: sqlite3.Connection,
-    instance_id: str,
+    connection: Connection,
+    instance: Instance | None,
     counter: int | None,
     app_version: str | None,
     attested_at: datetime | None,
     platform: str | None = None,
-) -> None:
-    """Raise the counter of an instance that isn't revoked, and keep what its evidence stated anew."""
-    instance = require_instance(connection, instance_id)
-    if instance.revoked_at is not None:
+    renewed_at: datetime | None = None,
+) -> Instance:
+    """Raise the counter of an instance that isn't revoked, and keep what its evidence stated anew; return it as it is then.
+
+    :param instance: as :meth:`InstanceQueries.hold` returned it.
+    """
+    known = require_known(instance)
+    if known.revoked_at is not None:
         raise RefusedError.because(Reason.INSTANCE_REVOKED, "it was revoked")
-    if counter is not None and counter <= instance.counter:
+    if counter is not None and counter <= known.counter:
         raise RefusedError.because(
-            Reason.INSTANCE_COUNTER, f"got {counter}, expected more than {instance.counter}"
+            Reason.INSTANCE_COUNTER, f"got {counter}, expected more than {known.counter}"
         )
+    advanced = replace(
+        known,
+        counter=known.counter if counter is None else counter,
+        app_version=known.app_version if app_version is None else app_version,
+        attested_at=known.attested_at if attested_at is None else attested_at,
+        platform=known.platform if platform is None else platform,
+        renewed_at=known.renewed_at if renewed_at is None else renewed_at,
+    )
     connection.execute(
-        "UPDATE instances SET counter = coalesce(?, counter), "
-        "app_version = coalesce(?, app_version), attested_at = coalesce(?, attested_at), "
-        "platform = coalesce(?, platform) "
+        "UPDATE instances SET counter = ?, app_version = ?, attested_at = ?, platform = ?, renewed_at = ? "
         "WHERE id = ?",
         (
-            counter,
-            app_version,
-            None if attested_at is None else microseconds(attested_at),
-            platform,
-            instance_id,
+            advanced.counter,
+            advanced.app_version,
+            _microseconds_or_none(advanced.attested_at),
+            advanced.platform,
+            microseconds(advanced.renewed_at),
+            advanced.id,
         ),
     )
-
-
-def require_instance(connection: sqlite3.Connection, instance_id: str) -> Instance:
-    """Return one instance.
-
-    :raises RefusedError: ``instance.unknown``.
-    """
-    instance = find_instance(connection, instance_id)
-    if instance is None:
-        raise RefusedError.because(Reason.INSTANCE_UNKNOWN, "expected an enrolled instance")
-    return instance
+    return advanced
 
 
 def marks(count: int) -> str:
@@ -804,7 +637,7 @@ def marks(count: int) -> str:
     return ", ".join("?" * count)
 
 
-def insert_code(connection: sqlite3.Connection, code: OperatorCode) -> None:
+def insert_code(connection: Connection, code: OperatorCode) -> None:
     """Insert a new code; its name is random and isn't met twice."""
     row = operator_code_row(code)
     connection.execute(
@@ -814,7 +647,7 @@ def insert_code(connection: sqlite3.Connection, code: OperatorCode) -> None:
     )
 
 
-def select_code(connection: sqlite3.Connection, code_id: str) -> OperatorCode | None:
+def select_code(connection: Connection, code_id: str) -> OperatorCode | None:
     """Return one code, None if there is none of this name."""
     row = connection.execute(
         f"SELECT {OPERATOR_CODE_COLUMNS} FROM operator_codes WHERE id = ?",  # noqa: S608
@@ -823,7 +656,7 @@ def select_code(connection: sqlite3.Connection, code_id: str) -> OperatorCode | 
     return None if row is None else operator_code_from_row(row)
 
 
-def select_codes(connection: sqlite3.Connection, limit: int) -> Sequence[OperatorCode]:
+def select_codes(connection: Connection, limit: int) -> Sequence[OperatorCode]:
     """Return at most so many codes, newest first."""
     rows = connection.execute(
         f"SELECT {OPERATOR_CODE_COLUMNS} FROM operator_codes "  # noqa: S608 - our own text.
@@ -833,7 +666,7 @@ def select_codes(connection: sqlite3.Connection, limit: int) -> Sequence[Operato
     return [operator_code_from_row(row) for row in rows]
 
 
-def use_code(connection: sqlite3.Connection, code_id: str, instance_id: str, at: datetime) -> None:
+def use_code(connection: Connection, code_id: str, instance_id: str, at: datetime) -> None:
     """Use a code up, if it can be used: of several that race for it, one finds it unused.
 
     :raises RefusedError: ``evidence.operator_code``.
@@ -849,7 +682,7 @@ def use_code(connection: sqlite3.Connection, code_id: str, instance_id: str, at:
         )
 
 
-def withdraw_code(connection: sqlite3.Connection, code_id: str, at: datetime) -> bool:
+def withdraw_code(connection: Connection, code_id: str, at: datetime) -> bool:
     """Cancel a code that is unused; tell whether that changed anything."""
     withdrawn = connection.execute(
         "UPDATE operator_codes SET revoked_at = ? "
@@ -879,7 +712,7 @@ def cut_from_row(row: Sequence[Any]) -> ScheduledCut:
     )
 
 
-def insert_cut(connection: sqlite3.Connection, made: ScheduledCut, since: int) -> ScheduledCut:
+def insert_cut(connection: Connection, made: ScheduledCut, since: int) -> ScheduledCut:
     """Insert a cut and return it with its number.
 
     :param since: those with an earlier instant are over.
@@ -905,44 +738,21 @@ def insert_cut(connection: sqlite3.Connection, made: ScheduledCut, since: int) -
         made.made_by,
         microseconds(made.made_at),
     )
-    inserted = connection.execute(
+    (number,) = connection.execute(
         "INSERT INTO cuts (app, level, before, share, step, pause, because, made_by, made_at) "  # noqa: S608 - our own text.
-        f"VALUES ({marks(len(row))})",
+        f"VALUES ({marks(len(row))}) RETURNING id",
         row,
-    )
-    assert inserted.lastrowid is not None
-    return replace(made, id=inserted.lastrowid)
+    ).fetchone()
+    return replace(made, id=number)
 
 
-def select_cut(connection: sqlite3.Connection, number: int) -> ScheduledCut | None:
+def select_cut(connection: Connection, number: int) -> ScheduledCut | None:
     """Return one cut, None if there is none of this number."""
     row = connection.execute(
         f"SELECT {CUT_COLUMNS} FROM cuts WHERE id = ?",  # noqa: S608 - our own text.
         (number,),
     ).fetchone()
     return None if row is None else cut_from_row(row)
-
-
-_HOLDERS_AT_ONCE: Final = 20_000
-"""Rows of instances that are looked at in one piece, in about 10 ms, so that renewals come in between."""
-
-
-def count_holders_from(
-    connection: sqlite3.Connection,
-    app: str,
-    level: Level | None,
-    times: tuple[datetime, datetime],
-    after: int,
-) -> tuple[int, int | None]:
-    """Count who was issued tokens in a span of time, in one piece of the table."""
-    until = after + _HOLDERS_AT_ONCE
-    (count,) = connection.execute(
-        "SELECT count(*) FROM instances WHERE rowid > ? AND rowid <= ? AND app = ? AND level = coalesce(?, level) "
-        "AND revoked_at IS NULL AND renewed_at >= ? AND renewed_at < ?",
-        (after, until, app, None if level is None else level.value, *map(microseconds, times)),
-    ).fetchone()
-    (last,) = connection.execute("SELECT coalesce(max(rowid), 0) FROM instances").fetchone()
-    return count, until if until < last else None
 
 
 MAX_PENDING: Final = 10_000
@@ -984,10 +794,12 @@ class PendingWrites:
             return instance
         return replace(instance, revoked_at=pending.at, revoked_because=pending.because)
 
-    def revoked(self, connection: Connection) -> Sequence[RevokedInstance]:
+    def revoked(
+        self, connection: Connection, queries: InstanceQueries
+    ) -> Sequence[RevokedInstance]:
         """Return the revoked instances for the gates to be told of."""
         pending = tuple(self.instances.items())
-        found = ((find_instance(connection, name), each.at) for name, each in pending)
+        found = ((queries.find(connection, name), each.at) for name, each in pending)
         return [
             RevokedInstance(each.id, each.audiences, at) for each, at in found if each is not None
         ]
@@ -1001,9 +813,10 @@ class PendingWrites:
 
 
 class WriteBehindStore:
-    """Implement the part of the store that goes on without its disk, and what compares it with its mark."""
+    """Implement the part of the store that goes on without its database, and what compares it with its mark."""
 
-    _database: SqliteDatabase
+    _database: Database
+    _instances: InstanceQueries
     _pending: PendingWrites
 
     @property
@@ -1040,13 +853,7 @@ class WriteBehindStore:
         """See :meth:`watchword.apps.service.safeguards.GuardedStore.revoke_again`."""
 
         def standing(connection: Connection) -> list[AuditEntry]:
-            wanted = json.dumps([each.subject for each in revocations])
-            found = connection.execute(
-                "SELECT instances.id FROM json_each(?) JOIN instances ON instances.id = json_each.value "
-                "WHERE revoked_at IS NULL",
-                (wanted,),
-            )
-            alive = {row[0] for row in found}
+            alive = self._instances.standing(connection, [each.subject for each in revocations])
             return [each for each in revocations if each.subject in alive]
 
         again = await self._database.read(standing)
@@ -1059,12 +866,9 @@ class WriteBehindStore:
 
     async def extent(self) -> tuple[int, int]:
         """See :meth:`watchword.apps.service.safeguards.GuardedStore.extent`."""
-        return await self._database.read(lambda each: (_sequence(each), self._database.file))
-
-
-def _sequence(connection: Connection) -> int:
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'audit'").fetchone()
-    return 0 if row is None else int(row[0])
+        return await self._database.read(
+            lambda each: (self._database.newest_audit(each), self._database.identity(each))
+        )
 
 
 def _late(entry: AuditEntry) -> AuditEntry:
@@ -1076,56 +880,24 @@ RECEIPT_DUE_WITHIN: Final = timedelta(days=40)
 """No receipt is ever planned to be due later than this; what is, was planned by a clock that ran ahead."""
 
 
-# Two questions, since SQLite finds no place in the middle of one instant by a comparison of pairs.
-_REVOKED_AT: Final = (
-    "SELECT revoked_at, rowid, id, audiences, revoked_at FROM instances "
-    "WHERE revoked_at = ? AND rowid > ? ORDER BY rowid LIMIT ?"
-)
-_REVOKED_SINCE: Final = (
-    "SELECT revoked_at, rowid, id, audiences, revoked_at FROM instances "
-    "WHERE revoked_at >= ? ORDER BY revoked_at, rowid LIMIT ?"
-)
-_REVOKED_AFTER: Final = (
-    "SELECT seq, 0, instances.id, audiences, revoked_at FROM audit "
-    "JOIN instances ON instances.id = audit.subject "
-    "WHERE seq > ? AND revoked_at >= ? ORDER BY seq LIMIT ?"
-)
-
-
 @lru_cache(maxsize=256)
 def _audiences(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
 
 
-def _revoked_behind(
-    connection: Connection, since: int, row: tuple[int, int], limit: int
-) -> list[tuple[Any, ...]]:
-    """Return the next revoked instances by time and row."""
-    at, number = row
-    found = []
-    if at >= since:
-        found = connection.execute(_REVOKED_AT, (at, number, limit)).fetchall()
-        since = at + 1
-    return found + connection.execute(_REVOKED_SINCE, (since, limit - len(found))).fetchall()
+class EngineStore(WriteBehindStore):
+    """Implement :class:`watchword.ports.InstanceStore` on a database.
 
-
-class SqliteStore(WriteBehindStore):
-    """Implement :class:`watchword.ports.InstanceStore` on one file (mode 0600).
-
-    And :class:`watchword.enrolment.interface.OperatorCodeStore` and
-    :class:`watchword.enrolment.delivery.LeaseStore`, in the same transactions.
+    And :class:`watchword.enrolment.interface.OperatorCodeStore`, :class:`watchword.enrolment.delivery.LeaseStore` and
+    :class:`watchword.gate.cuts.CutStore`, in the same transactions.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        max_pages: int | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Open or make the file, as :class:`watchword.adapters.store.SqliteDatabase` does."""
-        self._database = SqliteDatabase(path, max_pages=max_pages, monotonic=monotonic)
+    def __init__(self, database: Database) -> None:
+        """Take the database over: :meth:`close` closes it."""
+        self._database = database
+        self._instances = InstanceQueries(database.dialect)
         self._pending = PendingWrites()
+        self._told_of = -1
 
     async def enrol(
         self,
@@ -1137,8 +909,14 @@ class SqliteStore(WriteBehindStore):
     ) -> EnrolledCounts | None:
         """See :meth:`watchword.ports.InstanceStore.enrol`."""
 
-        def work(connection: sqlite3.Connection) -> EnrolledCounts | None:
+        def work(connection: Connection) -> EnrolledCounts | None:
             if limit is not None:
+                if instance.device_key is not None:
+                    self._database.take_turns(connection, "device", instance.device_key)
+                if instance.attester_serial is not None:
+                    self._database.take_turns(
+                        connection, "attester", instance.attester_serial, instance.app
+                    )
                 counts = count_enrolled(
                     connection,
                     instance.app,
@@ -1166,7 +944,7 @@ class SqliteStore(WriteBehindStore):
     ) -> None:
         """See :meth:`watchword.enrolment.interface.OperatorCodeStore.enrol_by_code`."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             use_code(connection, code_id, instance.id, instance.enrolled_at)
             consume_challenge(connection, use)
             insert_instance(connection, instance)
@@ -1177,7 +955,7 @@ class SqliteStore(WriteBehindStore):
     async def add_code(self, code: OperatorCode, audit: AuditEntry) -> None:
         """See :meth:`watchword.enrolment.interface.OperatorCodeStore.add_code`."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             insert_code(connection, code)
             insert_audit(connection, audit)
 
@@ -1194,7 +972,7 @@ class SqliteStore(WriteBehindStore):
     async def cancel_code(self, code_id: str, audit: AuditEntry) -> OperatorCode | None:
         """See :meth:`watchword.enrolment.interface.OperatorCodeStore.cancel_code`."""
 
-        def work(connection: sqlite3.Connection) -> OperatorCode | None:
+        def work(connection: Connection) -> OperatorCode | None:
             if withdraw_code(connection, code_id, audit.at):
                 insert_audit(connection, audit)
             return select_code(connection, code_id)
@@ -1213,17 +991,16 @@ class SqliteStore(WriteBehindStore):
     ) -> Instance:
         """See :meth:`watchword.ports.InstanceStore.renew`."""
 
-        def work(connection: sqlite3.Connection) -> Instance:
+        def work(connection: Connection) -> Instance:
             self._pending.require_standing(instance_id)
-            require_newest(connection, use, instance_id)
+            found = self._instances.hold(connection, instance_id)
+            require_newest(use, found)
             consume_challenge(connection, use)
-            advance_instance(connection, instance_id, counter, app_version, attested_at, platform)
-            connection.execute(
-                "UPDATE instances SET renewed_at = ? WHERE id = ?",
-                (microseconds(audit.at), instance_id),
+            renewed = advance_instance(
+                connection, found, counter, app_version, attested_at, platform, audit.at
             )
             insert_audit(connection, audit)
-            return require_instance(connection, instance_id)
+            return renewed
 
         return await self._database.write(work)
 
@@ -1237,10 +1014,11 @@ class SqliteStore(WriteBehindStore):
     ) -> Lease:
         """See :meth:`watchword.enrolment.delivery.LeaseStore.deliver`."""
 
-        def work(connection: sqlite3.Connection) -> Lease:
+        def work(connection: Connection) -> Lease:
             self._pending.require_standing(lease.instance_id)
+            found = self._instances.hold(connection, lease.instance_id)
             consume_challenge(connection, use)
-            advance_instance(connection, lease.instance_id, counter, lease.app_version, attested_at)
+            advance_instance(connection, found, counter, lease.app_version, attested_at)
             kept = keep_lease(connection, lease)
             insert_audit(connection, audit(kept))
             return kept
@@ -1267,19 +1045,13 @@ class SqliteStore(WriteBehindStore):
         self, serials: Sequence[str], limit: int
     ) -> Sequence[Instance]:
         """See :meth:`watchword.ports.InstanceStore.instances_with_serials`."""
-        wanted = json.dumps(list(serials))
         return await self._database.read(
-            lambda connection: select_instances(
-                connection,
-                "WHERE revoked_at IS NULL AND id IN (SELECT instance_id FROM "
-                "instance_certificates WHERE serial IN (SELECT value FROM json_each(?))) LIMIT ?",
-                (wanted, limit),
-            )
+            lambda connection: self._instances.under(connection, serials, limit)
         )
 
     async def find(self, instance_id: str) -> Instance | None:
         """See :meth:`watchword.ports.InstanceStore.find`."""
-        found = await self._database.read(lambda each: find_instance(each, instance_id))
+        found = await self._database.read(lambda each: self._instances.find(each, instance_id))
         return None if found is None else self._pending.shown(found)
 
     async def revoke(
@@ -1287,10 +1059,11 @@ class SqliteStore(WriteBehindStore):
     ) -> Instance:
         """See :meth:`watchword.ports.InstanceStore.revoke`."""
 
-        def work(connection: sqlite3.Connection) -> Instance:
-            require_instance(connection, instance_id)
-            revoke_instance(connection, instance_id, at, because, audit)
-            return require_instance(connection, instance_id)
+        def work(connection: Connection) -> Instance:
+            found = require_known(self._instances.hold(connection, instance_id))
+            if not revoke_instance(connection, instance_id, at, because, audit):
+                return found
+            return replace(found, revoked_at=at, revoked_because=because)
 
         return await self._database.write(work)
 
@@ -1305,34 +1078,35 @@ class SqliteStore(WriteBehindStore):
     async def revocations(
         self, since: datetime, after: RevocationCursor | None, limit: int
     ) -> RevocationNews:
-        """See :meth:`watchword.ports.InstanceStore.revocations`.
+        """See :meth:`watchword.ports.InstanceStore.revocations`."""
 
-        Every revocation adds an audit entry in its transaction, and of two transactions the later one has the higher
-        numbers: what was revoked since is found by the entries since.
-        """
-
-        def work(connection: sqlite3.Connection) -> RevocationNews:
-            last = _sequence(connection)
-            # A trail that ends before is an older copy, which may lack what was told.
-            anew = after is None or after.sequence > last
+        def work(connection: Connection) -> RevocationNews:
+            last = self._database.newest_revocation(connection)
+            identity = self._database.identity(connection)
+            # Numbers that end before, or another database: an older copy, which may lack what was told.
+            anew = after is None or after.sequence > last or identity != self._told_of
+            self._told_of = identity
             cursor = RevocationCursor(last, (-1, -1)) if after is None or anew else after
             if cursor.row is None:
-                asked = (cursor.sequence, microseconds(since), limit)
-                rows = connection.execute(_REVOKED_AFTER, asked).fetchall()
+                rows = self._instances.revoked_after(
+                    connection, cursor.sequence, microseconds(since), limit
+                )
             else:
-                rows = _revoked_behind(connection, microseconds(since), cursor.row, limit)
+                rows = self._instances.revoked_behind(
+                    connection, microseconds(since), cursor.row, limit
+                )
             found = [
                 RevokedInstance(each[2], _audiences(each[3]), instant(each[4])) for each in rows
             ]
             more = len(rows) == limit
             if not more:
-                found += self._pending.revoked(connection)
+                found += self._pending.revoked(connection, self._instances)
                 cursor = RevocationCursor(cursor.sequence if cursor.row else last)
             elif cursor.row is None:
                 cursor = RevocationCursor(rows[-1][0])
             else:
                 cursor = RevocationCursor(cursor.sequence, rows[-1][:2])
-            # What was revoked while all were read stands in the trail.
+            # What was revoked while all were read stands behind the number.
             return RevocationNews(cursor, found, anew, more or cursor.sequence < last)
 
         return await self._database.read(work)
@@ -1340,7 +1114,7 @@ class SqliteStore(WriteBehindStore):
     async def due_receipts(self, app: str, now: datetime, limit: int) -> Sequence[StoredReceipt]:
         """See :meth:`watchword.ports.InstanceStore.due_receipts`."""
 
-        def work(connection: sqlite3.Connection) -> Sequence[StoredReceipt]:
+        def work(connection: Connection) -> Sequence[StoredReceipt]:
             # Two ranges of one index, each read no further than is wanted.
             ranges = (("<=", now), (">", now + RECEIPT_DUE_WITHIN))
             rows: list[tuple[Any, ...]] = []
@@ -1359,7 +1133,7 @@ class SqliteStore(WriteBehindStore):
     ) -> None:
         """See :meth:`watchword.ports.InstanceStore.put_receipt`."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             kept = connection.execute(
                 "UPDATE receipts SET receipt = ?, due_at = ?, failures = ? WHERE instance_id = ?",
                 (
@@ -1385,15 +1159,11 @@ class SqliteStore(WriteBehindStore):
     ) -> Sequence[Instance]:
         """See :meth:`watchword.ports.InstanceStore.list_instances`."""
 
-        def work(connection: sqlite3.Connection) -> Sequence[Instance]:
-            wanted = "? IN (app, '')"
-            values: list[str | int] = [app or ""]
+        def work(connection: Connection) -> Sequence[Instance]:
+            last = None
             if before is not None:
-                last = require_instance(connection, before)
-                wanted += " AND (-enrolled_at, id) > (?, ?)"
-                values += [-microseconds(last.enrolled_at), last.id]
-            order = "ORDER BY enrolled_at DESC, id LIMIT ?"
-            found = select_instances(connection, f"WHERE {wanted} {order}", (*values, limit))
+                last = require_known(self._instances.find(connection, before))
+            found = self._instances.listed(connection, app, last, limit)
             return [self._pending.shown(each) for each in found]
 
         return await self._database.read(work)
@@ -1403,8 +1173,9 @@ class SqliteStore(WriteBehindStore):
     ) -> ScheduledCut:
         """See :meth:`watchword.gate.cuts.CutStore.add_cut`."""
 
-        def work(connection: sqlite3.Connection) -> ScheduledCut:
-            add_cuts(connection)
+        def work(connection: Connection) -> ScheduledCut:
+            self._database.add_cuts(connection)
+            self._database.take_turns(connection, "cuts")
             made = insert_cut(connection, cut, since)
             insert_audit(connection, audit(made))
             return made
@@ -1414,8 +1185,8 @@ class SqliteStore(WriteBehindStore):
     async def cuts(self, since: int) -> Sequence[ScheduledCut]:
         """See :meth:`watchword.gate.cuts.CutStore.cuts`."""
 
-        def work(connection: sqlite3.Connection) -> Sequence[ScheduledCut]:
-            if not knows_cuts(connection):
+        def work(connection: Connection) -> Sequence[ScheduledCut]:
+            if not self._database.knows_cuts(connection):
                 return []
             rows = connection.execute(
                 f"SELECT {CUT_COLUMNS} FROM cuts WHERE before >= ? ORDER BY id",  # noqa: S608
@@ -1440,8 +1211,8 @@ class SqliteStore(WriteBehindStore):
     async def stop_cut(self, cut_id: int, audit: AuditEntry) -> ScheduledCut | None:
         """See :meth:`watchword.gate.cuts.CutStore.stop_cut`."""
 
-        def work(connection: sqlite3.Connection) -> ScheduledCut | None:
-            if not knows_cuts(connection):
+        def work(connection: Connection) -> ScheduledCut | None:
+            if not self._database.knows_cuts(connection):
                 return None
             stopped = connection.execute(
                 "UPDATE cuts SET stopped_at = ? WHERE id = ? AND stopped_at IS NULL",
@@ -1458,7 +1229,9 @@ class SqliteStore(WriteBehindStore):
     ) -> tuple[int, int | None]:
         """See :meth:`watchword.gate.cuts.CutStore.count_holders`."""
         return await self._database.read(
-            lambda connection: count_holders_from(connection, app, level, (since, before), after)
+            lambda connection: self._instances.count_holders(
+                connection, app, level, (since, before), after
+            )
         )
 
     async def audit_entries(
@@ -1466,11 +1239,11 @@ class SqliteStore(WriteBehindStore):
     ) -> Sequence[AuditEntry]:
         """See :meth:`watchword.ports.InstanceStore.audit_entries`."""
 
-        def work(connection: sqlite3.Connection) -> Sequence[AuditEntry]:
-            end = _sequence(connection) + 1 if before is None else before
+        def work(connection: Connection) -> Sequence[AuditEntry]:
+            end = self._database.newest_audit(connection) + 1 if before is None else before
             rows = connection.execute(
                 "SELECT at, actor, action, subject, detail, seq FROM audit WHERE seq < ? AND seq >= ? "
-                "AND (? IS NULL OR subject = ?) ORDER BY seq DESC LIMIT ?",
+                "AND (CAST(? AS TEXT) IS NULL OR subject = ?) ORDER BY seq DESC LIMIT ?",
                 (end, end - MOST_AUDIT_SCANNED, subject, subject, limit),
             )
             return [audit_from_row(row) for row in rows]
@@ -1480,10 +1253,12 @@ class SqliteStore(WriteBehindStore):
     async def audit_from(self, number: int, limit: int) -> Sequence[AuditEntry]:
         """See :meth:`watchword.ports.InstanceStore.audit_from`."""
 
-        def work(connection: sqlite3.Connection) -> Sequence[AuditEntry]:
+        def work(connection: Connection) -> Sequence[AuditEntry]:
+            end = self._database.settled_audit(connection, number)
             rows = connection.execute(
-                "SELECT at, actor, action, subject, detail, seq FROM audit WHERE seq >= ? ORDER BY seq LIMIT ?",
-                (number, limit),
+                "SELECT at, actor, action, subject, detail, seq FROM audit "
+                "WHERE seq >= ? AND seq <= coalesce(?, seq) ORDER BY seq LIMIT ?",
+                (number, end, limit),
             )
             return [audit_from_row(row) for row in rows]
 
@@ -1496,7 +1271,7 @@ class SqliteStore(WriteBehindStore):
     async def forget_expired(self, now: datetime) -> int:
         """See :meth:`watchword.ports.InstanceStore.forget_expired`."""
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: Connection) -> int:
             return connection.execute(
                 "DELETE FROM used_challenges WHERE expires_at < ?", (microseconds(now),)
             ).rowcount

@@ -26,7 +26,8 @@ from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation_journal import RevocationJournal
-from watchword.adapters.store import RollbackDetector, SqliteStore
+from watchword.adapters.sqlite import SqliteStore
+from watchword.adapters.store import RollbackDetector
 from watchword.adapters.system import is_synchronised
 from watchword.apps.compose.gates import open_gate
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of, secret_work

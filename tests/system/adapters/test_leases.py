@@ -16,7 +16,7 @@ from tests.machine import patience
 from tests.unit.adapters.test_sqlite_store import audit, instance, reason_of, run, store, use
 from tests.unit.enrolment.simulators import NOW
 
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.enrolment.delivery import Lease, LeaseCount
 from watchword.ports import AuditEntry
 from watchword.reasons import Reason, RefusedError
@@ -29,7 +29,7 @@ import os, signal, sys
 from pathlib import Path
 from tests.system.adapters.test_leases import lease, run
 from tests.unit.adapters.test_sqlite_store import use
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 
 def audit(kept):
     # Called when the lease is written, and the transaction isn't committed.

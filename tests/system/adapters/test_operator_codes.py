@@ -14,7 +14,7 @@ from tests.machine import patience
 from tests.unit.adapters.test_sqlite_store import audit, instance, reason_of, run, store, use
 from tests.unit.enrolment.simulators import NOW
 
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.enrolment.interface import OperatorCode
 from watchword.ports import Instance
 from watchword.reasons import Reason, RefusedError
@@ -28,7 +28,7 @@ import asyncio, os, signal, sys
 from dataclasses import replace
 from pathlib import Path
 from tests.unit.adapters.test_sqlite_store import audit, instance, use
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from tests.unit.enrolment.simulators import NOW
 
 class Deadly:

@@ -21,7 +21,7 @@ from tests.unit.apps.forked_commands import command
 from tests.unit.enrolment.simulators import CLINIC, public_jwk, public_spki
 
 from watchword.adapters.gate_bundle import GateBundleFile
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.apps.service.client import OperatorClient
 from watchword.ports import AuditEntry, ChallengeUse, Instance
 from watchword.reasons import Reason, RefusedError, UnavailableError

@@ -24,7 +24,7 @@ from watchword.adapters.anchors import AnchorSet
 from watchword.adapters.keyring.private_file import private_directory
 from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.revocation import LiveStatusList, StatusList
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.cli.check import fetched
 from watchword.apps.compose.vendors import VendorWork, fetcher_of, trust_of

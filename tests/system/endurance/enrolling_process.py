@@ -22,7 +22,7 @@ from tests.unit.enrolment.simulators import (
 )
 
 from watchword.adapters.keyring.file import new_key
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.adapters.system import SystemEntropy
 from watchword.enrolment.interface import EnrolmentRequest
 from watchword.enrolment.service import Enrolment, EnrolmentKeys

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.unit.enrolment.simulators import NOW
 
 from watchword.adapters.revocation import load_status_lists
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.enrolment.evidence import Rejudgement
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.system.endurance.enrolling_process import enrol_once, enrolment_on, unpacked
 
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 
 ROOT = Path(__file__).parents[3]
 ROUNDS = 50

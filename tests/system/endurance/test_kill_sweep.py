@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tests.unit.adapters.test_sqlite_store import instance
 
-from watchword.adapters.store import INSTANCE_COLUMNS, SqliteStore, certificate_rows, instance_row
+from watchword.adapters.sqlite import SqliteStore
+from watchword.adapters.store import INSTANCE_COLUMNS, certificate_rows, instance_row
 from watchword.enrolment.evidence import BECAUSE
 
 ROOT = Path(__file__).parents[3]

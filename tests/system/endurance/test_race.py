@@ -6,7 +6,7 @@ from tests.system.endurance.enrolling_process import enrolment_on, packed
 from tests.system.endurance.test_kill import start
 from tests.unit.enrolment.simulators import NOW, SimulatedPhone
 
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.vocabulary import Purpose
 
 ROUNDS = 50

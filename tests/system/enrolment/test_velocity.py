@@ -35,7 +35,7 @@ from tests.unit.enrolment.test_evidence import (
 )
 
 from watchword.adapters.keyring.file import new_key
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentRequest
 from watchword.enrolment.service import Enrolment, EnrolmentKeys, pairwise_device

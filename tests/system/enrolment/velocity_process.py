@@ -11,7 +11,7 @@ from tests.system.endurance.enrolling_process import say, unpacked
 from tests.system.enrolment.test_velocity import enrolment_on
 from tests.unit.enrolment.simulators import NOW
 
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.enrolment.interface import EnrolmentRequest
 from watchword.enrolment.service import Enrolment
 from watchword.reasons import RefusedError

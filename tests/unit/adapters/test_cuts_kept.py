@@ -10,7 +10,7 @@ import pytest
 from tests.unit.adapters.test_sqlite_store import audit, instance, run, use
 from tests.unit.enrolment.simulators import NOW
 
-from watchword.adapters.store import SCHEMA_VERSION, SqliteStore
+from watchword.adapters.sqlite import SCHEMA_VERSION, SqliteStore
 from watchword.gate.cuts import BUCKETS, MOST_CUTS, Cut, ScheduledCut, merged
 from watchword.ports import AuditEntry
 from watchword.reasons import RefusedError

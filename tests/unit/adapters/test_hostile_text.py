@@ -8,7 +8,7 @@ import pytest
 from tests.unit.adapters.test_sqlite_store import audit, instance, use
 from tests.unit.enrolment.simulators import NOW
 
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 
 HOSTILE = (
     "'; DROP TABLE instances; --",

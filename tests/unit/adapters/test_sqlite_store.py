@@ -14,14 +14,14 @@ import pytest
 from tests.unit.adapters.ordinary_user import ordinary_user
 from tests.unit.enrolment.simulators import CLINIC, LEDGER, NOW, public_jwk, public_spki
 
-from watchword.adapters.store import (
+from watchword.adapters.sqlite import (
     MAX_WAITING,
     SCHEMA_VERSION,
     TROUBLE_SECONDS,
     SchemaError,
     SqliteStore,
-    count_enrolled,
 )
+from watchword.adapters.store import count_enrolled
 from watchword.ports import (
     MOST_UNDER_SERIAL,
     AuditEntry,

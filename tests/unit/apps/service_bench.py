@@ -24,7 +24,8 @@ from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.revocation_journal import RevocationJournal
-from watchword.adapters.store import RollbackDetector, SqliteStore
+from watchword.adapters.sqlite import SqliteStore
+from watchword.adapters.store import RollbackDetector
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
 from watchword.apps.service.safeguards import ClockWatch, Safeguards

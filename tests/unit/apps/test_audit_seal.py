@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from tests.unit.apps.service_bench import ServiceBench, service_bench
 
 from watchword.adapters.gate_bundle.heads import heads_from_json, heads_path
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.apps.engines.logs.cli import command
 from watchword.apps.service import trail
 from watchword.apps.service.trail import AuditSeal, heads_at

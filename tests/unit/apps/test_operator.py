@@ -19,7 +19,8 @@ from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.gate_bundle.chain_file import chain_path
 from watchword.adapters.keyring.file import FileKeyRing, KeyState
 from watchword.adapters.keyring.private_file import locked_directory
-from watchword.adapters.store import SqliteStore, insert_audit
+from watchword.adapters.sqlite import SqliteStore
+from watchword.adapters.store import insert_audit
 from watchword.apps.service.background import FORGET_MARGIN
 from watchword.apps.service.operator import SETTLED_SECONDS
 from watchword.encoding.phrases import moment

@@ -24,7 +24,7 @@ from tests.unit.enrolment.simulators import (
 )
 
 from watchword.adapters.keyring.file import new_key
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.broker.envelope import SecretContext, secret_info
 from watchword.broker.interface import DeliveryRule, SecretValue, SecretVersion
 from watchword.encoding import base64url

@@ -22,7 +22,7 @@ from tests.unit.enrolment.simulators import (
 )
 from tests.unit.enrolment.test_service import Bench, bench_with, run
 
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.enrolment.interface import Enrolled
 from watchword.enrolment.statement import (
     MAX_CHALLENGE_BYTES,

@@ -32,7 +32,7 @@ from tests.unit.enrolment.simulators import (
 )
 
 from watchword.adapters.keyring.file import new_key
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.encoding import base64url
 from watchword.enrolment.evidence import (
     CODE_PREFIX,

@@ -13,7 +13,7 @@ from tests.unit.adapters.test_sqlite_store import instance
 from tests.unit.enrolment.simulators import NOW, MovableClock
 
 from watchword.adapters.anchors import AnchorSet
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.attestation.interface import Trust
 from watchword.enrolment.evidence import (
     FIRST_REFUSAL_PAUSE,

@@ -23,7 +23,7 @@ from tests.unit.enrolment.simulators import (
 )
 
 from watchword.adapters.keyring.file import new_key
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.encoding import base64url, strict_json
 from watchword.enrolment.interface import RenewalRequest, Statement
 from watchword.enrolment.refusals import SIGNED_A_SECOND, RefusalSigner

@@ -20,7 +20,7 @@ from tests.unit.enrolment.simulators import (
 
 from watchword.adapters.keyring.file import new_key
 from watchword.adapters.revocation import StatusList
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.attestation.certificates import BoundedIssuerCache
 from watchword.enrolment.evidence import (
     ACTOR,

@@ -26,7 +26,7 @@ from tests.unit.enrolment.simulators import (
 )
 
 from watchword.adapters.keyring.file import TokenKey, new_key
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentPolicy
 from watchword.enrolment.service import Enrolment, EnrolmentKeys, pairwise_subject

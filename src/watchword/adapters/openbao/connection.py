@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
+from watchword.adapters.breaker import Breaker
 from watchword.adapters.keyring.private_file import PrivateFileError
-from watchword.adapters.openbao.breaker import Breaker
 from watchword.adapters.openbao.faults import (
     AnswerError,
     DecryptError,

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from watchword.adapters.gate_bundle.heads import MAX_HEADS_BYTES, heads_from_json
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of
 from watchword.apps.deployment import keyring_of

@@ -11,7 +11,7 @@ from watchword.adapters.secret_store import (
     master_key_from_file,
     master_key_from_text,
 )
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.compose.secrets import master_key, openbao_of
 from watchword.apps.service.client import claimed_name

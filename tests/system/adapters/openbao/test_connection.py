@@ -15,7 +15,7 @@ from tests.system.adapters.openbao.slow_path import slow_path
 from tests.unit.adapters.loopback import response, self_signed, serving
 from tests.unit.adapters.openbao.server import BaoServer
 
-from watchword.adapters.openbao.breaker import FAILURES, REST_SECONDS
+from watchword.adapters.breaker import FAILURES, REST_SECONDS
 from watchword.adapters.openbao.connection import MAX_WAITING, WORKERS, OpenBao, OpenBaoPlace
 from watchword.adapters.openbao.secret_store import OpenBaoSecretStore
 from watchword.adapters.openbao.wire import MAX_ANSWER_BYTES

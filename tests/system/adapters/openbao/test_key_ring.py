@@ -42,7 +42,7 @@ from watchword.adapters.keyring.file import (
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private, write_private
 from watchword.adapters.openbao.connection import OpenBao
 from watchword.adapters.openbao.key_keeper import TransitKeyKeeper
-from watchword.adapters.store import SqliteStore
+from watchword.adapters.sqlite import SqliteStore
 from watchword.encoding import base64url
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.reasons import Reason, UnavailableError

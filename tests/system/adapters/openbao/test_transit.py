@@ -14,8 +14,8 @@ from tests.system.adapters.openbao.test_connection import healed, left, place
 from tests.unit.adapters.loopback import response, serving
 from tests.unit.adapters.openbao.server import BaoServer
 
+from watchword.adapters.breaker import FAILURES
 from watchword.adapters.keyring.file import KeyPurpose
-from watchword.adapters.openbao.breaker import FAILURES
 from watchword.adapters.openbao.connection import OpenBao
 from watchword.adapters.openbao.key_keeper import SIGNING_THREADS, TransitKeyKeeper
 from watchword.adapters.openbao.transit import TransitKey, TransitWrapper

@@ -1,0 +1,428 @@
+"""Keep the store in one SQLite file: write-ahead log, every commit flushed to the disk.
+
+``synchronous=FULL`` makes a commit survive a loss of power, which ``NORMAL`` doesn't; an acknowledged enrolment must never
+be forgotten, and a used challenge never be usable again.  All statements run on one thread, so that the event loop never
+waits for a disk.  Several processes may share the file: ``BEGIN IMMEDIATE`` lets one write at a time.  ``PRAGMA
+user_version`` tells which tables a file has; one of a newer Watchword isn't touched.
+"""
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+from watchword.adapters.store import Connection, Dialect, EngineStore
+from watchword.encoding.phrases import other_format
+from watchword.reasons import Reason, UnavailableError, WatchwordError
+
+_SCHEMA: Final = """
+CREATE TABLE instances (
+    id TEXT PRIMARY KEY,
+    app TEXT NOT NULL,
+    app_version TEXT,
+    platform TEXT NOT NULL,
+    format TEXT NOT NULL,
+    level TEXT NOT NULL,
+    attested_key BLOB NOT NULL UNIQUE,
+    proof_jwk TEXT NOT NULL,
+    seal_jwk TEXT NOT NULL,
+    audiences TEXT NOT NULL,
+    enrolled_at INTEGER NOT NULL,
+    renewed_at INTEGER NOT NULL,
+    counter INTEGER NOT NULL,
+    revoked_at INTEGER,
+    revoked_because TEXT,
+    test INTEGER NOT NULL,
+    attested_at INTEGER,
+    device_key BLOB,
+    risk_metric INTEGER,
+    expires_at INTEGER,
+    attester_serial TEXT
+) STRICT;
+CREATE INDEX instances_by_age ON instances (enrolled_at);
+CREATE INDEX instances_revoked ON instances (revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE INDEX instances_by_device ON instances (device_key, enrolled_at)
+    WHERE device_key IS NOT NULL;
+CREATE INDEX instances_by_attester ON instances (attester_serial, app, enrolled_at)
+    WHERE attester_serial IS NOT NULL;
+CREATE TABLE used_challenges (
+    nonce BLOB PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX used_challenges_by_expiry ON used_challenges (expires_at);
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE TABLE instance_certificates (
+    instance_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    serial TEXT NOT NULL,
+    PRIMARY KEY (instance_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX instance_certificates_by_serial ON instance_certificates (serial, instance_id);
+CREATE TABLE receipts (
+    instance_id TEXT PRIMARY KEY,
+    app TEXT NOT NULL,
+    receipt BLOB NOT NULL,
+    due_at INTEGER NOT NULL,
+    failures INTEGER NOT NULL
+) STRICT;
+CREATE INDEX receipts_by_due ON receipts (app, due_at);
+CREATE TABLE operator_codes (
+    id TEXT PRIMARY KEY,
+    digest BLOB NOT NULL,
+    app TEXT NOT NULL,
+    level TEXT NOT NULL,
+    instance_for INTEGER NOT NULL,
+    made_at INTEGER NOT NULL,
+    made_by TEXT NOT NULL,
+    because TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used_at INTEGER,
+    instance_id TEXT,
+    revoked_at INTEGER
+) STRICT;
+CREATE INDEX operator_codes_by_age ON operator_codes (made_at);
+CREATE TABLE leases (
+    instance_id TEXT NOT NULL,
+    secret TEXT NOT NULL,
+    id TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL,
+    app TEXT NOT NULL,
+    app_version TEXT,
+    issued_at INTEGER NOT NULL,
+    delivered_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    deliveries INTEGER NOT NULL,
+    withdrawn_at INTEGER,
+    PRIMARY KEY (instance_id, secret)
+) STRICT;
+CREATE INDEX leases_by_expiry ON leases (expires_at);
+"""
+_CUTS: Final = """
+CREATE TABLE cuts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    app TEXT,
+    level TEXT,
+    before INTEGER NOT NULL,
+    share INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    pause INTEGER NOT NULL,
+    because TEXT NOT NULL,
+    made_by TEXT NOT NULL,
+    made_at INTEGER NOT NULL,
+    stopped_at INTEGER
+) STRICT;
+CREATE INDEX cuts_by_instant ON cuts (before);
+"""
+# Instants are whole microseconds since 1970, so that what is read equals what was written.
+# Of a code only its digest is here: whoever reads a backup can't enrol with it.
+# What was handed out stays on a phone whose instance is revoked: its lease is marked, and not dropped.
+
+SCHEMA_VERSION: Final = 6
+"""What ``PRAGMA user_version`` says of a file with these tables; a change of them takes the next number."""
+
+_WITHOUT_CUTS: Final = 5
+"""The version of a file of 0.2.0."""
+
+
+class SchemaError(WatchwordError):
+    """Report a database file that this version of Watchword must not touch."""
+
+
+def make_schema(connection: sqlite3.Connection) -> None:
+    """Make the tables of a new file, in one transaction, safely beside other processes.
+
+    A file of 0.2.0 stays as it is until somebody makes a cut (:meth:`SqliteDatabase.add_cuts`): up to then one may go back to 0.2.0.
+
+    :raises SchemaError: when another Watchword made the file: writing to it could lose what only
+        that one knows.
+    """
+    if _version(connection) in {_WITHOUT_CUTS, SCHEMA_VERSION}:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _create(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    version = _version(connection)  # Asked again: another process may have come first.
+    if version not in {0, _WITHOUT_CUTS, SCHEMA_VERSION}:
+        (_, _, file) = connection.execute("PRAGMA database_list").fetchone()
+        raise SchemaError(f"{file}: {other_format(version, SCHEMA_VERSION)}")
+    if version == 0:
+        for statement in (_SCHEMA + _CUTS).split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _version(connection: Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+BUSY_TIMEOUT_MS: Final = 2000
+"""How long one statement waits for another process's transaction, in milliseconds."""
+
+MAX_WAITING: Final = 256
+"""Most calls that wait for the thread; on a stalled disk more would only eat memory."""
+
+PROBE_SECONDS: Final = 1.0
+"""How long the answer of :meth:`SqliteDatabase.check_writable` holds: anyone can ask for it."""
+
+TROUBLE_SECONDS: Final = 30.0
+"""How long a write that failed shows in :meth:`SqliteDatabase.check_writable`, unless one succeeds."""
+
+_Result = TypeVar("_Result")
+_Work = Callable[[sqlite3.Connection], _Result]
+
+
+DIALECT: Final = Dialect(
+    row="rowid",
+    serials=(
+        "(SELECT json_group_array(serial) FROM (SELECT serial "
+        "FROM instance_certificates WHERE instance_id = instances.id ORDER BY position))"
+    ),
+    texts="SELECT value FROM json_each(?)",
+    locking="",
+    revoked_after=(
+        "SELECT seq, 0, instances.id, audiences, revoked_at FROM audit "
+        "JOIN instances ON instances.id = audit.subject "
+        "WHERE seq > ? AND revoked_at >= ? ORDER BY seq LIMIT ?"
+    ),
+)
+
+
+class SqliteDatabase:
+    """Hold one file (mode 0600) and the thread that works on it."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_pages: int | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open the file, make it with its tables if it isn't there.
+
+        Only here is a file made: one that goes away later is missed, and not replaced by an empty
+        one that knows neither revocations nor used challenges.
+
+        :param max_pages: most pages of 4096 bytes that the file may have; None leaves that to the
+            disk.
+        :raises SchemaError: when another Watchword made the file.
+        :raises UnavailableError: ``store.unavailable`` when it can't be opened.
+        """
+        self._path = path
+        self._max_pages = max_pages
+        self._monotonic = monotonic
+        self._probed_until = 0.0
+        self._trouble: tuple[float, UnavailableError] | None = None
+        self._opened: tuple[int, int] | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._waiting = 0
+        self._closed = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="watchword-store")
+        try:
+            self._thread.submit(self._make).result()
+            self._thread.submit(self._guarded, lambda _connection: None).result()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def dialect(self) -> Dialect:
+        """See :attr:`watchword.adapters.store.Database.dialect`."""
+        return DIALECT
+
+    def identity(self, connection: Connection) -> int:  # noqa: ARG002 - the other engine asks it.
+        """Return the number of the file (inode), 0 before it was opened."""
+        return 0 if self._opened is None else self._opened[1]
+
+    def take_turns(self, connection: Connection, *about: str | bytes) -> None:
+        """See :meth:`watchword.adapters.store.Database.take_turns`: ``BEGIN IMMEDIATE`` has done it."""
+
+    def newest_revocation(self, connection: Connection) -> int:
+        """Return the number of the last audit entry that there ever was.
+
+        Every revocation adds an audit entry in its transaction, and of two transactions the later one has the higher
+        numbers: what was revoked since is found by the entries since.
+        """
+        return self.newest_audit(connection)
+
+    def newest_audit(self, connection: Connection) -> int:
+        """See :meth:`watchword.adapters.store.Database.newest_audit`; entries that were removed count."""
+        row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'audit'").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def settled_audit(self, connection: Connection, number: int) -> int | None:
+        """See :meth:`watchword.adapters.store.Database.settled_audit`: one transaction writes at a time."""
+
+    def knows_cuts(self, connection: Connection) -> bool:
+        """See :meth:`watchword.adapters.store.Database.knows_cuts`."""
+        return _version(connection) != _WITHOUT_CUTS
+
+    def add_cuts(self, connection: Connection) -> None:
+        """Make the table of cuts in a file of 0.2.0, within the transaction that needs it.
+
+        An earlier Watchword then refuses the file, since its gates wouldn't keep a cut.
+        """
+        if not self.knows_cuts(connection):
+            for statement in _CUTS.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    async def check_writable(self) -> None:
+        """See :meth:`watchword.ports.InstanceStore.check_writable`.
+
+        Writes a page that stays as it was, which a disk that is full can still have room for: a
+        write of somebody's that failed a moment ago tells more.
+        """
+        if self._trouble is not None and self._monotonic() < self._trouble[0]:
+            raise self._trouble[1]
+        if not self._closed and self._monotonic() < self._probed_until:
+            return
+
+        def work(connection: sqlite3.Connection) -> None:
+            # The file's own version: a newer Watchword may have raised it meanwhile.
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version = {version:d}")
+
+        await self._transact(work)
+        self._probed_until = self._monotonic() + PROBE_SECONDS
+
+    def close(self) -> None:
+        """See :meth:`watchword.ports.InstanceStore.close`; a second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._thread.submit(self._disconnect)
+        self._thread.shutdown(wait=True)
+
+    async def write(self, work: _Work[_Result]) -> _Result:
+        """Carry out a write as one transaction, and remember whether the disk took it.
+
+        :raises UnavailableError: as :meth:`read` does; nothing was written.
+        """
+        try:
+            result = await self._transact(work)
+        except UnavailableError as error:
+            if error.reason is Reason.STORE_UNAVAILABLE:
+                self._trouble = (self._monotonic() + TROUBLE_SECONDS, error)
+            raise
+        self._trouble = None
+        return result
+
+    async def _transact(self, work: _Work[_Result]) -> _Result:
+        def transaction(connection: sqlite3.Connection) -> _Result:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                # SQLite itself has rolled back already after some errors (disk full).
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+            return result
+
+        return await self.read(transaction)
+
+    async def read(self, work: _Work[_Result]) -> _Result:
+        """Carry out work that changes nothing.
+
+        :raises UnavailableError: ``store.unavailable``, or ``service.overloaded`` at once when too
+            many calls wait already.
+        """
+        if self._closed:
+            raise UnavailableError(Reason.STORE_UNAVAILABLE, "the store is closed")
+        if self._waiting >= MAX_WAITING:
+            raise UnavailableError(Reason.SERVICE_OVERLOADED, "the store is behind with its work")
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, self._guarded, work)
+        finally:
+            self._waiting -= 1
+
+    def _guarded(self, work: _Work[_Result]) -> _Result:
+        """Run on the store's thread; turn every error of SQLite into one of ours."""
+        try:
+            found = self._path.stat()
+            identity = (found.st_dev, found.st_ino)
+            self._opened = self._opened or identity
+            if identity != self._opened:
+                # What goes into a file that was removed is lost, and another file in its place
+                # would be mixed with the write-ahead log of the first.
+                self._disconnect()
+                raise _unavailable(self._path, "was replaced; stop the service and start it again")
+            if self._connection is None:
+                self._connection = self._connect()
+            return work(self._connection)
+        except (sqlite3.Error, OSError) as error:
+            # A connection that met an I/O error can stay broken after the disk is well again.
+            self._disconnect()
+            text = error.strerror if isinstance(error, OSError) else None
+            name = getattr(error, "sqlite_errorname", text or type(error).__name__)
+            raise _unavailable(self._path, name) from None
+
+    def _make(self) -> None:
+        # Made here so that it never exists with a wider mode; SQLite gives the -wal and -shm files
+        # the mode of the database.
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise _unavailable(self._path, error.strerror or "can't be made") from None
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA trusted_schema = OFF")
+            if self._max_pages is not None:
+                connection.execute(f"PRAGMA max_page_count = {self._max_pages}")
+            make_schema(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _unavailable(path: Path, why: str) -> UnavailableError:
+    return UnavailableError(Reason.STORE_UNAVAILABLE, f"{path.name}: {why}")
+
+
+class SqliteStore(EngineStore):
+    """Keep the store in one file (mode 0600)."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_pages: int | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open or make the file, as :class:`SqliteDatabase` does."""
+        super().__init__(SqliteDatabase(path, max_pages=max_pages, monotonic=monotonic))
