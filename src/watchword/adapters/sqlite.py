@@ -6,17 +6,15 @@ waits for a disk.  Several processes may share the file: ``BEGIN IMMEDIATE`` let
 user_version`` tells which tables a file has; one of a newer Watchword isn't touched.
 """
 
-import asyncio
 import os
 import sqlite3
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from watchword.adapters.store import Connection, Dialect, EngineStore
+from watchword.adapters.store import Connection, Dialect, EngineStore, QueuedDatabase
 from watchword.encoding.phrases import other_format
 from watchword.reasons import Reason, UnavailableError, WatchwordError
 
@@ -178,17 +176,7 @@ def _version(connection: Connection) -> int:
 BUSY_TIMEOUT_MS: Final = 2000
 """How long one statement waits for another process's transaction, in milliseconds."""
 
-MAX_WAITING: Final = 256
-"""Most calls that wait for the thread; on a stalled disk more would only eat memory."""
-
-PROBE_SECONDS: Final = 1.0
-"""How long the answer of :meth:`SqliteDatabase.check_writable` holds: anyone can ask for it."""
-
-TROUBLE_SECONDS: Final = 30.0
-"""How long a write that failed shows in :meth:`SqliteDatabase.check_writable`, unless one succeeds."""
-
 _Result = TypeVar("_Result")
-_Work = Callable[[sqlite3.Connection], _Result]
 
 
 DIALECT: Final = Dialect(
@@ -207,7 +195,7 @@ DIALECT: Final = Dialect(
 )
 
 
-class SqliteDatabase:
+class SqliteDatabase(QueuedDatabase):
     """Hold one file (mode 0600) and the thread that works on it."""
 
     def __init__(
@@ -227,19 +215,14 @@ class SqliteDatabase:
         :raises SchemaError: when another Watchword made the file.
         :raises UnavailableError: ``store.unavailable`` when it can't be opened.
         """
+        super().__init__(1, monotonic)
         self._path = path
         self._max_pages = max_pages
-        self._monotonic = monotonic
-        self._probed_until = 0.0
-        self._trouble: tuple[float, UnavailableError] | None = None
         self._opened: tuple[int, int] | None = None
         self._connection: sqlite3.Connection | None = None
-        self._waiting = 0
-        self._closed = False
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="watchword-store")
         try:
-            self._thread.submit(self._make).result()
-            self._thread.submit(self._guarded, lambda _connection: None).result()
+            self._threads.submit(self._make).result()
+            self._threads.submit(self._run, lambda _connection: None, writes=False).result()
         except BaseException:
             self.close()
             raise
@@ -286,80 +269,13 @@ class SqliteDatabase:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
-    async def check_writable(self) -> None:
-        """See :meth:`watchword.ports.InstanceStore.check_writable`.
+    def _probe(self, connection: Connection) -> None:
+        """Write a page that stays as it was, which a disk that is full can still have room for."""
+        # The file's own version: a newer Watchword may have raised it meanwhile.
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version = {version:d}")
 
-        Writes a page that stays as it was, which a disk that is full can still have room for: a
-        write of somebody's that failed a moment ago tells more.
-        """
-        if self._trouble is not None and self._monotonic() < self._trouble[0]:
-            raise self._trouble[1]
-        if not self._closed and self._monotonic() < self._probed_until:
-            return
-
-        def work(connection: sqlite3.Connection) -> None:
-            # The file's own version: a newer Watchword may have raised it meanwhile.
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            connection.execute(f"PRAGMA user_version = {version:d}")
-
-        await self._transact(work)
-        self._probed_until = self._monotonic() + PROBE_SECONDS
-
-    def close(self) -> None:
-        """See :meth:`watchword.ports.InstanceStore.close`; a second time does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        self._thread.submit(self._disconnect)
-        self._thread.shutdown(wait=True)
-
-    async def write(self, work: _Work[_Result]) -> _Result:
-        """Carry out a write as one transaction, and remember whether the disk took it.
-
-        :raises UnavailableError: as :meth:`read` does; nothing was written.
-        """
-        try:
-            result = await self._transact(work)
-        except UnavailableError as error:
-            if error.reason is Reason.STORE_UNAVAILABLE:
-                self._trouble = (self._monotonic() + TROUBLE_SECONDS, error)
-            raise
-        self._trouble = None
-        return result
-
-    async def _transact(self, work: _Work[_Result]) -> _Result:
-        def transaction(connection: sqlite3.Connection) -> _Result:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                result = work(connection)
-                connection.execute("COMMIT")
-            except BaseException:
-                # SQLite itself has rolled back already after some errors (disk full).
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-            return result
-
-        return await self.read(transaction)
-
-    async def read(self, work: _Work[_Result]) -> _Result:
-        """Carry out work that changes nothing.
-
-        :raises UnavailableError: ``store.unavailable``, or ``service.overloaded`` at once when too
-            many calls wait already.
-        """
-        if self._closed:
-            raise UnavailableError(Reason.STORE_UNAVAILABLE, "the store is closed")
-        if self._waiting >= MAX_WAITING:
-            raise UnavailableError(Reason.SERVICE_OVERLOADED, "the store is behind with its work")
-        self._waiting += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._thread, self._guarded, work)
-        finally:
-            self._waiting -= 1
-
-    def _guarded(self, work: _Work[_Result]) -> _Result:
+    def _run(self, work: Callable[[Connection], _Result], *, writes: bool) -> _Result:
         """Run on the store's thread; turn every error of SQLite into one of ours."""
         try:
             found = self._path.stat()
@@ -372,13 +288,27 @@ class SqliteDatabase:
                 raise _unavailable(self._path, "was replaced; stop the service and start it again")
             if self._connection is None:
                 self._connection = self._connect()
-            return work(self._connection)
+            return self._transacted(work) if writes else work(self._connection)
         except (sqlite3.Error, OSError) as error:
             # A connection that met an I/O error can stay broken after the disk is well again.
             self._disconnect()
             text = error.strerror if isinstance(error, OSError) else None
             name = getattr(error, "sqlite_errorname", text or type(error).__name__)
             raise _unavailable(self._path, name) from None
+
+    def _transacted(self, work: Callable[[Connection], _Result]) -> _Result:
+        connection = self._connection
+        assert connection is not None
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            # SQLite itself has rolled back already after some errors (disk full).
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+        return result
 
     def _make(self) -> None:
         # Made here so that it never exists with a wider mode; SQLite gives the -wal and -shm files

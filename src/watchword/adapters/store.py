@@ -12,15 +12,18 @@ is below the mark is an older copy and doesn't know which challenges were used s
 one, too.  Either begins another epoch.
 """
 
+import asyncio
 import json
 import math
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -147,6 +150,96 @@ class Database(Protocol):
 
     def add_cuts(self, connection: Connection, /) -> None:
         """Make the table of cuts where there is none, within the transaction that needs it."""
+
+
+MAX_WAITING: Final = 256
+"""Most calls that wait for the threads; on a stalled disk more would only eat memory."""
+
+PROBE_SECONDS: Final = 1.0
+"""How long the answer of :meth:`QueuedDatabase.check_writable` holds: anyone can ask for it."""
+
+TROUBLE_SECONDS: Final = 30.0
+"""How long a write that failed shows in :meth:`QueuedDatabase.check_writable`, unless one succeeds."""
+
+
+class QueuedDatabase(ABC):
+    """Carry calls out on threads, so that the event loop never waits for a database; know whether writes work."""
+
+    def __init__(self, threads: int, monotonic: Callable[[], float]) -> None:
+        """Prepare; nothing is connected yet.
+
+        :param monotonic: seconds that never go back.
+        """
+        self._monotonic = monotonic
+        self._probed_until = 0.0
+        self._trouble: tuple[float, UnavailableError] | None = None
+        self._waiting = 0
+        self._closed = False
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="watchword-store")
+
+    async def read(self, work: Callable[[Connection], _Result]) -> _Result:
+        """See :meth:`Database.read`."""
+        return await self._queued(work, writes=False)
+
+    async def write(self, work: Callable[[Connection], _Result]) -> _Result:
+        """See :meth:`Database.write`; remembers whether the database took it."""
+        try:
+            result = await self._queued(work, writes=True)
+        except UnavailableError as error:
+            if error.reason is Reason.STORE_UNAVAILABLE:
+                self._trouble = (self._monotonic() + TROUBLE_SECONDS, error)
+            raise
+        self._trouble = None
+        return result
+
+    async def check_writable(self) -> None:
+        """See :meth:`watchword.ports.InstanceStore.check_writable`.
+
+        Writes something small, which can still work while more doesn't: a write of somebody's that failed a moment
+        ago tells more.
+        """
+        if self._trouble is not None and self._monotonic() < self._trouble[0]:
+            raise self._trouble[1]
+        if not self._closed and self._monotonic() < self._probed_until:
+            return
+        await self._queued(self._probe, writes=True)
+        self._probed_until = self._monotonic() + PROBE_SECONDS
+
+    def close(self) -> None:
+        """See :meth:`watchword.ports.InstanceStore.close`; a second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._threads.submit(self._disconnect)
+        self._threads.shutdown(wait=True)
+
+    async def _queued(self, work: Callable[[Connection], _Result], *, writes: bool) -> _Result:
+        if self._closed:
+            raise UnavailableError(Reason.STORE_UNAVAILABLE, "the store is closed")
+        if self._waiting >= MAX_WAITING:
+            raise UnavailableError(Reason.SERVICE_OVERLOADED, "the store is behind with its work")
+        self._waiting += 1
+        try:
+            return await self._carried_out(work, writes=writes)
+        finally:
+            self._waiting -= 1
+
+    async def _carried_out(self, work: Callable[[Connection], _Result], *, writes: bool) -> _Result:
+        """Have a thread carry a call out."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, partial(self._run, work, writes=writes))
+
+    @abstractmethod
+    def _run(self, work: Callable[[Connection], _Result], *, writes: bool) -> _Result:
+        """Carry a call out on this thread; raise nothing of the engine's own."""
+
+    @abstractmethod
+    def _probe(self, connection: Connection) -> None:
+        """Write something small that changes nothing."""
+
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """Let go of what is connected, once no call runs any more."""
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -315,13 +408,20 @@ _COLUMNS: Final = (
 )
 
 
-def keep_lease(connection: Connection, lease: Lease) -> Lease:
-    """Keep a lease, as a continuation where the instance has one of this secret that lives; return it as kept."""
-    living = connection.execute(
+def ask_for_lease(connection: Connection, lease: Lease) -> Rows:
+    """Ask for the lease that this one continues: the instance's of this secret, if it lives."""
+    return connection.execute(
         "SELECT id, issued_at, deliveries FROM leases WHERE instance_id = ? AND secret = ? "
         "AND expires_at > ? AND withdrawn_at IS NULL",
         (lease.instance_id, lease.secret, microseconds(lease.delivered_at)),
-    ).fetchone()
+    )
+
+
+def keep_lease(connection: Connection, lease: Lease, living: tuple[Any, ...] | None) -> Lease:
+    """Keep a lease; return it as kept.
+
+    :param living: the row that :func:`ask_for_lease` came to.
+    """
     if living is not None:
         lease = replace(lease, id=living[0], issued_at=instant(living[1]), deliveries=living[2] + 1)
     # In place of the one that it continues, or of one that ended and wasn't forgotten yet.
@@ -378,12 +478,16 @@ def drop_leases(connection: Connection, now: datetime) -> int:
     ).rowcount
 
 
-def consume_challenge(connection: Connection, use: ChallengeUse) -> None:
-    """Insert the nonce if it is absent: of several that race for it, one finds it absent."""
-    used = connection.execute(
+def use_challenge(connection: Connection, use: ChallengeUse) -> Rows:
+    """Insert the nonce if it is absent; :func:`require_unused` tells whether it was."""
+    return connection.execute(
         "INSERT INTO used_challenges (nonce, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
         (use.nonce, microseconds(use.expires_at)),
     )
+
+
+def require_unused(used: Rows) -> None:
+    """Refuse a nonce that was there: of several that race for it, one finds it absent."""
     if used.rowcount != 1:
         raise RefusedError.because(Reason.CHALLENGE_USED, "expected one that wasn't used before")
 
@@ -416,20 +520,33 @@ def require_known(instance: Instance | None) -> Instance:
     return instance
 
 
-def insert_instance(connection: Connection, instance: Instance) -> None:
-    """Insert an instance and its certificates, unless its id or its key is enrolled."""
+def insert_instance(connection: Connection, instance: Instance) -> Rows:
+    """Insert an instance and its certificates; :func:`require_added` tells whether its id or its key was enrolled."""
     row = instance_row(instance)
     added = connection.execute(
         f"INSERT INTO instances ({INSTANCE_COLUMNS}) VALUES ({marks(len(row))}) "  # noqa: S608
         "ON CONFLICT DO NOTHING",
         row,
     )
-    if added.rowcount != 1:
-        raise RefusedError.because(Reason.INSTANCE_EXISTS, "expected a key that isn't enrolled yet")
     connection.executemany(
-        "INSERT INTO instance_certificates (instance_id, position, serial) VALUES (?, ?, ?)",
+        "INSERT INTO instance_certificates (instance_id, position, serial) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         certificate_rows(instance),
     )
+    return added
+
+
+def require_added(added: Rows) -> None:
+    """Refuse an instance whose id or key was there."""
+    if added.rowcount != 1:
+        raise RefusedError.because(Reason.INSTANCE_EXISTS, "expected a key that isn't enrolled yet")
+
+
+class _OverLimitError(Exception):
+    """Take an enrolment back that there was no room for."""
+
+    def __init__(self, counts: EnrolledCounts) -> None:
+        super().__init__("over the limit")
+        self.counts = counts
 
 
 def count_enrolled(
@@ -440,20 +557,34 @@ def count_enrolled(
     since: datetime,
 ) -> EnrolledCounts:
     """Return how many instances of a device, and of an app under a certificate, enrolled since an instant."""
+    return ask_for_counts(connection, app, device_key, attester_serial, since)()
+
+
+def ask_for_counts(
+    connection: Connection,
+    app: str,
+    device_key: bytes | None,
+    attester_serial: str | None,
+    since: datetime,
+) -> Callable[[], EnrolledCounts]:
+    """Ask for the counts; what is returned tells them."""
     at = microseconds(since)
     device = serial = None
     if device_key is not None:
-        (device,) = connection.execute(
+        device = connection.execute(
             "SELECT count(*) FROM instances WHERE device_key = ? AND enrolled_at >= ?",
             (device_key, at),
-        ).fetchone()
+        )
     if attester_serial is not None:
-        (serial,) = connection.execute(
+        serial = connection.execute(
             "SELECT count(*) FROM (SELECT 1 FROM instances WHERE attester_serial = ? AND app = ? "
-            "AND enrolled_at >= ? LIMIT ?)",
+            "AND enrolled_at >= ? LIMIT ?) AS counted",
             (attester_serial, app, at, MOST_UNDER_SERIAL),
-        ).fetchone()
-    return EnrolledCounts(device, serial)
+        )
+    return lambda: EnrolledCounts(
+        None if device is None else device.fetchone()[0],
+        None if serial is None else serial.fetchone()[0],
+    )
 
 
 def revoke_instance(
@@ -479,6 +610,12 @@ def insert_audit(connection: Connection, entry: AuditEntry) -> None:
         "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
         audit_row(entry),
     )
+
+
+def held_instance(rows: Rows) -> Instance | None:
+    """Return the instance that :meth:`InstanceQueries.hold` asked for."""
+    row = rows.fetchone()
+    return None if row is None else instance_from_row(row)
 
 
 class InstanceQueries:
@@ -518,10 +655,9 @@ class InstanceQueries:
         row = connection.execute(self._find, (instance_id,)).fetchone()
         return None if row is None else instance_from_row(row)
 
-    def hold(self, connection: Connection, instance_id: str) -> Instance | None:
-        """Return one instance that the transaction may change; others that want to wait for its end."""
-        row = connection.execute(self._hold, (instance_id,)).fetchone()
-        return None if row is None else instance_from_row(row)
+    def hold(self, connection: Connection, instance_id: str) -> Rows:
+        """Ask for one instance that the transaction may change, for :func:`held_instance`; others that want to wait."""
+        return connection.execute(self._hold, (instance_id,))
 
     def listed(
         self, connection: Connection, app: str | None, after: Instance | None, limit: int
@@ -666,16 +802,20 @@ def select_codes(connection: Connection, limit: int) -> Sequence[OperatorCode]:
     return [operator_code_from_row(row) for row in rows]
 
 
-def use_code(connection: Connection, code_id: str, instance_id: str, at: datetime) -> None:
-    """Use a code up, if it can be used: of several that race for it, one finds it unused.
-
-    :raises RefusedError: ``evidence.operator_code``.
-    """
-    spent = connection.execute(
+def use_code(connection: Connection, code_id: str, instance_id: str, at: datetime) -> Rows:
+    """Use a code up, if it can be used; :func:`require_spent` tells whether it could."""
+    return connection.execute(
         "UPDATE operator_codes SET used_at = ?, instance_id = ? WHERE id = ? "
         "AND used_at IS NULL AND revoked_at IS NULL AND expires_at > ?",
         (microseconds(at), instance_id, code_id, microseconds(at)),
     )
+
+
+def require_spent(spent: Rows) -> None:
+    """Refuse a code that couldn't be used: of several that race for it, one finds it unused.
+
+    :raises RefusedError: ``evidence.operator_code``.
+    """
     if spent.rowcount != 1:
         raise RefusedError.because(
             Reason.EVIDENCE_OPERATOR_CODE, "it was used, cancelled or expired in these moments"
@@ -909,35 +1049,43 @@ class EngineStore(WriteBehindStore):
     ) -> EnrolledCounts | None:
         """See :meth:`watchword.ports.InstanceStore.enrol`."""
 
-        def work(connection: Connection) -> EnrolledCounts | None:
-            if limit is not None:
-                if instance.device_key is not None:
-                    self._database.take_turns(connection, "device", instance.device_key)
-                if instance.attester_serial is not None:
-                    self._database.take_turns(
-                        connection, "attester", instance.attester_serial, instance.app
-                    )
-                counts = count_enrolled(
-                    connection,
-                    instance.app,
-                    instance.device_key,
-                    instance.attester_serial,
-                    limit.since,
-                )
-                if limit.is_exceeded(counts):
-                    return counts
-            consume_challenge(connection, use)
-            insert_instance(connection, instance)
+        def work(connection: Connection) -> None:
+            counts = None if limit is None else self._counted(connection, instance, limit)
+            used = use_challenge(connection, use)
+            added = insert_instance(connection, instance)
             if receipt is not None:
                 values = receipt_row(receipt)
                 connection.execute(
-                    f"INSERT INTO receipts ({RECEIPT_COLUMNS}) VALUES ({marks(len(values))})",  # noqa: S608
+                    f"INSERT INTO receipts ({RECEIPT_COLUMNS}) VALUES ({marks(len(values))}) "  # noqa: S608
+                    "ON CONFLICT DO NOTHING",
                     values,
                 )
             insert_audit(connection, audit)
-            return None
+            # All is asked before anything is looked at: what refuses takes the whole back.
+            if limit is not None and counts is not None and limit.is_exceeded(found := counts()):
+                raise _OverLimitError(found)
+            require_unused(used)
+            require_added(added)
 
-        return await self._database.write(work)
+        try:
+            await self._database.write(work)
+        except _OverLimitError as over:
+            return over.counts
+        return None
+
+    def _counted(
+        self, connection: Connection, instance: Instance, limit: CountLimit
+    ) -> Callable[[], EnrolledCounts]:
+        """Ask how many there are like an instance, when nobody else is about to add one."""
+        if instance.device_key is not None:
+            self._database.take_turns(connection, "device", instance.device_key)
+        if instance.attester_serial is not None:
+            self._database.take_turns(
+                connection, "attester", instance.attester_serial, instance.app
+            )
+        return ask_for_counts(
+            connection, instance.app, instance.device_key, instance.attester_serial, limit.since
+        )
 
     async def enrol_by_code(
         self, code_id: str, use: ChallengeUse, instance: Instance, audit: AuditEntry
@@ -945,10 +1093,13 @@ class EngineStore(WriteBehindStore):
         """See :meth:`watchword.enrolment.interface.OperatorCodeStore.enrol_by_code`."""
 
         def work(connection: Connection) -> None:
-            use_code(connection, code_id, instance.id, instance.enrolled_at)
-            consume_challenge(connection, use)
-            insert_instance(connection, instance)
+            spent = use_code(connection, code_id, instance.id, instance.enrolled_at)
+            used = use_challenge(connection, use)
+            added = insert_instance(connection, instance)
             insert_audit(connection, audit)
+            require_spent(spent)
+            require_unused(used)
+            require_added(added)
 
         await self._database.write(work)
 
@@ -993,9 +1144,11 @@ class EngineStore(WriteBehindStore):
 
         def work(connection: Connection) -> Instance:
             self._pending.require_standing(instance_id)
-            found = self._instances.hold(connection, instance_id)
+            asked = self._instances.hold(connection, instance_id)
+            used = use_challenge(connection, use)
+            found = held_instance(asked)
             require_newest(use, found)
-            consume_challenge(connection, use)
+            require_unused(used)
             renewed = advance_instance(
                 connection, found, counter, app_version, attested_at, platform, audit.at
             )
@@ -1016,10 +1169,13 @@ class EngineStore(WriteBehindStore):
 
         def work(connection: Connection) -> Lease:
             self._pending.require_standing(lease.instance_id)
-            found = self._instances.hold(connection, lease.instance_id)
-            consume_challenge(connection, use)
+            asked = self._instances.hold(connection, lease.instance_id)
+            used = use_challenge(connection, use)
+            living = ask_for_lease(connection, lease)
+            found = held_instance(asked)
+            require_unused(used)
             advance_instance(connection, found, counter, lease.app_version, attested_at)
-            kept = keep_lease(connection, lease)
+            kept = keep_lease(connection, lease, living.fetchone())
             insert_audit(connection, audit(kept))
             return kept
 
@@ -1060,7 +1216,7 @@ class EngineStore(WriteBehindStore):
         """See :meth:`watchword.ports.InstanceStore.revoke`."""
 
         def work(connection: Connection) -> Instance:
-            found = require_known(self._instances.hold(connection, instance_id))
+            found = require_known(held_instance(self._instances.hold(connection, instance_id)))
             if not revoke_instance(connection, instance_id, at, because, audit):
                 return found
             return replace(found, revoked_at=at, revoked_because=because)

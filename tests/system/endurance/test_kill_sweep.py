@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from tests.unit.adapters.test_sqlite_store import instance
+from tests.store_contract.entries import instance
 
 from watchword.adapters.sqlite import SqliteStore
 from watchword.adapters.store import INSTANCE_COLUMNS, certificate_rows, instance_row

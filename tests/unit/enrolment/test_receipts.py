@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from tests.unit.adapters.test_sqlite_store import instance
+from tests.store_contract.entries import instance
 from tests.unit.enrolment.simulators import NOW, MovableClock
 
 from watchword.adapters.anchors import AnchorSet

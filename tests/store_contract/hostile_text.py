@@ -2,13 +2,12 @@
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from tests.unit.adapters.test_sqlite_store import audit, instance, use
+from tests.store_contract.entries import audit, instance, use
 from tests.unit.enrolment.simulators import NOW
 
-from watchword.adapters.sqlite import SqliteStore
+from watchword.adapters.store import EngineStore
 
 HOSTILE = (
     "'; DROP TABLE instances; --",
@@ -24,10 +23,10 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_text_that_would_end_a_query_is_text(tmp_path: Path, text: str) -> None:
+def test_text_that_would_end_a_query_is_text(store: EngineStore, text: str) -> None:
     """As id, app, serial and reason: it names nobody else, matches nobody else, and comes back as it was."""
 
-    async def work(store: SqliteStore) -> None:
+    async def work() -> None:
         one = instance("one")
         await store.enrol(use(), one, audit())
         assert await store.find(text) is None
@@ -48,8 +47,4 @@ def test_text_that_would_end_a_query_is_text(tmp_path: Path, text: str) -> None:
         entries = await store.audit_entries(9)
         assert sorted(each.subject for each in entries) == sorted(["one", "one", text])
 
-    store = SqliteStore(tmp_path / "watchword.db")
-    try:
-        asyncio.run(work(store))
-    finally:
-        store.close()
+    asyncio.run(work())

@@ -1,0 +1,302 @@
+"""Carry the store's transactions out on a PostgreSQL: several at a time, each within bounded time.
+
+What a transaction asks goes out together and is waited for where an answer is looked at (libpq's pipeline).  An enrolment
+or a renewal takes two rounds: all that it asks, and the commit.  A connection that broke before the commit was sent is
+replaced and the transaction run again.  After a commit was sent without an answer nobody knows what became of it: the
+call fails, and whoever called asks anew with a fresh challenge, as for a lost answer.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import blake2b, sha256
+from typing import Final, TypeVar
+
+from watchword.adapters.breaker import Breaker
+from watchword.adapters.postgres.address import PostgresAddress
+from watchword.adapters.postgres.link import Link, connect, unavailable
+from watchword.adapters.postgres.schema import SCHEMA, require_readable
+from watchword.adapters.postgres.transaction import BrokenLinkError, ServerError, Transaction
+from watchword.adapters.store import Connection, Dialect, EngineStore, QueuedDatabase
+from watchword.reasons import Reason, UnavailableError
+
+CONNECTIONS: Final = 8
+"""Connections of a node: eight that work at a time keep a primary's disk busy; more only wait there instead of here."""
+
+CALL_SECONDS: Final = 4.0
+"""How long a call may take in all, waiting for a connection included."""
+
+STATEMENT_MS: Final = 3000
+"""How long one statement may run, in milliseconds, locks that it waits for included."""
+
+TRIES: Final = 3
+"""How often a transaction is begun that the server takes back for another one's sake."""
+
+SETTLE_SECONDS: Final = 1.0
+"""How long a reader of the audit trail waits for transactions that may still add to what it wants."""
+
+_SETTLE_PAUSE: Final = 0.01
+_GRACE_SECONDS: Final = 1.0
+_TAKEN_BACK: Final = frozenset({"40001", "40P01"})
+"""SQLSTATEs of transactions that the server took back for another one's sake: serialization_failure, deadlock_detected."""
+
+DIALECT: Final = Dialect(
+    row="number",
+    serials=(
+        "(SELECT coalesce(json_agg(serial ORDER BY position), '[]')::text "
+        "FROM instance_certificates WHERE instance_id = instances.id)"
+    ),
+    texts="SELECT json_array_elements_text(CAST(? AS json))",
+    locking=" FOR UPDATE OF instances",
+    revoked_after=(
+        "SELECT revocations.number, 0, instances.id, audiences, revoked_at FROM revocations "
+        "JOIN instances ON instances.id = revocations.instance_id "
+        "WHERE revocations.number > ? AND revoked_at >= ? ORDER BY revocations.number LIMIT ?"
+    ),
+)
+
+# For this transaction alone, since the connection may be another's next.  A primary alone takes READ WRITE.
+_BOUNDS: Final = (
+    f"SELECT set_config('search_path', '{SCHEMA}, pg_temp', true), "
+    f"set_config('statement_timeout', '{STATEMENT_MS}', true), "
+    f"set_config('idle_in_transaction_session_timeout', '{STATEMENT_MS}', true), "
+    "set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') "
+    "THEN 'on' ELSE current_setting('synchronous_commit') END, true), "
+    "set_config('bytea_output', 'hex', true)"
+)
+_OPENING: Final = ("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", _BOUNDS)
+_IDENTITY: Final = (
+    "SELECT system_identifier, pg_walfile_name(pg_current_wal_lsn()), identity "
+    "FROM pg_control_system(), store"
+)
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(slots=True)
+class _Settled:
+    """Hold up to which number the audit trail is whole; any thread may ask.
+
+    A transaction shows in snapshots before it is given a number.  So when none runs any more of those that ran when the
+    last number was looked at, no number up to that one can come any more.
+    """
+
+    until: int = 0
+    _asked: tuple[int, int] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def look(self, connection: Connection) -> None:
+        """Look once more."""
+        # In this order: a number that is given out after the snapshot must not count.
+        last, called = connection.execute(
+            "SELECT last_value, is_called FROM audit_numbers"
+        ).fetchone()
+        last = last if called else 0
+        oldest, next_one = connection.execute(
+            "SELECT CAST(CAST(pg_snapshot_xmin(s) AS text) AS bigint), "
+            "CAST(CAST(pg_snapshot_xmax(s) AS text) AS bigint) FROM pg_current_snapshot() AS s"
+        ).fetchone()
+        with self._lock:
+            if last < self.until:
+                # Another database, or an older copy.
+                self.until, self._asked = 0, None
+            if self._asked is not None and oldest >= self._asked[0]:
+                self.until, self._asked = max(self.until, self._asked[1]), None
+            if oldest >= next_one:
+                self.until = max(self.until, last)
+            elif self._asked is None:
+                self._asked = (next_one, last)
+
+
+class PostgresDatabase(QueuedDatabase):
+    """Hold the connections to one PostgreSQL, and a thread for each."""
+
+    def __init__(
+        self,
+        address: PostgresAddress,
+        *,
+        connections: int = CONNECTIONS,
+        call_seconds: float = CALL_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Connect once, so that what is wrong shows at the start.
+
+        :param connections: most at a time.
+        :param call_seconds: how long a call may take in all.
+        :raises UnavailableError: ``store.unavailable`` when the server can't be reached or isn't a primary, or when the
+            tables aren't there or aren't of this version.
+        """
+        super().__init__(connections, monotonic)
+        self._address = address
+        self._call_seconds = call_seconds
+        self._breaker = Breaker(monotonic)
+        self._idle: list[Link] = []
+        self._settled = _Settled()
+        self._timelines: dict[int, int] = {}
+        try:
+            self._threads.submit(self._run, self.identity, writes=False).result()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def dialect(self) -> Dialect:
+        """See :attr:`watchword.adapters.store.Database.dialect`."""
+        return DIALECT
+
+    def identity(self, connection: Connection) -> int:
+        """Return a number of the server's cluster, its timeline and the database: each promotion begins a timeline.
+
+        :raises UnavailableError: for a primary that another one has replaced meanwhile.
+        """
+        system, file, number = connection.execute(_IDENTITY).fetchone()
+        timeline = int(file[:8], 16)
+        newest = self._timelines.get(system, timeline)
+        if timeline < newest:
+            raise unavailable(
+                self._address,
+                f"it is an old primary (timeline {timeline}): another one was promoted (timeline {newest})",
+            )
+        self._timelines[system] = timeline
+        digest = sha256(f"{system}:{timeline}:{number}".encode("ascii")).digest()
+        return int.from_bytes(digest[:6])
+
+    def take_turns(self, connection: Connection, *about: str | bytes) -> None:
+        """See :meth:`watchword.adapters.store.Database.take_turns`: by an advisory lock of the transaction."""
+        hashed = blake2b(digest_size=8)
+        for part in about:
+            data = part.encode() if isinstance(part, str) else part
+            hashed.update(len(data).to_bytes(4) + data)
+        key = int.from_bytes(hashed.digest(), signed=True)
+        connection.execute("SELECT pg_advisory_xact_lock(?)", (key,))
+
+    def newest_revocation(self, connection: Connection) -> int:
+        """See :meth:`watchword.adapters.store.Database.newest_revocation`."""
+        return int(connection.execute("SELECT revocations FROM store").fetchone()[0])
+
+    def newest_audit(self, connection: Connection) -> int:
+        """See :meth:`watchword.adapters.store.Database.newest_audit`."""
+        return int(connection.execute("SELECT coalesce(max(seq), 0) FROM audit").fetchone()[0])
+
+    def settled_audit(self, connection: Connection, number: int) -> int | None:
+        """See :meth:`watchword.adapters.store.Database.settled_audit`."""
+        until = self._monotonic() + SETTLE_SECONDS
+        self._settled.look(connection)
+        while self._settled.until < number <= self.newest_audit(connection):
+            if self._monotonic() >= until:
+                break
+            time.sleep(_SETTLE_PAUSE)
+            self._settled.look(connection)
+        return self._settled.until
+
+    def knows_cuts(self, connection: Connection) -> bool:  # noqa: ARG002 - the other engine asks it.
+        """See :meth:`watchword.adapters.store.Database.knows_cuts`: always."""
+        return True
+
+    def add_cuts(self, connection: Connection) -> None:
+        """See :meth:`watchword.adapters.store.Database.add_cuts`: they are there."""
+
+    async def _carried_out(self, work: Callable[[Connection], _Result], *, writes: bool) -> _Result:
+        if (why := self._breaker.resting()) is not None:
+            raise UnavailableError(Reason.STORE_UNAVAILABLE, why)
+        until = self._monotonic() + self._call_seconds
+        future = self._threads.submit(partial(self._run, work, writes=writes, until=until))
+        try:
+            # A thread that has begun keeps the deadline by itself: this is for calls that wait for one.
+            async with asyncio.timeout(self._call_seconds + _GRACE_SECONDS):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise self._late() from None
+
+    def _late(self) -> UnavailableError:
+        return unavailable(self._address, f"no answer within {self._call_seconds:g} s")
+
+    def _run(
+        self,
+        work: Callable[[Connection], _Result],
+        *,
+        writes: bool,  # noqa: ARG002 - a primary alone is read from, too.
+        until: float | None = None,
+    ) -> _Result:
+        """Carry a call out on this thread; turn every error of the server into one of ours."""
+        tries, end = 0, self._monotonic() + self._call_seconds if until is None else until
+        while True:
+            if self._monotonic() >= end:
+                raise self._late()
+            tries += 1
+            link, is_fresh = self._taken()
+            transaction = Transaction(link, end, self._monotonic)
+            try:
+                result = transaction.run(_OPENING, work)
+            except ServerError as error:
+                if tries >= TRIES or error.code not in _TAKEN_BACK:
+                    raise unavailable(self._address, str(error)) from None
+            except BrokenLinkError as error:
+                link.pgconn.finish()
+                if is_fresh or transaction.is_committing or self._monotonic() >= end:
+                    self._breaker.failed(str(unavailable(self._address, str(error)).detail))
+                    raise unavailable(self._address, str(error)) from None
+                # It lay idle while its server went: all others like it have gone, too.
+                self._drop_idle()
+            else:
+                self._breaker.worked()
+                return result
+            finally:
+                if not link.closed:
+                    self._idle.append(link)
+
+    def _probe(self, connection: Connection) -> None:
+        """Write a message into the log: the disk has it, and the standbys that are waited for, on return."""
+        connection.execute("SELECT pg_logical_emit_message(true, 'watchword', '')")
+
+    def _taken(self) -> tuple[Link, bool]:
+        """Return a connection, and whether it was made just now."""
+        while True:
+            try:
+                link = self._idle.pop()
+            except IndexError:
+                break
+            if not link.closed:
+                return link, False
+        try:
+            link = connect(self._address)
+        except UnavailableError as error:
+            self._breaker.failed(error.detail)
+            raise
+        try:
+            require_readable(link, self._address)
+        except BaseException:
+            link.close()
+            raise
+        return link, True
+
+    def _drop_idle(self) -> None:
+        while self._idle:
+            with suppress(IndexError):
+                self._idle.pop().close()
+
+    def _disconnect(self) -> None:
+        self._drop_idle()
+
+
+class PostgresStore(EngineStore):
+    """Keep the store in a PostgreSQL that :mod:`watchword.adapters.postgres.schema` has made ready."""
+
+    def __init__(
+        self,
+        address: PostgresAddress,
+        *,
+        connections: int = CONNECTIONS,
+        call_seconds: float = CALL_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Connect, as :class:`PostgresDatabase` does."""
+        super().__init__(
+            PostgresDatabase(
+                address, connections=connections, call_seconds=call_seconds, monotonic=monotonic
+            )
+        )

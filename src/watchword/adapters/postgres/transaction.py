@@ -1,0 +1,275 @@
+"""Send a transaction's statements together, and wait where an answer is looked at.
+
+What libpq calls a pipeline.  psycopg's own cursors send each statement by itself and cost several times as much of the
+processor; here each wait is bounded by the call's deadline, too.
+"""
+
+import re
+import select
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+
+from watchword.adapters.postgres.link import Link
+from watchword.adapters.store import Connection, Rows
+from watchword.extras import needs
+from watchword.reasons import MalformedError, Reason
+
+with needs("postgres"):
+    from psycopg import OperationalError, pq
+
+_Result = TypeVar("_Result")
+
+_INT8: Final = 20
+_BYTEA: Final = 17
+_INTEGERS: Final = frozenset({20, 21, 23})
+_BOOLEAN: Final = 16
+_CANCELLED: Final = b"57014"
+_ANSWERS: Final = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK})
+
+
+class ServerError(Exception):
+    """Report what the server refused."""
+
+    def __init__(self, code: str, said: str) -> None:
+        """Keep the code of SQLSTATE, and the primary message: its detail has values of rows."""
+        super().__init__(said)
+        self.code = code
+
+
+class BrokenLinkError(Exception):
+    """Report a connection that ended, or on which no answer came in time: it is of no use any more."""
+
+
+@lru_cache(maxsize=512)
+def _numbered(statement: str) -> bytes:
+    """Return a statement with ``$1``, ``$2`` for its question marks; ours have none in a text."""
+    count = iter(range(1, statement.count("?") + 1))
+    return re.sub(r"\?", lambda _: f"${next(count)}", statement).encode()
+
+
+def _value_of(data: bytes | None, kind: int) -> Any:
+    if data is None:
+        return None
+    if kind in _INTEGERS:
+        return int(data)
+    if kind == _BYTEA:
+        return bytes.fromhex(data[2:].decode("ascii"))
+    if kind == _BOOLEAN:
+        return data == b"t"
+    return data.decode("utf-8")
+
+
+class _Answer(Rows):
+    """Hold what a statement comes to, once it is there."""
+
+    def __init__(self, transaction: "Transaction") -> None:
+        self._transaction = transaction
+        self._left: Iterator[tuple[Any, ...]] = iter(())
+        self._count = 0
+        self.is_there = False
+        self.tag = b""
+
+    def take(self, result: Any) -> None:
+        """Take the server's answer."""
+        self.is_there = True
+        self.tag = result.command_status or b""
+        self._count = result.command_tuples or 0
+        width = range(result.nfields)
+        kinds = [result.ftype(each) for each in width]
+        self._left = iter(
+            [
+                tuple(_value_of(result.get_value(row, each), kinds[each]) for each in width)
+                for row in range(result.ntuples)
+            ]
+        )
+
+    @property
+    def rowcount(self) -> int:
+        self._transaction.wait_for(self)
+        return self._count
+
+    def fetchone(self) -> Any:
+        self._transaction.wait_for(self)
+        return next(self._left, None)
+
+    def fetchall(self) -> list[Any]:
+        self._transaction.wait_for(self)
+        return list(self._left)
+
+    def __iter__(self) -> Iterator[Any]:
+        self._transaction.wait_for(self)
+        return self._left
+
+
+class Transaction(Connection):
+    """Hold one transaction on a connection that nobody else uses meanwhile."""
+
+    def __init__(
+        self, link: Link, until: float, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Prepare.
+
+        :param until: the deadline, by the monotonic clock.
+        """
+        self._pg = link.pgconn
+        self._until = until
+        self._monotonic = monotonic
+        self._asked: deque[_Answer] = deque()
+        self._poll = select.poll()
+        self._socket = self._pg.socket
+        self.is_committing = False
+
+    def run(self, opening: Sequence[str], work: Callable[[Connection], _Result]) -> _Result:
+        """Return what the work comes to, once the commit is durable; whatever it raises takes the transaction back.
+
+        :param opening: the statements that begin it.
+        :raises ServerError: when the server refuses a statement, or the commit.
+        :raises BrokenLinkError: when the connection ends, or the deadline passes.
+        """
+        try:
+            self._pg.enter_pipeline_mode()
+            for statement in opening:
+                self.execute(statement)
+            result = work(self)
+            self.is_committing = True
+            ended = self._execute("COMMIT", ())
+            self._settle()
+            _require_committed(ended)
+        except OperationalError as error:
+            raise BrokenLinkError(str(error).strip()) from None
+        except BaseException as error:
+            if not isinstance(error, BrokenLinkError) and not self.is_committing:
+                self._take_back()
+            raise
+        self._pg.exit_pipeline_mode()
+        return result
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
+        """See :meth:`watchword.adapters.store.Connection.execute`; what it comes to is waited for when somebody looks."""
+        return self._execute(statement, values)
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[Any]], /) -> Rows:
+        """See :meth:`watchword.adapters.store.Connection.executemany`."""
+        done = _Answer(self)
+        done.is_there = True
+        for row in rows:
+            done = self._execute(statement, row)
+        return done
+
+    def _execute(self, statement: str, values: Sequence[Any]) -> _Answer:
+        data: list[bytes | None] = []
+        kinds, formats = [0] * len(values), [0] * len(values)
+        for at, value in enumerate(values):
+            if isinstance(value, str):
+                data.append(_text(value))
+            elif isinstance(value, int):
+                data.append(b"%d" % value)
+                kinds[at] = _INT8
+            elif isinstance(value, bytes):
+                data.append(value)
+                kinds[at], formats[at] = _BYTEA, 1
+            else:
+                assert value is None, type(value)
+                data.append(None)
+        self._pg.send_query_params(_numbered(statement), data, kinds, formats)
+        answer = _Answer(self)
+        self._asked.append(answer)
+        return answer
+
+    def wait_for(self, answer: _Answer) -> None:
+        """Read answers up to one of them."""
+        if answer.is_there:
+            return
+        self._pg.send_flush_request()
+        self._flush()
+        while not answer.is_there:
+            self._read_one()
+
+    def _settle(self) -> None:
+        """Read all that is left, and end the pipeline's part; raise the first refusal of it."""
+        self._pg.pipeline_sync()
+        self._flush()
+        first: ServerError | None = None
+        while self._asked:
+            try:
+                self._read_one()
+            except ServerError as error:
+                first = first or error
+        while (result := self._next()) is None or result.status != pq.ExecStatus.PIPELINE_SYNC:
+            pass
+        if first is not None:
+            raise first
+
+    def _take_back(self) -> None:
+        """End the transaction without a trace; a connection on which that fails is broken."""
+        try:
+            self._execute("ROLLBACK", ())
+            try:
+                self._settle()
+            except ServerError:
+                # The statement failed before: those behind it, ROLLBACK too, were passed over.
+                self._execute("ROLLBACK", ())
+                self._settle()
+            self._pg.exit_pipeline_mode()
+        except (OperationalError, ServerError, BrokenLinkError):
+            self._pg.finish()
+
+    def _read_one(self) -> None:
+        """Read the answer to the next statement; what was refused is passed over, and raised."""
+        result = self._next()
+        assert result is not None
+        answer = self._asked.popleft()
+        # One answer, and then nothing, belong to a statement.
+        self._next()
+        if result.status in _ANSWERS:
+            answer.take(result)
+            return
+        answer.is_there = True
+        code = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
+        said = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message
+        if code[:2] in (b"08", b"57") and code != _CANCELLED:
+            raise BrokenLinkError(said.decode("utf-8", "replace"))
+        raise ServerError(code.decode("ascii"), said.decode("utf-8", "replace"))
+
+    def _next(self) -> Any:
+        while self._pg.is_busy():
+            self._await(select.POLLIN)
+            self._pg.consume_input()
+        return self._pg.get_result()
+
+    def _flush(self) -> None:
+        while self._pg.flush():
+            # The server may wait for us to read before it reads on.
+            self._await(select.POLLIN | select.POLLOUT)
+            self._pg.consume_input()
+
+    def _await(self, events: int) -> None:
+        left = self._until - self._monotonic()
+        self._poll.register(self._socket, events)
+        if left <= 0 or not self._poll.poll(left * 1000):
+            raise BrokenLinkError("no answer in time")
+
+
+def _require_committed(ended: _Answer) -> None:
+    """Refuse a commit in place of which the server took the transaction back."""
+    if ended.tag != b"COMMIT":
+        raise ServerError("25P02", "the transaction was rolled back")
+
+
+def _text(value: str) -> bytes:
+    """Return a text for the server, which can't keep U+0000.
+
+    :raises MalformedError: ``request.malformed``.
+    """
+    try:
+        data = value.encode("utf-8")
+    except UnicodeEncodeError:
+        data = b"\0"
+    if b"\0" in data:
+        raise MalformedError.because(
+            Reason.REQUEST_MALFORMED, "a text has a character that the store can't keep"
+        )
+    return data

@@ -1,0 +1,186 @@
+"""Run a real PostgreSQL on a Unix socket, and on loopback where a test asks for it, as somebody without rights."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from tests.machine import patience
+from tests.ports import free_port
+from tests.unit.adapters.ordinary_user import NOBODY
+
+from watchword.adapters.postgres.address import PostgresAddress
+from watchword.adapters.postgres.schema import upgrade
+from watchword.adapters.system import SystemEntropy
+
+OWNER = "watchword_owner"
+NODE = "watchword_node"
+UNSYNCED = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=local")
+"""Options of a server that is quick, and would lose what it has with the machine."""
+
+_names = count()
+
+
+def programs(major: int | None = None) -> Path | None:
+    """Return the directory of a PostgreSQL's programs, the newest where no version is named; None where there is none."""
+    found = {
+        int(each.parent.name): each
+        for each in Path("/usr/lib/postgresql").glob("[0-9]*/bin")
+        if (each / "initdb").exists()
+    }
+    if not found:
+        return None
+    return found.get(max(found) if major is None else major)
+
+
+class Postgres:
+    """Hold one server; everything it writes lies in one directory."""
+
+    def __init__(self, directory: Path, bin_directory: Path, *options: str) -> None:
+        """Make a cluster and start it, with more options than it needs."""
+        self.directory = directory
+        self.data = directory / "data"
+        self.port = free_port()
+        self._bin = bin_directory
+        self._options = options
+        words = ("--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--no-sync")
+        self.run("initdb", "--pgdata", str(self.data), "--locale", "C.UTF-8", *words)
+        self.start()
+
+    def run(self, program: str, *words: str) -> str:
+        """Run one of its programs and return what it printed."""
+        done = subprocess.run(
+            [str(self._bin / program), *words],
+            **self._as_nobody(),
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=patience(60),
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return str(done.stdout)
+
+    def start(self) -> None:
+        """Start it (again), and wait until it answers."""
+        log = (self.directory / "log").open("ab")
+        self.process = subprocess.Popen(
+            [
+                str(self._bin / "postgres"),
+                *("-D", str(self.data), "-p", str(self.port)),
+                *("-c", f"unix_socket_directories={self.directory}"),
+                *("-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=16MB"),
+                *self._options,
+            ],
+            **self._as_nobody(),
+            stdout=log,
+            stderr=log,
+        )
+        log.close()
+        self.wait()
+
+    def is_ready(self) -> bool:
+        """Tell whether it takes connections."""
+        try:
+            self.admin().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def wait(self) -> None:
+        """Wait until it takes connections."""
+        while not self.is_ready():
+            assert self.process.poll() is None, (self.directory / "log").read_text()
+
+    def admin(self, database: str = "postgres") -> psycopg.Connection[Any]:
+        """Return a connection as the server's own superuser."""
+        return psycopg.connect(
+            host=str(self.directory),
+            port=self.port,
+            dbname=database,
+            user="postgres",
+            autocommit=True,
+        )
+
+    def database(self) -> PostgresAddress:
+        """Make a database of its own; return where it is, for its owner."""
+        name = f"w{next(_names)}"
+        with self.admin() as link:
+            for role in (OWNER, NODE):
+                if link.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).rowcount == 0:
+                    link.execute(f"CREATE ROLE {role} LOGIN")
+            link.execute(f"CREATE DATABASE {name} OWNER {OWNER}")
+        return PostgresAddress(((str(self.directory), self.port),), name, OWNER)
+
+    def ready(self) -> PostgresAddress:
+        """Make a database with the store's tables; return where it is, for a node."""
+        address = self.database()
+        upgrade(address, NODE, SystemEntropy())
+        return replace(address, user=NODE)
+
+    def emptied(self, address: PostgresAddress) -> PostgresAddress:
+        """Return the database as it was when its tables were made: quicker than another one."""
+        with self.admin(address.database) as link:
+            link.execute("SET search_path = watchword")
+            rows = link.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'watchword'")
+            tables = {str(each[0]) for each in rows} - {"store", "migrations"}
+            link.execute(f"TRUNCATE {', '.join(sorted(tables))} RESTART IDENTITY".encode())
+            link.execute("ALTER SEQUENCE audit_numbers RESTART")
+            link.execute("UPDATE store SET revocations = 0")
+        return address
+
+    def send(self, number: int) -> None:
+        """Send a signal to the server itself, and not to those that work for connections."""
+        os.kill(self.process.pid, number)
+
+    def kill(self) -> None:
+        """Kill it with all that works for it, as a loss of the machine would."""
+        for each in [*self.workers(), self.process.pid]:
+            os.kill(each, signal.SIGKILL)
+        self.process.wait()
+
+    def workers(self) -> Sequence[int]:
+        """Return the processes that work for it."""
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(each) for each in listed.split()]
+
+    def stop(self) -> None:
+        """Stop it at once."""
+        if self.process.poll() is None:
+            self.send(signal.SIGCONT)
+            self.send(signal.SIGQUIT)
+            self.process.wait(timeout=patience(30))
+
+    @staticmethod
+    def _as_nobody() -> dict[str, Any]:
+        return {"user": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+@contextmanager
+def postgres(*options: str, major: int | None = None) -> Iterator[Postgres]:
+    """Run a server; a Unix socket's path must be short, so that it has a directory of its own."""
+    found = programs(major)
+    if found is None:
+        pytest.skip(
+            f"no PostgreSQL {major or ''} is installed here: scripts/setup dev installs one"
+        )
+    directory = Path(tempfile.mkdtemp(prefix="ww-pg-"))
+    if os.geteuid() == 0:
+        os.chown(directory, NOBODY, -1)
+    server = None
+    try:
+        server = Postgres(directory, found, *options)
+        yield server
+    finally:
+        if server is not None:
+            server.stop()
+        shutil.rmtree(directory)
