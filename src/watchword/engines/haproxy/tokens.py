@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.encoding.strict_json import MAX_DEPTH, MAX_DIGITS
-from watchword.engines.haproxy import text
+from watchword.engines.haproxy import revocations, text
 from watchword.engines.haproxy.hygiene import because
 from watchword.engines.haproxy.text import WHOLE, argument, found, matches, rule, word
 from watchword.engines.interface import EngineOptions
@@ -107,10 +107,10 @@ def token_rules(
     yield from keep(absent)
     if whole:
         yield from _session(f"!{KEYED}" if known else WHOLE)
-    yield because(
-        Reason.TOKEN_INSTANCE_REVOKED,
-        f"{{ var(txn.sub),map({options.path(text.REVOKED)}) -m found }}",
-    )
+    yield from revocations.look(options)
+    # Without a digest nobody knows who is revoked.
+    yield because(Reason.GATE_STATE_UNAVAILABLE, f"{WHOLE} !{found(revocations.DIGEST)}")
+    yield because(Reason.TOKEN_INSTANCE_REVOKED, revocations.REVOKED)
 
 
 def _session(condition: str) -> Iterator[str]:
@@ -368,7 +368,6 @@ _NAMES: Final = (
 )
 # Where there is an escape, what is behind it isn't counted.
 _TEXT: Final = rf'"(?:[^"\\]{{1,{MAX_NAME_CHARACTERS}}}+"|[^"\\]{{0,{MAX_NAME_CHARACTERS}}}+\\)'
-# A list of subjects takes a line that begins with # for a comment.
 SAFE: Final = rf"(?!#)[!#-\[\]-~]{{1,{MAX_NAME_CHARACTERS}}}+"
 """Matches the subjects that a token may have here: no others are looked for in the list of revoked ones."""
 
