@@ -75,8 +75,8 @@ bench-plan: .venv/.dev-ready  ## Measure the planner: a large model on one core,
 bench-workshop: .venv/.dev-ready  ## Measure how long after an answer the page with the new plan is there, and what a page weighs.
 	$(PY)/python -m benchmarks.bench_workshop
 
-bench-pushes: .venv/.dev-ready  ## Measure how long a revocation or another policy takes to count, at every enforcement point and engine.
-	$(PY)/python -m benchmarks.bench_pushes
+bench-pushes: .venv/.dev-ready  ## Measure how long a revocation or another policy takes to count, at every enforcement point and engine; REVOKED=N: behind so many revoked instances.
+	$(PY)/python -m benchmarks.bench_pushes $(if $(REVOKED),--revoked $(REVOKED))
 
 bench-drill: .venv/.dev-ready  ## Measure a whole drill of the demo's clinic, beside as many plain requests.
 	$(PY)/python -m benchmarks.bench_drill

@@ -120,10 +120,14 @@ class Row:
         return value >= self.goal if self.goal_on in {"faster", "least"} else value <= self.goal
 
 
-def write_report(name: str, rows: Sequence[Row]) -> bool:
-    """Print the rows, write them to ``benchmarks/results/NAME.json``; tell whether all goals hold."""
+def write_report(name: str, rows: Sequence[Row], *, whole: bool = True) -> bool:
+    """Print the rows, write them to ``benchmarks/results/NAME.json``; tell whether all goals hold.
+
+    :param whole: whether all was measured; a part is printed, and not written.
+    """
     documents = [asdict(row) | {"ratio": row.ratio, "holds": row.holds} for row in rows]
-    write_result(name, {"rows": documents})
+    if whole:
+        write_result(name, {"rows": documents})
     width = max(len(row.measure) for row in rows)
     print(f"{name:{width}}  {'ours':>10}  {'peer':>10}  {'ratio':>6}  {'goal':>8}  holds")
     for row in rows:

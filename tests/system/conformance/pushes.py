@@ -5,6 +5,7 @@ import http.client
 import subprocess
 import tempfile
 import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +17,12 @@ from tests.unit.conformance.enforcement_points import ENFORCEMENT_POINTS, deploy
 from tests.unit.conformance.processes import PATIENCE_SECONDS, authz, published
 
 from watchword.adapters.gate_bundle import publish_bundle
-from watchword.adapters.system import SystemClock
+from watchword.adapters.gate_bundle.chain_file import append_lines, chain_path, write_chain
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle, to_jws
+from watchword.gate.chain import delta_to_line, snapshot_to_line, tip_of
+from watchword.gate.revocations import DIGEST_KEY_BYTES, digest_of, pack
 from watchword.tokens.interface import TokenClaims
 from watchword.tokens.jose import jwk_from_public_key
 from watchword.tokens.service import issue
@@ -41,8 +45,9 @@ FOLLOWED: Final = frozenset(name for name, engine in ENGINES.items() if engine.f
 Change = Callable[[GateBundle], GateBundle]
 
 
-def _revoke_instance(bundle: GateBundle) -> GateBundle:
-    return replace(bundle, revoked=bundle.revoked | {SUBJECT})
+def revoking(*subjects: str) -> Change:
+    """Return the change that revokes instances."""
+    return lambda bundle: replace(bundle, revoked=bundle.revoked | {*subjects})
 
 
 def _revoke_key(bundle: GateBundle) -> GateBundle:
@@ -58,11 +63,62 @@ def _change_policy(bundle: GateBundle) -> GateBundle:
 
 
 CHANGES: Final[Mapping[str, Change]] = {
-    "revoked instance": _revoke_instance,
+    "revoked instance": revoking(SUBJECT),
     "revoked key": _revoke_key,
     "policy": _change_policy,
 }
 """What is pushed, and must be refused from then on."""
+
+
+class Publication:
+    """Write the bundle's first version, whole at each change."""
+
+    def __init__(self, directory: Path) -> None:
+        """Write nothing yet."""
+        self.directory = directory
+        self.signer = load(directory).keys["bundle"]
+
+    def write(self, bundle: GateBundle) -> None:
+        """Publish a bundle of a higher generation."""
+        publish_bundle(self.directory / BUNDLE_FILE, to_jws(bundle, self.signer))
+
+
+class ChainPublication(Publication):
+    """Write the bundle's second version: what changed as a delta, and all of it where somebody is let in again.
+
+    :ivar sizes: bytes of the last snapshot's line and of the last delta's.
+    """
+
+    def __init__(self, directory: Path, before: "array[int]") -> None:
+        """Write nothing yet.
+
+        :param before: digests of instances that are revoked from the start.
+        """
+        super().__init__(directory)
+        self.sizes = (0, 0)
+        self._before = before
+        self._path = chain_path(directory / BUNDLE_FILE)
+        self._key = bytes(DIGEST_KEY_BYTES)
+        self._said: GateBundle | None = None
+        self._tip = ""
+
+    def write(self, bundle: GateBundle) -> None:
+        """Publish a bundle of a higher generation."""
+        if self._said is None or self._said.revoked - bundle.revoked:
+            self._key = SystemEntropy().token_bytes(DIGEST_KEY_BYTES)
+            packed = pack([*self._before, *self._digests(bundle.revoked)])
+            line = snapshot_to_line(bundle, self._key, packed, self.signer)
+            write_chain(self._path, [line])
+            self.sizes = (len(line), self.sizes[1])
+        else:
+            added = self._digests(bundle.revoked - self._said.revoked)
+            line = delta_to_line(self._said, bundle, self._tip, added, self.signer)
+            append_lines(self._path, [line])
+            self.sizes = (self.sizes[0], len(line))
+        self._said, self._tip = bundle, tip_of(line)
+
+    def _digests(self, subjects: frozenset[str]) -> list[int]:
+        return [digest_of(self._key, each) for each in subjects]
 
 
 @dataclass
@@ -70,11 +126,11 @@ class Pushed:
     """Hold an enforcement point whose bundle can be changed.
 
     :ivar port: where clients come in.
-    :ivar directory: of the deployment.
+    :ivar publication: how it is told.
     """
 
     port: int
-    directory: Path
+    publication: Publication
     _first: GateBundle
     _generation: int = 1
 
@@ -82,18 +138,15 @@ class Pushed:
         """Publish another generation: the first bundle, changed or as it was."""
         self._generation += 1
         made = self._first if change is None else change(self._first)
-        bundle = replace(made, generation=self._generation)
-        publish_bundle(
-            self.directory / BUNDLE_FILE, to_jws(bundle, load(self.directory).keys["bundle"])
-        )
+        self.publication.write(replace(made, generation=self._generation))
 
-    def token(self) -> str:
-        """Return a token of the instance, signed by the first key."""
+    def token(self, subject: str = SUBJECT) -> str:
+        """Return a token of an instance, signed by the first key."""
         now, corpus = int(SystemClock().timestamp()), load_corpus()
         claims = TokenClaims(
             issuer=corpus.issuer,
             audience=corpus.audience,
-            subject=SUBJECT,
+            subject=subject,
             issued_at=now - 2,
             expires_at=now + 298,
             token_id=f"token-{self._generation}",
@@ -105,7 +158,7 @@ class Pushed:
             session_id="session-of-the-instance",
             epoch=ACTIVE_EPOCH,
         )
-        return issue(claims, load(self.directory).keys["active"])
+        return issue(claims, load(self.publication.directory).keys["active"])
 
 
 @dataclass
@@ -154,12 +207,23 @@ class Client:
 
 
 @contextlib.contextmanager
-def pushed(name: str, directory: Path, upstream: str) -> Iterator[Pushed]:
-    """Run an enforcement point, with what keeps it up to date."""
+def pushed(
+    name: str, directory: Path, upstream: str, revoked: "array[int] | None" = None
+) -> Iterator[Pushed]:
+    """Run an enforcement point, with what keeps it up to date.
+
+    :param revoked: digests of instances that are revoked from the start; with them, also with none, the point is told
+        by a chain; its bundle of the first version stays as it is at the start.
+    """
     first = _first(deployed(directory))
+    publication = Publication(directory)
+    publication.write(first)
+    if revoked is not None:
+        publication = ChainPublication(directory, revoked)
+        publication.write(first)
     if name not in FOLLOWED:
         with ENFORCEMENT_POINTS[name](directory, upstream, None) as point:
-            yield Pushed(point.port, directory, first)
+            yield Pushed(point.port, publication, first)
         return
     with contextlib.ExitStack() as stack:
         engine, more = directory / "engine", []
@@ -169,16 +233,14 @@ def pushed(name: str, directory: Path, upstream: str) -> Iterator[Pushed]:
             stack.enter_context(authz(ENGINES[name].asks, directory, None))
             more = ["--authz", f"unix:{directory / 'authz.sock'}"]
         port = stack.enter_context(_followed(name, directory, engine, upstream, more))
-        yield Pushed(port, directory, first)
+        yield Pushed(port, publication, first)
 
 
 def _first(directory: Path) -> GateBundle:
-    """Write the bundle that everything starts with: rows that each engine can hold, and no rate."""
+    """Return the bundle that everything starts with: rows that each engine can hold, and no rate."""
     whole = published(directory)
     routes = tuple(row for row in whole.policy.routes if row.name in {"health", "bearer"})
-    bundle = replace(whole, policy=replace(whole.policy, routes=routes, rate=None))
-    publish_bundle(directory / BUNDLE_FILE, to_jws(bundle, load(directory).keys["bundle"]))
-    return bundle
+    return replace(whole, policy=replace(whole.policy, routes=routes, rate=None))
 
 
 @contextlib.contextmanager
