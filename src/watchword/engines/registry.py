@@ -25,7 +25,12 @@ ENGINES: Final[Mapping[str, Engine]] = {
     "caddy": Engine("forwarded", _differences("caddy"), caddy.generate, caddy.start),
     "envoy": Engine("envoy", _differences("envoy")),
     "haproxy": Engine(
-        "original", _differences("haproxy"), haproxy.generate, haproxy.start, follows=True
+        "original",
+        _differences("haproxy"),
+        haproxy.generate,
+        haproxy.start,
+        follows=True,
+        reads_digests=True,
     ),
     "nginx": Engine("original", _differences("nginx"), nginx.generate, nginx.start, follows=True),
     "nginx-authz": Engine(

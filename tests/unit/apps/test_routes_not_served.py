@@ -11,6 +11,7 @@ from tests.unit.engines.envoy.third_party import rule, value
 
 from watchword.apps.engines.envoy import ControlPlane
 from watchword.apps.engines.follower import EngineFollower, EngineRejectedError, by_routes_of
+from watchword.encoding import base64url
 from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import Endpoint, EngineOptions, Files
 from watchword.engines.registry import ENGINES
@@ -68,6 +69,12 @@ class Running:
         """Return all that it has."""
         return "".join(file.content for file in self.files)
 
+    def revokes(self, subject: str) -> bool:
+        """Tell whether an instance is among those that it was told are revoked, by its name or by its digest."""
+        key = digested(SERVED).key
+        digest = base64url.encode(digest_of(key, subject).to_bytes(8))
+        return f"\n{digest} 1\n" in self.text() or subject in self.text()
+
 
 def follower(
     source: Source, running: Running, told: list[str], engine: str = "nginx"
@@ -90,10 +97,10 @@ def test_revocations_and_keys_reach_an_engine_that_cant_have_the_routes(engine: 
     assert follows.step()
     withdrawn = SERVED.keys[0].kid
     assert withdrawn in running.text()
-    assert GONE not in running.text()
+    assert not running.revokes(GONE)
     source.bundle = NOT_SERVED
     assert not follows.step()
-    assert GONE in running.text()
+    assert running.revokes(GONE)
     assert withdrawn not in running.text()
     assert "/v2" not in running.text()
     assert "mode canary" in told[0]
@@ -102,7 +109,7 @@ def test_revocations_and_keys_reach_an_engine_that_cant_have_the_routes(engine: 
     assert len(told) == follows.faults == 1
     source.bundle = replace(SERVED, generation=3)
     assert follows.step()
-    assert GONE not in running.text()
+    assert not running.revokes(GONE)
 
 
 def test_nobody_is_forgotten_when_the_audience_changes_with_the_routes() -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import click
 
 from watchword.adapters.gate_bundle import GateBundleFile, read_signer
+from watchword.adapters.gate_bundle.chain_file import chain_path
 from watchword.adapters.gate_bundle.follower import BundleFollower
 from watchword.adapters.gate_bundle.remote import BundleSource, FetchError, client_tls
 from watchword.adapters.keyring.private_file import PrivateFileError
@@ -94,12 +95,13 @@ def following(
     for notice in notices(options, engine):
         click.echo(printable_lines(notice), err=True)
     bundle = given["bundle"] or settings.service.gate_bundle(api.name)
-    if required and not bundle.exists():
+    digests = ENGINES[engine].reads_digests
+    if required and not (bundle.exists() or (digests and chain_path(bundle).exists())):
         detail = f"{bundle}: isn't there yet; `watchword up` or `watchword gate pull` writes it"
         raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, detail)
     signer = given["signer"] or settings.service.bundle_key
-    # Engines are written names, which the second version of a bundle doesn't have.
-    return GateBundleFile(bundle, signer, api=api.name, chains=False), options
+    # Where an engine is written names, the second version of a bundle doesn't have them.
+    return GateBundleFile(bundle, signer, api=api.name, chains=digests), options
 
 
 def notices(options: EngineOptions, engine: str) -> Sequence[str]:

@@ -41,7 +41,7 @@ class BundleSource(Protocol):
 
 
 def by_routes_of(served: GateBundle, latest: GateBundle) -> GateBundle:
-    """Return what is served, with the keys, secrets and revoked instances of a bundle whose routes can't be.
+    """Return what is served, with the keys, secrets, revoked instances and cuts of a bundle whose routes can't be.
 
     Whoever was revoked stays so, also when the audience changed and instances have other names.  A key goes on
     being injected only where its rule is the same: a new origin's key must not reach the origin before.
@@ -60,6 +60,7 @@ def by_routes_of(served: GateBundle, latest: GateBundle) -> GateBundle:
         secrets=latest.secrets,
         revoked=names,
         digests=digests,
+        cuts=latest.cuts,
         injected=injected,
     )
 

@@ -32,7 +32,7 @@ from watchword.engines.haproxy.text import (
     unguarded,
     word,
 )
-from watchword.engines.haproxy.tokens import PAYLOAD_FORM
+from watchword.engines.haproxy.tokens import PAYLOAD_FORM, SAFE
 from watchword.engines.interface import EngineFile, EngineFileKind, EngineOptions, living_keys
 from watchword.gate.bundle import GateBundle
 from watchword.gate.hygiene import PROOF_FIELDS
@@ -68,6 +68,7 @@ def page(policy: GatePolicy, options: EngineOptions, rows: Sequence[Row]) -> str
         f"| `{text.KEYS}`, `key-*.pem` | public token keys, and when each retires |",
         f"| `{text.SECRETS}` | mode 0600: gate secrets by epoch |",
         f"| `{text.REVOKED}`, `{text.REVOKED_SINCE}` | digests of revoked instances, and their key |",
+        f"| `{text.CUTS}` | which tokens don't count though they haven't ended |",
         f"| `{text.STATE}` | the generation, and whether used proofs of before are known |",
         f"| `{text.PAYLOAD}`, `{text.VERSIONS}` | the form of claims, and of versions that are high enough |",
         f"| `{text.SIZES}`, `{text.WAITING}` | for session proofs: lengths, waiting for a table, and a clock that nobody sets |",
@@ -125,6 +126,7 @@ def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence
         _file(text.KEYS, _keys(keys)),
         _file(text.REVOKED, revocations.buckets(listed)),
         _file(text.REVOKED_SINCE, revocations.since(listed)),
+        _file(text.CUTS, revocations.cuts(bundle.cuts, SAFE)),
         _file(text.STATE, state(bundle.generation, text.COLD)),
         _file(text.ROUTES, "".join(f"{line}\n" for line in lines(bundle.policy, rows))),
         _file(text.PAYLOAD, f"{PAYLOAD_FORM}\n"),
@@ -462,9 +464,9 @@ def quick_rules(
 
 def _standing(options: EngineOptions, minimums: "list[str]") -> tuple[list[str], list[str]]:
     """Return rules, and the conditions of which one has to hold: on state, instance, level and version."""
-    made = list(revocations.look(options))
-    not_revoked = f"{found(revocations.DIGEST)} !{revocations.REVOKED}"
-    each = f"{tokens.enough()} {not_revoked} !{{ stopping }}"
+    made = [*revocations.look(options), *revocations.look_for_cuts(options)]
+    counts = f"{found(revocations.DIGEST)} !{revocations.REVOKED} !{revocations.CUT}"
+    each = f"{tokens.enough()} {counts} !{{ stopping }}"
     if not minimums:
         return made, [each]
     limited = tokens.limited(minimums)

@@ -1,23 +1,29 @@
-r"""Write who is revoked, and the rules that look a token's instance up.
+"""Write who is revoked and which tokens are cut, and the rules that look a token up in both.
 
 HAProxy takes some 200 bytes for each line of a map.  So most digests stand many in a line: a line holds all that begin
 with the same 12 bits, the highest first, and a rule halves what is left of it, as often as the longest line needs.  A
 million take 18 MB.  The digests that came last have lines of their own, so that a revocation is one short command.
 
 Lines are filed under the key of the digests too: those of a new key are added while requests are judged by the one before.
+
+A cut has a line for each part of the instances that it took so far, so that one look-up finds the latest for all apps,
+and another one that for the token's own.
 """
 
 import base64
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
 from watchword.encoding import base64url
 from watchword.engines.haproxy import text
-from watchword.engines.haproxy.text import rule
-from watchword.engines.interface import EngineOptions
+from watchword.engines.haproxy.text import matches, rule
+from watchword.engines.interface import EngineOptions, UnsupportedError
+from watchword.gate.cuts import ALPHABET, Cut
 from watchword.gate.revocations import DIGEST_BYTES, DigestParts
+from watchword.vocabulary import Level
 
 _HEAD: Final = 2
 _WHOLE: Final = 11
@@ -33,13 +39,16 @@ DIGEST: Final = "txn.digest"
 REVOKED: Final = "{ var(txn.revoked) -m int eq 1 }"
 """A condition: the token's instance is revoked."""
 
+CUT: Final = "{ var(txn.cut) -m int eq 1 }"
+"""A condition: the token was issued before a cut that covers it."""
+
 _SIGN: Final = 2**62
 
 
 def buckets(listed: DigestParts) -> str:
     """Return the map of lines with many digests.
 
-    :raises ValueError: for a line that is longer than is looked through, which chance doesn't make.
+    :raises UnsupportedError: for a line that is longer than is looked through, which chance doesn't make.
     """
     return _buckets(listed.key, listed.base)
 
@@ -56,7 +65,9 @@ def _buckets(key: bytes, base: bytes) -> str:
     for head, digests in groupby(each, lambda digest: digest[:_HEAD]):
         rests = sorted((digest[_HEAD:] for digest in digests), reverse=True)
         if len(rests) >= 2**_MOST_STEPS:
-            raise ValueError(f"got {len(rests)} digests that begin alike, expected chance alone")
+            why = f"got {len(rests)} digests that begin alike, expected fewer than {2**_MOST_STEPS}"
+            remedy = "let the service write another snapshot, under another key"
+            raise UnsupportedError("the API", "revoked instances", why, remedy)
         lines.append(f"{tag}{head} {''.join(rests)}\n")
     return "".join(lines)
 
@@ -92,3 +103,32 @@ def look(options: EngineOptions) -> Iterator[str]:
         yield rule(f"set-var(txn.digest_at) {compared},{onward}")
     found = f"var(txn.digests),bytes(txn.digest_at,{_REST}),strcmp(txn.digest_rest)"
     yield rule(f"set-var(txn.revoked) int(1) if {{ {found} -m int eq 0 }}")
+
+
+def cuts(listed: Sequence[Cut], app: str) -> str:
+    """Return the map of cuts: by part, level and, where it is of one app, app, the second in which tokens hold again.
+
+    :param app: matches the apps that a token may have here; none of another one gets this far.
+    """
+    latest: dict[str, int] = {}
+    for cut in listed:
+        if cut.app is not None and not re.fullmatch(app, cut.app):
+            continue
+        of_app = "" if cut.app is None else f":{cut.app}"
+        for level in Level if cut.level is None else (cut.level,):
+            for part in ALPHABET[: cut.share]:
+                key = f"{part}:{level.value}{of_app}"
+                latest[key] = max(cut.before, latest.get(key, 0))
+    return "".join(f"{key} {before}\n" for key, before in sorted(latest.items()))
+
+
+def look_for_cuts(options: EngineOptions) -> Iterator[str]:
+    """Yield the rules that set ``txn.cut`` where a cut covers the token."""
+    yield rule("set-var(txn.part) var(txn.sub),bytes(0,1)")
+    # The gate counts what begins otherwise to the first part.
+    odd = matches("var(txn.part)", "reg", "^[A-Za-z0-9_-]")
+    yield rule(f"set-var(txn.part) str({ALPHABET[0]})", f"!{odd}")
+    key = "var(txn.part),concat(:,txn.level)"
+    for each in (key, f"{key},concat(:,txn.app)"):
+        before = f"{each},map({options.path(text.CUTS)}),sub(txn.iat)"
+        yield rule("set-var(txn.cut) int(1)", f"{{ {before} -m int gt 0 }}")

@@ -98,6 +98,9 @@ REVOKED_SINCE: Final = "revoked-since.map"
 DIGEST_KEY: Final = "key"
 """The key of :data:`REVOKED_SINCE` that is no digest: what digests are made with now."""
 
+CUTS: Final = "cuts.map"
+"""By part of the instances, level and app, the second from which on tokens hold."""
+
 STATE: Final = "state.map"
 """What the one who follows the bundle tells a running HAProxy."""
 
