@@ -465,7 +465,8 @@ def quick_rules(
 def _standing(options: EngineOptions, minimums: "list[str]") -> tuple[list[str], list[str]]:
     """Return rules, and the conditions of which one has to hold: on state, instance, level and version."""
     made = [*revocations.look(options), *revocations.look_for_cuts(options)]
-    counts = f"{found(revocations.DIGEST)} !{revocations.REVOKED} !{revocations.CUT}"
+    known = f"{found(revocations.DIGEST)} {found('txn.iat')}"
+    counts = f"{known} !{revocations.REVOKED} !{revocations.CUT}"
     each = f"{tokens.enough()} {counts} !{{ stopping }}"
     if not minimums:
         return made, [each]

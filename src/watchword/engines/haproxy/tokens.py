@@ -111,8 +111,9 @@ def token_rules(
     if whole:
         yield from _session(f"!{KEYED}" if known else WHOLE)
     yield from revocations.look(options)
-    # Without a digest nobody knows who is revoked.
-    yield because(Reason.GATE_STATE_UNAVAILABLE, f"{WHOLE} !{found(revocations.DIGEST)}")
+    # Without these two nobody knows whether it is revoked, or cut.
+    for name in (revocations.DIGEST, "txn.iat"):
+        yield because(Reason.GATE_STATE_UNAVAILABLE, f"{WHOLE} !{found(name)}")
     yield because(Reason.TOKEN_INSTANCE_REVOKED, revocations.REVOKED)
     yield from revocations.look_for_cuts(options)
     yield because(Reason.TOKEN_EXPIRED, revocations.CUT)

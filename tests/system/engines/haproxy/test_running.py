@@ -225,7 +225,8 @@ def test_cut_token_is_one_that_ended_until_another_is_had(rig: Rig) -> None:
     try:
         for cut in covering:
             rig.push(cuts=(cut,))
-            assert rig.reason(rig.send(token=mine)) == "token.expired"
+            # Each connection may meet another thread, of which only some have read this token.
+            assert {rig.reason(rig.send(token=mine)) for _ in range(8)} == {"token.expired"}
             assert rig.reason(rig.send(token=token(lives=299))) == "token.expired"
             assert rig.reason(rig.pay()) == "token.expired"
             assert rig.send(token=token(issued_at=now + 1)).status == 200
