@@ -14,10 +14,7 @@ from hashlib import sha256
 from heapq import merge
 from itertools import islice
 from operator import lt
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from watchword.gate.bundle import GateBundle
+from typing import Final, Protocol
 
 DIGEST_KEY_BYTES: Final = 12
 """Bytes of the key: with a subject of 43 characters they fill one block of SHA-256."""
@@ -201,7 +198,20 @@ def _holds(digests: "array[int]", digest: int) -> bool:
 _V1_LABEL: Final = b"watchword v1 digests"
 
 
-def digested(bundle: "GateBundle") -> Digests:
+class _Listing(Protocol):
+    """Say who is revoked, by names or by digests: a gate's bundle."""
+
+    @property
+    def revoked(self) -> frozenset[str]: ...
+
+    @property
+    def digests(self) -> Digests | None: ...
+
+    @property
+    def reference_key(self) -> bytes: ...
+
+
+def digested(bundle: _Listing) -> Digests:
     """Return who is revoked, from a bundle of either version, as digests; nobody may add to them.
 
     Those of a bundle that lists names are made here, under a key that stays the same as long as the API's does.
