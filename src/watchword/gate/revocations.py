@@ -198,20 +198,23 @@ def _holds(digests: "array[int]", digest: int) -> bool:
 _V1_LABEL: Final = b"watchword v1 digests"
 
 
-class _Listing(Protocol):
-    """Say who is revoked, by names or by digests: a gate's bundle."""
+class Listing(Protocol):
+    """Say who is revoked, as a bundle of either version does: by digests, or by names where it has none."""
 
     @property
-    def revoked(self) -> frozenset[str]: ...
+    def digests(self) -> Digests | None:
+        """Return the digests, None where names are listed."""
 
     @property
-    def digests(self) -> Digests | None: ...
+    def revoked(self) -> frozenset[str]:
+        """Return the names."""
 
     @property
-    def reference_key(self) -> bytes: ...
+    def reference_key(self) -> bytes:
+        """Return a secret that stays the same as long as the API's does."""
 
 
-def digested(bundle: _Listing) -> Digests:
+def digested(bundle: Listing) -> Digests:
     """Return who is revoked, from a bundle of either version, as digests; nobody may add to them.
 
     Those of a bundle that lists names are made here, under a key that stays the same as long as the API's does.
