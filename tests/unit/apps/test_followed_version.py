@@ -25,7 +25,7 @@ CONFIG = (
     "    listen: 127.0.0.1:3\n    apps: [one]\n"
     "    routes: [{path: /**, level: software, proof: bearer, mode: enforce}]\n"
 )
-BY_NAMES = {"envoy", "nginx"}
+BY_NAMES = {"envoy"}
 """Engines that are told names yet; the service writes both versions for them."""
 
 
