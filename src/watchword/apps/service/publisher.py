@@ -26,8 +26,11 @@ from watchword.adapters.gate_bundle.freshness import BEAT_SECONDS, freshness_pat
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
+    Stamp,
     locked_directory,
     read_private,
+    remove_leftovers,
+    stamp_of,
 )
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.chains import ChainWriter, RevokedSubjects
@@ -81,7 +84,6 @@ MOST_READ: Final = 1000
 
 _PAUSE_SECONDS: Final = 0.001
 
-_Stamp = tuple[int, int, int]
 _log = structlog.get_logger()
 
 
@@ -91,7 +93,7 @@ class Published:
 
     bundle: GateBundle
     data: bytes
-    stamp: _Stamp | None
+    stamp: Stamp | None
 
     def __repr__(self) -> str:
         """Show no secret."""
@@ -454,9 +456,8 @@ class GatePublisher:
                 note_fresh(chain_path(self._path(api)))
 
     def _write_one(self, bundle: GateBundle) -> None:
-        data, path = to_jws(bundle, self._keyring.bundle_signer()), self._path(bundle.policy.api)
-        publish_bundle(path, data)
-        self._last[bundle.policy.api] = Published(bundle, data, _stamp(path))
+        data, api = to_jws(bundle, self._keyring.bundle_signer()), bundle.policy.api
+        self._last[api] = Published(bundle, data, publish_bundle(self._path(api), data))
 
     def _says_the_same(self, bundle: GateBundle, generation: int | None = None) -> bool:
         """Tell whether the file of an API says all that it should.
@@ -468,7 +469,7 @@ class GatePublisher:
         """
         api = bundle.policy.api
         path = self._path(api)
-        stamp, last = _stamp(path), self._last.get(api)
+        stamp, last = stamp_of(path), self._last.get(api)
         if last is None or last.stamp != stamp:
             last = self._read(path, stamp)
             if last is None:
@@ -479,7 +480,7 @@ class GatePublisher:
             return False
         return replace(bundle, generation=said.generation, made_at=said.made_at) == said
 
-    def _read(self, path: Path, stamp: _Stamp | None) -> Published | None:
+    def _read(self, path: Path, stamp: Stamp | None) -> Published | None:
         """Return what the file says, None if there is nothing that a gate would believe."""
         try:
             data = read_private(path, MAX_BUNDLE_BYTES)
@@ -523,6 +524,9 @@ class GatePublisher:
         if self._swept:
             return
         self._swept = True
+        for path in map(self._path, self._policies):
+            for each in (path, chain_path(path)):
+                remove_leftovers(each)
         for path in self._directory.glob("*.jws"):
             if path.stem not in self._policies:
                 for each in (path, chain_path(path)):
@@ -615,7 +619,9 @@ class GatePublisher:
     def _read_all(self) -> dict[str, GateBundle]:
         for api in self._policies:
             self._chain(api)
-        read = {api: self._read(self._path(api), _stamp(self._path(api))) for api in self._policies}
+        read = {
+            api: self._read(self._path(api), stamp_of(self._path(api))) for api in self._policies
+        }
         # A chain says more: it goes on where the first version has no room.
         return {api: each.bundle for api, each in read.items() if each is not None} | self._told()
 
@@ -631,12 +637,3 @@ class GatePublisher:
             for api, each in self._told().items()
             if secret in each.injected
         }
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    """Return what changes when a file is replaced or written, None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
