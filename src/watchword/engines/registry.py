@@ -23,7 +23,7 @@ def _differences(engine: str) -> tuple[Difference, ...]:
 
 ENGINES: Final[Mapping[str, Engine]] = {
     "caddy": Engine("forwarded", _differences("caddy"), caddy.generate, caddy.start),
-    "envoy": Engine("envoy", _differences("envoy")),
+    "envoy": Engine("envoy", _differences("envoy"), reads_digests=True),
     "haproxy": Engine(
         "original", _differences("haproxy"), haproxy.generate, haproxy.start, follows=True
     ),
