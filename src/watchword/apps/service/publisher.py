@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -44,11 +44,12 @@ from watchword.gate.bundle import (
     to_jws,
 )
 from watchword.gate.chain import MOST_REVOKED
-from watchword.gate.cuts import Cut
+from watchword.gate.cuts import MOST_CUTS, Cut, CutStore, ScheduledCut, merged
 from watchword.gate.interface import GatePolicy
 from watchword.gate.trail import AuditHead, trail_key
 from watchword.ports import InstanceStore, RevocationCursor, RevocationNews
 from watchword.reasons import WatchwordError
+from watchword.tokens.interface import MAX_LEEWAY_SECONDS, MAX_LIFETIME_SECONDS
 
 SIGNER_FILE: Final = "signer.jwk"
 _GENERATION_FILE: Final = "gate-generation"
@@ -109,6 +110,10 @@ class ChainAnswer:
         return f"ChainAnswer({len(self.data)} bytes, generation={self.generation})"
 
 
+class PublishedStore(InstanceStore, CutStore, Protocol):
+    """Tell who is revoked and what is cut."""
+
+
 class GatePublisher:
     """Assemble, sign and write the bundles; the only one who does."""
 
@@ -118,7 +123,7 @@ class GatePublisher:
         directory: Path,
         policies: Sequence[GatePolicy],
         keyring: FileKeyRing,
-        store: InstanceStore,
+        store: PublishedStore,
         secrets: SecretWork = NO_SECRETS,
         random: Callable[[int], bytes],
         token_lifetime: int,
@@ -151,6 +156,10 @@ class GatePublisher:
         self._cursor: RevocationCursor | None = None
         self._revoked: dict[str, RevokedSubjects] = {}
         self._cut_off: dict[str, int] = {}
+        self._scheduled: Sequence[ScheduledCut] = ()
+        self._ahead: dict[int, int] = {}
+        self.window_seconds = MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS
+        """For so long after an instant a token of before it may be alive, as of the last publication."""
         self._named: dict[str, tuple[int, frozenset[str]]] = {}
         self._chains: dict[str, ChainWriter] = {}
         self._preparing: dict[str, threading.Thread] = {}
@@ -212,6 +221,8 @@ class GatePublisher:
             self._cursor = news.cursor
             if not news.more:
                 break
+        self.window_seconds = seconds
+        self._scheduled = await self._store.cuts(int(since.timestamp()))
         for revoked in self._revoked.values():
             revoked.forget(since.timestamp())
         for audience, before in tuple(self._cut_off.items()):
@@ -544,15 +555,42 @@ class GatePublisher:
                         policy.edges, None if told is None else told.injected, at
                     ),
                     canaries=canaries,
-                    cuts=self._cuts(audience),
+                    cuts=self._cuts(policy.api, audience, int(at)),
                     audit=audit,
                 )
             )
         return bundles
 
-    def _cuts(self, audience: str) -> tuple[Cut, ...]:
-        before = self._cut_off.get(audience)
-        return () if before is None else (Cut(None, None, before),)
+    def _cuts(self, api: str, audience: str, now: int) -> tuple[Cut, ...]:
+        """Return what is cut at an API, until no token of before can be alive.
+
+        What its gates were told last holds on: the store may be an older copy.
+        """
+        told = self._told().get(api)
+        known = [
+            each
+            for each in (() if told is None else told.cuts)
+            if now - self.window_seconds <= each.before <= now + 1
+        ]
+        more = [self._dated(each, now) for each in self._scheduled]
+        if (before := self._cut_off.get(audience)) is not None:
+            more.append(Cut(None, None, before))
+        found = merged(known, more)
+        if len(found) > MOST_CUTS:
+            return (Cut(None, None, max(each.before for each in found)),)
+        return found
+
+    def _dated(self, each: ScheduledCut, now: int) -> Cut:
+        """Return a cut as gates are told of it.
+
+        One of a clock that ran ahead ends at the instant at which that was noticed: no token could be issued otherwise.
+        """
+        if each.cut.before <= now + MAX_LEEWAY_SECONDS:
+            return each.cut
+        if each.id not in self._ahead:
+            self._ahead[each.id] = now + 1
+            _log.warning("a cut is of a clock that ran ahead: it holds up to now", cut=each.name)
+        return replace(each.cut, before=self._ahead[each.id])
 
     def _canaries(self, before: Mapping[str, GateBundle]) -> HoneytokenWatch | None:
         """Return by what gates recognise canaries; what they were told last while that can't be read."""
