@@ -141,7 +141,7 @@ def claims_filter(
     levels = [each.value for each in Level if each.satisfies(level)]
     allowed = {"action": _action("claims", "ALLOW")}
     counted = {
-        "yes": _looked_up(names.LEVEL_HEADER, dict.fromkeys(levels, allowed), "level"),
+        "holds": _looked_up(names.LEVEL_HEADER, dict.fromkeys(levels, allowed), "level"),
         "revoked": {"action": _action("revoked", "DENY")},
         "cut": {"action": _action("cut", "DENY")},
     }

@@ -80,7 +80,7 @@ ISSUED_HEADER: Final = "watchword-issued"
 """Says inside of Envoy when the token was issued; the API never sees it."""
 
 COUNTS_HEADER: Final = "watchword-counts"
-"""Says inside of Envoy whether the token still counts: ``yes``, ``revoked`` or ``cut``; the API never sees it."""
+"""Says inside of Envoy whether the token still counts: ``holds``, ``revoked`` or ``cut``; the API never sees it."""
 
 FRAMED_HEADER: Final = "watchword-framed"
 """Carries inside of Envoy what ``Transfer-Encoding`` said."""

@@ -150,9 +150,9 @@ def test_what_a_client_says_of_itself_counts_for_nothing(tmp_path: Path) -> None
     """Neither that its token counts nor that it is new; and the API isn't told."""
     now = int(SystemClock().timestamp())
     said = [
-        b"Watchword-Counts: yes",
+        b"Watchword-Counts: holds",
         b"Watchword-Issued: %d" % (now + 60),
-        b"Watchword_Counts: yes",
+        b"Watchword_Counts: holds",
     ]
     cut = replace(BUNDLE, cuts=(Cut(None, None, now + 1),))
     with envoy_before_api(tmp_path / "e", cut) as rig:
@@ -224,7 +224,7 @@ def test_nobody_passes_before_it_is_known_who_is_revoked(tmp_path: Path, harm: s
 
     with envoy_before_api(directory, BUNDLE, then=spoil) as rig:
         for target in (b"/v1/x", b"/pay"):
-            answer = rig.send(target, b"Watchword-Counts: yes", token=token())
+            answer = rig.send(target, b"Watchword-Counts: holds", token=token())
             assert (answer.status, answer.slug) == (503, "unavailable")
         assert rig.api.seen == []
         rig.publish(BUNDLE)

@@ -58,7 +58,7 @@ do
     look(handle)
     if not current then return end
     local headers = handle:headers()
-    local subject, mark = headers:get("watchword-instance"), "yes"
+    local subject, mark = headers:get("watchword-instance"), "holds"
     if not subject then return end
     if revocations.has(current.revoked, subject) then
       mark = "revoked"
