@@ -26,11 +26,15 @@ from watchword.adapters.gate_bundle.freshness import BEAT_SECONDS, freshness_pat
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
+    Stamp,
     locked_directory,
     read_private,
+    remove_leftovers,
+    stamp_of,
 )
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.chains import ChainWriter, RevokedSubjects
+from watchword.apps.service.cut_names import CutNames
 from watchword.apps.service.trail import AuditSeal
 from watchword.apps.service.window import TokenWindow
 from watchword.broker.interface import HoneytokenWatch
@@ -81,7 +85,6 @@ MOST_READ: Final = 1000
 
 _PAUSE_SECONDS: Final = 0.001
 
-_Stamp = tuple[int, int, int]
 _log = structlog.get_logger()
 
 
@@ -91,7 +94,7 @@ class Published:
 
     bundle: GateBundle
     data: bytes
-    stamp: _Stamp | None
+    stamp: Stamp | None
 
     def __repr__(self) -> str:
         """Show no secret."""
@@ -158,6 +161,7 @@ class GatePublisher:
         self._cut_off: dict[str, int] = {}
         self._scheduled: Sequence[ScheduledCut] = ()
         self._ahead: dict[int, int] = {}
+        self._cut_names = CutNames(store, keyring.ring.pairwise_key)
         self.window_seconds = MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS
         """For so long after an instant a token of before it may be alive, as of the last publication."""
         self._named: dict[str, tuple[int, frozenset[str]]] = {}
@@ -198,6 +202,8 @@ class GatePublisher:
             extent = await self._catch_up(now)
             audit = await self._seal.advance(extent, now.timestamp())
             states = await self._assemble(now, audit)
+            cuts = frozenset(cut for state in states for cut in state.cuts)
+            await self._cut_names.refresh(cuts, now - timedelta(seconds=self.window_seconds), now)
             try:
                 changed = await asyncio.to_thread(self._write, states, now)
             finally:
@@ -416,22 +422,23 @@ class GatePublisher:
         """Return a state as the first version of a bundle says it, None where that can't."""
         api, audience = state.policy.api, state.policy.expectation.audience
         revoked = self._subjects(audience)
+        cut = self._cut_names.of(audience)
         trouble = ""
-        if state.cuts:
-            trouble = "they can't be told that tokens are cut off"
+        if cut is None:
+            trouble = "they can't be told that tokens are cut off: the instances are too many"
         elif len(revoked) > self._bounds.named:
             trouble = f"more than {self._bounds.named} are revoked"
         if trouble != self._without_names.get(api, ""):
             self._without_names[api] = trouble
             event = "engines and earlier gates aren't told" if trouble else "all gates are told"
             _log.warning(event, api=api, detail=trouble)
-        if trouble:
+        if cut is None or trouble:
             return None
         version, names = self._named.get(audience, (-1, frozenset()))
         if version != revoked.version:
             names = frozenset(revoked)
             self._named[audience] = revoked.version, names
-        return replace(state, revoked=names)
+        return replace(state, revoked=names | cut if cut else names, cuts=())
 
     def _write_first(self, state: GateBundle) -> None:
         """Bring the first version as far as the chain is."""
@@ -454,9 +461,8 @@ class GatePublisher:
                 note_fresh(chain_path(self._path(api)))
 
     def _write_one(self, bundle: GateBundle) -> None:
-        data, path = to_jws(bundle, self._keyring.bundle_signer()), self._path(bundle.policy.api)
-        publish_bundle(path, data)
-        self._last[bundle.policy.api] = Published(bundle, data, _stamp(path))
+        data, api = to_jws(bundle, self._keyring.bundle_signer()), bundle.policy.api
+        self._last[api] = Published(bundle, data, publish_bundle(self._path(api), data))
 
     def _says_the_same(self, bundle: GateBundle, generation: int | None = None) -> bool:
         """Tell whether the file of an API says all that it should.
@@ -468,7 +474,7 @@ class GatePublisher:
         """
         api = bundle.policy.api
         path = self._path(api)
-        stamp, last = _stamp(path), self._last.get(api)
+        stamp, last = stamp_of(path), self._last.get(api)
         if last is None or last.stamp != stamp:
             last = self._read(path, stamp)
             if last is None:
@@ -479,7 +485,7 @@ class GatePublisher:
             return False
         return replace(bundle, generation=said.generation, made_at=said.made_at) == said
 
-    def _read(self, path: Path, stamp: _Stamp | None) -> Published | None:
+    def _read(self, path: Path, stamp: Stamp | None) -> Published | None:
         """Return what the file says, None if there is nothing that a gate would believe."""
         try:
             data = read_private(path, MAX_BUNDLE_BYTES)
@@ -523,6 +529,9 @@ class GatePublisher:
         if self._swept:
             return
         self._swept = True
+        for path in map(self._path, self._policies):
+            for each in (path, chain_path(path)):
+                remove_leftovers(each)
         for path in self._directory.glob("*.jws"):
             if path.stem not in self._policies:
                 for each in (path, chain_path(path)):
@@ -615,7 +624,9 @@ class GatePublisher:
     def _read_all(self) -> dict[str, GateBundle]:
         for api in self._policies:
             self._chain(api)
-        read = {api: self._read(self._path(api), _stamp(self._path(api))) for api in self._policies}
+        read = {
+            api: self._read(self._path(api), stamp_of(self._path(api))) for api in self._policies
+        }
         # A chain says more: it goes on where the first version has no room.
         return {api: each.bundle for api, each in read.items() if each is not None} | self._told()
 
@@ -631,12 +642,3 @@ class GatePublisher:
             for api, each in self._told().items()
             if secret in each.injected
         }
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    """Return what changes when a file is replaced or written, None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
