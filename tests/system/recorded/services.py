@@ -757,7 +757,6 @@ def engines(shell: Transcript) -> None:
         **DRAWN,
         "point": r"\b[0-9a-f]{128}\b",
         "pem": r"-----BEGIN [A-Z ]+-----[^-]+-----END [A-Z ]+-----",
-        "trust": r"(?<=\"trust\": \")[0-9a-f]{64}",
     }
     texts = {
         "template": TEMPLATE,
