@@ -28,6 +28,7 @@ from watchword.apps.service.publisher import (
     MOST_LIFTED,
     MOST_READ,
     GatePublisher,
+    PublishedStore,
     PublisherBounds,
 )
 from watchword.apps.service.window import KEPT_SECONDS, TokenWindow
@@ -35,9 +36,9 @@ from watchword.encoding import base64url
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import GateBundle, from_jws
 from watchword.gate.chain import ChainReader
+from watchword.gate.cuts import ScheduledCut
 from watchword.ports import (
     AuditEntry,
-    InstanceStore,
     RevocationCursor,
     RevocationNews,
     RevokedInstance,
@@ -54,14 +55,20 @@ class SimulatedStore:
     """Implement the part of the store that the publisher asks: who was revoked, in the order of the trail.
 
     :ivar pending: who was revoked and couldn't be written yet.
+    :ivar scheduled: what an operator cut.
     """
 
     revoked: list[RevokedInstance] = field(default_factory=list)
     pending: list[RevokedInstance] = field(default_factory=list)
+    scheduled: list[ScheduledCut] = field(default_factory=list)
 
     def revoke(self, *names: str, at: datetime = NOW) -> None:
         """Revoke instances."""
         self.revoked += [RevokedInstance(each, (CLINIC,), at) for each in names]
+
+    async def cuts(self, since: int) -> list[ScheduledCut]:
+        """See the port."""
+        return [each for each in self.scheduled if each.cut.before >= since]
 
     async def revocations(
         self, since: datetime, after: RevocationCursor | None, limit: int
@@ -117,7 +124,7 @@ class PublisherBench:
             directory=self.directory / "gates",
             policies=GATE_POLICIES[:1],
             keyring=self.keyring,
-            store=cast(InstanceStore, self.store),
+            store=cast(PublishedStore, self.store),
             random=self.entropy.token_bytes,
             token_lifetime=self.lifetime,
             bounds=self.bounds,

@@ -11,10 +11,12 @@ from typing import Final
 
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
+    Stamp,
     open_private,
+    stamp_from,
     write_private,
 )
-from watchword.gate.chain import MAX_CHAIN_BYTES, joined
+from watchword.gate.chain import MAX_CHAIN_BYTES, joined, lines_of
 
 _SUFFIX: Final = ".chain"
 _END: Final = b"\n"
@@ -25,25 +27,30 @@ def chain_path(bundle: Path) -> Path:
     return bundle.with_suffix(_SUFFIX)
 
 
-def write_chain(path: Path, lines: Sequence[bytes]) -> None:
+def write_chain(path: Path, lines: Sequence[bytes]) -> Stamp:
     """Replace the file by a chain: a snapshot, and the deltas behind it.
 
+    :returns: the stamp of what was written.
     :raises PrivateFileError: when the disk refuses; the file is then as it was.
     """
-    write_private(path, joined(lines))
+    return write_private(path, joined(lines))
 
 
-def append_lines(path: Path, lines: Sequence[bytes]) -> None:
+def append_lines(path: Path, lines: Sequence[bytes], known: Stamp) -> Stamp:
     """Append deltas, which survive a loss of power right afterwards.
 
-    :raises PrivateFileError: when the file isn't ours or the disk refuses; the file is then as it was.
+    :param known: the stamp of the file that they follow: behind another one they would be of no use to anybody.
+    :returns: the stamp of what was written.
+    :raises PrivateFileError: when it is another file by now, isn't ours, or the disk refuses; the file is then as it was.
     """
     data = joined(lines)
     handle = open_private(path, os.O_WRONLY | os.O_APPEND)
     if handle is None:
         raise PrivateFileError(f"{path}: isn't there any more; a snapshot is written anew")
     try:
-        size = os.fstat(handle).st_size
+        found = os.fstat(handle)
+        if stamp_from(found) != known:
+            raise PrivateFileError(f"{path}: somebody changed it; it is read anew")
         try:
             whole = os.write(handle, data) == len(data)
             os.fsync(handle)
@@ -53,8 +60,9 @@ def append_lines(path: Path, lines: Sequence[bytes]) -> None:
         if trouble is not None:
             # Half a line would stand before the next one and spoil it.
             with suppress(OSError):
-                os.ftruncate(handle, size)
+                os.ftruncate(handle, found.st_size)
             raise PrivateFileError(f"{path}: can't be written: {trouble}")
+        return stamp_from(os.fstat(handle))
     finally:
         os.close(handle)
 
@@ -63,11 +71,13 @@ class ChainTail:
     """Read what was written to a chain's file since the last look.
 
     :ivar is_whole: whether the file ended with the end of a line then.
+    :ivar is_anew: whether it was read from its beginning then.
     """
 
     def __init__(self, path: Path) -> None:
         """Have read nothing yet."""
         self.is_whole = True
+        self.is_anew = True
         self._path = path
         self._file: tuple[int, int] | None = None
         self._offset = 0
@@ -96,6 +106,7 @@ class ChainTail:
             identity = (found.st_dev, found.st_ino)
             if identity != self._file or found.st_size < self._offset:
                 self._file, self._offset = identity, 0
+            self.is_anew = not self._offset
             file.seek(self._offset)
             data = file.read(found.st_size - self._offset)
         whole, end, half = data.rpartition(_END)
@@ -103,4 +114,4 @@ class ChainTail:
         if not end:
             return ()
         self._offset += len(whole) + 1
-        return whole.split(_END)
+        return lines_of(whole)

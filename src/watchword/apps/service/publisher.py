@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -26,8 +26,11 @@ from watchword.adapters.gate_bundle.freshness import BEAT_SECONDS, freshness_pat
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
+    Stamp,
     locked_directory,
     read_private,
+    remove_leftovers,
+    stamp_of,
 )
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.chains import ChainWriter, RevokedSubjects
@@ -44,11 +47,12 @@ from watchword.gate.bundle import (
     to_jws,
 )
 from watchword.gate.chain import MOST_REVOKED
-from watchword.gate.cuts import Cut
+from watchword.gate.cuts import MOST_CUTS, Cut, CutStore, ScheduledCut, merged
 from watchword.gate.interface import GatePolicy
 from watchword.gate.trail import AuditHead, trail_key
 from watchword.ports import InstanceStore, RevocationCursor, RevocationNews
 from watchword.reasons import WatchwordError
+from watchword.tokens.interface import MAX_LEEWAY_SECONDS, MAX_LIFETIME_SECONDS
 
 SIGNER_FILE: Final = "signer.jwk"
 _GENERATION_FILE: Final = "gate-generation"
@@ -80,7 +84,6 @@ MOST_READ: Final = 1000
 
 _PAUSE_SECONDS: Final = 0.001
 
-_Stamp = tuple[int, int, int]
 _log = structlog.get_logger()
 
 
@@ -90,7 +93,7 @@ class Published:
 
     bundle: GateBundle
     data: bytes
-    stamp: _Stamp | None
+    stamp: Stamp | None
 
     def __repr__(self) -> str:
         """Show no secret."""
@@ -109,6 +112,10 @@ class ChainAnswer:
         return f"ChainAnswer({len(self.data)} bytes, generation={self.generation})"
 
 
+class PublishedStore(InstanceStore, CutStore, Protocol):
+    """Tell who is revoked and what is cut."""
+
+
 class GatePublisher:
     """Assemble, sign and write the bundles; the only one who does."""
 
@@ -118,7 +125,7 @@ class GatePublisher:
         directory: Path,
         policies: Sequence[GatePolicy],
         keyring: FileKeyRing,
-        store: InstanceStore,
+        store: PublishedStore,
         secrets: SecretWork = NO_SECRETS,
         random: Callable[[int], bytes],
         token_lifetime: int,
@@ -151,6 +158,10 @@ class GatePublisher:
         self._cursor: RevocationCursor | None = None
         self._revoked: dict[str, RevokedSubjects] = {}
         self._cut_off: dict[str, int] = {}
+        self._scheduled: Sequence[ScheduledCut] = ()
+        self._ahead: dict[int, int] = {}
+        self.window_seconds = MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS
+        """For so long after an instant a token of before it may be alive, as of the last publication."""
         self._named: dict[str, tuple[int, frozenset[str]]] = {}
         self._chains: dict[str, ChainWriter] = {}
         self._preparing: dict[str, threading.Thread] = {}
@@ -212,6 +223,8 @@ class GatePublisher:
             self._cursor = news.cursor
             if not news.more:
                 break
+        self.window_seconds = seconds
+        self._scheduled = await self._store.cuts(int(since.timestamp()))
         for revoked in self._revoked.values():
             revoked.forget(since.timestamp())
         for audience, before in tuple(self._cut_off.items()):
@@ -443,9 +456,8 @@ class GatePublisher:
                 note_fresh(chain_path(self._path(api)))
 
     def _write_one(self, bundle: GateBundle) -> None:
-        data, path = to_jws(bundle, self._keyring.bundle_signer()), self._path(bundle.policy.api)
-        publish_bundle(path, data)
-        self._last[bundle.policy.api] = Published(bundle, data, _stamp(path))
+        data, api = to_jws(bundle, self._keyring.bundle_signer()), bundle.policy.api
+        self._last[api] = Published(bundle, data, publish_bundle(self._path(api), data))
 
     def _says_the_same(self, bundle: GateBundle, generation: int | None = None) -> bool:
         """Tell whether the file of an API says all that it should.
@@ -457,7 +469,7 @@ class GatePublisher:
         """
         api = bundle.policy.api
         path = self._path(api)
-        stamp, last = _stamp(path), self._last.get(api)
+        stamp, last = stamp_of(path), self._last.get(api)
         if last is None or last.stamp != stamp:
             last = self._read(path, stamp)
             if last is None:
@@ -468,7 +480,7 @@ class GatePublisher:
             return False
         return replace(bundle, generation=said.generation, made_at=said.made_at) == said
 
-    def _read(self, path: Path, stamp: _Stamp | None) -> Published | None:
+    def _read(self, path: Path, stamp: Stamp | None) -> Published | None:
         """Return what the file says, None if there is nothing that a gate would believe."""
         try:
             data = read_private(path, MAX_BUNDLE_BYTES)
@@ -512,6 +524,9 @@ class GatePublisher:
         if self._swept:
             return
         self._swept = True
+        for path in map(self._path, self._policies):
+            for each in (path, chain_path(path)):
+                remove_leftovers(each)
         for path in self._directory.glob("*.jws"):
             if path.stem not in self._policies:
                 for each in (path, chain_path(path)):
@@ -544,15 +559,42 @@ class GatePublisher:
                         policy.edges, None if told is None else told.injected, at
                     ),
                     canaries=canaries,
-                    cuts=self._cuts(audience),
+                    cuts=self._cuts(policy.api, audience, int(at)),
                     audit=audit,
                 )
             )
         return bundles
 
-    def _cuts(self, audience: str) -> tuple[Cut, ...]:
-        before = self._cut_off.get(audience)
-        return () if before is None else (Cut(None, None, before),)
+    def _cuts(self, api: str, audience: str, now: int) -> tuple[Cut, ...]:
+        """Return what is cut at an API, until no token of before can be alive.
+
+        What its gates were told last holds on: the store may be an older copy.
+        """
+        told = self._told().get(api)
+        known = [
+            each
+            for each in (() if told is None else told.cuts)
+            if now - self.window_seconds <= each.before <= now + 1
+        ]
+        more = [self._dated(each, now) for each in self._scheduled]
+        if (before := self._cut_off.get(audience)) is not None:
+            more.append(Cut(None, None, before))
+        found = merged(known, more)
+        if len(found) > MOST_CUTS:
+            return (Cut(None, None, max(each.before for each in found)),)
+        return found
+
+    def _dated(self, each: ScheduledCut, now: int) -> Cut:
+        """Return a cut as gates are told of it.
+
+        One of a clock that ran ahead ends at the instant at which that was noticed: no token could be issued otherwise.
+        """
+        if each.cut.before <= now + MAX_LEEWAY_SECONDS:
+            return each.cut
+        if each.id not in self._ahead:
+            self._ahead[each.id] = now + 1
+            _log.warning("a cut is of a clock that ran ahead: it holds up to now", cut=each.name)
+        return replace(each.cut, before=self._ahead[each.id])
 
     def _canaries(self, before: Mapping[str, GateBundle]) -> HoneytokenWatch | None:
         """Return by what gates recognise canaries; what they were told last while that can't be read."""
@@ -577,7 +619,9 @@ class GatePublisher:
     def _read_all(self) -> dict[str, GateBundle]:
         for api in self._policies:
             self._chain(api)
-        read = {api: self._read(self._path(api), _stamp(self._path(api))) for api in self._policies}
+        read = {
+            api: self._read(self._path(api), stamp_of(self._path(api))) for api in self._policies
+        }
         # A chain says more: it goes on where the first version has no room.
         return {api: each.bundle for api, each in read.items() if each is not None} | self._told()
 
@@ -593,12 +637,3 @@ class GatePublisher:
             for api, each in self._told().items()
             if secret in each.injected
         }
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    """Return what changes when a file is replaced or written, None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns

@@ -25,6 +25,7 @@ from watchword.apps.service.background import (
     periodic_tasks,
 )
 from watchword.apps.service.context import ServiceContext, ServiceStore
+from watchword.apps.service.cuts import CutSchedule
 from watchword.apps.service.operator import OPERATOR_ROUTES
 from watchword.apps.service.public import PUBLIC_ROUTES, GateDelivery
 from watchword.apps.service.publisher import GatePublisher
@@ -180,13 +181,15 @@ def build_service(
         policy, verifier, store, keyring, entropy, vendors, recorder, mark, room, refusals
     )
     published = PublishedPins() if pins is None else pins
+    publisher = _publisher(gates, gate_policies, policy, store, keyring, entropy, secrets)
     context = ServiceContext(
         enrolment=enrolment,
         delivery=_delivery(policy, verifier, store, keyring, entropy, secrets, mark, refusals),
         invitations=Invitations(policy, store, entropy),
         store=store,
         keyring=keyring,
-        publisher=_publisher(gates, gate_policies, policy, store, keyring, entropy, secrets),
+        publisher=publisher,
+        cuts=CutSchedule(store, publisher, clock, policy),
         refusal_log=refusal_log,
         clock=clock,
         entropy=entropy,
