@@ -173,6 +173,7 @@ class Storm:
         await asyncio.sleep(AFTER_SECONDS)
         ended.set()
         await running
+        self._close()
 
     async def _closed(self) -> float:
         """Return how many renewals a second are answered where each waits for the one before."""
@@ -241,8 +242,7 @@ class Storm:
             self.fleet.counts.revoked_asked += 1
             self.fleet.counts.revoked_renewed += found.status == _GOOD
 
-    def close(self) -> None:
-        """End all connections."""
+    def _close(self) -> None:
         self.phones.close()
         for lines in self.probes.lines.values():
             for line in lines:
@@ -304,7 +304,6 @@ def main() -> None:
         with deployment(directory, issued, int(count * REVOKED_SHARE)) as deployed:
             storm = Storm(deployed, issued, int(count * REVOKED_SHARE))
             asyncio.run(storm.run())
-            storm.close()
     finally:
         shutil.rmtree(directory)
     if not write_report("storm", rows(storm), whole=count >= WHOLE):

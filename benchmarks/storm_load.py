@@ -39,13 +39,16 @@ class Line:
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             return NO_ANSWER, b""
 
-    async def _ask(self, request: bytes) -> tuple[int, bytes]:
-        if self._idle:
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self._idle:
             reader, writer = self._idle.pop()
-        else:
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1", self._port, limit=_HEAD_BYTES
-            )
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", self._port, limit=_HEAD_BYTES)
+
+    async def _ask(self, request: bytes) -> tuple[int, bytes]:
+        reader, writer = await self._connection()
         kept = False
         try:
             writer.write(request)
