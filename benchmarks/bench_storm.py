@@ -261,7 +261,17 @@ def rows(storm: Storm) -> list[Row]:
         Row("usual renewals before the cut, a second", storm.usual),
         Row("steps of the cut", steps_of(STEP)),
         Row("pause between two steps, s", storm.pause),
-        Row("holders that the rehearsal counted", float(storm.rehearsed["holders"])),
+        Row("rehearsal: instances that it would hit", float(storm.rehearsed["instances"])),
+        Row(
+            "rehearsal: renewals a second, most (peer: those begun)",
+            float(storm.rehearsed["peak"]),
+            counts.peak(WINDOW_SECONDS, storm.began),
+        ),
+        Row(
+            "rehearsal: renewals a second that the service answers (peer: measured)",
+            float(storm.rehearsed["capacity"]),
+            storm.peak,
+        ),
         Row.at_least("parts of the fleet that are cut at the end", storm.share, BUCKETS),
         Row.at_most_times(
             f"renewals begun in any {WINDOW_SECONDS:g} s of the storm, most a second (peer: closed loop)",
