@@ -2,14 +2,14 @@
 
 One bundle for each API, assembled from policy, key ring and store alone, so that it can be made anew at any time, and
 written only when what it says has changed.  It is written twice under one generation: as a chain
-(:mod:`watchword.apps.service.chains`), and in the first version for engines and for gates of an earlier Watchword.
+(:mod:`watchword.apps.service.chains`), and then in the first version (:mod:`watchword.apps.service.first_version`).
 What the store has is read once, and from then on only what is new.
 """
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -26,25 +26,20 @@ from watchword.adapters.gate_bundle.freshness import BEAT_SECONDS, freshness_pat
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
-    Stamp,
     locked_directory,
     read_private,
     remove_leftovers,
-    stamp_of,
 )
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.chains import ChainWriter, RevokedSubjects
+from watchword.apps.service.first_version import FirstVersionWriter, Published
 from watchword.apps.service.trail import AuditSeal
 from watchword.apps.service.window import TokenWindow
 from watchword.broker.interface import HoneytokenWatch
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import (
-    MAX_BUNDLE_BYTES,
     GateBundle,
-    GateBundleError,
-    from_jws,
     signer_to_json,
-    to_jws,
 )
 from watchword.gate.chain import MOST_REVOKED
 from watchword.gate.cuts import MOST_CUTS, Cut, CutStore, ScheduledCut, merged
@@ -85,19 +80,6 @@ MOST_READ: Final = 1000
 _PAUSE_SECONDS: Final = 0.001
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Hold one published bundle, as a value and as it is signed."""
-
-    bundle: GateBundle
-    data: bytes
-    stamp: Stamp | None
-
-    def __repr__(self) -> str:
-        """Show no secret."""
-        return f"Published({self.bundle!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +132,7 @@ class GatePublisher:
         self._turn = asyncio.Lock()
         self._generation = 0
         self._beaten = 0
-        self._last: dict[str, Published] = {}
+        self._firsts: dict[str, FirstVersionWriter] = {}
         self._news = asyncio.Event()
         self._random = random
         self._window = TokenWindow(directory.with_name(_WINDOW_FILE), token_lifetime)
@@ -162,7 +144,6 @@ class GatePublisher:
         self._ahead: dict[int, int] = {}
         self.window_seconds = MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS
         """For so long after an instant a token of before it may be alive, as of the last publication."""
-        self._named: dict[str, tuple[int, frozenset[str]]] = {}
         self._chains: dict[str, ChainWriter] = {}
         self._preparing: dict[str, threading.Thread] = {}
         self._without_names: dict[str, str] = {}
@@ -255,8 +236,9 @@ class GatePublisher:
             async with asyncio.timeout(seconds):
                 while True:
                     news = self._news
-                    last = self._last.get(api)
-                    if last is not None and last.bundle.generation > than:
+                    first = self._firsts.get(api)
+                    last = None if first is None else first.published
+                    if last is not None and last.generation > than:
                         return last
                     await news.wait()
         return None
@@ -359,9 +341,8 @@ class GatePublisher:
             except PrivateFileError as error:
                 # The disk is full: gates are told over the network all the same.
                 trouble = error
-        for state in states:
-            tell = self._write_chain if state.policy.api in due else self._mend_chain
-            for step in (tell, self._write_first):
+        for step in (partial(self._write_chain, due), self._write_first):
+            for state in states:
                 try:
                     step(replace(state, generation=self._generation))
                 except WatchwordError as error:
@@ -387,15 +368,15 @@ class GatePublisher:
         listed = self._subjects(state.policy.expectation.audience)
         if not chain.says(state, listed) or chain.lags(state):
             return True
-        named = self._with_names(state)
-        if named is None:
+        if self._leaves_first(state):
             return False
-        same, last = self._says_the_same(named), self._last.get(state.policy.api)
-        if last is None or last.bundle.generation > chain.generation:
+        first = self._first(state.policy.api)
+        same = first.says(state, listed)
+        if first.bundle is None or first.generation > chain.generation:
             # A gate that has this one would take no chain that is older.
             return True
         # One that is behind the chain is brought after: no gate can have had it under the chain's generation.
-        return not same and last.bundle.generation == chain.generation
+        return not same and first.generation == chain.generation
 
     def _chain(self, api: str) -> ChainWriter:
         if api not in self._chains:
@@ -407,43 +388,44 @@ class GatePublisher:
             self._chains[api] = made
         return self._chains[api]
 
-    def _write_chain(self, state: GateBundle) -> None:
-        everyone = self._subjects(state.policy.expectation.audience)
-        self._chain(state.policy.api).write(state, everyone, self._keyring.bundle_signer())
+    def _first(self, api: str) -> FirstVersionWriter:
+        if api not in self._firsts:
+            key = self._keyring.bundle_signer().verification_key()
+            pause = partial(time.sleep, _PAUSE_SECONDS)
+            self._firsts[api] = FirstVersionWriter(self._path(api), key, pause)
+        return self._firsts[api]
 
-    def _mend_chain(self, state: GateBundle) -> None:
-        self._chain(state.policy.api).mend()
+    def _write_chain(self, due: Collection[str], state: GateBundle) -> None:
+        chain = self._chain(state.policy.api)
+        if state.policy.api in due:
+            everyone = self._subjects(state.policy.expectation.audience)
+            chain.write(state, everyone, self._keyring.bundle_signer())
+        else:
+            chain.mend()
 
-    def _with_names(self, state: GateBundle) -> GateBundle | None:
-        """Return a state as the first version of a bundle says it, None where that can't."""
-        api, audience = state.policy.api, state.policy.expectation.audience
-        revoked = self._subjects(audience)
-        trouble = ""
+    def _leaves_first(self, state: GateBundle) -> bool:
+        """Tell whether the first version of a bundle can't say a state: it is left as it is then, which is told."""
+        api, trouble = state.policy.api, ""
         if state.cuts:
             trouble = "they can't be told that tokens are cut off"
-        elif len(revoked) > self._bounds.named:
+        elif len(self._subjects(state.policy.expectation.audience)) > self._bounds.named:
             trouble = f"more than {self._bounds.named} are revoked"
         if trouble != self._without_names.get(api, ""):
             self._without_names[api] = trouble
             event = "engines and earlier gates aren't told" if trouble else "all gates are told"
             _log.warning(event, api=api, detail=trouble)
-        if trouble:
-            return None
-        version, names = self._named.get(audience, (-1, frozenset()))
-        if version != revoked.version:
-            names = frozenset(revoked)
-            self._named[audience] = revoked.version, names
-        return replace(state, revoked=names)
+        return bool(trouble)
 
     def _write_first(self, state: GateBundle) -> None:
         """Bring the first version as far as the chain is."""
         api = state.policy.api
-        generation = self._chain(api).generation
-        named = self._with_names(replace(state, generation=generation))
-        if named is None:
-            self._named.pop(state.policy.expectation.audience, None)
-        elif not self._says_the_same(named, generation):
-            self._write_one(named)
+        first, generation = self._first(api), self._chain(api).generation
+        everyone = self._subjects(state.policy.expectation.audience)
+        if self._leaves_first(state):
+            first.rest()
+        elif not first.says(state, everyone) or first.generation != generation:
+            state = replace(state, generation=generation)
+            first.write(state, everyone, self._keyring.bundle_signer())
 
     def _beat(self, now: int) -> None:
         """Let the gates know now and then that what they have is the newest there is."""
@@ -455,51 +437,9 @@ class GatePublisher:
                     note_fresh(self._path(api))
                 note_fresh(chain_path(self._path(api)))
 
-    def _write_one(self, bundle: GateBundle) -> None:
-        data, api = to_jws(bundle, self._keyring.bundle_signer()), bundle.policy.api
-        self._last[api] = Published(bundle, data, publish_bundle(self._path(api), data))
-
-    def _says_the_same(self, bundle: GateBundle, generation: int | None = None) -> bool:
-        """Tell whether the file of an API says all that it should.
-
-        The file itself is asked for what was published last: it outlives this process, and
-        somebody may have removed or replaced it meanwhile.
-
-        :param generation: which it must say, None where any will do.
-        """
-        api = bundle.policy.api
-        path = self._path(api)
-        stamp, last = stamp_of(path), self._last.get(api)
-        if last is None or last.stamp != stamp:
-            last = self._read(path, stamp)
-            if last is None:
-                return False
-            self._last[api] = last
-        said = last.bundle
-        if generation not in {None, said.generation}:
-            return False
-        return replace(bundle, generation=said.generation, made_at=said.made_at) == said
-
-    def _read(self, path: Path, stamp: Stamp | None) -> Published | None:
-        """Return what the file says, None if there is nothing that a gate would believe."""
-        try:
-            data = read_private(path, MAX_BUNDLE_BYTES)
-            if data is None:
-                return None
-            key = self._keyring.bundle_signer().verification_key()
-            bundle = from_jws(data, key)
-        except (PrivateFileError, GateBundleError):
-            return None
-        return None if self._is_behind(bundle) else Published(bundle, data, stamp)
-
-    def _is_behind(self, bundle: GateBundle) -> bool:
-        """Tell whether gates have had a newer one: somebody put an old file back."""
-        last = self._last.get(bundle.policy.api)
-        return last is not None and bundle.generation < last.bundle.generation
-
     def _highest(self) -> int:
         """Return the highest generation that any gate may have."""
-        published = (each.bundle.generation for each in self._last.values())
+        published = (each.generation for each in self._firsts.values())
         chained = (each.generation for each in self._chains.values())
         return max(self._generation, self._counted(), self._lifted, *published, *chained, 0)
 
@@ -617,13 +557,14 @@ class GatePublisher:
         return self._before
 
     def _read_all(self) -> dict[str, GateBundle]:
+        found = {}
         for api in self._policies:
             self._chain(api)
-        read = {
-            api: self._read(self._path(api), stamp_of(self._path(api))) for api in self._policies
-        }
+            first = self._first(api)
+            if first.read() and first.bundle is not None:
+                found[api] = first.bundle
         # A chain says more: it goes on where the first version has no room.
-        return {api: each.bundle for api, each in read.items() if each is not None} | self._told()
+        return found | self._told()
 
     def _told(self) -> dict[str, GateBundle]:
         """Return by API what its gate was told last."""
