@@ -100,6 +100,20 @@ def test_the_next_process_finds_it_as_it_should_be(path: Path) -> None:
         assert not writer(path).says(STATE, revoked(start, end))
 
 
+def test_others_beside_them(path: Path) -> None:
+    """They come and go, whether or not they are among them."""
+    both, more = names(0, 1)[0], names(8000, 8001)[0]
+    first, everyone = writer(path), revoked(0, 1500)
+    beside = replace(STATE, revoked=frozenset({both, more}))
+    first.write(beside, everyone, SERVICE)
+    assert said(path).revoked == {*everyone, more}
+    for each in (first, writer(path)):
+        assert each.says(beside, everyone)
+        assert not each.says(STATE, everyone)
+    first.write(STATE, everyone, SERVICE)
+    assert said(path).revoked == set(everyone)
+
+
 def test_a_file_that_somebody_replaced(path: Path) -> None:
     """One that says the same is as good, an older one or a broken one isn't."""
     first, everyone = writer(path), revoked(0, 3)

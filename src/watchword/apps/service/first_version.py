@@ -1,6 +1,6 @@
 """Write the bundle of each API in its first version, which gates of an earlier Watchword read: the whole list, in one signature."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -54,7 +54,9 @@ class FirstVersionWriter:
     encoding, a hash over the whole and the writing of the file.  Of those who can have no token any more fewer than
     :data:`PIECE` are still named.
 
-    :ivar bundle: what it says, without the names; None while there is none that gates would believe.
+    A state's own ``revoked`` is named beside all others: a few who come and go.
+
+    :ivar bundle: what it says, but for the others; None while there is none that gates would believe.
     :ivar published: the same as it is signed.
     """
 
@@ -106,13 +108,13 @@ class FirstVersionWriter:
         wanted = self._encode(everyone)
         if not self.read() or self.bundle is None:
             return False
-        if self._names is not None and self._said == _UNREAD:
-            if _are(everyone, len(everyone), self._names):
-                self._said = wanted
+        if self._names is not None:
+            if _are(self._names, everyone, state.revoked):
+                self.bundle, self._said = replace(self.bundle, revoked=state.revoked), wanted
             self._names = None
         said = self.bundle
         return self._said == wanted and said == replace(
-            state, generation=said.generation, made_at=said.made_at, revoked=frozenset()
+            state, generation=said.generation, made_at=said.made_at
         )
 
     def write(self, state: GateBundle, everyone: RevokedSubjects, signer: Signer) -> None:
@@ -124,10 +126,10 @@ class FirstVersionWriter:
         """
         first, end = self._encode(everyone)
         encoded = first + len(self._pieces) * PIECE
-        rest = frozenset(_listed(everyone, encoded, end))
+        rest = state.revoked.union(_listed(everyone, encoded, end))
         parts = to_parts(replace(state, revoked=rest), signer, self._pieces)
         stamp = publish_bundle(self._path, b"".join(parts))
-        self._adopt(replace(state, revoked=frozenset()), parts, stamp)
+        self._adopt(state, parts, stamp)
         self._said = first, end
 
     def rest(self) -> None:
@@ -162,6 +164,11 @@ def _listed(everyone: RevokedSubjects, start: int, end: int) -> list[str]:
     return [name for names in everyone.slices(start, end) for name in names]
 
 
-def _are(everyone: Iterable[str], count: int, names: frozenset[str]) -> bool:
-    """Tell whether all of so many are those names."""
-    return count == len(names) and all(each in names for each in everyone)
+def _are(names: frozenset[str], everyone: RevokedSubjects, others: frozenset[str]) -> bool:
+    """Tell whether these are the names of all who are revoked, and the others, and nobody else's."""
+    both = 0
+    for each in everyone:
+        if each not in names:
+            return False
+        both += each in others
+    return others <= names and len(names) == len(everyone) + len(others) - both

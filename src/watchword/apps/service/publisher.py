@@ -32,6 +32,7 @@ from watchword.adapters.keyring.private_file import (
 )
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.chains import ChainWriter, RevokedSubjects
+from watchword.apps.service.cut_names import CutNames
 from watchword.apps.service.first_version import FirstVersionWriter, Published
 from watchword.apps.service.trail import AuditSeal
 from watchword.apps.service.window import TokenWindow
@@ -142,6 +143,7 @@ class GatePublisher:
         self._cut_off: dict[str, int] = {}
         self._scheduled: Sequence[ScheduledCut] = ()
         self._ahead: dict[int, int] = {}
+        self._cut_names = CutNames(store, keyring.ring.pairwise_key)
         self.window_seconds = MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS
         """For so long after an instant a token of before it may be alive, as of the last publication."""
         self._chains: dict[str, ChainWriter] = {}
@@ -181,6 +183,8 @@ class GatePublisher:
             extent = await self._catch_up(now)
             audit = await self._seal.advance(extent, now.timestamp())
             states = await self._assemble(now, audit)
+            cuts = frozenset(cut for state in states for cut in state.cuts)
+            await self._cut_names.refresh(cuts, now - timedelta(seconds=self.window_seconds), now)
             try:
                 changed = await asyncio.to_thread(self._write, states, now)
             finally:
@@ -368,10 +372,11 @@ class GatePublisher:
         listed = self._subjects(state.policy.expectation.audience)
         if not chain.says(state, listed) or chain.lags(state):
             return True
-        if self._leaves_first(state):
+        said = self._as_first(state)
+        if said is None:
             return False
         first = self._first(state.policy.api)
-        same = first.says(state, listed)
+        same = first.says(said, listed)
         if first.bundle is None or first.generation > chain.generation:
             # A gate that has this one would take no chain that is older.
             return True
@@ -403,29 +408,30 @@ class GatePublisher:
         else:
             chain.mend()
 
-    def _leaves_first(self, state: GateBundle) -> bool:
-        """Tell whether the first version of a bundle can't say a state: it is left as it is then, which is told."""
-        api, trouble = state.policy.api, ""
-        if state.cuts:
-            trouble = "they can't be told that tokens are cut off"
-        elif len(self._subjects(state.policy.expectation.audience)) > self._bounds.named:
+    def _as_first(self, state: GateBundle) -> GateBundle | None:
+        """Return a state as the first version says it beside who is revoked, None where that can't: it is left as it is then."""
+        api, audience = state.policy.api, state.policy.expectation.audience
+        cut, trouble = self._cut_names.of(audience), ""
+        if cut is None:
+            trouble = "they can't be told that tokens are cut off: the instances are too many"
+        elif len(self._subjects(audience)) > self._bounds.named:
             trouble = f"more than {self._bounds.named} are revoked"
         if trouble != self._without_names.get(api, ""):
             self._without_names[api] = trouble
             event = "engines and earlier gates aren't told" if trouble else "all gates are told"
             _log.warning(event, api=api, detail=trouble)
-        return bool(trouble)
+        return None if cut is None or trouble else replace(state, revoked=cut, cuts=())
 
     def _write_first(self, state: GateBundle) -> None:
         """Bring the first version as far as the chain is."""
         api = state.policy.api
         first, generation = self._first(api), self._chain(api).generation
         everyone = self._subjects(state.policy.expectation.audience)
-        if self._leaves_first(state):
+        if (said := self._as_first(state)) is None:
             first.rest()
-        elif not first.says(state, everyone) or first.generation != generation:
-            state = replace(state, generation=generation)
-            first.write(state, everyone, self._keyring.bundle_signer())
+        elif not first.says(said, everyone) or first.generation != generation:
+            said = replace(said, generation=generation)
+            first.write(said, everyone, self._keyring.bundle_signer())
 
     def _beat(self, now: int) -> None:
         """Let the gates know now and then that what they have is the newest there is."""
