@@ -13,11 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 from tests.unit.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.unit.apps.test_publisher import NOW, PublisherBench
-from tests.unit.enrolment.simulators import CLINIC, ISSUER, POLICY, SimulatedPhone
+from tests.unit.enrolment.simulators import CLINIC, ISSUER, LEDGER, POLICY, SimulatedPhone
 from tests.unit.gate.simulators import CLAIMS
 
+from watchword.apps.service.cut_names import LOOK_SECONDS, MOST_HELD
 from watchword.apps.service.cuts import CutRequest, CutSchedule, Rehearsal
-from watchword.gate.cuts import ALPHABET, BUCKETS, MOST_CUTS, Cut, ScheduledCut
+from watchword.enrolment.service import pairwise_subject
+from watchword.gate.cuts import ALPHABET, BUCKETS, MOST_CUTS, Cut, ScheduledCut, bucket_of
 from watchword.tokens.interface import MAX_LEEWAY_SECONDS, TokenClaims, TokenExpectation
 from watchword.tokens.service import verify
 from watchword.vocabulary import Environment
@@ -350,3 +352,58 @@ def test_more_cuts_than_a_chain_holds_become_one(tmp_path: Path) -> None:
     assert bundle is not None
     assert bundle.cuts == (Cut(None, None, at),)
     assert bundle.is_cut(claims(ALPHABET[-1], at - 1))
+
+
+def test_the_first_version_names_who_is_cut_until_he_renews(bench: ServiceBench) -> None:
+    """At each audience by another name; the share of the subjects that the chain says, and not another app's."""
+    phones = [SimulatedPhone(audiences=(CLINIC, LEDGER)) for _ in range(12)]
+
+    async def cut(call: Caller) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        other = await call.enrol(SimulatedPhone("clinic-android"))
+        return [await call.enrol(each) for each in phones], other
+
+    enrolled, _ = bench.run(cut)
+    names = [each["instance"] for each in enrolled]
+    key = bench.keyring.ring.pairwise_key
+    made = Schedule(bench)
+    made.make(step=32)
+    for audience, api in ((CLINIC, "clinic"), (LEDGER, "ledger")):
+        subjects = {pairwise_subject(each, audience, key) for each in names}
+        first, chain = bench.published(api), bench.gate(api).bundle
+        assert first.revoked == {each for each in subjects if bucket_of(each) < 32}
+        assert first.cuts == ()
+        assert first.generation == chain.generation
+    made.later(30)
+    clinic = [pairwise_subject(each, CLINIC, key) for each in names]
+    assert bench.published().revoked == set(clinic)
+    bench.clock.advance(1)
+    assert bench.run(lambda call: call.renew(phones[0], names[0])).status_code == 200
+    bench.clock.advance(LOOK_SECONDS)
+    asyncio.run(bench.service.tick())
+    assert bench.published().revoked == set(clinic[1:])
+    assert bench.published().generation == bench.gate().bundle.generation
+
+
+def test_too_many_to_name_leave_the_first_version_as_it_is(tmp_path: Path) -> None:
+    """It is told once, and comes after when the cut is over; cuts of no app can't be named either."""
+    bench = PublisherBench(tmp_path)
+    bench.now += timedelta(hours=2)
+    bench.tick()
+    before = bench.path.read_bytes()
+    at = int(bench.now.timestamp())
+    bench.store.scheduled = [replace(CUT, cut=replace(CUT.cut, before=at), id=1)]
+    bench.store.held = [(f"n{number}", (CLINIC,)) for number in range(MOST_HELD + 1)]
+    with capture_logs() as logs:
+        for _ in range(2):
+            bench.tick()
+            bench.store.held = []
+            bench.now += timedelta(seconds=LOOK_SECONDS)
+            assert bench.path.read_bytes() == before
+    assert len([each for each in logs if "aren't told" in each["event"]]) == 1
+    bench.now += timedelta(hours=2)
+    bench.tick()
+    assert bench.first.generation > at
+    bench.store.scheduled = [replace(CUT, cut=Cut(None, None, int(bench.now.timestamp())), id=2)]
+    before = bench.path.read_bytes()
+    bench.tick()
+    assert bench.path.read_bytes() == before

@@ -44,7 +44,7 @@ from watchword.ports import (
     RevokedInstance,
 )
 from watchword.tokens.interface import TokenClaims
-from watchword.vocabulary import Environment
+from watchword.vocabulary import Environment, Level
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 LIFETIME = 300
@@ -56,11 +56,13 @@ class SimulatedStore:
 
     :ivar pending: who was revoked and couldn't be written yet.
     :ivar scheduled: what an operator cut.
+    :ivar held: whose last token a cut covers.
     """
 
     revoked: list[RevokedInstance] = field(default_factory=list)
     pending: list[RevokedInstance] = field(default_factory=list)
     scheduled: list[ScheduledCut] = field(default_factory=list)
+    held: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
     def revoke(self, *names: str, at: datetime = NOW) -> None:
         """Revoke instances."""
@@ -69,6 +71,13 @@ class SimulatedStore:
     async def cuts(self, since: int) -> list[ScheduledCut]:
         """See the port."""
         return [each for each in self.scheduled if each.cut.before >= since]
+
+    async def holders(
+        self, app: str, level: Level | None, since: datetime, before: datetime, after: int
+    ) -> tuple[list[tuple[str, tuple[str, ...]]], int | None]:
+        """See the port."""
+        del app, level, since, before, after
+        return self.held, None
 
     async def revocations(
         self, since: datetime, after: RevocationCursor | None, limit: int

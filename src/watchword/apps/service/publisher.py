@@ -34,6 +34,7 @@ from watchword.adapters.keyring.private_file import (
 )
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.chains import ChainWriter, RevokedSubjects
+from watchword.apps.service.cut_names import CutNames
 from watchword.apps.service.trail import AuditSeal
 from watchword.apps.service.window import TokenWindow
 from watchword.broker.interface import HoneytokenWatch
@@ -160,6 +161,7 @@ class GatePublisher:
         self._cut_off: dict[str, int] = {}
         self._scheduled: Sequence[ScheduledCut] = ()
         self._ahead: dict[int, int] = {}
+        self._cut_names = CutNames(store, keyring.ring.pairwise_key)
         self.window_seconds = MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS
         """For so long after an instant a token of before it may be alive, as of the last publication."""
         self._named: dict[str, tuple[int, frozenset[str]]] = {}
@@ -200,6 +202,8 @@ class GatePublisher:
             extent = await self._catch_up(now)
             audit = await self._seal.advance(extent, now.timestamp())
             states = await self._assemble(now, audit)
+            cuts = frozenset(cut for state in states for cut in state.cuts)
+            await self._cut_names.refresh(cuts, now - timedelta(seconds=self.window_seconds), now)
             try:
                 changed = await asyncio.to_thread(self._write, states, now)
             finally:
@@ -418,22 +422,23 @@ class GatePublisher:
         """Return a state as the first version of a bundle says it, None where that can't."""
         api, audience = state.policy.api, state.policy.expectation.audience
         revoked = self._subjects(audience)
+        cut = self._cut_names.of(audience)
         trouble = ""
-        if state.cuts:
-            trouble = "they can't be told that tokens are cut off"
+        if cut is None:
+            trouble = "they can't be told that tokens are cut off: the instances are too many"
         elif len(revoked) > self._bounds.named:
             trouble = f"more than {self._bounds.named} are revoked"
         if trouble != self._without_names.get(api, ""):
             self._without_names[api] = trouble
             event = "engines and earlier gates aren't told" if trouble else "all gates are told"
             _log.warning(event, api=api, detail=trouble)
-        if trouble:
+        if cut is None or trouble:
             return None
         version, names = self._named.get(audience, (-1, frozenset()))
         if version != revoked.version:
             names = frozenset(revoked)
             self._named[audience] = revoked.version, names
-        return replace(state, revoked=names)
+        return replace(state, revoked=names | cut if cut else names, cuts=())
 
     def _write_first(self, state: GateBundle) -> None:
         """Bring the first version as far as the chain is."""
