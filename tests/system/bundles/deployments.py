@@ -86,7 +86,7 @@ class Deployment:
     def is_whole(self) -> bool:
         """Tell whether the chain on the gates' machine can be read to its end, and is as far as the service's."""
         ours = (self.service.gates / "clinic.chain").read_bytes().splitlines()
-        return self.lines()[-1] == ours[-1]
+        return bool(ours) and self.lines()[-1:] == ours[-1:]
 
 
 @contextmanager
