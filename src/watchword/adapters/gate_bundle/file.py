@@ -93,7 +93,6 @@ class GateBundleFile:
         *,
         api: str | None = None,
         on_policy: Callable[[GatePolicy], None] | None = None,
-        chains: bool = True,
     ) -> None:
         """Read the file if it is there already; it may also come later.
 
@@ -102,7 +101,6 @@ class GateBundleFile:
         :param api: whose gate this is; the service signs those of all its APIs with one key, and in
             another's place a bundle would let in who may go there.  None takes what comes first.
         :param on_policy: is told each policy that comes into force, the first one too, and raises nothing.
-        :param chains: whether the second version is followed where it is there.
         """
         self.fault: str | None = None
         self._told_first = True
@@ -117,7 +115,6 @@ class GateBundleFile:
         self._looking = threading.Lock()
         self._staleness = StalenessAlarm(path, monotonic)
         self._silent: str | None = None
-        self._chains = chains
         self._chain = chain_path(path)
         self._tail = ChainTail(self._chain)
         self._chain_stamp: Stamp | None = None
@@ -238,8 +235,6 @@ class GateBundleFile:
 
     def _follows_chain(self) -> bool:
         """Tell whether the second version is followed: it is there, or ever was."""
-        if not self._chains:
-            return False
         if self._now is not None and self._now.bundle.digests is not None:
             return True
         if self._floor is None:

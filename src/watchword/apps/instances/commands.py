@@ -251,5 +251,7 @@ def cut_stop_command(config: Path, *, cut_id: str, because: str, as_json: bool) 
         cut = service.post(f"/v1/cuts/{quote(cut_id, safe='')}/stop", {"because": because})
     if as_json:
         print_json(cut)
+    elif cut["share"] == cut["of"]:
+        click.echo(f"{cut['id']} has no step left: {_extent(cut)}")
     else:
         click.echo(f"Stopped {cut['id']}: {_extent(cut)}")
