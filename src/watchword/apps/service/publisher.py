@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -35,7 +35,7 @@ from watchword.apps.service.chains import ChainWriter, RevokedSubjects
 from watchword.apps.service.cut_names import CutNames
 from watchword.apps.service.first_version import FirstVersionWriter, Published
 from watchword.apps.service.trail import AuditSeal
-from watchword.apps.service.window import TokenWindow
+from watchword.apps.service.window import PatientClock, TokenWindow
 from watchword.broker.interface import HoneytokenWatch
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import (
@@ -113,6 +113,7 @@ class GatePublisher:
         random: Callable[[int], bytes],
         token_lifetime: int,
         bounds: PublisherBounds = PublisherBounds(),
+        steady: Callable[[], float] | None = None,
     ) -> None:
         """Keep the sources; nothing is written yet.
 
@@ -121,6 +122,7 @@ class GatePublisher:
             removed and the clock was set back.
         :param random: returns so many bytes that nobody can guess.
         :param token_lifetime: seconds for which tokens are issued now.
+        :param steady: seconds that nobody sets; None where jumps of the clock are meant.
         """
         self._directory = directory
         self._counter = directory.with_name(_GENERATION_FILE)
@@ -136,11 +138,14 @@ class GatePublisher:
         self._firsts: dict[str, FirstVersionWriter] = {}
         self._news = asyncio.Event()
         self._random = random
+        self._steady = steady
+        self._patient = PatientClock()
+        self._since = datetime.min.replace(tzinfo=UTC)
         self._window = TokenWindow(directory.with_name(_WINDOW_FILE), token_lifetime)
         self._bounds = bounds
         self._cursor: RevocationCursor | None = None
         self._revoked: dict[str, RevokedSubjects] = {}
-        self._cut_off: dict[str, int] = {}
+        self._cut_off: dict[str, tuple[int, float]] = {}
         self._scheduled: Sequence[ScheduledCut] = ()
         self._ahead: dict[int, int] = {}
         self._cut_names = CutNames(store, keyring.ring.pairwise_key)
@@ -184,7 +189,7 @@ class GatePublisher:
             audit = await self._seal.advance(extent, now.timestamp())
             states = await self._assemble(now, audit)
             cuts = frozenset(cut for state in states for cut in state.cuts)
-            await self._cut_names.refresh(cuts, now - timedelta(seconds=self.window_seconds), now)
+            await self._cut_names.refresh(cuts, self._since, now)
             try:
                 changed = await asyncio.to_thread(self._write, states, now)
             finally:
@@ -200,20 +205,22 @@ class GatePublisher:
 
         :returns: the number of the last entry of the audit trail.
         """
-        seconds = await asyncio.to_thread(self._window.seconds, now.timestamp())
-        since = now - timedelta(seconds=seconds)
+        steady = now.timestamp() if self._steady is None else self._steady()
+        aged = self._patient.time(now.timestamp(), steady)
+        seconds = await asyncio.to_thread(self._window.seconds, aged)
+        self._since = since = datetime.fromtimestamp(aged - seconds, UTC)
         while True:
             news = await self._store.revocations(since, self._cursor, MOST_READ)
-            await asyncio.to_thread(self._take_in, news, now)
+            await asyncio.to_thread(self._take_in, news, now, steady)
             self._cursor = news.cursor
             if not news.more:
                 break
         self.window_seconds = seconds
         self._scheduled = await self._store.cuts(int(since.timestamp()))
         for revoked in self._revoked.values():
-            revoked.forget(since.timestamp())
-        for audience, before in tuple(self._cut_off.items()):
-            if before + seconds < now.timestamp():
+            revoked.forget(steady - seconds)
+        for audience, (_, made_at) in tuple(self._cut_off.items()):
+            if made_at < steady - seconds:
                 del self._cut_off[audience]
         return news.cursor.sequence
 
@@ -293,7 +300,7 @@ class GatePublisher:
         with locked_directory(self._directory):
             return self._write_changed(states, int(now.timestamp()))
 
-    def _take_in(self, news: RevocationNews, now: datetime) -> None:
+    def _take_in(self, news: RevocationNews, now: datetime, steady: float) -> None:
         """List who isn't yet."""
         if news.anew:
             self._revoked = {}
@@ -303,7 +310,9 @@ class GatePublisher:
         reading_all = news.anew or (self._cursor is not None and self._cursor.row is not None)
         found: dict[str, list[tuple[str, float]]] = {}
         for each in news.instances:
-            at = each.revoked_at.timestamp()
+            # Who is revoked while we run is revoked now, whatever was written by a clock that somebody may have set.
+            age = (now - each.revoked_at).total_seconds() if reading_all else 0.0
+            at = steady - max(0.0, age)
             for audience in each.audiences:
                 subject = pairwise_subject(each.id, audience, key)
                 # What couldn't be written to the store yet comes each time.
@@ -315,7 +324,7 @@ class GatePublisher:
             if len(revoked) > self._bounds.listed:
                 revoked.forget(float("inf"))
                 # A token of this very second may be one of theirs.
-                self._cut_off[audience] = int(now.timestamp()) + 1
+                self._cut_off[audience] = int(now.timestamp()) + 1, steady
                 _log.warning(
                     "too many are revoked to list them: all tokens of before are cut off",
                     audience=audience,
@@ -520,11 +529,11 @@ class GatePublisher:
         known = [
             each
             for each in (() if told is None else told.cuts)
-            if now - self.window_seconds <= each.before <= now + 1
+            if self._since.timestamp() <= each.before <= now + 1
         ]
         more = [self._dated(each, now) for each in self._scheduled]
-        if (before := self._cut_off.get(audience)) is not None:
-            more.append(Cut(None, None, before))
+        if (off := self._cut_off.get(audience)) is not None:
+            more.append(Cut(None, None, off[0]))
         found = merged(known, more)
         if len(found) > MOST_CUTS:
             return (Cut(None, None, max(each.before for each in found)),)
