@@ -208,6 +208,18 @@ def test_a_chain_that_was_cut_short_between_its_lines(path: Path, ticks: Ticks) 
     assert state.fault is None
 
 
+def test_another_chain_under_the_number_of_the_one_before(path: Path, ticks: Ticks) -> None:
+    """A directory that was removed and made again may give it out anew: one as long is read from its beginning."""
+    write_chain(chain_path(path), chain(100, "one"))
+    state = GateBundleFile(path, KEY, ticks)
+    assert state.generation == 101
+    other = joined(chain(200, "two"))
+    assert len(other) == chain_path(path).stat().st_size
+    chain_path(path).write_bytes(other)
+    assert later(state, ticks) == 201
+    assert state.fault is None
+
+
 def test_lines_are_appended_to_the_file_that_they_follow(path: Path) -> None:
     """Whoever put another chain in its place finds nothing of ours behind it."""
     known = stamp_of(chain_path(path))

@@ -31,7 +31,7 @@ from watchword.apps.service.publisher import (
     PublishedStore,
     PublisherBounds,
 )
-from watchword.apps.service.window import KEPT_SECONDS, TokenWindow
+from watchword.apps.service.window import KEPT_SECONDS, PatientClock, TokenWindow
 from watchword.encoding import base64url
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import GateBundle, from_jws
@@ -114,6 +114,7 @@ class PublisherBench:
     bounds: PublisherBounds = field(default_factory=PublisherBounds)
     lifetime: int = LIFETIME
     now: datetime = NOW
+    set_by: float = 0.0
     entropy: SeededEntropy = field(default_factory=SeededEntropy)
 
     def __post_init__(self) -> None:
@@ -137,7 +138,13 @@ class PublisherBench:
             random=self.entropy.token_bytes,
             token_lifetime=self.lifetime,
             bounds=self.bounds,
+            steady=lambda: self.now.timestamp() - self.set_by,
         )
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the clock of the service ahead, or back: no time passes."""
+        self.now += timedelta(seconds=seconds)
+        self.set_by += seconds
 
     def tick(self) -> None:
         """Publish."""
@@ -295,6 +302,66 @@ def test_who_can_have_no_token_is_forgotten(bench: PublisherBench) -> None:
     assert bench.first.revoked == {bench.subject("late")}
     changed_until(bench, snapshot)
     assert bench.lists("n0", "late") == [False, True]
+
+
+@pytest.mark.parametrize("jump", [3 * 86_400, LIFETIME + 121, 30, -30, -3600])
+def test_who_was_revoked_stays_so_whatever_the_clock_says(
+    bench: PublisherBench, jump: float
+) -> None:
+    """Gates have clocks of their own: nobody's token ends earlier because ours was set, ahead or back, and right again."""
+    bench.now += timedelta(hours=1)
+    bench.store.revoke("before", at=bench.now)
+    bench.tick()
+    bench.set_clock(jump)
+    bench.tick()
+    bench.store.revoke("meanwhile", at=bench.now)
+    bench.now += timedelta(seconds=1)
+    bench.tick()
+    everyone = {bench.subject("before"), bench.subject("meanwhile")}
+    assert bench.first.revoked == everyone
+    bench.set_clock(-jump)
+    bench.tick()
+    bench.now += timedelta(seconds=LIFETIME + 118)
+    bench.tick()
+    assert bench.first.revoked == everyone
+    assert bench.lists("before", "meanwhile") == [True, True]
+    bench.now += timedelta(seconds=5)
+    bench.store.revoke("late", at=bench.now)
+    bench.tick()
+    assert bench.first.revoked == {bench.subject("late")}
+
+
+def test_a_clock_that_was_wrong_at_first(bench: PublisherBench) -> None:
+    """It is set right by more than a window, for good: the names of before go when their time is really over."""
+    bench.store.revoke("before", at=bench.now)
+    bench.tick()
+    bench.set_clock(86_400)
+    for _ in range(59):
+        bench.tick()
+        assert bench.first.revoked == {bench.subject("before")}
+        bench.now += timedelta(minutes=1)
+    bench.now += timedelta(minutes=5)
+    bench.tick()
+    bench.store.revoke("late", at=bench.now)
+    bench.tick()
+    assert bench.first.revoked == {bench.subject("late")}
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 500), st.sampled_from((0, 0, 0, 5, 86_400, -5, -86_400))),
+        min_size=2,
+    )
+)
+def test_nothing_grows_old_faster_than_time_passes(steps: list[tuple[float, int]]) -> None:
+    """Whatever the clock is set to: but for what is believed after a whole window, and for a clock that was set back."""
+    clock, wall, steady = PatientClock(), 1_700_000_000.0, 0.0
+    told = clock.time(wall, steady)
+    for passed, jump in steps:
+        wall, steady = wall + passed + jump, steady + passed
+        before, told = told, clock.time(wall, steady)
+        assert told <= wall
+        assert told <= before + passed + 1 or steady > 3720
 
 
 @contextmanager

@@ -79,16 +79,22 @@ class ChainTail:
         self.is_whole = True
         self.is_anew = True
         self._path = path
-        self._file: tuple[int, int] | None = None
+        self._stamp: Stamp | None = None
         self._offset = 0
 
     def forget(self) -> None:
         """Read the whole file at the next look."""
-        self._file = None
+        self._stamp = None
 
-    def offset(self, inode: int) -> int:
-        """Return how far a file was read, 0 where it is another one."""
-        return self._offset if self._file is not None and self._file[1] == inode else 0
+    def offset(self, now: Stamp) -> int:
+        """Return how far a file was read that has this stamp by now, 0 where it is another one."""
+        known = self._stamp
+        if known is None or known.inode != now.inode or now.size < self._offset:
+            return 0
+        if now.size == self._offset and now != known:
+            # Written, and no longer than before: another file bears the number of one that was removed.
+            return 0
+        return self._offset
 
     def read(self) -> Sequence[bytes]:
         """Return the whole lines that are new; all of them where the file was replaced.
@@ -97,15 +103,14 @@ class ChainTail:
         """
         handle = open_private(self._path, os.O_RDONLY)
         if handle is None:
-            self._file = None
+            self._stamp = None
             return ()
         with os.fdopen(handle, "rb") as file:
             found = os.fstat(handle)
             if found.st_size > MAX_CHAIN_BYTES:
                 raise PrivateFileError(f"{self._path}: got more than {MAX_CHAIN_BYTES} bytes")
-            identity = (found.st_dev, found.st_ino)
-            if identity != self._file or found.st_size < self._offset:
-                self._file, self._offset = identity, 0
+            stamp = stamp_from(found)
+            self._stamp, self._offset = stamp, self.offset(stamp)
             self.is_anew = not self._offset
             file.seek(self._offset)
             data = file.read(found.st_size - self._offset)

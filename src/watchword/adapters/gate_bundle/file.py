@@ -231,7 +231,7 @@ class GateBundleFile:
         stamp = self._stamp_of(self._chain, self._chain_stamp is None)
         if stamp is None or stamp == self._chain_stamp:
             return None
-        return stamp.size - self._tail.offset(stamp.inode), partial(self._read_chain, stamp)
+        return stamp.size - self._tail.offset(stamp), partial(self._read_chain, stamp)
 
     def _follows_chain(self) -> bool:
         """Tell whether the second version is followed: it is there, or ever was."""

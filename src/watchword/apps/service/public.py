@@ -322,7 +322,7 @@ class GateDelivery:
             self._waiting[name] -= 1
         if newer is None:
             return _NOT_MODIFIED
-        return _handed(newer.data, "application/jose", newer.bundle.generation)
+        return _handed(newer.data, "application/jose", newer.generation)
 
     def _allowed(self, names: Sequence[str], api: str) -> str:
         for name in names:
