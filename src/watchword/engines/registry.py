@@ -25,7 +25,11 @@ ENGINES: Final[Mapping[str, Engine]] = {
     "caddy": Engine("forwarded", _differences("caddy"), caddy.generate, caddy.start),
     "envoy": Engine("envoy", _differences("envoy")),
     "haproxy": Engine(
-        "original", _differences("haproxy"), haproxy.generate, haproxy.start, follows=True
+        "original",
+        _differences("haproxy"),
+        haproxy.generate,
+        haproxy.start,
+        follows=True,
     ),
     "nginx": Engine(
         "original",
@@ -33,7 +37,6 @@ ENGINES: Final[Mapping[str, Engine]] = {
         nginx.generate,
         nginx.start,
         follows=True,
-        reads_digests=True,
     ),
     "nginx-authz": Engine(
         "original",
@@ -44,7 +47,11 @@ ENGINES: Final[Mapping[str, Engine]] = {
         unfollowed="no verdict is kept, and each request is asked about",
     ),
     "traefik": Engine(
-        "forwarded", _differences("traefik"), traefik.generate, traefik.start, over_tls=True
+        "forwarded",
+        _differences("traefik"),
+        traefik.generate,
+        traefik.start,
+        over_tls=True,
     ),
 }
 """Each by its name."""
