@@ -88,3 +88,6 @@ def test_who_would_be_cut_is_counted(store: EngineStore) -> None:
     assert count("ledger", None, 0, 1) == (0, None)
     assert count("clinic", None, 1, 2) == (0, None)
     assert count("clinic", None, -1, 0) == (0, None)
+    window = NOW, NOW + timedelta(seconds=1)
+    found = run(lambda: store.holders("clinic", None, *window, 0))
+    assert found == ([("i1", instance().audiences), ("i2", instance().audiences)], None)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
+from watchword.adapters.host_database import write_ahead
 from watchword.adapters.store import Connection, Dialect, EngineStore, QueuedDatabase
 from watchword.encoding.phrases import other_format
 from watchword.reasons import Reason, UnavailableError, WatchwordError
@@ -323,7 +324,7 @@ class SqliteDatabase(QueuedDatabase):
             self._path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA trusted_schema = OFF")
             if self._max_pages is not None:

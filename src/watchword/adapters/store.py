@@ -27,7 +27,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
-from watchword.adapters.host_database import write_ahead
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     read_private,
@@ -234,27 +233,9 @@ class QueuedDatabase(ABC):
     def _run(self, work: Callable[[Connection], _Result], *, writes: bool) -> _Result:
         """Carry a call out on this thread; raise nothing of the engine's own."""
 
-<<<<<<< HEAD
     @abstractmethod
     def _probe(self, connection: Connection) -> None:
         """Write something small that changes nothing."""
-=======
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None
-        )
-        try:
-            write_ahead(connection)
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA trusted_schema = OFF")
-            if self._max_pages is not None:
-                connection.execute(f"PRAGMA max_page_count = {self._max_pages}")
-            make_schema(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
->>>>>>> integ
 
     @abstractmethod
     def _disconnect(self) -> None:
@@ -663,7 +644,7 @@ class InstanceQueries:
         )
         self._revoked_after = dialect.revoked_after
         self._holders = (
-            f"SELECT count(*) FROM instances WHERE {dialect.row} > ? AND {dialect.row} <= ? "  # noqa: S608
+            f"FROM instances WHERE {dialect.row} > ? AND {dialect.row} <= ? "
             "AND app = ? AND level = coalesce(?, level) "
             "AND revoked_at IS NULL AND renewed_at >= ? AND renewed_at < ?"
         )
@@ -722,22 +703,23 @@ class InstanceQueries:
         """Return the next revoked instances by the numbers of their revocations."""
         return connection.execute(self._revoked_after, (number, since, limit)).fetchall()
 
-    def count_holders(
+    def holders(
         self,
         connection: Connection,
-        app: str,
-        level: Level | None,
-        times: tuple[datetime, datetime],
+        columns: str,
+        wanted: tuple[str, Level | None, datetime, datetime],
         after: int,
-    ) -> tuple[int, int | None]:
-        """Count who was issued tokens in a span of time, in one piece of the table."""
+    ) -> tuple[list[Any], int | None]:
+        """Return rows of who was issued tokens in a span of time, in one piece of the table, and where to go on."""
+        app, level, *times = wanted
         until = after + _HOLDERS_AT_ONCE
         named = None if level is None else level.value
-        (count,) = connection.execute(
-            self._holders, (after, until, app, named, *map(microseconds, times))
-        ).fetchone()
+        rows = connection.execute(
+            f"SELECT {columns} {self._holders}",
+            (after, until, app, named, *map(microseconds, times)),
+        ).fetchall()
         (last,) = connection.execute(self._last).fetchone()
-        return count, until if until < last else None
+        return rows, until if until < last else None
 
 
 _HOLDERS_AT_ONCE: Final = 20_000
@@ -914,36 +896,6 @@ def select_cut(connection: Connection, number: int) -> ScheduledCut | None:
     return None if row is None else cut_from_row(row)
 
 
-<<<<<<< HEAD
-=======
-_HOLDERS_AT_ONCE: Final = 20_000
-"""Rows of instances that are looked at in one piece, in about 10 ms, so that renewals come in between."""
-
-
-_HOLDERS: Final = (
-    "FROM instances WHERE rowid > ? AND rowid <= ? AND app = ? AND level = coalesce(?, level) "
-    "AND revoked_at IS NULL AND renewed_at >= ? AND renewed_at < ?"
-)
-
-
-def holders_from(
-    connection: sqlite3.Connection,
-    columns: str,
-    wanted: tuple[str, Level | None, datetime, datetime],
-    after: int,
-) -> tuple[list[Any], int | None]:
-    """Return rows of who was issued tokens in a span of time, in one piece of the table, and where to go on."""
-    app, level, *times = wanted
-    until = after + _HOLDERS_AT_ONCE
-    rows = connection.execute(
-        f"SELECT {columns} {_HOLDERS}",
-        (after, until, app, None if level is None else level.value, *map(microseconds, times)),
-    ).fetchall()
-    (last,) = connection.execute("SELECT coalesce(max(rowid), 0) FROM instances").fetchone()
-    return rows, until if until < last else None
-
-
->>>>>>> integ
 MAX_PENDING: Final = 10_000
 """The most audit entries that may be pending; beyond that the oldest are lost, which the log has too."""
 
@@ -1433,15 +1385,9 @@ class EngineStore(WriteBehindStore):
         self, app: str, level: Level | None, since: datetime, before: datetime, after: int
     ) -> tuple[int, int | None]:
         """See :meth:`watchword.gate.cuts.CutStore.count_holders`."""
-<<<<<<< HEAD
-        return await self._database.read(
-            lambda connection: self._instances.count_holders(
-                connection, app, level, (since, before), after
-=======
         rows, more = await self._database.read(
-            lambda connection: holders_from(
+            lambda connection: self._instances.holders(
                 connection, "count(*)", (app, level, since, before), after
->>>>>>> integ
             )
         )
         return rows[0][0], more
@@ -1451,7 +1397,7 @@ class EngineStore(WriteBehindStore):
     ) -> tuple[Sequence[tuple[str, tuple[str, ...]]], int | None]:
         """See :meth:`watchword.gate.cuts.CutStore.holders`."""
         rows, more = await self._database.read(
-            lambda connection: holders_from(
+            lambda connection: self._instances.holders(
                 connection, "id, audiences", (app, level, since, before), after
             )
         )
