@@ -223,7 +223,8 @@ class SqliteDatabase(QueuedDatabase):
         self._connection: sqlite3.Connection | None = None
         try:
             self._threads.submit(self._make).result()
-            self._threads.submit(self._run, lambda _connection: None, writes=False).result()
+            newest = self._threads.submit(self._run, self.newest_audit, writes=False).result()
+            self.had_entries = newest > 0
         except BaseException:
             self.close()
             raise
@@ -236,6 +237,9 @@ class SqliteDatabase(QueuedDatabase):
     def identity(self, connection: Connection) -> int:  # noqa: ARG002 - the other engine asks it.
         """Return the number of the file (inode), 0 before it was opened."""
         return 0 if self._opened is None else self._opened[1]
+
+    def accept(self, identity: int) -> None:
+        """See :meth:`watchword.adapters.store.Database.accept`: another file is never written to."""
 
     def take_turns(self, connection: Connection, *about: str | bytes) -> None:
         """See :meth:`watchword.adapters.store.Database.take_turns`: ``BEGIN IMMEDIATE`` has done it."""

@@ -103,7 +103,12 @@ class Dialect:
 
 
 class Database(Protocol):
-    """Carry out transactions, and know what is an engine's own."""
+    """Carry out transactions, and know what is an engine's own.
+
+    :param had_entries: whether there was any audit entry when it was opened.
+    """
+
+    had_entries: bool
 
     @property
     def dialect(self) -> Dialect:
@@ -129,6 +134,9 @@ class Database(Protocol):
 
     def identity(self, connection: Connection, /) -> int:
         """Return a number that is another one where another database, or a copy of it, may have taken its place."""
+
+    def accept(self, identity: int, /) -> None:
+        """Take writes where this is the identity: whoever guards against older copies knows of it by now."""
 
     def take_turns(self, connection: Connection, /, *about: str | bytes) -> None:
         """Wait until no other transaction runs that named the same thing."""
@@ -1011,6 +1019,10 @@ class WriteBehindStore:
             lambda each: (self._database.newest_audit(each), self._database.identity(each))
         )
 
+    def accept(self, file: int) -> None:
+        """See :meth:`watchword.apps.service.safeguards.GuardedStore.accept`."""
+        self._database.accept(file)
+
 
 def _late(entry: AuditEntry) -> AuditEntry:
     """Return an entry that says that it wasn't written when it happened."""
@@ -1039,6 +1051,7 @@ class EngineStore(WriteBehindStore):
         self._instances = InstanceQueries(database.dialect)
         self._pending = PendingWrites()
         self._told_of = -1
+        self.had_entries = database.had_entries
 
     async def enrol(
         self,
@@ -1506,6 +1519,11 @@ class RollbackDetector:
         return self._state.epoch
 
     @property
+    def file(self) -> int:
+        """Return the number that the database was compared by last."""
+        return self._state.file
+
+    @property
     def forgotten(self) -> int:
         """See :attr:`watchword.enrolment.statement.ChallengeEpochs.forgotten`."""
         return self._state.forgotten
@@ -1516,16 +1534,23 @@ class RollbackDetector:
         The number is at least the time, so that it grows also where the file was lost.
         """
         with self._turn:
-            number = max(self._state.epoch + 1, int(now.timestamp()))
-            self._state = replace(self._state, epoch=number, forgotten=0)
-            self._write_if_possible()
+            self._begin(now)
+
+    def _begin(self, now: datetime) -> None:
+        number = max(self._state.epoch + 1, int(now.timestamp()))
+        self._state = replace(self._state, epoch=number, forgotten=0)
+        self._write_if_possible()
 
     def compare(self, sequence: int, file: int, now: datetime) -> Exchange | None:
-        """Look at the database that the service starts with; return what is wrong with it, None for nothing.
+        """Look at the database that the service starts or goes on with; return what is wrong with it, None for nothing.
 
         :param sequence: number of its last audit entry, 0 where it never had one.
-        :param file: the number of its file (inode).
+        :param file: the number of its file (inode), or of its server and timeline.
         """
+        with self._turn:
+            return self._compare(sequence, file, now)
+
+    def _compare(self, sequence: int, file: int, now: datetime) -> Exchange | None:
         seen, found = self._state, None
         if not self._is_known:
             found = Exchange(0, "nothing is known of the database that was here before")
@@ -1533,10 +1558,12 @@ class RollbackDetector:
             missing = seen.sequence - sequence
             found = Exchange(missing, f"{missing} entries of the audit trail are missing")
         elif file != seen.file:
-            found = Exchange(0, "it is in another file than the one that was here before")
+            found = Exchange(
+                0, "it is another file, server or timeline than the one that was here before"
+            )
         self._state = replace(seen, sequence=sequence, file=file)
         if found is not None:
-            self.begin(now)
+            self._begin(now)
         elif self._state != seen:
             self._write_if_possible()
         fresh = not self._is_known and sequence == 0

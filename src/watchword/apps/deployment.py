@@ -17,7 +17,6 @@ from watchword.adapters.http_server.mutual_tls import MutualTlsServer
 from watchword.adapters.http_server.tls import server_tls
 from watchword.adapters.keyring.file import FileKeyRing, KeyKeeper
 from watchword.adapters.keyring.private_file import (
-    PrivateFileError,
     private_directory,
     require_known_format,
 )
@@ -26,11 +25,11 @@ from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation_journal import RevocationJournal
-from watchword.adapters.sqlite import SqliteStore
 from watchword.adapters.store import RollbackDetector
 from watchword.adapters.system import is_synchronised
 from watchword.apps.compose.gates import open_gate
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of, secret_work
+from watchword.apps.compose.store import open_store, require_store
 from watchword.apps.compose.vendors import (
     fetcher_of,
     formats_of,
@@ -167,7 +166,7 @@ def service_of(
     fetcher, play_fetcher = fetcher_of(settings), play_fetcher_of(settings)
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
-    store = SqliteStore(paths.database)
+    store = open_store(paths)
     verifier = FormatEvidenceVerifier(
         trust,
         settings.policy,
@@ -238,13 +237,8 @@ def _require_whole(paths: ServiceConfig) -> None:
     """
     require_known_format(paths.secrets, secret_store.FORMAT, secret_store.MAX_DOCUMENT_BYTES)
     require_known_format(paths.canaries, honeytoken_file.FORMAT)
-    if paths.database.exists() and not paths.keyring.exists():
-        # New keys would make strangers of all instances, without a word.
-        raise PrivateFileError(
-            f"{paths.keyring}: is gone while {paths.database.name} is there; restore both from a "
-            f"backup, or remove {paths.database.name} too for a new start"
-        )
-    if paths.keyring.exists() and not paths.database.exists():
+    require_store(paths)
+    if paths.postgres_address is None and paths.keyring.exists() and not paths.database.exists():
         # Every instance enrols again by itself; a person may have a backup that spares them that.
         _log.warning(
             "store is gone", file=str(paths.database), detail="an empty one takes its place"

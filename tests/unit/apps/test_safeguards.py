@@ -206,7 +206,7 @@ def test_no_request_waits_for_the_mark(tmp_path: Path) -> None:
     guards = Safeguards(mark=TellingMark(tmp_path / "mark.json"))
 
     async def work(_: Caller) -> int:
-        await guards.follow(bench.store)
+        await guards.follow(bench.store, bench.clock.now())
         await guards.forget(bench.clock.now())
         return threading.get_ident()
 

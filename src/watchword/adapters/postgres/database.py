@@ -14,15 +14,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b, sha256
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from watchword.adapters.breaker import Breaker
 from watchword.adapters.postgres.address import PostgresAddress
-from watchword.adapters.postgres.link import Link, connect, unavailable
+from watchword.adapters.postgres.link import Link, connect, said, unavailable
 from watchword.adapters.postgres.schema import SCHEMA, require_readable
 from watchword.adapters.postgres.transaction import BrokenLinkError, ServerError, Transaction
 from watchword.adapters.store import Connection, Dialect, EngineStore, QueuedDatabase
+from watchword.extras import needs
 from watchword.reasons import Reason, UnavailableError
+
+with needs("postgres"):
+    import psycopg
 
 CONNECTIONS: Final = 8
 """Connections of a node: eight that work at a time keep a primary's disk busy; more only wait there instead of here."""
@@ -66,12 +70,12 @@ _BOUNDS: Final = (
     f"set_config('idle_in_transaction_session_timeout', '{STATEMENT_MS}', true), "
     "set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') "
     "THEN 'on' ELSE current_setting('synchronous_commit') END, true), "
-    "set_config('bytea_output', 'hex', true)"
+    "set_config('bytea_output', 'hex', true), pg_walfile_name(pg_current_wal_lsn())"
 )
 _OPENING: Final = ("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", _BOUNDS)
 _IDENTITY: Final = (
     "SELECT system_identifier, pg_walfile_name(pg_current_wal_lsn()), identity "
-    "FROM pg_control_system(), store"
+    "FROM pg_control_system(), watchword.store"
 )
 
 _Result = TypeVar("_Result")
@@ -112,6 +116,27 @@ class _Settled:
                 self._asked = (next_one, last)
 
 
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """Hold which server, timeline and database a connection is to, as one number."""
+
+    number: int
+    timeline: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Hold a connection that nobody uses, and where it leads."""
+
+    link: Link
+    identity: _Identity
+
+
+def _timeline(file: str) -> int:
+    """Return the timeline in the name of a file of the write-ahead log."""
+    return int(file[:8], 16)
+
+
 class PostgresDatabase(QueuedDatabase):
     """Hold the connections to one PostgreSQL, and a thread for each."""
 
@@ -134,11 +159,14 @@ class PostgresDatabase(QueuedDatabase):
         self._address = address
         self._call_seconds = call_seconds
         self._breaker = Breaker(monotonic)
-        self._idle: list[Link] = []
+        self._idle: list[_Held] = []
+        self._accepted: _Identity | None = None
         self._settled = _Settled()
         self._timelines: dict[int, int] = {}
         try:
-            self._threads.submit(self._run, self.identity, writes=False).result()
+            newest = self._threads.submit(self._run, self.newest_audit, writes=False).result()
+            self.had_entries = newest > 0
+            self._accepted = self._idle[-1].identity
         except BaseException:
             self.close()
             raise
@@ -153,8 +181,12 @@ class PostgresDatabase(QueuedDatabase):
 
         :raises UnavailableError: for a primary that another one has replaced meanwhile.
         """
-        system, file, number = connection.execute(_IDENTITY).fetchone()
-        timeline = int(file[:8], 16)
+        return self._seen(connection.execute(_IDENTITY).fetchone()).number
+
+    def _seen(self, row: tuple[int, str, int]) -> _Identity:
+        """Return what a row of the query says; refuse an old primary."""
+        system, file, database = row
+        timeline = _timeline(file)
         newest = self._timelines.get(system, timeline)
         if timeline < newest:
             raise unavailable(
@@ -162,8 +194,26 @@ class PostgresDatabase(QueuedDatabase):
                 f"it is an old primary (timeline {timeline}): another one was promoted (timeline {newest})",
             )
         self._timelines[system] = timeline
-        digest = sha256(f"{system}:{timeline}:{number}".encode("ascii")).digest()
-        return int.from_bytes(digest[:6])
+        digest = sha256(f"{system}:{timeline}:{database}".encode("ascii")).digest()
+        return _Identity(int.from_bytes(digest[:6]), timeline)
+
+    def accept(self, identity: int) -> None:
+        """See :meth:`watchword.adapters.store.Database.accept`."""
+        for link in self._idle:
+            if link.identity.number == identity:
+                self._accepted = link.identity
+
+    def _require_accepted(self, found: _Identity, timeline: int) -> None:
+        """Refuse to write to another server, timeline or database than the one that is known.
+
+        It may lack uses of challenges, so that these challenges end first.
+        """
+        known = self._accepted
+        if known is not None and (found.number, timeline) != (known.number, known.timeline):
+            raise unavailable(
+                self._address,
+                "another primary or database has taken over: challenges from before end first, within seconds",
+            )
 
     def take_turns(self, connection: Connection, *about: str | bytes) -> None:
         """See :meth:`watchword.adapters.store.Database.take_turns`: by an advisory lock of the transaction."""
@@ -219,7 +269,7 @@ class PostgresDatabase(QueuedDatabase):
         self,
         work: Callable[[Connection], _Result],
         *,
-        writes: bool,  # noqa: ARG002 - a primary alone is read from, too.
+        writes: bool,
         until: float | None = None,
     ) -> _Result:
         """Carry a call out on this thread; turn every error of the server into one of ours."""
@@ -228,40 +278,44 @@ class PostgresDatabase(QueuedDatabase):
             if self._monotonic() >= end:
                 raise self._late()
             tries += 1
-            link, is_fresh = self._taken()
-            transaction = Transaction(link, end, self._monotonic)
+            held, is_fresh = self._taken()
+            transaction = Transaction(held.link, end, self._monotonic)
+            admit = partial(self._admit, held.identity) if writes else None
             try:
-                result = transaction.run(_OPENING, work)
+                result = transaction.run(_OPENING, work, admit)
             except ServerError as error:
                 if tries >= TRIES or error.code not in _TAKEN_BACK:
                     raise unavailable(self._address, str(error)) from None
             except BrokenLinkError as error:
-                link.pgconn.finish()
+                held.link.pgconn.finish()
                 if is_fresh or transaction.is_committing or self._monotonic() >= end:
-                    self._breaker.failed(str(unavailable(self._address, str(error)).detail))
-                    raise unavailable(self._address, str(error)) from None
+                    found = unavailable(self._address, str(error))
+                    self._breaker.failed(found.detail)
+                    raise found from None
                 # It lay idle while its server went: all others like it have gone, too.
                 self._drop_idle()
             else:
                 self._breaker.worked()
                 return result
             finally:
-                if not link.closed:
-                    self._idle.append(link)
+                if not held.link.closed:
+                    self._idle.append(held)
+
+    def _admit(self, identity: _Identity, opened: tuple[Any, ...]) -> None:
+        """Look at what the opening of a transaction came to, before its commit: a pgbouncer may have changed the server."""
+        self._require_accepted(identity, _timeline(opened[-1]))
 
     def _probe(self, connection: Connection) -> None:
         """Write a message into the log: the disk has it, and the standbys that are waited for, on return."""
         connection.execute("SELECT pg_logical_emit_message(true, 'watchword', '')")
 
-    def _taken(self) -> tuple[Link, bool]:
+    def _taken(self) -> tuple[_Held, bool]:
         """Return a connection, and whether it was made just now."""
-        while True:
-            try:
-                link = self._idle.pop()
-            except IndexError:
-                break
-            if not link.closed:
-                return link, False
+        with suppress(IndexError):
+            while True:
+                held = self._idle.pop()
+                if not held.link.closed:
+                    return held, False
         try:
             link = connect(self._address)
         except UnavailableError as error:
@@ -269,15 +323,20 @@ class PostgresDatabase(QueuedDatabase):
             raise
         try:
             require_readable(link, self._address)
+            row = link.execute(_IDENTITY).fetchone()
+            assert row is not None
+            return _Held(link, self._seen((row[0], row[1], row[2]))), True
+        except psycopg.Error as error:
+            link.close()
+            raise unavailable(self._address, said(error)) from None
         except BaseException:
             link.close()
             raise
-        return link, True
 
     def _drop_idle(self) -> None:
         while self._idle:
             with suppress(IndexError):
-                self._idle.pop().close()
+                self._idle.pop().link.close()
 
     def _disconnect(self) -> None:
         self._drop_idle()

@@ -122,18 +122,27 @@ class Transaction(Connection):
         self._socket = self._pg.socket
         self.is_committing = False
 
-    def run(self, opening: Sequence[str], work: Callable[[Connection], _Result]) -> _Result:
+    def run(
+        self,
+        opening: Sequence[str],
+        work: Callable[[Connection], _Result],
+        admit: Callable[[tuple[Any, ...]], None] | None = None,
+    ) -> _Result:
         """Return what the work comes to, once the commit is durable; whatever it raises takes the transaction back.
 
         :param opening: the statements that begin it.
+        :param admit: is given the row of the last of them before the commit; what it raises takes the transaction back.
         :raises ServerError: when the server refuses a statement, or the commit.
         :raises BrokenLinkError: when the connection ends, or the deadline passes.
         """
         try:
             self._pg.enter_pipeline_mode()
+            opened: Rows = _Answer(self)
             for statement in opening:
-                self.execute(statement)
+                opened = self.execute(statement)
             result = work(self)
+            if admit is not None:
+                admit(opened.fetchone())
             self.is_committing = True
             ended = self._execute("COMMIT", ())
             self._settle()

@@ -9,9 +9,9 @@ from typing import Final
 import click
 
 from watchword.adapters.gate_bundle.heads import MAX_HEADS_BYTES, heads_from_json
-from watchword.adapters.sqlite import SqliteStore
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of
+from watchword.apps.compose.store import open_store
 from watchword.apps.deployment import keyring_of
 from watchword.apps.service.trail import heads_at
 from watchword.apps.settings.load import load_settings
@@ -45,7 +45,8 @@ def verify_command(config: Path, *, files: tuple[Path, ...], as_json: bool) -> N
     """See ``watchword audit verify``."""
     settings = load_settings(config)
     where = settings.service
-    for needed in (where.database, where.keyring):
+    kept = (where.keyring,) if where.postgres_address else (where.database, where.keyring)
+    for needed in kept:
         if not needed.exists():
             raise click.UsageError(f"{needed}: isn't there; run it where the service's state is")
     found = files or tuple(sorted(where.gates.glob(_ALL)))
@@ -78,7 +79,7 @@ async def _heads(
     settings: Settings, told: Mapping[Path, Sequence[ToldHead]]
 ) -> tuple[AuditHead, Mapping[int, str]]:
     bao, clock = openbao_of(settings), SystemClock()
-    store = SqliteStore(settings.service.database)
+    store = open_store(settings.service)
     try:
         ring = keyring_of(settings, clock, SystemEntropy(), key_keeper_of(settings, bao)).ring
         sizes = {each.audit.size for heads in told.values() for each in heads}

@@ -11,9 +11,9 @@ from watchword.adapters.secret_store import (
     master_key_from_file,
     master_key_from_text,
 )
-from watchword.adapters.sqlite import SqliteStore
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.compose.secrets import master_key, openbao_of
+from watchword.apps.compose.store import open_store
 from watchword.apps.service.client import claimed_name
 from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.schema import Settings
@@ -59,7 +59,7 @@ async def _rewrap(settings: Settings, old: Path | None, old_env: str | None) -> 
     assert settings.secrets is not None  # The caller has looked.
     assert settings.secrets.master_key is not None
     present = master_key(settings.secrets.master_key, entropy, bao, make=True)
-    trail = SqliteStore(where.database)
+    trail = open_store(where)
     store = FileSecretStore(where.secrets, where.issuer, present, entropy)
     try:
         # What can't be recorded isn't done.

@@ -106,7 +106,7 @@ async def _watch_clock(context: ServiceContext) -> None:
 
 async def follow_store(context: ServiceContext) -> None:
     """Note how far the store is, and write what is pending."""
-    await context.safeguards.follow(context.store)
+    await context.safeguards.follow(context.store, context.clock.now())
 
 
 async def _refill(context: ServiceContext) -> None:

@@ -122,7 +122,10 @@ class GuardedStore(Protocol):
         """
 
     async def extent(self) -> tuple[int, int]:
-        """Return the number of the last audit entry that there ever was, and that of the database's file."""
+        """Return the number of the last audit entry that there ever was, and that of the database's file, or server and timeline."""
+
+    def accept(self, file: int) -> None:
+        """Take writes where the database has this number: challenges of before have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +153,24 @@ class Safeguards:
             self.reserve.fill()
         if self.mark is not None:
             sequence, file = await store.extent()
-            exchange = self.mark.compare(sequence, file, now)
-            if exchange is not None:
-                _log.warning(
-                    "store may be an older copy",
-                    detail=exchange.why,
-                    then="challenges from before are refused",
-                )
+            self._compare(self.mark, store, (sequence, file), now)
+        await self._revoke_again(store)
+
+    @staticmethod
+    def _compare(
+        mark: RollbackDetector, store: GuardedStore, extent: tuple[int, int], now: datetime
+    ) -> None:
+        exchange = mark.compare(*extent, now)
+        if exchange is not None:
+            _log.warning(
+                "store may be an older copy",
+                detail=exchange.why,
+                then="challenges from before are refused",
+            )
+        store.accept(extent[1])
+
+    async def _revoke_again(self, store: GuardedStore) -> None:
+        """Revoke what the journal knows and the store doesn't, or no longer."""
         if self.journal is not None:
             again = await store.revoke_again([_again(each) for each in self.journal.entries()])
             if again:
@@ -168,20 +182,28 @@ class Safeguards:
                     detail="cut short or changed: whom they revoked, the store alone knows",
                 )
 
-    async def follow(self, store: GuardedStore) -> None:
+    async def follow(self, store: GuardedStore, now: datetime) -> None:
         """Note how far the store is, write what is pending, and set space aside again.
+
+        Where another database has taken its place (a standby that was promoted), it is compared as at a start.
 
         :raises UnavailableError: while something of it can't be written.
         """
+        if self.mark is not None:
+            sequence, file = await store.extent()
+            if file == self.mark.file:
+                # It waits for the disk, which the event loop must not.
+                await asyncio.to_thread(self.mark.advance, sequence)
+            else:
+                self._compare(self.mark, store, (sequence, file), now)
+                await self._revoke_again(store)
+        else:
+            store.accept((await store.extent())[1])
         settled = await store.flush()
         if settled:
             _log.info("wrote what was pending", entries=settled)
         if self.journal is not None:
             await asyncio.to_thread(self.journal.flush)
-        if self.mark is not None:
-            sequence, _ = await store.extent()
-            # It waits for the disk, which the event loop must not.
-            await asyncio.to_thread(self.mark.advance, sequence)
 
     async def forget(self, before: datetime) -> None:
         """Note that uses of challenges are about to be forgotten.

@@ -75,7 +75,7 @@ class Service:
         """End what runs beside the requests; the caller closes the store."""
         await self.scheduler.stop()
         with suppress(UnavailableError):
-            await self.context.safeguards.follow(self.context.store)
+            await self.context.safeguards.follow(self.context.store, self.context.clock.now())
         for first in self._firsts:
             first.cancel()
             await asyncio.wait({first})

@@ -141,9 +141,26 @@ def _service(parts: Readable) -> Iterator[Inconsistency]:
     if parts.environment == "lab":
         yield from _loopback(("service", "listen"), parts.service.get("listen"))
     secure = not isinstance(issuer, str) or urlsplit(issuer).scheme == "https"
+    yield from _postgres(parts.service)
     if parts.environment == "prod" and not secure:
         # Apps would send their evidence, and receive their tokens, in the clear.
         yield ("service", "issuer"), shown(issuer), "an https:// URL in environment prod"
+
+
+def _postgres(service: Fields) -> Iterator[Inconsistency]:
+    """Find ways to speak to a PostgreSQL that nobody names, or half a client's certificate."""
+    ways = service.get("postgres")
+    if not isinstance(ways, dict):
+        return
+    if service.get("store") in (None, "sqlite"):
+        yield (
+            ("service", "postgres"),
+            "postgres",
+            "store: postgresql://user@host/database beside it",
+        )
+    pair = [name for name in ("certificate", "key") if ways.get(name) is not None]
+    if len(pair) == 1:
+        yield ("service", "postgres"), f"{pair[0]} alone", "certificate and key, or none of both"
 
 
 def _api(path: Path_, api: Fields, parts: Readable) -> Iterator[Inconsistency]:

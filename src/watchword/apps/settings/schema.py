@@ -5,7 +5,7 @@ A value is read once, into what is used: durations into seconds, paths into abso
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
@@ -17,6 +17,7 @@ from pydantic import (
     Field,
 )
 
+from watchword.adapters.postgres.address import PostgresAddress, read_address
 from watchword.apps.settings.document import ENGINE_REFUSALS, GATE_REFUSALS, OPERATOR_SOCKET, STATE
 from watchword.apps.settings.pins import PinsConfig
 from watchword.apps.settings.plan_section import PlanConfig
@@ -254,6 +255,30 @@ class EnrolmentsConfig(Config):
         return EnrolmentRates(**{name: rate.build() for name, rate in self if rate is not None})
 
 
+def _store(text: str) -> PostgresAddress | None:
+    """Return where the PostgreSQL is, None for a file."""
+    if text == "sqlite":
+        return None
+    try:
+        return read_address(text)
+    except ValueError as error:
+        raise expected(f"sqlite, or {error}") from None
+
+
+class PostgresConfig(Config):
+    """Say how the PostgreSQL that ``store`` names is spoken to."""
+
+    password: FilePath | None = default(
+        None, "file with the role's password, mode 0600; read at each connection"
+    )
+    authorities: FilePath | None = default(
+        None, "PEM of who may sign the server's certificate; left out: the system's"
+    )
+    certificate: FilePath | None = default(None, "PEM of the client's certificate")
+    key: FilePath | None = default(None, "PEM of its key")
+    connections: int = default(8, "most connections at a time", ge=1, le=64)
+
+
 class _Kept:
     """Name what a service keeps in its state directory: read from its section it's the path."""
 
@@ -272,7 +297,10 @@ class ServiceConfig(Config):
     issuer: Origin = Field(description="the URL under which apps reach the service")
     listen: ListenAddress = default("127.0.0.1:8440")
     token_lifetime: Duration = default("5m")
-    store: Literal["sqlite"] = default("sqlite", "SQLite in the state directory")
+    store: Annotated[PostgresAddress | None, ReadText(_store)] = default(
+        "sqlite", "sqlite: a file in the state directory; or postgresql://user@host/database"
+    )
+    postgres: PostgresConfig | None = default(None, "password, certificates; beside such a store")
     state: FilePath = default(STATE, "directory of keys and store, from this file")
     trusted_proxies: list[Annotated[Network, ReadText(_proxy_network)]] = default(
         [], "addresses of the proxies in front, whose X-Forwarded-For is believed", max_length=64
@@ -285,6 +313,20 @@ class ServiceConfig(Config):
     def state_dir(self) -> Path:
         """Return the absolute directory of keys, store and sockets."""
         return self.state
+
+    @property
+    def postgres_address(self) -> PostgresAddress | None:
+        """Return where the PostgreSQL is and how it is spoken to, None where the store is a file."""
+        if self.store is None:
+            return None
+        ways = self.postgres or PostgresConfig()
+        pair = (ways.certificate, ways.key)
+        return replace(
+            self.store,
+            password=ways.password,
+            authorities=ways.authorities,
+            certificate=None if pair[0] is None or pair[1] is None else (pair[0], pair[1]),
+        )
 
     database = _Kept("watchword.db")
     """The SQLite store."""

@@ -492,7 +492,7 @@ def _fault(document: Document, details: ErrorDetails, model: type[Config], prefi
         expected = IN_WORDS.get(pattern, f"text that fits {pattern}")
     elif kind == "expected":
         # An address may hold a password, and faults stand in logs too.
-        got, expected = re.sub(r"//[^/]*@", "//...@", got), str(context.get("expected"))
+        got, expected = re.sub(r"//.*@", "//...@", got), str(context.get("expected"))
     elif kind in {"model_type", "dict_type", "list_type", "model_attributes_type"}:
         expected = "a list" if kind == "list_type" else _mapping(model, kind, location)
     elif kind.endswith("_type"):
