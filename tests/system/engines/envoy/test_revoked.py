@@ -80,7 +80,7 @@ def test_many_are_known_at_every_worker(tmp_path: Path) -> None:
         rig.publish(replace(listed, generation=2))
         # Whoever asks once the file is there is refused, whichever worker it meets.
         assert statuses(rig, pool) == {401}
-        assert set(details(rig)) == {"rbac_access_denied_matched_policy[revoked]"}
+        until(lambda: set(details(rig)) == {"rbac_access_denied_matched_policy[revoked]"})
         assert {each.name: each.read_bytes() for each in rig.directory.glob("*.yaml")} == kept
         assert list(rig.directory.glob(f"{BULK_PREFIX}*")) == [bulk]
         rig.publish(replace(revoked(BUNDLE, OTHER, {digest_of(KEY, CLAIMS.subject)}), generation=3))
