@@ -31,6 +31,7 @@ from watchword.adapters.keyring.private_file import (
 )
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.chains import ChainWriter, RevokedSubjects
+from watchword.apps.service.openings import HeldOpening, OpeningBook
 from watchword.apps.service.trail import AuditSeal
 from watchword.apps.service.window import TokenWindow
 from watchword.broker.interface import HoneytokenWatch
@@ -54,6 +55,7 @@ SIGNER_FILE: Final = "signer.jwk"
 _GENERATION_FILE: Final = "gate-generation"
 _SEAL_FILE: Final = "audit-head.json"
 _WINDOW_FILE: Final = "gate-window.json"
+_OPENINGS_FILE: Final = "gate-openings.json"
 _MAX_GENERATION_DIGITS: Final = 15
 
 MOST_NAMED: Final = 300_000
@@ -123,6 +125,7 @@ class GatePublisher:
         random: Callable[[int], bytes],
         token_lifetime: int,
         bounds: PublisherBounds = PublisherBounds(),
+        openings: OpeningBook | None = None,
     ) -> None:
         """Keep the sources; nothing is written yet.
 
@@ -131,7 +134,9 @@ class GatePublisher:
             removed and the clock was set back.
         :param random: returns so many bytes that nobody can guess.
         :param token_lifetime: seconds for which tokens are issued now.
+        :param openings: what operators opened for a while; kept beside the directory if None.
         """
+        self.openings = openings or OpeningBook(directory.with_name(_OPENINGS_FILE))
         self._directory = directory
         self._counter = directory.with_name(_GENERATION_FILE)
         self._policies = {policy.api: policy for policy in policies}
@@ -188,7 +193,8 @@ class GatePublisher:
         async with self._turn:
             extent = await self._catch_up(now)
             audit = await self._seal.advance(extent, now.timestamp())
-            states = await self._assemble(now, audit)
+            held = await asyncio.to_thread(self.openings.in_force, now.timestamp())
+            states = await self._assemble(now, audit, held)
             try:
                 changed = await asyncio.to_thread(self._write, states, now)
             finally:
@@ -420,7 +426,8 @@ class GatePublisher:
         if version != revoked.version:
             names = frozenset(revoked)
             self._named[audience] = revoked.version, names
-        return replace(state, revoked=names)
+        # What it can't say is closed: who reads it alone goes by the policy as it is written.
+        return replace(state, revoked=names, openings=())
 
     def _write_first(self, state: GateBundle) -> None:
         """Bring the first version as far as the chain is."""
@@ -522,7 +529,9 @@ class GatePublisher:
     def _path(self, api: str) -> Path:
         return self._directory / f"{api}.jws"
 
-    async def _assemble(self, now: datetime, audit: AuditHead | None) -> list[GateBundle]:
+    async def _assemble(
+        self, now: datetime, audit: AuditHead | None, held: Sequence[HeldOpening]
+    ) -> list[GateBundle]:
         ring, at = self._keyring.ring, now.timestamp()
         keys = tuple(key.verification_key() for key in ring.token_keys)
         before = await self._told_before()
@@ -545,6 +554,7 @@ class GatePublisher:
                     ),
                     canaries=canaries,
                     cuts=self._cuts(audience),
+                    openings=tuple(each.opening for each in held if each.api == policy.api),
                     audit=audit,
                 )
             )
