@@ -12,6 +12,8 @@ from typing import Final
 CALLS: Final = 1000
 """After how many calls of this process the file is tidied, if it wasn't sooner."""
 
+_MOST_OPENED_AT_ONCE: Final = 100
+
 
 class Tidying:
     """Tidy a file now and then, on a thread of its own: it holds when that was done; belongs to one process, and to whoever holds its file's lock."""
@@ -101,6 +103,26 @@ def identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def write_ahead(connection: sqlite3.Connection) -> None:
+    """Have a file keep a write-ahead log, as one that was opened before does already.
+
+    Of those who open a new file at once all but one would fail: SQLite doesn't wait for a lock that it needs for this.
+
+    :raises sqlite3.OperationalError: when others keep the file longer than the connection's timeout.
+    """
+    for left in range(_MOST_OPENED_AT_ONCE, -1, -1):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
+                raise
+            # This does wait.
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute("COMMIT")
+        else:
+            return
+
+
 def connect(
     path: Path, most_bytes: int, prepare: Callable[[sqlite3.Connection], None]
 ) -> sqlite3.Connection:
@@ -116,7 +138,7 @@ def connect(
         path, timeout=OPEN_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
     )
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        write_ahead(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute(f"PRAGMA max_page_count = {max(most_bytes // _PAGE, _FEWEST_PAGES)}")

@@ -30,6 +30,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, Final, TypeVar
 
+from watchword.adapters.host_database import write_ahead
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     read_private,
@@ -393,7 +394,7 @@ class SqliteDatabase:
             self._path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA trusted_schema = OFF")
             if self._max_pages is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakSet
 
+from watchword.adapters.host_database import write_ahead
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     private_directory,
@@ -48,7 +49,7 @@ class PrivateDatabase:
         try:
             self._make()
             with self._connected(_WRITE_SECONDS) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
+                write_ahead(connection)
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute(f"PRAGMA max_page_count = {self._most_bytes // _PAGE}")
                 connection.execute("BEGIN IMMEDIATE")

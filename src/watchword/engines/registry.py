@@ -22,10 +22,17 @@ def _differences(engine: str) -> tuple[Difference, ...]:
 
 
 ENGINES: Final[Mapping[str, Engine]] = {
-    "caddy": Engine("forwarded", _differences("caddy"), caddy.generate, caddy.start),
+    "caddy": Engine(
+        "forwarded", _differences("caddy"), caddy.generate, caddy.start, reads_digests=True
+    ),
     "envoy": Engine("envoy", _differences("envoy")),
     "haproxy": Engine(
-        "original", _differences("haproxy"), haproxy.generate, haproxy.start, follows=True
+        "original",
+        _differences("haproxy"),
+        haproxy.generate,
+        haproxy.start,
+        follows=True,
+        reads_digests=True,
     ),
     "nginx": Engine(
         "original",
@@ -41,10 +48,16 @@ ENGINES: Final[Mapping[str, Engine]] = {
         nginx_authz.generate,
         nginx_authz.start,
         follows=True,
+        reads_digests=True,
         unfollowed="no verdict is kept, and each request is asked about",
     ),
     "traefik": Engine(
-        "forwarded", _differences("traefik"), traefik.generate, traefik.start, over_tls=True
+        "forwarded",
+        _differences("traefik"),
+        traefik.generate,
+        traefik.start,
+        over_tls=True,
+        reads_digests=True,
     ),
 }
 """Each by its name."""

@@ -35,7 +35,13 @@ from watchword.encoding import base64url
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import GateBundle, from_jws
 from watchword.gate.chain import ChainReader
-from watchword.ports import InstanceStore, RevocationCursor, RevocationNews, RevokedInstance
+from watchword.ports import (
+    AuditEntry,
+    InstanceStore,
+    RevocationCursor,
+    RevocationNews,
+    RevokedInstance,
+)
 from watchword.tokens.interface import TokenClaims
 from watchword.vocabulary import Environment
 
@@ -73,6 +79,14 @@ class SimulatedStore:
             anew,
             more,
         )
+
+    async def audit_from(self, number: int, limit: int) -> Sequence[AuditEntry]:
+        """See the port: a revocation is one entry, and there are no others."""
+        some = self.revoked[number - 1 : number - 1 + limit]
+        return [
+            AuditEntry(each.revoked_at, "operator", "revoked", each.id, number=place)
+            for place, each in enumerate(some, number)
+        ]
 
 
 @dataclass

@@ -11,6 +11,7 @@ from tests.unit.engines.envoy.third_party import rule, value
 
 from watchword.apps.engines.envoy import ControlPlane
 from watchword.apps.engines.follower import EngineFollower, EngineRejectedError, by_routes_of
+from watchword.encoding import base64url
 from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import Endpoint, EngineOptions, Files
 from watchword.engines.registry import ENGINES
@@ -70,8 +71,9 @@ class Running:
 
     def revokes(self, subject: str) -> bool:
         """Tell whether an instance is among those that it was told are revoked, by its name or by its digest."""
-        digest = f"{digest_of(digested(SERVED).key, subject):016x} "
-        return digest in self.text() or subject in self.text()
+        digest = digest_of(digested(SERVED).key, subject)
+        forms = (f"{digest:016x} ", f"\n{base64url.encode(digest.to_bytes(8))} 1\n", subject)
+        return any(each in self.text() for each in forms)
 
 
 def follower(

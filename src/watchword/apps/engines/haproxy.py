@@ -34,6 +34,9 @@ _PAYLOAD_BYTES: Final = 24 * 1024
 _MAX_SINGLY: Final = 500
 """Most lines that are taken out of a map one by one."""
 
+_AT_A_TIME: Final = 100
+"""Lines that are taken out of a map over one connection."""
+
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9._~=-]+")
 """What stands for itself in a command; a semicolon would begin another one."""
 
@@ -104,6 +107,19 @@ class MasterSocket:
         self.notify([f"set map {path} {key} {new[key]}" for key in changed])
         self.notify(_adding(path, {key: new[key] for key in new.keys() - old.keys()}))
 
+    def remove(self, path: str, keys: Sequence[str]) -> None:
+        """Take lines out of a worker's map, which may be many.
+
+        :param keys: each of the letters, digits and hyphens of base64url.
+        :raises HaproxyError: when it says anything against it.
+        """
+        for at in range(0, len(keys), _AT_A_TIME):
+            # One command a line: behind a semicolon stands a command of the master's own.
+            some = keys[at : at + _AT_A_TIME]
+            said = self.ask("\n".join(f"@1 del map {path} {key}" for key in some)).strip()
+            if said:
+                raise HaproxyError(f"del map: HAProxy answered: {said[:_MAX_SAID]}")
+
     def _replace(self, path: str, lines: Mapping[str, str]) -> None:
         """Put other lines in the place of all of a map at once."""
         said = self.ask(f"@1 prepare map {path}")
@@ -129,8 +145,13 @@ def _adding(where: str, lines: Mapping[str, str]) -> Sequence[str]:
     ]
 
 
-_FOLLOWED: Final = (names.KEYS, names.SECRETS, names.REVOKED)
+_TRUSTED: Final = (names.KEYS, names.SECRETS, names.CUTS)
+_LISTED: Final = (names.REVOKED_SINCE, names.REVOKED)
+_FOLLOWED: Final = (*_TRUSTED, *_LISTED)
 """Maps of which a running process is told each change."""
+
+_IN_FORCE_AT_ONCE: Final = frozenset({*_LISTED, names.CUTS, names.STATE, "README.md"})
+"""Files that say nothing on what was verified: where no other differs, no token needs to be verified again."""
 
 _STAGED: Final = ".new-"
 _STARTED: Final = ".started"
@@ -188,9 +209,10 @@ class RunningHaproxy:
         :raises OSError: when the disk refuses.
         """
         self._hold_alone()
-        self._check(files)
         contents = {file.name: file.content for file in files}
         before = self._loaded
+        if before is None or not _verifies_the_same(before, contents):
+            self._check(files)
         if not self._master.is_there():
             write_files(self._directory, files)
             self._loaded = None
@@ -337,14 +359,38 @@ class RunningHaproxy:
             )
 
     def _push(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
-        """Bring a worker's maps from one state to another, the generation last."""
-        for name in _FOLLOWED:
+        """Bring a worker's maps from one state to another, the generation last.
+
+        Where only lists of revoked instances and cuts differ it stays: they are looked at in each request.
+        """
+        for name in _TRUSTED:
             old, new = _lines(before.get(name, "")), _lines(after.get(name, ""))
             self._master.change(self._options.path(name), old, new)
+        self._revoke(before, after)
+        if _verifies_the_same(before, after):
+            return
         generation = _lines(after[names.STATE])[names.GENERATION]
         # What is being verified now is filed under the generation before, and so never found again.
         turn = f"set map {self._options.path(names.STATE)} {names.GENERATION} {generation}"
         self._master.notify([turn, f"clear table {names.VERDICTS}"])
+
+    def _revoke(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        """Bring a worker's lists of revoked instances to another state, so that none is missing from both meanwhile.
+
+        What is new comes first, then the key under which is looked, and only then goes what isn't listed any more.
+        """
+        paths = [self._options.path(name) for name in _LISTED]
+        old = [_lines(before.get(name, "")) for name in _LISTED]
+        new = [_lines(after.get(name, "")) for name in _LISTED]
+        key = new[0].pop(names.DIGEST_KEY)
+        known = old[0].pop(names.DIGEST_KEY, None)
+        for path, had, has in zip(paths, old, new, strict=True):
+            self._master.change(path, {each: had[each] for each in had.keys() & has.keys()}, has)
+        if key != known:
+            verb = "add" if known is None else "set"
+            self._master.notify([f"{verb} map {paths[0]} {names.DIGEST_KEY} {key}"])
+        for path, had, has in zip(paths, old, new, strict=True):
+            self._master.remove(path, sorted(had.keys() - has.keys()))
 
     def _reload(
         self, files: Files, contents: Mapping[str, str], before: Mapping[str, str] | None
@@ -353,7 +399,8 @@ class RunningHaproxy:
         if before is not None:
             # What ends is told first: the other process takes a moment to read its files.
             ended = {name: _ended(before.get(name, ""), contents[name]) for name in _FOLLOWED}
-            ended[names.REVOKED] = contents[names.REVOKED]
+            # Whoever is revoked or cut now is so there too.
+            ended |= {name: contents[name] for name in (names.CUTS, *_LISTED)}
             ended[names.STATE] = before[names.STATE]
             self._push(before, ended)
         kept = _kept(self._directory, files)
@@ -421,6 +468,11 @@ def _is_told_alone(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
     held = all(before.get(name) == after[name] for name in keys)
     rules = _PER_KEY.sub("", before.get(names.CONFIG, ""))
     return same and held and rules == _PER_KEY.sub("", after[names.CONFIG])
+
+
+def _verifies_the_same(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
+    """Tell whether every token that was verified before would be again."""
+    return all(before.get(name) == after[name] for name in after.keys() - _IN_FORCE_AT_ONCE)
 
 
 def _lines(content: str) -> dict[str, str]:

@@ -12,7 +12,6 @@ there is room for.  Milliseconds are counted modulo 2**32, and differences are f
 
 import base64
 import math
-import re
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Final
@@ -20,7 +19,7 @@ from typing import Final
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from watchword.encoding import strict_json
-from watchword.engines.haproxy import hygiene, proofs, text, tokens
+from watchword.engines.haproxy import hygiene, proofs, revocations, text, tokens
 from watchword.engines.haproxy.hygiene import because
 from watchword.engines.haproxy.plan import AMBIGUOUS, Row, lines, plan
 from watchword.engines.haproxy.text import (
@@ -39,6 +38,7 @@ from watchword.gate.bundle import GateBundle
 from watchword.gate.hygiene import PROOF_FIELDS
 from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER, GatePolicy, Rate
 from watchword.gate.limits import BUCKET_CAPACITY
+from watchword.gate.revocations import digested
 from watchword.ports import VerificationKey
 from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE, PublicClass
 from watchword.reasons import Reason
@@ -67,7 +67,8 @@ def page(policy: GatePolicy, options: EngineOptions, rows: Sequence[Row]) -> str
         f"| `{text.ROUTES}` | the route table in its order: method and path, and what is asked there |",
         f"| `{text.KEYS}`, `key-*.pem` | public token keys, and when each retires |",
         f"| `{text.SECRETS}` | mode 0600: gate secrets by epoch |",
-        f"| `{text.REVOKED}` | subjects of revoked instances |",
+        f"| `{text.REVOKED}`, `{text.REVOKED_SINCE}` | digests of revoked instances, and their key |",
+        f"| `{text.CUTS}` | which tokens don't count though they haven't ended |",
         f"| `{text.STATE}` | the generation, and whether used proofs of before are known |",
         f"| `{text.PAYLOAD}`, `{text.VERSIONS}` | the form of claims, and of versions that are high enough |",
         f"| `{text.SIZES}`, `{text.WAITING}` | for session proofs: lengths, waiting for a table, and a clock that nobody sets |",
@@ -89,7 +90,6 @@ def page(policy: GatePolicy, options: EngineOptions, rows: Sequence[Row]) -> str
     return "\n".join(lines) + "\n"
 
 
-_SUBJECT: Final = re.compile(SAFE)
 _NO_END: Final = 9_999_999_999
 """The last second that ten digits hold."""
 
@@ -119,11 +119,14 @@ def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence
     """
     rows = plan(bundle, options)
     keys = living_keys(bundle.keys, now)
+    listed = digested(bundle).parts()
     files = [_file(text.SECRETS, _secrets(bundle, rows), EngineFileKind.PRIVATE)]
     files += [_file(text.key_file(key.kid), _pem(key)) for key in keys]
     files += [
         _file(text.KEYS, _keys(keys)),
-        _file(text.REVOKED, _revoked(bundle)),
+        _file(text.REVOKED, revocations.buckets(listed)),
+        _file(text.REVOKED_SINCE, revocations.since(listed)),
+        _file(text.CUTS, revocations.cuts(bundle.cuts, SAFE)),
         _file(text.STATE, state(bundle.generation, text.COLD)),
         _file(text.ROUTES, "".join(f"{line}\n" for line in lines(bundle.policy, rows))),
         _file(text.PAYLOAD, f"{PAYLOAD_FORM}\n"),
@@ -162,11 +165,6 @@ def _secrets(bundle: GateBundle, rows: Sequence[Row]) -> str:
         for each in bundle.secrets
     )
     return "".join(lines)
-
-
-def _revoked(bundle: GateBundle) -> str:
-    """Return the subjects; one that no list can hold is one that no token may have here."""
-    return "".join(f"{each} 1\n" for each in sorted(bundle.revoked) if _SUBJECT.fullmatch(each))
 
 
 def _end(verify_until: float | None) -> int:
@@ -466,12 +464,14 @@ def quick_rules(
 
 def _standing(options: EngineOptions, minimums: "list[str]") -> tuple[list[str], list[str]]:
     """Return rules, and the conditions of which one has to hold: on state, instance, level and version."""
-    revoked = f"{{ var(txn.sub),map({options.path(text.REVOKED)}) -m found }}"
-    each = f"{tokens.enough()} !{revoked} !{{ stopping }}"
+    made = [*revocations.look(options), *revocations.look_for_cuts(options)]
+    known = f"{found(revocations.DIGEST)} {found('txn.iat')}"
+    counts = f"{known} !{revocations.REVOKED} !{revocations.CUT}"
+    each = f"{tokens.enough()} {counts} !{{ stopping }}"
     if not minimums:
-        return [], [each]
+        return made, [each]
     limited = tokens.limited(minimums)
-    made = list(tokens.version_rules(minimums))
+    made += tokens.version_rules(minimums)
     return made, [f"!{limited} {each}", f"{limited} {each} {tokens.new_enough(options)}"]
 
 

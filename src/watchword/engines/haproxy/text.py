@@ -90,7 +90,16 @@ SECRETS: Final = "secrets.map"
 """By epoch, when it ends and the gate secret: mode 0600."""
 
 REVOKED: Final = "revoked.map"
-"""Subjects of revoked instances; what stands beside them means nothing."""
+"""Most revoked instances: by key and head of a digest, what comes behind the head of all of them."""
+
+REVOKED_SINCE: Final = "revoked-since.map"
+"""The key of the digests, and those that aren't in :data:`REVOKED`; what stands beside them means nothing."""
+
+DIGEST_KEY: Final = "key"
+"""The key of :data:`REVOKED_SINCE` that is no digest: what digests are made with now."""
+
+CUTS: Final = "cuts.map"
+"""By part of the instances, level and app, the second from which on tokens hold."""
 
 STATE: Final = "state.map"
 """What the one who follows the bundle tells a running HAProxy."""

@@ -9,7 +9,8 @@ nothing on whether a token is good: it is asked where the table of verdicts said
 reads the token once.  Only a verified token's is kept, so that nobody fills it with tokens that he made up.
 
 A record is the second in which the session's secret ends, ten digits, a colon, and its key, 44 characters; then
-level, app, subject, whom requests are counted by, and session with a quote between, which none of them can hold.
+level, app, subject, whom requests are counted by, when it was issued, and session with a quote between, which none of
+them can hold.
 
 **The form of the claims** is one regular expression of PCRE2.  HAProxy reads a member of a JSON object by its path and takes the first that it finds; it checks neither that
 the text is JSON nor that a name is there once.  So the text is matched as a whole before any member is read:
@@ -23,7 +24,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.encoding.strict_json import MAX_DEPTH, MAX_DIGITS
-from watchword.engines.haproxy import text
+from watchword.engines.haproxy import revocations, text
 from watchword.engines.haproxy.hygiene import because
 from watchword.engines.haproxy.text import WHOLE, argument, found, matches, rule, word
 from watchword.engines.interface import EngineOptions
@@ -98,6 +99,8 @@ def token_rules(
     for name, claim in (("sub", "sub"), ("app", "id"), ("level", "lvl")):
         # A subject is written into the log, where a line break would end the line.
         yield rule(f"set-var(txn.{name}) {text_of(claim)}", absent)
+    if known:
+        yield rule(f"set-var(txn.iat) {word(_query('$.iat', argument('int')))}", absent)
     # By the device, where the token names it: instances of one device share its rate.
     yield rule("set-var(txn.counted) var(txn.sub)", absent)
     named = matches("var(txn.payload)", "reg", r'"dev"[ \t\r\n]*:')
@@ -107,10 +110,13 @@ def token_rules(
     yield from keep(absent)
     if whole:
         yield from _session(f"!{KEYED}" if known else WHOLE)
-    yield because(
-        Reason.TOKEN_INSTANCE_REVOKED,
-        f"{{ var(txn.sub),map({options.path(text.REVOKED)}) -m found }}",
-    )
+    yield from revocations.look(options)
+    # Without these two nobody knows whether it is revoked, or cut.
+    for name in (revocations.DIGEST, "txn.iat"):
+        yield because(Reason.GATE_STATE_UNAVAILABLE, f"{WHOLE} !{found(name)}")
+    yield because(Reason.TOKEN_INSTANCE_REVOKED, revocations.REVOKED)
+    yield from revocations.look_for_cuts(options)
+    yield because(Reason.TOKEN_EXPIRED, revocations.CUT)
 
 
 def _session(condition: str) -> Iterator[str]:
@@ -278,12 +284,12 @@ def recalled(*, session: bool) -> Iterator[str]:
     :param session: whether the session's key and id are read too.
     """
     yield rule(f"set-var(txn.record) {_FILED},lua.watchword_recall")
-    for at, name in enumerate(("level", "app", "sub", "counted"), 1):
+    for at, name in enumerate(("level", "app", "sub", "counted", "iat"), 1):
         yield rule(f"set-var(txn.{name}) {_claim(at)}")
     if session:
         lives = "{ var(txn.record),field(1,:),sub(txn.now) -m int gt 0 }"
         yield rule(f"set-var(txn.session_key) var(txn.record),bytes({_SECOND + 1},{_KEY})", lives)
-        yield rule(f"set-var(txn.sid) {_claim(5)}")
+        yield rule(f"set-var(txn.sid) {_claim(6)}")
 
 
 def _claim(at: int) -> str:
@@ -303,7 +309,9 @@ def keep_session(condition: str) -> Iterator[str]:
 
 
 def _keep(before: str, behind: str, condition: str) -> Iterator[str]:
-    claims = '%[var(txn.level)]"%[var(txn.app)]"%[var(txn.sub)]"%[var(txn.counted)]"'
+    claims = (
+        '%[var(txn.level)]"%[var(txn.app)]"%[var(txn.sub)]"%[var(txn.counted)]"%[var(txn.iat)]"'
+    )
     # Not under the name by which a record is known: the condition may be that there is none.
     yield rule(f"set-var-fmt(txn.noted) {word(before + claims + behind)}", condition)
     kept = f"{_FILED},concat(,txn.noted),lua.watchword_keep"
@@ -368,7 +376,6 @@ _NAMES: Final = (
 )
 # Where there is an escape, what is behind it isn't counted.
 _TEXT: Final = rf'"(?:[^"\\]{{1,{MAX_NAME_CHARACTERS}}}+"|[^"\\]{{0,{MAX_NAME_CHARACTERS}}}+\\)'
-# A list of subjects takes a line that begins with # for a comment.
 SAFE: Final = rf"(?!#)[!#-\[\]-~]{{1,{MAX_NAME_CHARACTERS}}}+"
 """Matches the subjects that a token may have here: no others are looked for in the list of revoked ones."""
 

@@ -1,6 +1,7 @@
 """Write HAProxy's files from a bundle: what they say, and what they are never written for."""
 
 import re
+from array import array
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +16,12 @@ from watchword.engines.haproxy.generation import generate, start
 from watchword.engines.haproxy.plan import MAX_HELD_BODY
 from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions, UnsupportedError
 from watchword.engines.registry import ENGINES
+from watchword.gate.cuts import Cut
 from watchword.gate.hygiene import read_path
 from watchword.gate.interface import Limit, LimitKind, Rate, Rollout, is_at_least
+from watchword.gate.revocations import Digests, digested
 from watchword.reasons import Refusal
-from watchword.vocabulary import Mode, Proof, ReplayMode
+from watchword.vocabulary import Level, Mode, Proof, ReplayMode
 
 OPTIONS = EngineOptions(
     "/var/lib/watchword/haproxy", Endpoint("::1", 8080), Endpoint("api.example", 443), tls=True
@@ -61,11 +64,53 @@ def test_signed_verdicts_and_odd_directories_are_refused() -> None:
             generate(BUNDLE, options, 0)
 
 
-def test_revoked_subjects_that_no_token_may_have_are_left_out() -> None:
-    """One of them must not keep the others out of the list, or break a line of it."""
-    odd = frozenset({"two words", "#comment", 'a"b', "a\\b", "a\nb 1", "", "x" * 257})
-    found = files(bundle_of(ROWS, revoked=odd | {"it's;fine", "subject"}))[text.REVOKED]
-    assert found == "it's;fine 1\nsubject 1\n"
+def test_whatever_subjects_hold_the_lists_are_base64url() -> None:
+    """None of them can break a line, or end a command; a bundle of either version is written alike."""
+    odd = frozenset({"two words", "#comment", 'a"b', "a\\b", "a\nb 1", "", "x" * 257, "it's;fine"})
+    found = files(bundle_of(ROWS, revoked=odd))
+    assert found[text.REVOKED] == ""
+    key, *lines = found[text.REVOKED_SINCE].splitlines()
+    assert re.fullmatch(r"key [A-Za-z0-9_-]{16}", key)
+    assert len(lines) == len(odd)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{11} 1", each) for each in lines)
+    chained = replace(BUNDLE, digests=digested(bundle_of(ROWS, revoked=odd)))
+    assert files(chained) == found
+
+
+def test_many_digests_stand_in_one_line() -> None:
+    """Each line is found by twelve bits, and what is listed before the next thousands come stays as it is."""
+    digests = Digests(b"k" * 12, array("Q", range(0, 2**64, 2**51)))
+    written = files(replace(BUNDLE, digests=digests))[text.REVOKED]
+    lines = [line.split(" ") for line in written.splitlines()]
+    assert len(lines) == 4096
+    assert all(re.fullmatch(r"a2tra2tra2tra2tr[A-Za-z0-9_-]{2}", key) for key, _ in lines)
+    assert {len(value) for _, value in lines} == {2 * 9}
+    assert all(value[:9] > value[9:] for _, value in lines)
+    digests.add([5])
+    more = files(replace(BUNDLE, digests=digests))
+    assert more[text.REVOKED] is written
+    assert more[text.REVOKED_SINCE] == "key a2tra2tra2tra2tr\nAAAAAAAAAAU 1\n"
+
+
+def test_digests_that_chance_did_not_spread_are_refused() -> None:
+    """A line that is longer than the rules look through would let revoked instances in."""
+    digests = Digests(b"k" * 12, array("Q", range(5000)))
+    with pytest.raises(UnsupportedError, match="begin alike"):
+        generate(replace(BUNDLE, digests=digests), OPTIONS, 0)
+
+
+def test_cuts_have_a_line_for_each_part_level_and_app() -> None:
+    """The latest of several counts; an app that no token may have here breaks no line."""
+    cuts = (
+        Cut(None, Level.VERIFIED, 50, 2),
+        Cut(None, Level.VERIFIED, 60, 1),
+        Cut("app.one", Level.HARDWARE, 70, 1),
+        Cut("two words", None, 80),
+    )
+    found = files(replace(BUNDLE, cuts=cuts))[text.CUTS]
+    assert found == "A:hardware:app.one 70\nA:verified 60\nB:verified 50\n"
+    assert len(files(replace(BUNDLE, cuts=(Cut(None, None, 9),)))[text.CUTS].splitlines()) == 256
+    assert files()[text.CUTS] == ""
 
 
 def test_device_route_that_is_off_is_no_reason_to_refuse() -> None:

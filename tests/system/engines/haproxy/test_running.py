@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -32,9 +33,12 @@ from watchword.apps.engines.haproxy import HaproxyError, RunningHaproxy
 from watchword.engines.haproxy import text as names
 from watchword.engines.haproxy.generation import generate
 from watchword.engines.interface import Endpoint, EngineFile, EngineFileKind, EngineOptions
+from watchword.gate.cuts import ALPHABET, Cut
+from watchword.gate.revocations import Digests, digest_of
 from watchword.reasons import WatchwordError
 from watchword.tokens.interface import LEEWAY_SECONDS
 from watchword.tokens.proofs.interface import GateSecret
+from watchword.vocabulary import Level
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +141,122 @@ def test_subjects_end_no_command(rig: Rig) -> None:
         assert [rig.send(token=token(subject=each)).status for each in gone] == [200] * len(gone)
         assert rig.send(token=token()).status == 401
     assert rig.send(token=token(subject="%f,(g)")).status == 401
+
+
+def listing(key: bytes, *subjects: str, spread: int = 9000) -> Digests:
+    """Return digests of subjects beside many others, which chance spread."""
+    others = {digest_of(key, f"other-{number}") for number in range(spread)}
+    return Digests(key, array("Q", sorted({*others, *(digest_of(key, each) for each in subjects)})))
+
+
+def statuses(rig: Rig, *subjects: str) -> list[int]:
+    """Return how requests of instances are answered."""
+    return [rig.send(token=token(subject=each)).status for each in subjects]
+
+
+def test_each_of_many_digests_is_found_and_nobody_else(rig: Rig) -> None:
+    """Wherever in its line it stands; what is added later too, and what wanders into the lines."""
+    digests = listing(b"a" * 12, "first")
+    try:
+        rig.push(digests=digests)
+        listed = [f"other-{number}" for number in range(0, 9000, 150)]
+        assert statuses(rig, "first", *listed) == [401] * (len(listed) + 1)
+        assert statuses(rig, *(f"another-{number}" for number in range(60))) == [200] * 60
+        before = workers(rig)
+        assert statuses(rig, "second") == [200]
+        digests.add([digest_of(digests.key, "second")])
+        rig.push()
+        assert statuses(rig, "first", "second", "third") == [401, 401, 200]
+        digests.add([digest_of(digests.key, f"later-{number}") for number in range(5000)])
+        rig.push()
+        assert statuses(rig, "first", "second", "third") == [401, 401, 200]
+        assert statuses(rig, "later-0", "later-4999", "later-5000") == [401, 401, 200]
+        assert workers(rig) == before
+    finally:
+        rig.push(digests=None)
+
+
+def test_another_key_of_digests_lets_nobody_in_meanwhile(rig: Rig) -> None:
+    """A snapshot has a key of its own: under load, its lists replace the others and no answer is wrong."""
+    rig.push(digests=listing(b"a" * 12, "gone"))
+    wrong, over = list[tuple[str, int]](), threading.Event()
+    sent = {each: request(token=token(subject=each)) for each in ("gone", "genuine")}
+
+    def ask_on() -> None:
+        with rig.connect() as held:
+            while not over.is_set():
+                got = {each: ask(held, sent[each]) for each in sent}
+                wrong.extend(got.items() - {("gone", 401), ("genuine", 200)})
+
+    asking = threading.Thread(target=ask_on)
+    asking.start()
+    try:
+        for key in (b"b" * 12, b"c" * 12):
+            rig.push(digests=listing(key, "gone"))
+        rig.push(digests=listing(b"d" * 12, "gone", spread=0))
+        rig.push(digests=listing(b"e" * 12, "gone"))
+    finally:
+        over.set()
+        asking.join()
+        rig.push(digests=None)
+    assert not wrong
+    # Nothing is left of the keys before.
+    assert rig.runtime(f"show map {rig.options.path(names.REVOKED)}").split() == []
+
+
+def test_cut_token_is_one_that_ended_until_another_is_had(rig: Rig) -> None:
+    """Whether it was verified before or not, and whatever the route's proof; others aren't met."""
+    mine, now = token(), int(SystemClock().timestamp())
+    assert rig.send(token=mine).status == rig.pay().status == 200
+    before = workers(rig)
+    level, app = claims().level, claims().app_id
+    part = ALPHABET.index(claims().subject[0])
+    covering = (
+        Cut(None, None, now + 1),
+        Cut(app, level, now + 1, part + 1),
+        Cut(app, None, now + 1),
+    )
+    passing = (
+        Cut("another.app", None, now + 1),
+        Cut(None, Level.SOFTWARE, now + 1),
+        Cut(None, None, claims(issued_at=now - 5).issued_at),
+        *([Cut(None, None, now + 1, part)] if part else []),
+    )
+    try:
+        for cut in covering:
+            rig.push(cuts=(cut,))
+            # Each connection may meet another thread, of which only some have read this token.
+            assert {rig.reason(rig.send(token=mine)) for _ in range(8)} == {"token.expired"}
+            assert rig.reason(rig.send(token=token(lives=299))) == "token.expired"
+            assert rig.reason(rig.pay()) == "token.expired"
+            assert rig.send(token=token(issued_at=now + 1)).status == 200
+        for cut in passing:
+            rig.push(cuts=(cut,))
+            assert rig.send(token=mine).status == rig.pay().status == 200, cut
+        assert workers(rig) == before
+    finally:
+        rig.push(cuts=())
+
+
+def test_subject_that_begins_otherwise_is_of_the_first_part(rig: Rig) -> None:
+    """As the gate counts it; the smallest cut has it too."""
+    now = int(SystemClock().timestamp())
+    try:
+        rig.push(cuts=(Cut(None, None, now + 1, 1),))
+        assert statuses(rig, "~odd", "A-first", "B-second") == [401, 401, 200]
+    finally:
+        rig.push(cuts=())
+
+
+def test_a_revocation_makes_no_other_token_be_verified_again(rig: Rig) -> None:
+    """Nor is a process started; a key that changes does, as before."""
+    assert rig.send(token=token()).status == 200
+    table = f"show table {names.VERDICTS}"
+    assert "used:0" not in rig.runtime(table)
+    rig.push(revoked=frozenset({"somebody"}))
+    assert "used:0" not in rig.runtime(table)
+    rig.push(keys=(TOKEN_KEY.published(),))
+    assert "used:0" in rig.runtime(table)
 
 
 def test_second_follower_of_a_directory_is_turned_away(rig: Rig) -> None:

@@ -8,14 +8,19 @@ from pathlib import Path
 
 import pytest
 from tests.unit.engines.envoy.rig import bundle_of, read_answer, request, token, until
-from tests.unit.engines.forward_auth.rig import ROUTES, NginxStand, nginx_before_api
+from tests.unit.engines.forward_auth.rig import ROUTES, SERVICE, NginxStand, nginx_before_api
 from tests.unit.gate.simulators import CLAIMS
 
+from watchword.adapters.gate_bundle.chain_file import append_lines, chain_path, write_chain
 from watchword.apps.engines.nginx import NginxAuthz
 from watchword.engines.interface import EngineOptions
 from watchword.engines.nginx_authz import MARKER_PREFIX
 from watchword.engines.registry import ENGINES
+from watchword.gate.chain import delta_to_line, snapshot_to_line, tip_of
+from watchword.gate.cuts import Cut
+from watchword.gate.revocations import digest_of
 from watchword.vocabulary import Level
+from watchword_conformance.deployment import BUNDLE_FILE
 
 REVOKED = frozenset({CLAIMS.subject})
 
@@ -119,6 +124,37 @@ def test_a_push_empties_what_is_kept_on_open_connections_too(rig: NginxStand) ->
         f"{MARKER_PREFIX}2"
     }
     assert rig.told == []
+
+
+def test_a_line_of_the_chain_empties_what_is_kept_too(rig: NginxStand) -> None:
+    """A revocation, and a cut: from the step on at which it is known, every request is asked about."""
+    held, path = token(), chain_path(rig.directory / BUNDLE_FILE)
+    first = bundle_of(ROUTES, generation=2)
+    snapshot = snapshot_to_line(first, b"k" * 12, b"", SERVICE)
+    write_chain(path, [snapshot])
+    follower = rig.follower()
+    assert follower.step()
+    until(lambda: rig.send(token=held).status == 200 and len(kept_files(rig)) > 0)
+    rig.stop_authz()
+    assert rig.send(token=held).status == 200
+    gone = delta_to_line(
+        first,
+        replace(first, generation=3),
+        tip_of(snapshot),
+        [digest_of(b"k" * 12, CLAIMS.subject)],
+        SERVICE,
+    )
+    append_lines(path, [gone])
+    until(follower.step)
+    until(lambda: rig.send(token=held).status == 503)
+    assert Path(rig.options.path(f"{MARKER_PREFIX}3")).is_symlink()
+    cut = replace(first, generation=4, cuts=(Cut(None, None, 1),))
+    append_lines(
+        path, [delta_to_line(replace(first, generation=3), cut, tip_of(gone), [], SERVICE)]
+    )
+    until(follower.step)
+    assert Path(rig.options.path(f"{MARKER_PREFIX}4")).is_symlink()
+    assert rig.send(token=held).status == 503
 
 
 def test_without_the_file_of_its_generation_nothing_kept_is_used(rig: NginxStand) -> None:
