@@ -22,6 +22,7 @@ from watchword.gate.chain import (
     snapshot_to_line,
     tip_of,
 )
+from watchword.gate.decisions import RolloutState
 from watchword.gate.interface import Rollout
 from watchword.gate.openings import (
     LONGEST_OPENING,
@@ -155,6 +156,21 @@ def test_a_gate_goes_by_what_is_open(mode: Mode) -> None:
     state.generation += 1
     assert not gate.decide(request(), NOW).allow
     assert gate.decide(request(token=token()), NOW).allow
+
+
+def test_a_canary_that_was_narrowed_stays_so() -> None:
+    """An opening widens it neither in this process nor in the next."""
+    canary = Rollout(50)
+    state = PublishedState(policy=policy(route("/v1/**", mode=Mode.CANARY, canary=canary)))
+    narrowed = {"/v1/**": RolloutState(canary, 10.0, NOW)}
+    gate, written = Gate(state, narrowed=narrowed), state.policy
+    for table in (opened(written, [OPENING]), written):
+        assert gate.rollout_states == narrowed
+        state.policy = table
+        state.generation += 1
+        assert gate.decide(request(), NOW).mode is table.routes[0].mode
+    assert gate.rollout_states == narrowed
+    assert gate.rollout_statuses(NOW)["/v1/**"].share == 10.0
 
 
 def counting(found: int | None = 1) -> OpeningCountdown:
