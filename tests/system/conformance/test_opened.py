@@ -22,7 +22,6 @@ from tests.unit.conformance.enforcement_points import ENFORCEMENT_POINTS, behind
 from tests.unit.conformance.processes import PATIENCE_SECONDS
 
 from watchword.adapters.system import SystemClock
-from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle
 from watchword.gate.openings import LONGEST_OPENING, Opening
 from watchword.vocabulary import Mode
@@ -51,15 +50,14 @@ def both(one: Change, other: Change) -> Change:
 
 
 def run(name: str, directory: Path, check: Callable[[Pushed, Client, Client], None]) -> None:
-    """Start an enforcement point that is told by a chain, where it reads one, and check it.
+    """Start an enforcement point that is told by a chain, and check it.
 
     :param check: also gets who has no token that counts, and who has one.
     """
-    chained = name not in ENGINES or ENGINES[name].reads_digests
 
     def checked(upstream: str) -> None:
         with (
-            pushed(name, directory, upstream, array("Q") if chained else None) as point,
+            pushed(name, directory, upstream, array("Q")) as point,
             contextlib.closing(Client(point.port, FORGED)) as forged,
             contextlib.closing(Client(point.port, point.token())) as valid,
         ):

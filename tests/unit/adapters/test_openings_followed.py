@@ -15,6 +15,7 @@ from tests.unit.gate.test_bundle import KEY, SERVICE
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.gate_bundle.chain_file import append_lines, chain_path, write_chain
 from watchword.adapters.gate_bundle.file import SMALL_BYTES
+from watchword.adapters.keyring.private_file import Stamp
 from watchword.gate.bundle import GateBundle
 from watchword.gate.chain import delta_to_line, snapshot_to_line, tip_of
 from watchword.gate.interface import GatePolicy
@@ -44,13 +45,14 @@ class Chain:
     wall: Ticks = field(default_factory=lambda: Ticks(NOW))
     said: GateBundle = BUNDLE
     tip: str = ""
+    stamp: Stamp = field(default_factory=lambda: Stamp(0, 0, 0, 0))
 
     def begin(self, *openings: Opening, digests: bytes = b"") -> None:
         """Write a snapshot."""
         self.said = replace(self.said, generation=self.said.generation + 1, openings=openings)
         line = snapshot_to_line(self.said, b"d" * 12, digests, SERVICE)
         self.tip = tip_of(line)
-        write_chain(chain_path(self.path), [line])
+        self.stamp = write_chain(chain_path(self.path), [line])
 
     def say(self, *openings: Opening, made_at: int | None = None) -> None:
         """Append a change."""
@@ -60,7 +62,11 @@ class Chain:
         )
         line = delta_to_line(self.said, after, self.tip, [], SERVICE)
         self.said, self.tip = after, tip_of(line)
-        append_lines(chain_path(self.path), [line])
+        self.append(line)
+
+    def append(self, line: bytes) -> None:
+        """Append a line."""
+        self.stamp = append_lines(chain_path(self.path), [line], self.stamp)
 
     def gate(self) -> GateBundleFile:
         """Start a gate, which looks at the file each time that half a second of the steady time is over."""
@@ -273,11 +279,14 @@ def test_an_end_loses_no_news(chain: Chain) -> None:
 
 def test_who_reads_the_first_version_alone_stays_closed(chain: Chain) -> None:
     """It says nothing of openings."""
-    chain.say(OPENING)
-    publish(chain.path, chain.said)
-    state = GateBundleFile(chain.path, KEY, chain.steady, chains=False, steady=chain.steady)
-    chain.passes(0.5)
-    assert modes(state) == [Mode.ENFORCE]
+    chain_path(chain.path).unlink()
+    publish(chain.path, replace(BUNDLE, openings=(OPENING,)))
+    state = chain.gate()
+    for generation in (11, 12):
+        publish(chain.path, replace(BUNDLE, generation=generation, openings=(OPENING,)))
+        chain.passes(0.5)
+        assert modes(state) == [Mode.ENFORCE]
+        assert state.generation == generation
 
 
 def test_it_is_told_once_when_it_opens_and_when_it_closes(
@@ -313,7 +322,7 @@ def test_a_change_of_the_policy_under_an_opening(chain: Chain) -> None:
     after = replace(after, generation=after.generation + 1)
     line = delta_to_line(chain.said, after, chain.tip, [], SERVICE)
     before = state.trust
-    append_lines(chain_path(chain.path), [line])
+    chain.append(line)
     chain.passes(0.5)
     assert state.trust > before
     assert modes(state) == [Mode.OFF]

@@ -167,8 +167,7 @@ class OpeningBook:
 
     def _write(self, held: Sequence[HeldOpening]) -> None:
         members = {"v": _FORMAT, "openings": [_to_json(each) for each in held]}
-        write_private(self._path, strict_json.dumps(members) + b"\n")
-        self._stamp = stamp_of(self._path)
+        self._stamp = write_private(self._path, strict_json.dumps(members) + b"\n")
 
 
 def find_route(policies: Sequence[GatePolicy], text: str) -> tuple[GatePolicy, Route]:
