@@ -50,9 +50,9 @@ def add_command() -> None:
 
     Another one of the same route takes its place. A restart of the service keeps it, and a reboot of its machine ends it.
 
-    Python gates keep it: the proxy, middleware, and /authz with the engines that ask it (nginx-authz, Caddy, Traefik). nginx,
-    HAProxy and Envoy with rules of their own can't count down, so that they stay closed, and so do gates of 0.2.0. A gate
-    that starts meanwhile stays closed for up to a minute.
+    Python gates keep it: the proxy, middleware, and /authz with the engines that ask it (nginx-authz, Caddy, Traefik). Engines with
+    rules of their own (nginx, HAProxy, Envoy) can't count down: they stay closed, and so do gates of 0.2.0. A gate that starts
+    meanwhile stays closed for up to a minute.
     """
 
 

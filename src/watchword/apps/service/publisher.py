@@ -116,7 +116,6 @@ class GatePublisher:
         token_lifetime: int,
         bounds: PublisherBounds = PublisherBounds(),
         steady: Callable[[], float] | None = None,
-        openings: OpeningBook | None = None,
     ) -> None:
         """Keep the sources; nothing is written yet.
 
@@ -126,11 +125,11 @@ class GatePublisher:
         :param random: returns so many bytes that nobody can guess.
         :param token_lifetime: seconds for which tokens are issued now.
         :param steady: seconds that nobody sets; None where jumps of the clock are meant.
-        :param openings: what operators opened for a while; kept beside the directory if None.
         """
-        self.openings = openings or OpeningBook(directory.with_name(_OPENINGS_FILE))
+        beside = directory.with_name
+        self.openings = OpeningBook(beside(_OPENINGS_FILE))
         self._directory = directory
-        self._counter = directory.with_name(_GENERATION_FILE)
+        self._counter = beside(_GENERATION_FILE)
         self._policies = {policy.api: policy for policy in policies}
         self._keyring = keyring
         self._store = store
@@ -146,7 +145,7 @@ class GatePublisher:
         self._steady = steady
         self._patient = PatientClock()
         self._since = datetime.min.replace(tzinfo=UTC)
-        self._window = TokenWindow(directory.with_name(_WINDOW_FILE), token_lifetime)
+        self._window = TokenWindow(beside(_WINDOW_FILE), token_lifetime)
         self._bounds = bounds
         self._cursor: RevocationCursor | None = None
         self._revoked: dict[str, RevokedSubjects] = {}
@@ -162,9 +161,7 @@ class GatePublisher:
         self._lifted = 0
         self._most_lifted: int | None = None
         self._swept = False
-        self._seal = AuditSeal(
-            store, trail_key(keyring.ring.pairwise_key), directory.with_name(_SEAL_FILE)
-        )
+        self._seal = AuditSeal(store, trail_key(keyring.ring.pairwise_key), beside(_SEAL_FILE))
 
     @property
     def policies(self) -> Mapping[str, GatePolicy]:
