@@ -43,8 +43,8 @@ JITTER: Final = 5.0
 
 WIDTH: Final = 48
 PEAK_SECONDS: Final = 4.0
-BEFORE_SECONDS: Final = 30.0
-AFTER_SECONDS: Final = 30.0
+BEFORE_SECONDS: Final = 20.0
+AFTER_SECONDS: Final = 15.0
 WINDOW_SECONDS: Final = 5.0
 MOST_LOAD: Final = 0.8
 _LEAST_ROOM: Final = 0.1
@@ -162,6 +162,11 @@ class Storm:
         self.peak = max([await self._closed() for _ in range(2)])
         room = max(_LEAST_ROOM * self.peak, MOST_LOAD * self.peak - self.fleet.opens_a_second)
         self.pause = max(1, math.ceil(self.fleet.in_session / BUCKETS * STEP / room))
+        print(
+            f"{self.peak:.0f} renewals a second at most, {self.fleet.in_session} phones in use: "
+            f"{steps_of(STEP)} steps, one every {self.pause} s",
+            flush=True,
+        )
         ended = asyncio.Event()
         running = asyncio.create_task(self.fleet.run(ended))
         await asyncio.sleep(BEFORE_SECONDS)
@@ -185,7 +190,8 @@ class Storm:
             nonlocal done
             while time.monotonic() < end:
                 number = next(numbers)
-                done += (await self.phones.renew(number)).status == _GOOD
+                found = await self.phones.renew(number)
+                done += found.status == _GOOD
 
         await asyncio.gather(*(one_after_another() for _ in range(WIDTH)))
         return done / PEAK_SECONDS
