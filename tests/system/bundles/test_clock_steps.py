@@ -73,15 +73,21 @@ def test_steps(deployment: Deployment, clock: SettableClock, seconds: int) -> No
 def test_a_service_that_starts_by_a_wrong_clock(
     deployment: Deployment, clock: SettableClock, code: Release
 ) -> None:
-    """It draws numbers that are ahead by a week; set right and started anew, it goes on above them."""
-    first, second = (deployment.service.token() for _ in range(2))
+    """It takes the gate's certificate for one that has ended, which is told; set right, it goes on above the numbers it drew."""
+    gate, service = deployment.gate, deployment.service
+    first, second = (service.token() for _ in range(2))
+    since = gate.printed("pull")
     clock.set(WEEK)
-    deployment.service.up(code)
-    deployment.service.revoke(first[0])
-    assert_refused(deployment, first[1], deployment.revoked)
+    service.up(code)
+    service.revoke(first[0])
+    until(
+        lambda: "doesn't believe this gate's certificate" in gate.said("pull", since),
+        partial(gate.said, "pull"),
+    )
+    assert_refused(deployment, deployment.revoked)
     clock.set(0)
-    deployment.service.up(code)
-    deployment.service.revoke(second[0])
+    service.up(code)
+    service.revoke(second[0])
     assert_refused(deployment, second[1], first[1], deployment.revoked)
     deployment.assert_learns()
 
@@ -99,7 +105,6 @@ def test_gates_that_slept_for_a_week(
     (service.gates / "clinic.chain").unlink()
     clock.set(WEEK)
     service.up(code)
-    assert not named(deployment)
     clock.set(0)
     service.up(code)
     service.revoke(instance)
