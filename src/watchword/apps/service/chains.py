@@ -26,6 +26,7 @@ from watchword.gate.chain import (
     packed_snapshot_to_line,
     tip_of,
 )
+from watchword.gate.openings import RESTATED_SECONDS
 from watchword.gate.revocations import (
     DIGEST_KEY_BYTES,
     Digests,
@@ -203,11 +204,16 @@ class ChainWriter:
         return same
 
     def lags(self, state: GateBundle) -> bool:
-        """Tell whether gates weren't told for long how far the audit trail is, though it grew."""
+        """Tell whether gates must be told again what didn't change: that something is open, or how far the audit trail is."""
         said = self.bundle
-        if said is None or state.audit is None or state.audit == said.audit:
+        if said is None:
             return False
-        return said.audit is None or not 0 <= state.made_at - said.made_at < HEAD_SECONDS
+        age = state.made_at - said.made_at
+        if state.openings and not 0 <= age < RESTATED_SECONDS:
+            return True
+        if state.audit is None or state.audit == said.audit:
+            return False
+        return said.audit is None or not 0 <= age < HEAD_SECONDS
 
     def renew(self) -> None:
         """Say it all again under a higher generation: a gate has a chain that reaches further than ours."""
