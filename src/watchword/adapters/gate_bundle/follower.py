@@ -143,7 +143,8 @@ class BundleFollower:
         known = self._known if stamp is not None and stamp == self._stamp else self._in_file()
         generation = None if known is None else known.generation
         least = max(floor.generation, generation or 0, self._reached)
-        # A service that is behind all that we ever had was set back: it goes above when it hears of that.
+        # A service that is behind all that we ever had was set back: it goes above when it hears of that.  One that is as
+        # far gives what it has.
         lost = Known(generation if wait else None, _NO_LINE, least - 1) if least else Known()
         answer = self._source.fetch(lost)
         if answer is None:
