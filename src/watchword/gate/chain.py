@@ -107,15 +107,15 @@ def lines_of(data: bytes) -> list[bytes]:
 def snapshot_to_line(bundle: GateBundle, digest_key: bytes, packed: bytes, signer: Signer) -> bytes:
     """Return a snapshot, signed, of digests that :func:`watchword.gate.revocations.pack` returned.
 
-    See :func:`packed_snapshot_to_line` for the rest.
+    See :func:`snapshot_to_parts` for the rest.
     """
-    return packed_snapshot_to_line(bundle, digest_key, PackedDigests.of(packed), signer)
+    return b"".join(snapshot_to_parts(bundle, digest_key, PackedDigests.of(packed), signer))
 
 
-def packed_snapshot_to_line(
+def snapshot_to_parts(
     bundle: GateBundle, digest_key: bytes, packed: PackedDigests, signer: Signer
-) -> bytes:
-    """Return a snapshot, signed.
+) -> tuple[bytes, ...]:
+    """Return a snapshot, signed, in parts that stand behind one another: the first of them tells its tip.
 
     :param bundle: its own list of revoked instances isn't looked at.
     :param digest_key: 12 fresh random bytes.
@@ -133,7 +133,7 @@ def packed_snapshot_to_line(
         "openings": _openings_to_json(bundle.openings),
     }
     jws = _signed(members, SNAPSHOT_TYPE, bundle.policy.api, signer)
-    return b"".join((jws, b" ", *packed.text))
+    return (jws, b" ", *packed.text)
 
 
 def delta_to_line(

@@ -87,14 +87,14 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ChainAnswer:
-    """Hold lines of a chain for a gate, and the generation that they lead to."""
+    """Hold lines of a chain for a gate, in parts, and the generation that they lead to."""
 
-    data: bytes
+    parts: Sequence[bytes]
     generation: int
 
     def __repr__(self) -> str:
         """Show no secret."""
-        return f"ChainAnswer({len(self.data)} bytes, generation={self.generation})"
+        return f"ChainAnswer({sum(map(len, self.parts))} bytes, generation={self.generation})"
 
 
 class PublishedStore(InstanceStore, CutStore, Protocol):
@@ -285,8 +285,8 @@ class GatePublisher:
         if tip is not None and generation >= chain.generation and not chain.has(tip):
             self._lift(chain, generation)
             return None
-        data = chain.after(tip)
-        return None if data is None else ChainAnswer(data, chain.generation)
+        parts = chain.after(tip)
+        return None if parts is None else ChainAnswer(parts, chain.generation)
 
     def _lift(self, chain: ChainWriter, generation: int) -> None:
         """Go on above a generation that a gate has: this service was set back to an earlier state."""
@@ -587,8 +587,8 @@ class GatePublisher:
             first = self._first(api)
             if first.read() and first.bundle is not None:
                 found[api] = first.bundle
-        # A chain says more: it goes on where the first version has no room.
-        return found | self._told()
+        # A chain says more: it goes on where the first version has no room.  Who was revoked would only be kept in vain.
+        return {api: replace(each, digests=None) for api, each in (found | self._told()).items()}
 
     def _told(self) -> dict[str, GateBundle]:
         """Return by API what its gate was told last."""
