@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -16,13 +16,13 @@ from tests.unit.apps.test_publisher import NOW, PublisherBench
 from tests.unit.enrolment.simulators import CLINIC, ISSUER, LEDGER, POLICY, SimulatedPhone
 from tests.unit.gate.simulators import CLAIMS
 
-from watchword.apps.service.cut_names import LOOK_SECONDS, MOST_HELD
+from watchword.apps.service.cut_names import LOOK_SECONDS, MOST_HELD, MOST_LOOKED_THROUGH, CutNames
 from watchword.apps.service.cuts import CutRequest, CutSchedule, Rehearsal
 from watchword.enrolment.service import pairwise_subject
-from watchword.gate.cuts import ALPHABET, BUCKETS, MOST_CUTS, Cut, ScheduledCut, bucket_of
+from watchword.gate.cuts import ALPHABET, BUCKETS, MOST_CUTS, Cut, CutStore, ScheduledCut, bucket_of
 from watchword.tokens.interface import MAX_LEEWAY_SECONDS, TokenClaims, TokenExpectation
 from watchword.tokens.service import verify
-from watchword.vocabulary import Environment
+from watchword.vocabulary import Environment, Level
 
 ALL: dict[str, Any] = {"app": "clinic-ios", "because": "token key leaked", "step": BUCKETS}
 CUT = ScheduledCut(Cut("clinic-ios", None, 0, BUCKETS), BUCKETS, 0, "a drill", "me", NOW)
@@ -407,3 +407,34 @@ def test_too_many_to_name_leave_the_first_version_as_it_is(tmp_path: Path) -> No
     before = bench.path.read_bytes()
     bench.tick()
     assert bench.path.read_bytes() == before
+
+
+class LargeStore:
+    """Implement the part of the port that names are read from: many instances, none of which was issued a token lately.
+
+    :ivar looked: how often a part was looked through.
+    """
+
+    def __init__(self) -> None:
+        """Begin."""
+        self.looked = 0
+
+    async def holders(
+        self, app: str, level: Level | None, since: datetime, before: datetime, after: int
+    ) -> tuple[list[tuple[str, tuple[str, ...]]], int | None]:
+        """See the port."""
+        del app, level, since, before
+        self.looked += 1
+        return [], after + 20_000
+
+
+def test_a_large_store_is_not_looked_through_for_names() -> None:
+    """Not to its end, and not again: renewals wait for the same thread."""
+    store = LargeStore()
+    names = CutNames(cast(CutStore, store), b"k" * 32)
+    cuts = frozenset({replace(CUT.cut, before=int(NOW.timestamp()))})
+    for seconds in (0, 60):
+        at = NOW + timedelta(seconds=seconds)
+        asyncio.run(names.refresh(cuts, NOW - timedelta(hours=1), at))
+    assert names.of(CLINIC) is None
+    assert store.looked == MOST_LOOKED_THROUGH // 20_000
