@@ -34,6 +34,7 @@ from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.chains import ChainWriter, RevokedSubjects
 from watchword.apps.service.cut_names import CutNames
 from watchword.apps.service.first_version import FirstVersionWriter, Published
+from watchword.apps.service.openings import HeldOpening, OpeningBook
 from watchword.apps.service.trail import AuditSeal
 from watchword.apps.service.window import PatientClock, TokenWindow
 from watchword.broker.interface import HoneytokenWatch
@@ -54,6 +55,7 @@ SIGNER_FILE: Final = "signer.jwk"
 _GENERATION_FILE: Final = "gate-generation"
 _SEAL_FILE: Final = "audit-head.json"
 _WINDOW_FILE: Final = "gate-window.json"
+_OPENINGS_FILE: Final = "gate-openings.json"
 _MAX_GENERATION_DIGITS: Final = 15
 
 MOST_NAMED: Final = 300_000
@@ -85,14 +87,14 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ChainAnswer:
-    """Hold lines of a chain for a gate, and the generation that they lead to."""
+    """Hold lines of a chain for a gate, in parts, and the generation that they lead to."""
 
-    data: bytes
+    parts: Sequence[bytes]
     generation: int
 
     def __repr__(self) -> str:
         """Show no secret."""
-        return f"ChainAnswer({len(self.data)} bytes, generation={self.generation})"
+        return f"ChainAnswer({sum(map(len, self.parts))} bytes, generation={self.generation})"
 
 
 class PublishedStore(InstanceStore, CutStore, Protocol):
@@ -124,8 +126,10 @@ class GatePublisher:
         :param token_lifetime: seconds for which tokens are issued now.
         :param steady: seconds that nobody sets; None where jumps of the clock are meant.
         """
+        beside = directory.with_name
+        self.openings = OpeningBook(beside(_OPENINGS_FILE))
         self._directory = directory
-        self._counter = directory.with_name(_GENERATION_FILE)
+        self._counter = beside(_GENERATION_FILE)
         self._policies = {policy.api: policy for policy in policies}
         self._keyring = keyring
         self._store = store
@@ -141,7 +145,7 @@ class GatePublisher:
         self._steady = steady
         self._patient = PatientClock()
         self._since = datetime.min.replace(tzinfo=UTC)
-        self._window = TokenWindow(directory.with_name(_WINDOW_FILE), token_lifetime)
+        self._window = TokenWindow(beside(_WINDOW_FILE), token_lifetime)
         self._bounds = bounds
         self._cursor: RevocationCursor | None = None
         self._revoked: dict[str, RevokedSubjects] = {}
@@ -157,9 +161,7 @@ class GatePublisher:
         self._lifted = 0
         self._most_lifted: int | None = None
         self._swept = False
-        self._seal = AuditSeal(
-            store, trail_key(keyring.ring.pairwise_key), directory.with_name(_SEAL_FILE)
-        )
+        self._seal = AuditSeal(store, trail_key(keyring.ring.pairwise_key), beside(_SEAL_FILE))
 
     @property
     def policies(self) -> Mapping[str, GatePolicy]:
@@ -187,7 +189,8 @@ class GatePublisher:
         async with self._turn:
             extent = await self._catch_up(now)
             audit = await self._seal.advance(extent, now.timestamp())
-            states = await self._assemble(now, audit)
+            held = await asyncio.to_thread(self.openings.in_force, now.timestamp())
+            states = await self._assemble(now, audit, held)
             cuts = frozenset(cut for state in states for cut in state.cuts)
             await self._cut_names.refresh(cuts, self._since, now)
             try:
@@ -282,8 +285,8 @@ class GatePublisher:
         if tip is not None and generation >= chain.generation and not chain.has(tip):
             self._lift(chain, generation)
             return None
-        data = chain.after(tip)
-        return None if data is None else ChainAnswer(data, chain.generation)
+        parts = chain.after(tip)
+        return None if parts is None else ChainAnswer(parts, chain.generation)
 
     def _lift(self, chain: ChainWriter, generation: int) -> None:
         """Go on above a generation that a gate has: this service was set back to an earlier state."""
@@ -429,7 +432,9 @@ class GatePublisher:
             self._without_names[api] = trouble
             event = "engines and earlier gates aren't told" if trouble else "all gates are told"
             _log.warning(event, api=api, detail=trouble)
-        return None if cut is None or trouble else replace(state, revoked=cut, cuts=())
+        # What it can't say is closed: who reads it alone goes by the policy as it is written.
+        said = replace(state, cuts=(), openings=())
+        return None if cut is None or trouble else replace(said, revoked=cut)
 
     def _write_first(self, state: GateBundle) -> None:
         """Bring the first version as far as the chain is."""
@@ -492,7 +497,9 @@ class GatePublisher:
     def _path(self, api: str) -> Path:
         return self._directory / f"{api}.jws"
 
-    async def _assemble(self, now: datetime, audit: AuditHead | None) -> list[GateBundle]:
+    async def _assemble(
+        self, now: datetime, audit: AuditHead | None, held: Sequence[HeldOpening]
+    ) -> list[GateBundle]:
         ring, at = self._keyring.ring, now.timestamp()
         keys = tuple(key.verification_key() for key in ring.token_keys)
         before = await self._told_before()
@@ -515,6 +522,7 @@ class GatePublisher:
                     ),
                     canaries=canaries,
                     cuts=self._cuts(policy.api, audience, int(at)),
+                    openings=tuple(each.opening for each in held if each.api == policy.api),
                     audit=audit,
                 )
             )
@@ -578,8 +586,8 @@ class GatePublisher:
             first = self._first(api)
             if first.read() and first.bundle is not None:
                 found[api] = first.bundle
-        # A chain says more: it goes on where the first version has no room.
-        return found | self._told()
+        # A chain says more: it goes on where the first version has no room.  Who was revoked would only be kept in vain.
+        return {api: replace(each, digests=None) for api, each in (found | self._told()).items()}
 
     def _told(self) -> dict[str, GateBundle]:
         """Return by API what its gate was told last."""

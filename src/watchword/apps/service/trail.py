@@ -19,7 +19,7 @@ from watchword.gate.trail import HASH_BYTES, NOTHING_YET, AuditHead, extended, l
 from watchword.ports import AuditEntry, InstanceStore
 from watchword.reasons import MalformedError, UnavailableError
 
-MOST_SEALED: Final = 500
+MOST_SEALED: Final = 250
 """Entries that are sealed at a time, in a few milliseconds; a long trail is caught up with in as many turns."""
 
 CHECKPOINT_SECONDS: Final = 60.0
