@@ -211,7 +211,7 @@ class Storm:
     async def _watch(self, tokens: dict[int, str]) -> None:
         """See each step in the store, tell the fleet, and ask the gates."""
         connection = self._deployed.reading()
-        end = time.monotonic() + (steps_of(STEP) + 1) * self.pause + _PATIENCE_SECONDS
+        end = time.monotonic() + 2 * steps_of(STEP) * self.pause + _PATIENCE_SECONDS
         asking: list[asyncio.Task[None]] = []
         while self.share < BUCKETS and time.monotonic() < end:
             for before, share in connection.execute("SELECT before, share FROM cuts"):

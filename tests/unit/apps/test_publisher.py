@@ -57,12 +57,14 @@ class SimulatedStore:
     :ivar pending: who was revoked and couldn't be written yet.
     :ivar scheduled: what an operator cut.
     :ivar held: whose last token a cut covers.
+    :ivar told: how many revoked ones it has told of.
     """
 
     revoked: list[RevokedInstance] = field(default_factory=list)
     pending: list[RevokedInstance] = field(default_factory=list)
     scheduled: list[ScheduledCut] = field(default_factory=list)
     held: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    told: int = 0
 
     def revoke(self, *names: str, at: datetime = NOW) -> None:
         """Revoke instances."""
@@ -83,6 +85,11 @@ class SimulatedStore:
         self, since: datetime, after: RevocationCursor | None, limit: int
     ) -> RevocationNews:
         """See the port."""
+        news = self._news(since, after, limit)
+        self.told += len(news.instances)
+        return news
+
+    def _news(self, since: datetime, after: RevocationCursor | None, limit: int) -> RevocationNews:
         last = len(self.revoked)
         anew = after is None or after.sequence > last
         start = 0 if after is None or anew else after.sequence
@@ -244,6 +251,22 @@ def test_more_than_a_page_is_read(bench: PublisherBench) -> None:
     bench.store.revoke("more")
     bench.tick()
     assert bench.lists("more", "n0") == [True, True]
+
+
+def test_a_turn_costs_what_is_new(bench: PublisherBench) -> None:
+    """However many were revoked before: nobody is told of twice, and a change is as long as the one before."""
+    bench.store.revoke(*(f"n{number}" for number in range(3 * MOST_READ)))
+    bench.tick()
+    known = bench.store.told
+    assert known == 3 * MOST_READ
+    for more in (0, 1, 1):
+        bench.store.revoke(*(f"more{known}-{each}" for each in range(more)))
+        bench.tick()
+        known += more
+        assert bench.store.told == known
+    *_, many, one, other = bench.lines
+    assert abs(len(one) - len(other)) < 9
+    assert len(many) > 10 * len(one)
 
 
 def test_an_older_copy_of_the_store_is_read_as_a_whole(bench: PublisherBench) -> None:
