@@ -209,6 +209,10 @@ class GatePublisher:
         if changed:
             _log.debug("gates told", generation=self._generation, apis=changed)
 
+    async def seal(self, now: datetime) -> None:
+        """Seal what is left of a long audit trail, beside the publications."""
+        await self._seal.catch_up(now.timestamp())
+
     async def _catch_up(self, now: datetime) -> int:
         """Read who was revoked since the last time; nobody waits long for a part of it.
 
