@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 from fuzz import seeds
 from watchword.adapters.honeytoken_file import read_honeytokens
@@ -39,7 +38,7 @@ def read_secrets(data: bytes) -> None:
 def read_planted(data: bytes) -> None:
     """Read the file of canaries; what isn't one raises what its reader turns into a fault."""
     with suppress(RefusedError, PrivateFileError, ValueError, KeyError, TypeError, AttributeError):
-        read_honeytokens(data, Path("canaries.json"))
+        read_honeytokens(data, "canaries.json")
 
 
 def look_at(data: bytes) -> None:

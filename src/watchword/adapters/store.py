@@ -1061,6 +1061,11 @@ class EngineStore(WriteBehindStore):
         self._told_of = -1
         self.had_entries = database.had_entries
 
+    @property
+    def database(self) -> Database:
+        """Return what carries the transactions out; the store closes it."""
+        return self._database
+
     async def enrol(
         self,
         use: ChallengeUse,

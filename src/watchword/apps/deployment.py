@@ -10,16 +10,13 @@ from datetime import timedelta
 
 import structlog
 
-from watchword.adapters import honeytoken_file, secret_store
+from watchword.adapters.documents import KeptDocument
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.http_server.mutual_tls import MutualTlsServer
 from watchword.adapters.http_server.tls import server_tls
-from watchword.adapters.keyring.file import FileKeyRing, KeyKeeper
-from watchword.adapters.keyring.private_file import (
-    private_directory,
-    require_known_format,
-)
+from watchword.adapters.keyring.file import KeyKeeper, KeyRing
+from watchword.adapters.keyring.private_file import private_directory
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log import MemoryRefusalLog
@@ -27,6 +24,7 @@ from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation_journal import RevocationJournal
 from watchword.adapters.store import RollbackDetector
 from watchword.adapters.system import is_synchronised
+from watchword.apps.compose.documents import documents_of
 from watchword.apps.compose.gates import open_gate
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of, secret_work
 from watchword.apps.compose.store import open_store, require_store
@@ -161,12 +159,15 @@ def service_of(
     # Before anything is made: a start that fails for the master key leaves no key ring without a store.
     policies, bao = gate_policies(settings), openbao_of(settings)
     keeper = key_keeper_of(settings, bao)
-    secrets = replace(secret_work(settings, entropy, bao), signing=keeper)
-    keyring = keyring_of(settings, clock, entropy, keeper)
+    # Nothing is made by it: the tables are there, or it refuses.
+    shared = None if paths.postgres_address is None else open_store(paths)
+    documents = documents_of(settings, shared, entropy, bao)
+    secrets = replace(secret_work(settings, entropy, bao, documents), signing=keeper)
+    keyring = keyring_of(settings, clock, entropy, keeper, documents.key_ring)
     fetcher, play_fetcher = fetcher_of(settings), play_fetcher_of(settings)
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
-    store = open_store(paths)
+    store = shared or open_store(paths)
     verifier = FormatEvidenceVerifier(
         trust,
         settings.policy,
@@ -200,11 +201,15 @@ def service_of(
 
 
 def keyring_of(
-    settings: Settings, clock: Clock, entropy: Entropy, keeper: KeyKeeper | None
-) -> FileKeyRing:
+    settings: Settings,
+    clock: Clock,
+    entropy: Entropy,
+    keeper: KeyKeeper | None,
+    document: KeptDocument,
+) -> KeyRing:
     """Return the service's key ring, made where there is none."""
-    return FileKeyRing(
-        settings.service.keyring,
+    return KeyRing(
+        document,
         environment=settings.environment,
         grace=settings.service.token_lifetime + LEEWAY_SECONDS,
         now=clock.timestamp(),
@@ -229,14 +234,10 @@ def safeguards_of(
 
 
 def _require_whole(paths: ServiceConfig) -> None:
-    """Refuse a state directory whose store has lost its keys, or that a newer Watchword used; tell of one that lost its store.
+    """Refuse a state directory whose store has lost its keys; tell of one that lost its store.
 
-    A running service goes on without its secrets.  One that starts on those of a newer version is in the wrong place.
-
-    :raises PrivateFileError: when the key ring is gone, or a newer Watchword wrote the secrets or the canaries.
+    :raises PrivateFileError: when the key ring is gone.
     """
-    require_known_format(paths.secrets, secret_store.FORMAT, secret_store.MAX_DOCUMENT_BYTES)
-    require_known_format(paths.canaries, honeytoken_file.FORMAT)
     require_store(paths)
     if paths.postgres_address is None and paths.keyring.exists() and not paths.database.exists():
         # Every instance enrols again by itself; a person may have a backup that spares them that.

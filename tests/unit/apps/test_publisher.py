@@ -18,10 +18,11 @@ from tests.unit.apps.service_bench import GATE_POLICIES
 from tests.unit.enrolment.simulators import CLINIC, SeededEntropy
 from tests.unit.gate.simulators import CLAIMS
 
+from watchword.adapters.documents import FileDocument
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.gate_bundle.chain_file import chain_path
 from watchword.adapters.gate_bundle.floor import Floor, raise_floor
-from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.file import KeyRing
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.apps.service.chains import MOST_DELTAS, ChainWriter, RevokedSubjects
 from watchword.apps.service.publisher import (
@@ -126,8 +127,8 @@ class PublisherBench:
 
     def __post_init__(self) -> None:
         """Begin as a process does."""
-        self.keyring = FileKeyRing(
-            self.directory / "keyring.json",
+        self.keyring = KeyRing(
+            FileDocument(self.directory / "keyring.json"),
             environment=Environment.PROD,
             grace=330,
             now=NOW.timestamp(),

@@ -266,6 +266,20 @@ class PostgresDatabase(QueuedDatabase):
         except TimeoutError:
             raise self._late() from None
 
+    @property
+    def where(self) -> str:
+        """Return where the server is, for messages."""
+        return self._address.where
+
+    def here(self, work: Callable[[Connection], _Result], *, writes: bool) -> _Result:
+        """Carry work out as one transaction, and block the calling thread so long.
+
+        :raises UnavailableError: ``store.unavailable``.
+        """
+        if (why := self._breaker.resting()) is not None:
+            raise UnavailableError(Reason.STORE_UNAVAILABLE, why)
+        return self._run(work, writes=writes)
+
     def _late(self) -> UnavailableError:
         return unavailable(self._address, f"no answer within {self._call_seconds:g} s")
 

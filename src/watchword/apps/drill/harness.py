@@ -12,9 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from watchword.adapters.documents import FileDocument
 from watchword.adapters.drill_wire import HttpWire, Origin
 from watchword.adapters.gate_bundle.file import GateBundleFile
-from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.file import KeyRing
 from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.store import RollbackDetector
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of
@@ -320,7 +321,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 class BorrowedKeys:
     """Implement :class:`watchword.drill.interface.Keys` by the key ring of this machine's service."""
 
-    def __init__(self, ring: FileKeyRing, gate: GateState, mark: RollbackDetector) -> None:
+    def __init__(self, ring: KeyRing, gate: GateState, mark: RollbackDetector) -> None:
         """Lend the keys of an open ring, and what the API's gate on this machine knows.
 
         :param mark: of the service's store, which says whose challenges count.
@@ -699,8 +700,8 @@ def _lab_side(
     if not settings.service.keyring.exists():
         return None, None
     authorities = load_or_create(settings.service.state_dir, entropy)
-    ring = FileKeyRing(
-        settings.service.keyring,
+    ring = KeyRing(
+        FileDocument(settings.service.keyring),
         environment=settings.environment,
         grace=settings.service.token_lifetime + LEEWAY_SECONDS,
         now=clock.timestamp(),

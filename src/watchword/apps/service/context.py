@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.file import KeyRing
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
@@ -55,7 +55,7 @@ class ServiceContext:
     delivery: SecretDelivery
     invitations: Invitations
     store: ServiceStore
-    keyring: FileKeyRing
+    keyring: KeyRing
     publisher: GatePublisher
     cuts: CutSchedule
     refusal_log: MemoryRefusalLog

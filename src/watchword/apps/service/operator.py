@@ -9,8 +9,8 @@ from typing import Any, Final
 import structlog
 
 from watchword.adapters.keyring.file import (
-    FileKeyRing,
     GateEpoch,
+    KeyRing,
     KeyState,
     Ring,
     TokenKey,
@@ -312,11 +312,11 @@ def _in_state(ring: Ring, purpose: str, state: KeyState) -> TokenKey | GateEpoch
     return ring.in_state(state) if purpose == TOKENS else ring.epoch_in_state(state)
 
 
-def _rotate(keyring: FileKeyRing, purpose: str, now: float) -> TokenKey | GateEpoch:
+def _rotate(keyring: KeyRing, purpose: str, now: float) -> TokenKey | GateEpoch:
     return keyring.rotate(now) if purpose == TOKENS else keyring.rotate_gate_secrets(now)
 
 
-def _retire(keyring: FileKeyRing, kid: str, now: float) -> TokenKey | GateEpoch:
+def _retire(keyring: KeyRing, kid: str, now: float) -> TokenKey | GateEpoch:
     if kid.startswith(EPOCH):
         return keyring.retire_gate_secret(kid, now)
     return keyring.retire(kid, now)

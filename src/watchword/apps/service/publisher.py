@@ -23,7 +23,7 @@ from watchword.adapters.gate_bundle import publish_bundle
 from watchword.adapters.gate_bundle.chain_file import chain_path
 from watchword.adapters.gate_bundle.floor import floor_path
 from watchword.adapters.gate_bundle.freshness import BEAT_SECONDS, freshness_path, note_fresh
-from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.file import KeyRing
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     locked_directory,
@@ -102,14 +102,17 @@ class PublishedStore(InstanceStore, CutStore, Protocol):
 
 
 class GatePublisher:
-    """Assemble, sign and write the bundles; the only one who does."""
+    """Assemble, sign and write the bundles; the only one who does.
+
+    :ivar ring_version: of the key ring, whose keys every gate file has; 0 before the first publication.
+    """
 
     def __init__(
         self,
         *,
         directory: Path,
         policies: Sequence[GatePolicy],
-        keyring: FileKeyRing,
+        keyring: KeyRing,
         store: PublishedStore,
         secrets: SecretWork = NO_SECRETS,
         random: Callable[[int], bytes],
@@ -162,6 +165,7 @@ class GatePublisher:
         self._lifted = 0
         self._most_lifted: int | None = None
         self._swept = False
+        self.ring_version = 0
         self._seal = AuditSeal(store, trail_key(keyring.ring.pairwise_key), beside(_SEAL_FILE))
 
     @property
@@ -196,11 +200,13 @@ class GatePublisher:
             extent = await self._catch_up(now)
             audit = await self._seal.advance(extent, now.timestamp())
             held = await asyncio.to_thread(self.openings.in_force, now.timestamp())
+            ring_version = self._keyring.version
             states = await self._assemble(now, audit, held)
             cuts = frozenset(cut for state in states for cut in state.cuts)
             await self._cut_names.refresh(cuts, self._since, now)
             try:
                 changed = await asyncio.to_thread(self._write, states, now)
+                self.ring_version = ring_version
             finally:
                 # Also after a failure: the bundles before it were written.
                 news, self._news = self._news, asyncio.Event()

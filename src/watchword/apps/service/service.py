@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.file import KeyRing
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
@@ -151,7 +151,7 @@ def build_service(
     policy: EnrolmentPolicy,
     verifier: EvidenceVerifier,
     store: ServiceStore,
-    keyring: FileKeyRing,
+    keyring: KeyRing,
     refusal_log: MemoryRefusalLog,
     gates: Path,
     gate_policies: Sequence[GatePolicy],
@@ -210,7 +210,7 @@ def _publisher(
     gate_policies: Sequence[GatePolicy],
     policy: EnrolmentPolicy,
     store: ServiceStore,
-    keyring: FileKeyRing,
+    keyring: KeyRing,
     entropy: Entropy,
     secrets: SecretWork,
     watch: ClockWatch | None,
@@ -231,7 +231,7 @@ def _delivery(
     policy: EnrolmentPolicy,
     verifier: EvidenceVerifier,
     store: ServiceStore,
-    keyring: FileKeyRing,
+    keyring: KeyRing,
     entropy: Entropy,
     secrets: SecretWork,
     epochs: ChallengeEpochs | None,
@@ -254,7 +254,7 @@ def _enrolment(
     policy: EnrolmentPolicy,
     verifier: EvidenceVerifier,
     store: ServiceStore,
-    keyring: FileKeyRing,
+    keyring: KeyRing,
     entropy: Entropy,
     vendors: VendorWork,
     recorder: Recorder | None,

@@ -161,6 +161,18 @@ def _postgres(service: Fields) -> Iterator[Inconsistency]:
     pair = [name for name in ("certificate", "key") if ways.get(name) is not None]
     if len(pair) == 1:
         yield ("service", "postgres"), f"{pair[0]} alone", "certificate and key, or none of both"
+    for name in ("master_key", "other_master_key"):
+        if isinstance(ways.get(name), dict):
+            yield from _one_of(("service", "postgres", name), ways[name])
+    if ways.get("other_master_key") is not None and ways.get("master_key") is None:
+        yield ("service", "postgres"), "other_master_key alone", "master_key beside it"
+
+
+def _one_of(path: Path_, keeper: Mapping[str, Any]) -> Iterator[Inconsistency]:
+    """Find a master key that is nowhere, or in two places."""
+    given = [each for each in ("file", "env", "transit") if keeper.get(each) is not None]
+    if len(given) != 1:
+        yield path, " and ".join(given) or "nothing", "one of file, env and transit"
 
 
 def _api(path: Path_, api: Fields, parts: Readable) -> Iterator[Inconsistency]:
@@ -397,6 +409,16 @@ def _secrets(written: FileConfig) -> Iterator[Inconsistency]:
     keys = {} if written.secrets is None else written.secrets.keys
     if written.secrets is not None:
         yield from _kept(written.secrets, written.environment)
+    ways = written.service.postgres
+    for key in ("master_key", "other_master_key") if ways is not None else ():
+        found = getattr(ways, key)
+        transit = found is not None and found.transit is not None
+        if transit and (written.secrets is None or written.secrets.openbao is None):
+            yield (
+                ("service", "postgres", key),
+                "transit",
+                "where OpenBao is beside it: secrets.openbao",
+            )
     for name, secret in keys.items():
         yield from _secret(("secrets", "keys", name), secret, written)
     injected = [name for name, secret in keys.items() if secret.edge]
@@ -419,10 +441,7 @@ def _kept(written: SecretsConfig, environment: str) -> Iterator[Inconsistency]:
             where = ("secrets", "openbao", "url")
             yield where, shown(written.openbao.url), "an https:// URL, or one of this machine's own"
     if keeper is not None:
-        given = [each for each in ("file", "env", "transit") if getattr(keeper, each) is not None]
-        if len(given) != 1:
-            got = " and ".join(given) or "nothing"
-            yield ("secrets", "master_key"), got, "one of file, env and transit"
+        yield from _one_of(("secrets", "master_key"), dict(keeper))
         if written.store == "openbao":
             yield ("secrets", "master_key"), "master_key", "none: OpenBao encrypts what it keeps"
     elif written.store == "file" and environment == "prod" and written.keys:

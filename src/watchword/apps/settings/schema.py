@@ -265,6 +265,18 @@ def _store(text: str) -> PostgresAddress | None:
         raise expected(f"sqlite, or {error}") from None
 
 
+class MasterKeyConfig(Config):
+    """Say where the key is under which values are encrypted; one of the three."""
+
+    file: FilePath | None = default(
+        None, "32 bytes in base64url; of values in a file it is made on the first start"
+    )
+    env: str | None = default(
+        None, "name of an environment variable", pattern=r"^[A-Z][A-Z0-9_]{0,63}$"
+    )
+    transit: Name | None = default(None, "name of a key in OpenBao's transit engine")
+
+
 class PostgresConfig(Config):
     """Say how the PostgreSQL that ``store`` names is spoken to."""
 
@@ -277,6 +289,12 @@ class PostgresConfig(Config):
     certificate: FilePath | None = default(None, "PEM of the client's certificate")
     key: FilePath | None = default(None, "PEM of its key")
     connections: int = default(8, "most connections at a time", ge=1, le=64)
+    master_key: MasterKeyConfig | None = default(
+        None, "seals keys, secrets and canaries in rows that all nodes share; left out: files"
+    )
+    other_master_key: MasterKeyConfig | None = default(
+        None, "opens rows, too, while one key replaces another; see `watchword store rekey`"
+    )
 
 
 class _Kept:
@@ -328,6 +346,11 @@ class ServiceConfig(Config):
             certificate=None if pair[0] is None or pair[1] is None else (pair[0], pair[1]),
         )
 
+    @property
+    def sealing(self) -> MasterKeyConfig | None:
+        """Return the key that seals rows which several nodes share, None where each keeps files of its own."""
+        return None if self.store is None or self.postgres is None else self.postgres.master_key
+
     database = _Kept("watchword.db")
     """The SQLite store."""
 
@@ -351,6 +374,9 @@ class ServiceConfig(Config):
 
     secrets = _Kept("secrets.json")
     """The encrypted secrets."""
+
+    sealed = _Kept("sealed")
+    """The directory of the newest sealed rows that this node has seen."""
 
     canaries = _Kept("canaries.json")
     """What planted canary keys are recognised by."""
@@ -791,16 +817,6 @@ class SecretConfig(Config):
     deliver: DeliverConfig | None = None
 
 
-class MasterKeyConfig(Config):
-    """Say where the key is under which values are encrypted in the file; one of the three."""
-
-    file: FilePath | None = default(None, "32 bytes in base64url; made on the first start")
-    env: str | None = default(
-        None, "name of an environment variable", pattern=r"^[A-Z][A-Z0-9_]{0,63}$"
-    )
-    transit: Name | None = default(None, "name of a key in OpenBao's transit engine")
-
-
 class OpenBaoConfig(Config):
     """Say where OpenBao or Vault is, and as whom it is asked."""
 
@@ -857,13 +873,14 @@ class SecretsConfig(Config):
     usage: UsageConfig = UsageConfig()
     keys: dict[Name, SecretConfig] = default({}, max_length=MAX_SECRETS)
 
-    def build(self, state: Path) -> SecretsSettings:
+    def build(self, state: Path, sealing: MasterKeyConfig | None) -> SecretsSettings:
         """Return who may use which key.
 
         :param state: the service's directory, in which a master key is made that the file doesn't place.
+        :param sealing: seals rows that several nodes share: their secrets, too, where the file names no other key.
         """
         given = {"file": str(state / "master.key")}
-        master = self.master_key or MasterKeyConfig.model_validate(given)
+        master = self.master_key or sealing or MasterKeyConfig.model_validate(given)
         return SecretsSettings(
             master_key=None if self.store == "openbao" else master,
             openbao=self.openbao,
@@ -966,5 +983,7 @@ class FileConfig(Config):
             gates=self.gates,
             drill={name: each.build() for name, each in self.drill.items()},
             pins=self.pins,
-            secrets=None if secrets is None else secrets.build(self.service.state),
+            secrets=None
+            if secrets is None
+            else secrets.build(self.service.state, self.service.sealing),
         )
