@@ -169,10 +169,10 @@ class SealedRows:
         """
         with self._turn:
             database, seen = self._table.look()
-            known = self._seen if database == self._database else {}
-            self._database = database
+            if database != self._database:
+                self._database, self._seen = database, {}
             for at in {*seen, *self._copied(), *self._held}:
-                if at in self._faults or at not in seen or seen[at] != known.get(at):
+                if at in self._faults or at not in seen or seen[at] != self._seen.get(at):
                     self._take(at)
             self._seen = seen
 
@@ -181,10 +181,10 @@ class SealedRows:
 
         :raises SealedRowError: when the row can't be trusted now.
         """
-        with self._turn:
-            if at in self._faults:
-                raise SealedRowError(self._faults[at])
-            return self._held.get(at)
+        # Without a lock: the event loop may ask while a thread waits for the database.
+        if (fault := self._faults.get(at)) is not None:
+            raise SealedRowError(fault)
+        return self._held.get(at)
 
     def last(self, at: RowName) -> _Held | None:
         """Return what was read last of a row, also where it can't be trusted any more."""

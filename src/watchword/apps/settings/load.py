@@ -163,12 +163,12 @@ def _postgres(service: Fields) -> Iterator[Inconsistency]:
         yield ("service", "postgres"), f"{pair[0]} alone", "certificate and key, or none of both"
     for name in ("master_key", "other_master_key"):
         if isinstance(ways.get(name), dict):
-            yield from _one_of(("service", "postgres", name), ways[name])
+            yield from _placed(("service", "postgres", name), ways[name])
     if ways.get("other_master_key") is not None and ways.get("master_key") is None:
         yield ("service", "postgres"), "other_master_key alone", "master_key beside it"
 
 
-def _one_of(path: Path_, keeper: Mapping[str, Any]) -> Iterator[Inconsistency]:
+def _placed(path: Path_, keeper: Mapping[str, Any]) -> Iterator[Inconsistency]:
     """Find a master key that is nowhere, or in two places."""
     given = [each for each in ("file", "env", "transit") if keeper.get(each) is not None]
     if len(given) != 1:
@@ -408,7 +408,7 @@ def _secrets(written: FileConfig) -> Iterator[Inconsistency]:
     """Find what is wrong between keys, apps and the routes that inject them."""
     keys = {} if written.secrets is None else written.secrets.keys
     if written.secrets is not None:
-        yield from _kept(written.secrets, written.environment)
+        yield from _kept(written.secrets, written)
     ways = written.service.postgres
     for key in ("master_key", "other_master_key") if ways is not None else ():
         found = getattr(ways, key)
@@ -428,9 +428,9 @@ def _secrets(written: FileConfig) -> Iterator[Inconsistency]:
                 yield from _route(("apis", api_name, "routes", index), api, route, injected)
 
 
-def _kept(written: SecretsConfig, environment: str) -> Iterator[Inconsistency]:
+def _kept(written: SecretsConfig, whole: FileConfig) -> Iterator[Inconsistency]:
     """Find a store that isn't whole, or that says two things."""
-    keeper = written.master_key
+    keeper, environment = written.master_key, whole.environment
     needs = written.store == "openbao" or written.signing or (keeper and keeper.transit)
     if needs and written.openbao is None:
         yield ("secrets", "openbao"), "nothing", "where OpenBao is: url and token"
@@ -441,10 +441,15 @@ def _kept(written: SecretsConfig, environment: str) -> Iterator[Inconsistency]:
             where = ("secrets", "openbao", "url")
             yield where, shown(written.openbao.url), "an https:// URL, or one of this machine's own"
     if keeper is not None:
-        yield from _one_of(("secrets", "master_key"), dict(keeper))
+        yield from _placed(("secrets", "master_key"), dict(keeper))
         if written.store == "openbao":
             yield ("secrets", "master_key"), "master_key", "none: OpenBao encrypts what it keeps"
-    elif written.store == "file" and environment == "prod" and written.keys:
+    elif (
+        written.store == "file"
+        and environment == "prod"
+        and written.keys
+        and whole.service.sealing is None
+    ):
         # Beside the values, on the same disk, a key protects no backup of it.
         expected = "where the master key is: {file: PATH}, {env: NAME} or {transit: KEY}"
         yield ("secrets", "master_key"), "nothing", expected
