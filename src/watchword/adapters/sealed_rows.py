@@ -363,9 +363,7 @@ class SealedRows:
         if data is None:
             raise SealedRowError(f"{path}: is gone")
         try:
-            members = strict_json.loads(data, _MAX_COPY_BYTES)
-            require_format(path, members["v"], FORMAT)
-            return _read_copy(at, members)
+            return read_copy(at, data, str(path))
         except (RefusedError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SealedRowError(
                 f"{path}: is damaged ({type(error).__name__}); restore it from a backup, or, where the database is known to "
@@ -380,22 +378,39 @@ class SealedRows:
                 if database == self._database and copy.version > row.version:
                     # Another process of this node has seen more.
                     return
-            document = {
-                "v": FORMAT,
-                "database": self._database,
-                "version": row.version,
-                "deployment": row.deployment,
-                "key_id": row.key_id,
-                "wrapped": base64url.encode(row.wrapped),
-                "sealed": base64url.encode(row.sealed),
-            }
-            write_private(path, strict_json.dumps(document))
+            write_private(path, write_copy(row, self._database))
 
 
 _PUT_BACK: Final = "run `watchword store put-back` on the node that has seen the highest version, and see its page first"
 
 
-def _read_copy(at: RowName, members: Mapping[str, Any]) -> tuple[SealedRow, int]:
+def write_copy(row: SealedRow, database: int) -> bytes:
+    """Return a node's copy of a row.
+
+    :param database: the number of the database that it was read from.
+    """
+    return strict_json.dumps(
+        {
+            "v": FORMAT,
+            "database": database,
+            "version": row.version,
+            "deployment": row.deployment,
+            "key_id": row.key_id,
+            "wrapped": base64url.encode(row.wrapped),
+            "sealed": base64url.encode(row.sealed),
+        }
+    )
+
+
+def read_copy(at: RowName, data: bytes, where: str) -> tuple[SealedRow, int]:
+    """Return the row and the database's number that :func:`write_copy` was given.
+
+    :param where: it was read, for the error's text.
+    :raises OtherFormatError: when another Watchword wrote it.
+    :raises RefusedError, ValueError, KeyError, TypeError, AttributeError: when it isn't as it was written.
+    """
+    members: Mapping[str, Any] = strict_json.loads(data, _MAX_COPY_BYTES)
+    require_format(where, members["v"], FORMAT)
     version, database = members["version"], members["database"]
     if members.keys() != _MEMBERS:
         raise ValueError("other members than expected")

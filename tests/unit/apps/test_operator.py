@@ -23,7 +23,7 @@ from watchword.adapters.keyring.private_file import locked_directory
 from watchword.adapters.sqlite import SqliteStore
 from watchword.adapters.store import insert_audit
 from watchword.apps.service.background import FORGET_MARGIN
-from watchword.apps.service.operator import SETTLED_SECONDS
+from watchword.apps.service.publisher import SETTLED_SECONDS
 from watchword.encoding.phrases import moment
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import to_jws

@@ -49,6 +49,7 @@ from watchword.apps.service.operator_secrets import (
     rotate_secret,
     show_secret,
 )
+from watchword.apps.service.publisher import SETTLED_SECONDS
 from watchword.encoding.phrases import moment as utc
 from watchword.enrolment.evidence import DEFAULT_CODE_LIFE, DEFAULT_INSTANCE_LIFE, Invitation
 from watchword.enrolment.interface import OperatorCode
@@ -240,9 +241,6 @@ def _code(context: ServiceContext, code: OperatorCode) -> dict[str, Any]:
         "open": not code.held_against(context.clock.now()),
     }
 
-
-SETTLED_SECONDS: Final = 1.0
-"""How long a key is prepared at least before it signs: twice as long as gates may take to see it."""
 
 TOKENS: Final = "tokens"
 GATES: Final = "gates"

@@ -23,7 +23,7 @@ from watchword.adapters.gate_bundle import publish_bundle
 from watchword.adapters.gate_bundle.chain_file import chain_path
 from watchword.adapters.gate_bundle.floor import floor_path
 from watchword.adapters.gate_bundle.freshness import BEAT_SECONDS, freshness_path, note_fresh
-from watchword.adapters.keyring.file import KeyRing
+from watchword.adapters.keyring.file import KeyRing, KeyState
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     locked_directory,
@@ -97,15 +97,16 @@ class ChainAnswer:
         return f"ChainAnswer({sum(map(len, self.parts))} bytes, generation={self.generation})"
 
 
+SETTLED_SECONDS: Final = 1.0
+"""How long a key is prepared at least before it signs: twice as long as gates may take to see it."""
+
+
 class PublishedStore(InstanceStore, CutStore, Protocol):
     """Tell who is revoked and what is cut."""
 
 
 class GatePublisher:
-    """Assemble, sign and write the bundles; the only one who does.
-
-    :ivar ring_version: of the key ring, whose keys every gate file has; 0 before the first publication.
-    """
+    """Assemble, sign and write the bundles; the only one who does."""
 
     def __init__(
         self,
@@ -165,7 +166,7 @@ class GatePublisher:
         self._lifted = 0
         self._most_lifted: int | None = None
         self._swept = False
-        self.ring_version = 0
+        self._told_ring = (0, 0.0)
         self._seal = AuditSeal(store, trail_key(keyring.ring.pairwise_key), beside(_SEAL_FILE))
 
     @property
@@ -200,13 +201,11 @@ class GatePublisher:
             extent = await self._catch_up(now)
             audit = await self._seal.advance(extent, now.timestamp())
             held = await asyncio.to_thread(self.openings.in_force, now.timestamp())
-            ring_version = self._keyring.version
             states = await self._assemble(now, audit, held)
             cuts = frozenset(cut for state in states for cut in state.cuts)
             await self._cut_names.refresh(cuts, self._since, now)
             try:
                 changed = await asyncio.to_thread(self._write, states, now)
-                self.ring_version = ring_version
             finally:
                 # Also after a failure: the bundles before it were written.
                 news, self._news = self._news, asyncio.Event()
@@ -612,6 +611,29 @@ class GatePublisher:
         """Return by API what its gate was told last."""
         chains = {api: each.bundle for api, each in self._chains.items()}
         return {api: each for api, each in chains.items() if each is not None}
+
+    def told_ring(self, steady: float) -> int:
+        """Return the version of the key ring whose prepared keys every gate here has known for a while, 0 for none.
+
+        :param steady: seconds that never go back.
+        """
+        version, ring = self._keyring.version, self._keyring.ring
+        known, since = self._told_ring
+        if version != known:
+            key, epoch = (
+                ring.in_state(KeyState.PREPARED).kid,
+                ring.epoch_in_state(KeyState.PREPARED).epoch,
+            )
+            told = self._told()
+            for api in self._policies:
+                bundle = told.get(api)
+                if bundle is None or not (
+                    any(each.kid == key for each in bundle.keys)
+                    and any(each.epoch == epoch for each in bundle.secrets)
+                ):
+                    return 0
+            known, since = self._told_ring = version, steady
+        return known if steady - since >= SETTLED_SECONDS else 0
 
     def injected_versions(self, secret: str) -> Mapping[str, tuple[int, int]]:
         """Return by API which version of a secret its gate was told to inject, and in which generation."""
