@@ -204,7 +204,7 @@ class SealedRows:
         """Write this node's copy of each row that was set back, is gone or differs, under the number that follows.
 
         :returns: which, and their new versions.
-        :raises SealedRowError: when a copy can't be opened; nothing was written of it.
+        :raises SealedRowError: when a copy can't be opened, or a row is of another deployment or master key; it stays.
         """
         with self._turn:
             self._database, seen = self._table.look()
@@ -212,11 +212,11 @@ class SealedRows:
             for at in sorted(self._copied()):
                 copy, database = self._copy(at)
                 present = self._table.row(at)
+                data = self._opened(copy, database)
                 if present is not None and (
-                    present.version > copy.version or (database, present) == (self._database, copy)
+                    (database, present) == (self._database, copy) or self._is_newer(present, copy)
                 ):
                     continue
-                data = self._opened(copy, database)
                 before = seen[at][0] if at in seen else None
                 row = self._sealed(at, max(before or 0, copy.version) + 1, data)
                 if not self._table.put(row, before):
@@ -224,6 +224,27 @@ class SealedRows:
                 self._accept(_Held(row, data))
                 done.append((at, row.version))
             return done
+
+    def _is_newer(self, present: SealedRow, copy: SealedRow) -> bool:
+        """Tell whether a row is above a copy and can be opened, while the copy can.
+
+        :raises SealedRowError: when it isn't this deployment's, or of a master key that this node doesn't have.
+        """
+        if present.deployment != self._deployment:
+            raise self._stranger(present)
+        if present.key_id not in {copy.key_id, self._key.key_id}:
+            raise SealedRowError(
+                self._words(
+                    present.at,
+                    f"says that the master key {present.key_id!r} sealed it: give this node that one; if it was changed by "
+                    "hand, delete the row as the owner of the tables, and run this again",
+                )
+            )
+        try:
+            self._opened(present, self._database)
+        except (SealedRowError, UnavailableError):
+            return False
+        return present.version > copy.version
 
     def rekey(self) -> Sequence[RowName]:
         """Seal each row anew that another master key sealed; return which.
@@ -266,17 +287,19 @@ class SealedRows:
                 return None
             raise SealedRowError(self._words(at, f"is gone; {_PUT_BACK}"))
         if row.deployment != self._deployment:
-            raise SealedRowError(
-                self._words(
-                    at,
-                    f"belongs to the deployment {row.deployment!r}, expected {self._deployment!r}: two clusters need two "
-                    "databases",
-                )
-            )
+            raise self._stranger(row)
         # A higher version counts from another database too: nobody writes one without the master key.
         if copy is not None and row.version <= copy.version:
             self._require_same(row, copy, database)
         return _Held(row, self._opened(row, self._database))
+
+    def _stranger(self, row: SealedRow) -> SealedRowError:
+        return SealedRowError(
+            self._words(
+                row.at,
+                f"belongs to the deployment {row.deployment!r}, expected {self._deployment!r}: two clusters need two databases",
+            )
+        )
 
     def _require_same(self, row: SealedRow, copy: SealedRow, database: int) -> None:
         """Refuse a row that isn't above what this node has seen, and isn't that either."""
@@ -422,7 +445,8 @@ def read_copy(at: RowName, data: bytes, where: str) -> tuple[SealedRow, int]:
     wrapped, sealed = (
         base64url.decode(members[each], _MAX_COPY_BYTES) for each in ("wrapped", "sealed")
     )
-    return SealedRow(at, version, *texts, wrapped, sealed), database
+    deployment, key_id = texts
+    return SealedRow(at, version, deployment, key_id, wrapped, sealed), database
 
 
 class ToldEverywhere:

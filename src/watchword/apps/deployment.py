@@ -4,9 +4,10 @@ The order of a start: files are checked before anything is made.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -22,11 +23,11 @@ from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation_journal import RevocationJournal
-from watchword.adapters.store import RollbackDetector
+from watchword.adapters.store import EngineStore, RollbackDetector
 from watchword.adapters.system import is_synchronised
 from watchword.apps.compose.documents import documents_of
 from watchword.apps.compose.gates import open_gate
-from watchword.apps.compose.secrets import key_keeper_of, openbao_of, secret_work
+from watchword.apps.compose.secrets import SecretWork, key_keeper_of, openbao_of, secret_work
 from watchword.apps.compose.store import open_store, require_store
 from watchword.apps.compose.vendors import (
     fetcher_of,
@@ -62,6 +63,9 @@ from watchword.ports import Clock, Entropy
 from watchword.reasons import Refusal
 from watchword.tokens.interface import LEEWAY_SECONDS, TokenExpectation
 from watchword.vocabulary import Environment
+
+if TYPE_CHECKING:
+    from watchword.adapters.openbao.connection import OpenBao
 
 
 def gate_policy(settings: Settings, api: ApiSettings) -> GatePolicy:
@@ -158,12 +162,9 @@ def service_of(
     _require_whole(paths)
     # Before anything is made: a start that fails for the master key leaves no key ring without a store.
     policies, bao = gate_policies(settings), openbao_of(settings)
-    keeper = key_keeper_of(settings, bao)
     # Nothing is made by it: the tables are there, or it refuses.
     shared = None if paths.postgres_address is None else open_store(paths)
-    documents = documents_of(settings, shared, entropy, bao)
-    secrets = replace(secret_work(settings, entropy, bao, documents), signing=keeper)
-    keyring = keyring_of(settings, clock, entropy, keeper, documents.key_ring)
+    secrets, keyring = _keys_of(settings, clock, entropy, shared, bao)
     fetcher, play_fetcher = fetcher_of(settings), play_fetcher_of(settings)
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
@@ -198,6 +199,25 @@ def service_of(
             contradictions=verifier.contradictions,
         ),
     )
+
+
+def _keys_of(
+    settings: Settings,
+    clock: Clock,
+    entropy: Entropy,
+    shared: EngineStore | None,
+    bao: "OpenBao | None",
+) -> tuple[SecretWork, KeyRing]:
+    """Return what is known of secrets, and the key ring; where that fails a store that nodes share is closed."""
+    with ExitStack() as undo:
+        if shared is not None:
+            undo.callback(shared.close)
+        keeper = key_keeper_of(settings, bao)
+        documents = documents_of(settings, shared, entropy, bao)
+        secrets = replace(secret_work(settings, entropy, bao, documents), signing=keeper)
+        keyring = keyring_of(settings, clock, entropy, keeper, documents.key_ring)
+        undo.pop_all()
+        return replace(secrets, rows=documents.rows), keyring
 
 
 def keyring_of(

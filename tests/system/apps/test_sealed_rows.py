@@ -194,6 +194,8 @@ def test_a_service_of_files_becomes_a_node(nodes: tuple[Node, Node], tmp_path: P
             assert after.context.keyring.ring.pairwise_key == pairwise
             assert planted(after) == ["decoy"]
             assert asyncio.run(value(after)) == "a-value-of-maps"
+            after.context.keyring.rotate(CLOCK.timestamp())
+            signing = active(after)
     left = tmp_path / "a" / "state" / "keyring.json"
     left.with_name("keyring.json.moved").rename(left)
     with pytest.raises(PrivateFileError, match="move the file away"), node.started():

@@ -261,6 +261,27 @@ def test_two_clusters_on_one_database_are_told(
     assert nodes.table.rows[SECRETS].sealed == before[SECRETS].sealed
 
 
+def test_putting_back_overwrites_no_other_cluster(nodes: Nodes, tmp_path: Path) -> None:
+    """A node that was pointed at another cluster's database takes nothing away there, with copies of its own either."""
+    write(nodes.node(), b"content")
+    elsewhere = MemoryRowTable()
+    elsewhere.identity = 9
+    for name, key, deployment in (
+        ("b", MASTER, "https://b.example (prod)"),
+        ("c", OTHER, DEPLOYMENT),
+    ):
+        own = rows_of(elsewhere, tmp_path / name, key, deployment)
+        elsewhere.rows.clear()
+        for each in (b"own", b"own content"):
+            own = rows_of(elsewhere, tmp_path / name, key, deployment)
+            write(own, each)
+        before = dict(nodes.table.rows)
+        lost = rows_of(nodes.table, tmp_path / name, key, deployment)
+        with pytest.raises(SealedRowError, match=r"two databases|give this node that one"):
+            lost.put_back()
+        assert nodes.table.rows == before
+
+
 def test_rows_that_were_copied_into_another_database_open_nowhere(nodes: Nodes) -> None:
     """They are bound to the one that they were written to; a node that knows it says where it was."""
     write(nodes.node(), b"content")

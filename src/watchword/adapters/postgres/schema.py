@@ -88,7 +88,7 @@ def steps() -> Sequence[Step]:
     return sorted(found, key=lambda step: step.version)
 
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 1
 """The version of the tables that this Watchword reads and writes; a test compares it with the steps."""
 
 

@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING, Final
 
 from watchword.adapters import honeytoken_file, secret_store
 from watchword.adapters.documents import FileDocument, KeptDocument
-from watchword.adapters.keyring.private_file import PrivateFileError, require_known_format
+from watchword.adapters.keyring.private_file import (
+    PrivateFileError,
+    private_directory,
+    require_known_format,
+)
 from watchword.adapters.sealed_rows import CANARIES, KEY_RING, SECRETS, RowName, SealedRows
 from watchword.adapters.secret_store import (
     EitherKey,
@@ -100,6 +104,7 @@ def sealed_rows(
     from watchword.adapters.postgres.sealed import PostgresRowTable  # noqa: PLC0415
 
     service = settings.service
+    private_directory(service.state_dir)
     assert isinstance(store.database, PostgresDatabase)
     return SealedRows(
         PostgresRowTable(store.database),

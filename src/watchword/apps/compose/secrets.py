@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from watchword.adapters.honeytoken_alarms import HoneytokenAlarmFile
 from watchword.adapters.honeytoken_file import HoneytokenStore
 from watchword.adapters.keyring.private_file import private_directory
+from watchword.adapters.sealed_rows import SealedRows
 from watchword.adapters.secret_store import DocumentSecretStore
 from watchword.adapters.usage import HostUsageLedger
 from watchword.apps.compose.documents import KeptDocuments, master_key, sealing_key
@@ -42,6 +43,7 @@ class SecretWork:
     :param usage: where gates count what instances use of keys; closed when the service stops.
     :param signing: keeps the private keys that sign for the service; closed when it stops.
     :param backend: what the store, and others, speak through; closed last.
+    :param rows: where keys, secrets and canaries are rows that nodes share; None where they are files.
     :param first_read_seconds: how long a start waits for a backend before it goes on with what gates have.
     """
 
@@ -54,6 +56,7 @@ class SecretWork:
     usage: UsageLedger | None = None
     signing: Closable | None = None
     backend: Closable | None = None
+    rows: SealedRows | None = None
     first_read_seconds: float = 5.0
 
     @property

@@ -140,3 +140,14 @@ END $$;
 CREATE CONSTRAINT TRIGGER revocations_noted AFTER INSERT OR UPDATE OF revoked_at ON instances
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.revoked_at IS NOT NULL)
     EXECUTE FUNCTION note_revocation();
+-- Documents that all nodes share, each encrypted by a key that isn't here; each write takes the next version.
+CREATE TABLE sealed_documents (
+    purpose TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    version BIGINT NOT NULL,
+    deployment TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    wrapped BYTEA NOT NULL,
+    sealed BYTEA NOT NULL,
+    PRIMARY KEY (purpose, name)
+);
