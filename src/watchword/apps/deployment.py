@@ -139,6 +139,7 @@ def enrolment_policy(settings: Settings) -> EnrolmentPolicy:
         device_for_session=frozenset(
             api.audience for api in settings.apis.values() if api.device_for_session
         ),
+        lifetimes={api.audience: settings.token_lifetime(api) for api in settings.apis.values()},
     )
 
 
@@ -206,7 +207,7 @@ def keyring_of(
     return FileKeyRing(
         settings.service.keyring,
         environment=settings.environment,
-        grace=settings.service.token_lifetime + LEEWAY_SECONDS,
+        grace=settings.longest_lifetime + LEEWAY_SECONDS,
         now=clock.timestamp(),
         entropy=entropy,
         keeper=keeper,

@@ -369,14 +369,14 @@ class Enrolment:
         """
         signer = self._keys.signer()
         issued_at = int(now.timestamp())
-        lifetime = self._policy.token_lifetime
-        if instance.expires_at is not None:
-            # No token outlives its instance; at least a second is left, since the end is a whole one.
-            lifetime = min(lifetime, int(instance.expires_at.timestamp()) - issued_at)
         name = thumbprint(instance.proof_jwk)
         tokens = []
         for audience in statement.audiences:
             secret = self._keys.gate_secret(audience)
+            lifetime = self._policy.lifetime(audience)
+            if instance.expires_at is not None:
+                # No token outlives its instance; at least a second is left, since the end is a whole one.
+                lifetime = min(lifetime, int(instance.expires_at.timestamp()) - issued_at)
             claims = TokenClaims(
                 issuer=self._policy.issuer,
                 audience=audience,

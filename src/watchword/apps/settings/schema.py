@@ -296,7 +296,9 @@ class ServiceConfig(Config):
 
     issuer: Origin = Field(description="the URL under which apps reach the service")
     listen: ListenAddress = default("127.0.0.1:8440")
-    token_lifetime: Duration = default("5m")
+    token_lifetime: Duration = default(
+        "5m", "how long tokens live, 30s to 1h, where an API doesn't say it"
+    )
     store: Annotated[PostgresAddress | None, ReadText(_store)] = default(
         "sqlite", "sqlite: a file in the state directory; or postgresql://user@host/database"
     )
@@ -502,6 +504,7 @@ class ApiSettings:
     limits: tuple[Limit, ...]
     case_sensitive: bool
     device_for_session: bool
+    token_lifetime: int | None
 
 
 class ApiConfig(Config):
@@ -528,6 +531,9 @@ class ApiConfig(Config):
         "on routes with proof: session, take a signature by the device's own key from apps that asked for that "
         "when they enrolled or renewed, since they can't open session keys",
     )
+    token_lifetime: Duration | None = default(
+        None, "how long this API's tokens live, 30s to 1h; left out: as under service"
+    )
     case: Literal["insensitive", "sensitive"] = default(
         "insensitive",
         "insensitive: of the rows that match a path in any spelling, the strictest judges; "
@@ -553,6 +559,7 @@ class ApiConfig(Config):
             limits=tuple(limit.build(routes) for limit in self.limits),
             case_sensitive=self.case == "sensitive",
             device_for_session=self.device_for_session,
+            token_lifetime=self.token_lifetime,
         )
 
 
@@ -908,6 +915,18 @@ class Settings:
     drill: Mapping[str, DrillSettings]
     pins: PinsConfig | None
     secrets: SecretsSettings | None
+
+    def token_lifetime(self, api: ApiSettings) -> int:
+        """Return how long the tokens of an API live, in seconds."""
+        own = api.token_lifetime
+        return self.service.token_lifetime if own is None else own
+
+    @property
+    def longest_lifetime(self) -> int:
+        """Return how long the tokens live that live longest, in seconds."""
+        return max(
+            map(self.token_lifetime, self.apis.values()), default=self.service.token_lifetime
+        )
 
 
 class FileConfig(Config):
