@@ -193,7 +193,7 @@ def service_of(
         room=EnrolmentLimits(paths.enrolments.build()),
         addresses=ClientAddresses(paths.trusted_proxies),
         vendors=replace(
-            vendor_work(settings, store, trust, fetcher, clock),
+            vendor_work(settings, store, trust, fetcher, clock, entropy),
             play_fetcher=play_fetcher,
             contradictions=verifier.contradictions,
         ),

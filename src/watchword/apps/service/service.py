@@ -276,6 +276,7 @@ def _enrolment(
         ),
         entropy=entropy,
         rejudgement=vendors.rejudgement,
+        sampling=vendors.sampling,
         appraisals=recorder,
         codes=store,
         epochs=epochs,

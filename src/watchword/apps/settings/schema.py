@@ -134,12 +134,17 @@ class TlsFiles(NamedTuple):
 
 
 class ReceiptSettings(NamedTuple):
-    """Hold how Apple refreshes the receipts of one app; ``key`` is the file of the team's key."""
+    """Hold how Apple refreshes the receipts of one app.
+
+    :param key: the file of the team's key.
+    :param share: percent of them that are asked for on a day.
+    """
 
     team_id: str
     key_id: str
     key: Path
     server: str
+    share: int
 
 
 class PlaySettings(NamedTuple):
@@ -167,6 +172,12 @@ class ReceiptsConfig(Config):
     key: FilePath = Field(description="that key as Apple gave it to you, a .p8 file")
     server: Origin = default(
         "https://data.appattest.apple.com", "Apple's server, or a simulated one"
+    )
+    share: int = default(
+        100,
+        "percent of the receipts that Apple is asked for on a day, drawn by chance; each comes at least every 30 days",
+        ge=1,
+        le=100,
     )
 
 
