@@ -52,6 +52,7 @@ class NodeIdentity:
 class OtherNode:
     """Hold what a node says of itself.
 
+    :param ring_version: of the key ring that its gates know, where nodes share one.
     :param published: the revision of what its gates have.
     :param unready: why no traffic should go there, in codes; empty for nothing.
     :param silent: for how many seconds it has said nothing.
@@ -62,6 +63,7 @@ class OtherNode:
     version: str
     configuration: str
     key_ring: str
+    ring_version: int
     published: int
     unready: str
     silent: float

@@ -266,13 +266,15 @@ class PostgresDatabase(QueuedDatabase):
         except TimeoutError:
             raise self._late() from None
 
-    def carry_out(self, work: Callable[[Connection], _Result], *, writes: bool) -> _Result:
+    def here(self, work: Callable[[Connection], _Result], *, writes: bool) -> _Result:
         """Carry work out as one transaction on the calling thread, which waits for no other call.
 
         :raises UnavailableError: ``store.unavailable``.
         """
         if self._closed:
             raise unavailable(self._address, "the store is closed")
+        if (why := self._breaker.resting()) is not None:
+            raise UnavailableError(Reason.STORE_UNAVAILABLE, why)
         return self._run(work, writes=writes)
 
     def _late(self) -> UnavailableError:

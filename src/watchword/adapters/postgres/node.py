@@ -48,6 +48,7 @@ STUCK_SECONDS: Final = 5.0
 NAME_SECONDS: Final = 4.0
 """For so long a start waits for the session of a process of the same name to end: it may have been killed just now."""
 
+_GATHER_SECONDS: Final = 0.005
 _LOCKS: Final = 0x57574C44
 _NUMBERS: Final = {chore: number for number, chore in enumerate(Chore, 1)}
 
@@ -68,16 +69,18 @@ _SEEN: Final = (
     "key_ring",
 )
 _BEAT: Final = b"""
-INSERT INTO watchword.nodes (name, run, started_at, seen_at, version, configuration, key_ring, published, unready)
-VALUES ($1, $2, clock_timestamp(), clock_timestamp(), $3, $4, $5, $6, $7)
+INSERT INTO watchword.nodes (name, run, started_at, seen_at, version, configuration, key_ring, ring_version, published,
+    unready)
+VALUES ($1, $2, clock_timestamp(), clock_timestamp(), $3, $4, $5, $6, $7, $8)
 ON CONFLICT (name) DO UPDATE SET
     run = EXCLUDED.run,
     started_at = CASE WHEN nodes.run = EXCLUDED.run THEN nodes.started_at ELSE EXCLUDED.started_at END,
     seen_at = EXCLUDED.seen_at, version = EXCLUDED.version, configuration = EXCLUDED.configuration,
-    key_ring = EXCLUDED.key_ring, published = EXCLUDED.published, unready = EXCLUDED.unready
+    key_ring = EXCLUDED.key_ring, ring_version = EXCLUDED.ring_version,
+    published = EXCLUDED.published, unready = EXCLUDED.unready
 """
 _NODES: Final = b"""
-SELECT name, run, version, configuration, key_ring, published, unready,
+SELECT name, run, version, configuration, key_ring, ring_version, published, unready,
     greatest(0, extract(epoch FROM clock_timestamp() - seen_at))::float8
 FROM watchword.nodes WHERE seen_at > clock_timestamp() - interval '1 day' ORDER BY name
 """
@@ -114,6 +117,7 @@ class NodeSession:
         self._beaten_at = float("-inf")
         self._asked_at: float | None = None
         self._published, self._behind = 0, ""
+        self._ring_version = 0
         self._wanted_epoch = (0, 0)
         self._trouble = ""
         self._stopping = threading.Event()
@@ -177,6 +181,20 @@ class NodeSession:
         """See :meth:`watchword.adapters.nodes.GateLog.adopted`."""
         self._published, self._behind = revision, trouble
 
+    def know_ring(self, version: int) -> None:
+        """Say which version of a shared key ring this node's gates know; the next look tells the others."""
+        if version != self._ring_version:
+            self._ring_version = version
+            self._beaten_at = float("-inf")
+
+    def behind(self, version: int) -> Sequence[str]:
+        """Return the live nodes whose gates don't know a version of the key ring yet; waits for the server.
+
+        :raises UnavailableError: ``store.unavailable``.
+        """
+        nodes = look_at_nodes(self._address).nodes
+        return [each.name for each in nodes if each.is_live and each.ring_version < version]
+
     def raise_epoch(self, epoch: int, forgotten: int) -> None:
         """See :meth:`watchword.adapters.nodes.Nodes.raise_epoch`; the next look tells the others."""
         self._wanted_epoch = max(self._wanted_epoch, (epoch, forgotten))
@@ -229,7 +247,10 @@ class NodeSession:
         """Wait for a notice, for a while at most, and look."""
         self._asked_at = None
         for _ in link.notifies(timeout=POLL_SECONDS, stop_after=1):
-            break
+            # Many come at once where many are revoked: one look is enough for them.
+            time.sleep(_GATHER_SECONDS)
+        for _ in link.notifies(timeout=0):
+            pass
         self._asked_at = self._steady()
         before = self._view
         self._look(link)
@@ -276,13 +297,7 @@ class NodeSession:
                 "set_config('statement_timeout', $1, false), set_config('synchronous_commit', 'on', false)",
                 (str(IDLE_MS),),
             )
-            while not _scalar(link, b"SELECT pg_try_advisory_lock($1)", _key_of(mine.name)):
-                if self._steady() >= until:
-                    raise unavailable(
-                        self._address,
-                        f"a node named {mine.name!r} runs already: give each node a name of its own in service.postgres.node",
-                    )
-                time.sleep(POLL_SECONDS)
+            self._take_name(link, mine.name, until)
             link.execute(b"LISTEN watchword")
         except psycopg.Error as error:
             link.close()
@@ -291,6 +306,15 @@ class NodeSession:
             link.close()
             raise
         return link
+
+    def _take_name(self, link: Link, name: str, until: float) -> None:
+        while not _scalar(link, b"SELECT pg_try_advisory_lock($1)", _key_of(name)):
+            if self._steady() >= until:
+                raise unavailable(
+                    self._address,
+                    f"a node named {name!r} runs already: give each node a name of its own in service.postgres.node",
+                )
+            time.sleep(POLL_SECONDS)
 
     def _require_direct(self, link: Link) -> None:
         """Refuse a pooler in between: its sessions are now ours and now another's.  It makes process numbers up."""
@@ -348,6 +372,7 @@ class NodeSession:
                 mine.version,
                 mine.configuration,
                 mine.key_ring,
+                self._ring_version,
                 self._published,
                 " ".join(self.unready()),
             ),

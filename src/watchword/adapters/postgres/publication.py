@@ -107,11 +107,11 @@ class PublicationRows:
                 "UPDATE publication SET lifted = ? WHERE lifted < ?", (generation, generation)
             )
 
-        self._database.carry_out(work, writes=True)
+        self._database.here(work, writes=True)
 
     def changes(self) -> int:
         """See :meth:`watchword.adapters.nodes.GateLog.changes`."""
-        return self._database.carry_out(self._database.newest_revocation, writes=False)
+        return self._database.here(self._database.newest_revocation, writes=False)
 
     def read(self, after: int) -> PublishedNews:
         """See :meth:`watchword.adapters.nodes.GateLog.read`."""
@@ -140,7 +140,7 @@ class PublicationRows:
                 {api: bytes(bundle) for api, bundle in firsts.fetchall()},
             )
 
-        return self._database.carry_out(work, writes=False)
+        return self._database.here(work, writes=False)
 
     def _fenced(self, work: Any) -> Any:
         """Carry work out in a transaction that the next leader waits for, unless it leads already."""
@@ -156,7 +156,7 @@ class PublicationRows:
                 raise FencedError("another node tells gates by now")
             return work(connection, term)
 
-        return self._database.carry_out(fenced, writes=True)
+        return self._database.here(fenced, writes=True)
 
 
 def _taken(connection: Connection) -> int:

@@ -332,17 +332,17 @@ class GatePublisher:
             try:
                 reaches = chain.take(found.lines, anew=found.anew)
             except GateBundleError:
-                if log.leads():
-                    # A snapshot of ours takes their place.
-                    chain.renew()
-                    return
-                raise
+                if not log.leads():
+                    raise
+                reaches = False
         else:
             reaches = not whole or chain.bundle is None
         if not reaches:
-            # The rows are older than what gates here have had: they were put back, or this node had a store of its own.
+            # The rows can't be believed, or are older than what gates here have had: they were changed by hand, or put back,
+            # or this node had a store of its own.
             if log.leads():
-                chain.renew()
+                # A snapshot takes their place.
+                chain.prepare(self._subjects(self._policies[api].expectation.audience))
             elif chain.generation > news.lifted:
                 log.lift(chain.generation)
         elif log.leads() and chain.generation <= news.lifted and chain.bundle is not None:
@@ -354,9 +354,9 @@ class GatePublisher:
     async def _publish(self, now: datetime) -> None:
         # Taken in turn: of two calls the second must not write what it read before the first did.
         async with self._turn:
+            extent = await self._catch_up(now)
             if self._log is not None:
                 await asyncio.to_thread(self._take_published, self._log)
-            extent = await self._catch_up(now)
             audit = await self._seal.advance(extent, now.timestamp())
             held = await asyncio.to_thread(self.openings.in_force, now.timestamp())
             states = await self._assemble(now, audit, held)

@@ -8,6 +8,7 @@ CREATE TABLE nodes (
     version TEXT NOT NULL,
     configuration TEXT NOT NULL,
     key_ring TEXT NOT NULL,
+    ring_version BIGINT NOT NULL,
     published BIGINT NOT NULL,
     unready TEXT NOT NULL
 );
