@@ -169,11 +169,7 @@ def service_of(
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
     store = open_store(paths)
-    try:
-        nodes, log = open_nodes(settings, store, keyring, clock, entropy)
-    except BaseException:
-        store.close()
-        raise
+    nodes, log = open_nodes(settings, store, keyring, clock, entropy)
     verifier = FormatEvidenceVerifier(
         trust,
         settings.policy,

@@ -123,6 +123,8 @@ def open_nodes(
 ) -> tuple[Nodes, GateLog | None]:
     """Return the other nodes, and what is published for all of them; the caller closes the former.
 
+    Where that fails the store is closed.
+
     :raises WatchwordError: when this node may not run beside them.
     """
     address = settings.service.direct_address
@@ -135,5 +137,9 @@ def open_nodes(
 
     assert isinstance(store, PostgresStore)
     run = int.from_bytes(entropy.token_bytes(_RUN_BYTES))
-    session = NodeSession(address, _Identities(settings, keyring, run), wall=clock.timestamp)
+    try:
+        session = NodeSession(address, _Identities(settings, keyring, run), wall=clock.timestamp)
+    except BaseException:
+        store.close()
+        raise
     return session, PublicationRows(store.database, session)

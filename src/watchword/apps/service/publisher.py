@@ -109,6 +109,22 @@ class ChainAnswer:
         return f"ChainAnswer({sum(map(len, self.parts))} bytes, generation={self.generation})"
 
 
+@dataclass(slots=True)
+class _Reading:
+    """Hold how far a node has read what is published for all.
+
+    :ivar position: the revision, 0 before everything was read.
+    :ivar covers: the revision of the change log that it reaches.
+    :ivar in_doubt: whether nobody knows what became of the last lines.
+    :ivar unbelieved: what of it can't be believed, empty for nothing.
+    """
+
+    position: int = 0
+    covers: int = 0
+    in_doubt: bool = False
+    unbelieved: str = ""
+
+
 class PublishedStore(InstanceStore, CutStore, Protocol):
     """Tell who is revoked and what is cut."""
 
@@ -142,7 +158,7 @@ class GatePublisher:
         :param random: returns so many bytes that nobody can guess.
         :param token_lifetime: seconds for which tokens are issued now.
         :param steady: seconds that nobody sets; None where jumps of the clock are meant.
-        :param log: where several nodes have what one of them publishes; None for a service of one process.
+        :param log: what one of several nodes publishes; None for one process.
         """
         beside = directory.with_name
         self.openings = OpeningBook(beside(_OPENINGS_FILE))
@@ -155,8 +171,7 @@ class GatePublisher:
         self._before: Mapping[str, GateBundle] | None = None
         self._honeytoken_trouble = ""
         self._turn = asyncio.Lock()
-        self._generation = 0
-        self._beaten = 0
+        self._generation = self._beaten = self._latest = self._lifted = 0
         self._firsts: dict[str, FirstVersionWriter] = {}
         self._news = asyncio.Event()
         self._random = random
@@ -170,21 +185,16 @@ class GatePublisher:
         self._cut_off: dict[str, tuple[int, float]] = {}
         self._scheduled: Sequence[ScheduledCut] = ()
         self._ahead: dict[int, int] = {}
-        self._latest = 0
         self._cut_names = CutNames(store, keyring.ring.pairwise_key)
         self.window_seconds = MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS
         """For so long after an instant a token of before it may be alive, as of the last publication."""
         self._chains: dict[str, ChainWriter] = {}
         self._preparing: dict[str, threading.Thread] = {}
         self._without_names: dict[str, str] = {}
-        self._lifted = 0
         self._most_lifted: int | None = None
         self._swept = False
         self._log = log
-        self._position = 0
-        self._covers = 0
-        self._in_doubt = False
-        self._unbelieved = ""
+        self._reading = _Reading()
         self._seal = AuditSeal(store, trail_key(keyring.ring.pairwise_key), beside(_SEAL_FILE))
 
     @property
@@ -229,15 +239,14 @@ class GatePublisher:
             await self._follow(self._log, now)
 
     async def begin(self, now: datetime) -> None:
-        """Publish for the first time, or have what another node published for all APIs; raises as :meth:`publish` does."""
+        """Publish for the first time, or have what another node published; raises as :meth:`publish` does.
+
+        An API that it doesn't know yet is closed here until it does.
+        """
         until = asyncio.get_running_loop().time() + FIRST_SECONDS
         while True:
             await self.keep_up(now)
-            if (
-                self._log is None
-                or self._log.leads()
-                or self._told().keys() >= self._policies.keys()
-            ):
+            if self._log is None or self._log.leads() or self._reading.position:
                 return
             if asyncio.get_running_loop().time() > until:
                 raise UnavailableError(
@@ -267,7 +276,7 @@ class GatePublisher:
                 return
             if log.covers() >= wanted:
                 await self._follow(log, now)
-                if self._covers >= wanted:
+                if self._reading.covers >= wanted:
                     return
             if asyncio.get_running_loop().time() > until:
                 raise UnavailableError(
@@ -281,11 +290,11 @@ class GatePublisher:
         """Have in the files here what the leader published, and be ready to go on with it."""
         async with self._turn:
             await self._catch_up(now)
-            before = self._position
+            before = self._reading.position
             try:
                 await asyncio.to_thread(self._adopt_published, log, now)
             finally:
-                if self._position != before:
+                if self._reading.position != before:
                     news, self._news = self._news, asyncio.Event()
                     news.set()
 
@@ -294,7 +303,7 @@ class GatePublisher:
             self._write_signer()
             self._sweep()
             news = self._take_published(log)
-            if not self._unbelieved and news.covers >= news.changes:
+            if not self._reading.unbelieved and news.covers >= news.changes:
                 self._beat(int(now.timestamp()))
 
     def _take_published(self, log: GateLog) -> PublishedNews:
@@ -302,23 +311,23 @@ class GatePublisher:
 
         :raises WatchwordError: when a file can't be written.
         """
-        if self._in_doubt:
+        if self._reading.in_doubt:
             # What became of the last lines nobody knows: the log says it.
             self._chains, self._firsts = {}, {}
-            self._position, self._in_doubt = 0, False
-        news = log.read(self._position)
-        whole, trouble = self._position == 0 or news.revision < self._position, ""
+            self._reading.position, self._reading.in_doubt = 0, False
+        news = log.read(self._reading.position)
+        whole, trouble = self._reading.position == 0 or news.revision < self._reading.position, ""
         for api in self._policies:
             try:
                 self._take_lines(log, api, news, whole=whole)
             except GateBundleError as error:
                 trouble = f"{api}: {error}"
         self._lifted = max(self._lifted, news.lifted)
-        self._covers = news.covers
+        self._reading.covers = news.covers
         # Once more from the start where something can't be believed: it may have been mended meanwhile.
-        self._position = 0 if trouble else news.revision
-        if trouble != self._unbelieved:
-            self._unbelieved = trouble
+        self._reading.position = 0 if trouble else news.revision
+        if trouble != self._reading.unbelieved:
+            self._reading.unbelieved = trouble
             _log.error(
                 "what is published can't be believed" if trouble else "it can be believed again",
                 detail=trouble,
@@ -376,10 +385,10 @@ class GatePublisher:
 
     def _note(self, log: GateLog, covers: int) -> None:
         """Say how far of the change log gates are told."""
-        if covers != self._covers:
-            self._position = log.note(covers)
-            self._covers = covers
-            log.adopted(self._position, "")
+        if covers != self._reading.covers:
+            self._reading.position = log.note(covers)
+            self._reading.covers = covers
+            log.adopted(self._reading.position, "")
 
     async def seal(self, now: datetime) -> None:
         """Seal what is left of a long audit trail, beside the publications."""
@@ -454,7 +463,7 @@ class GatePublisher:
         while True:
             # Not while one is written: who has the chain finds the first version as far.
             async with self._turn:
-                news, chain = self._news, None if self._in_doubt else self._chains.get(api)
+                news, chain = self._news, None if self._reading.in_doubt else self._chains.get(api)
                 if chain is not None and (found := self._answer(chain, tip, generation)):
                     return found
             try:
@@ -603,14 +612,14 @@ class GatePublisher:
         return self._firsts[api]
 
     def _record_lines(self, log: GateLog, api: str, lines: Sequence[bytes], anew: bool) -> None:
-        doubted, self._in_doubt = self._in_doubt, True
-        self._position = log.append(api, PublishedLines(lines, anew))
-        self._in_doubt = doubted
+        doubted, self._reading.in_doubt = self._reading.in_doubt, True
+        self._reading.position = log.append(api, PublishedLines(lines, anew))
+        self._reading.in_doubt = doubted
 
     def _record_first(self, log: GateLog, api: str, bundle: bytes) -> None:
-        doubted, self._in_doubt = self._in_doubt, True
-        self._position = log.put_first(api, bundle)
-        self._in_doubt = doubted
+        doubted, self._reading.in_doubt = self._reading.in_doubt, True
+        self._reading.position = log.put_first(api, bundle)
+        self._reading.in_doubt = doubted
 
     def _write_chain(self, due: Collection[str], state: GateBundle) -> None:
         chain = self._chain(state.policy.api)

@@ -198,14 +198,13 @@ def build_service(
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
-    :param gates: the directory of what gates read; written by nobody else.
-    :param gate_policies: what the gate of each API keeps.
+    :param gates: the directory of what gates read; ``gate_policies`` is what the gate of each API keeps.
     :param vendors: what is asked of Apple and Google beside the requests.
     :param recorder: keeps what verifications were made of; None keeps nothing.
     :param pins: follows what is published of pins; None where no host is pinned.
     :param secrets: what is injected at the edge and delivered, and which canaries are planted.
     :param safeguards: what guards the store beside it, and watches the clock.
-    :param nodes: the other nodes, where several share the store; ``log`` has what one of them publishes.
+    :param log: what one of several ``nodes`` publishes.
     :param room: bounds how many enrol, by the addresses that ``addresses`` tells; None bounds nothing.
     """
     mark, refusals = safeguards.mark, RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
