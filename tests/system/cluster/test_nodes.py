@@ -11,6 +11,8 @@ import pytest
 from tests.system.bundles.machines import AUDIENCE, until
 from tests.system.cluster.nodes import Cluster, Node, Race, cluster
 
+from watchword.adapters.system import SystemClock, SystemEntropy
+from watchword.apps.deployment import keyring_of
 from watchword.client import ClientError
 from watchword.encoding import base64url
 from watchword.gate.chain import is_snapshot
@@ -118,9 +120,14 @@ def test_a_name_is_taken_once(nodes: Cluster) -> None:
 def test_other_keys_are_refused(nodes: Cluster) -> None:
     """A node with a key ring of its own doesn't start: gates would refuse its tokens."""
     other = Node(nodes, "stranger")
+    nodes.token()
     other.begin()
     assert other.running["up"].wait() != 0
-    assert "copy keyring.json" in other.said("up")
+    assert "copy them from another node" in other.said("up")
+    keyring_of(other.settings, SystemClock(), SystemEntropy(), None)
+    other.begin()
+    assert other.running["up"].wait() != 0
+    assert "of a service with another key ring: copy keyring.json" in other.said("up")
     assert_ready(nodes)
 
 

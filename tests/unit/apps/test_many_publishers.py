@@ -148,7 +148,7 @@ def pair(tmp_path: Path) -> Pair:
     store = SimulatedStore()
     rows = SimulatedRows(store)
     logs = [SimulatedLog(name, rows) for name in ("a", "b")]
-    made = []
+    made: list[PublisherBench] = []
     for log in logs:
         directory = tmp_path / log.name
         directory.mkdir(mode=0o700)

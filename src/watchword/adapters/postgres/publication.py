@@ -4,8 +4,8 @@ A generation is drawn, and lines are added, in transactions that share the row o
 begin its term when they are over, and whoever lost the term meanwhile is refused.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from watchword.adapters.nodes import (
     Chore,
@@ -142,13 +142,13 @@ class PublicationRows:
 
         return self._database.here(work, writes=False)
 
-    def _fenced(self, work: Any) -> Any:
+    def _fenced(self, work: Callable[[Connection, int], int]) -> int:
         """Carry work out in a transaction that the next leader waits for, unless it leads already."""
         term = self._session.term(Chore.GATES)
         if term is None:
             raise FencedError("this node doesn't tell gates any more")
 
-        def fenced(connection: Connection) -> Any:
+        def fenced(connection: Connection) -> int:
             row = connection.execute(
                 "SELECT term, node FROM leaders WHERE chore = 'gates' FOR SHARE"
             ).fetchone()
