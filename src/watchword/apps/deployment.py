@@ -141,6 +141,7 @@ def enrolment_policy(settings: Settings) -> EnrolmentPolicy:
         device_for_session=frozenset(
             api.audience for api in settings.apis.values() if api.device_for_session
         ),
+        lifetimes={api.audience: settings.token_lifetime(api) for api in settings.apis.values()},
     )
 
 
@@ -197,7 +198,7 @@ def service_of(
         room=EnrolmentLimits(paths.enrolments.build()),
         addresses=ClientAddresses(paths.trusted_proxies),
         vendors=replace(
-            vendor_work(settings, store, trust, fetcher, clock),
+            vendor_work(settings, store, trust, fetcher, clock, entropy),
             play_fetcher=play_fetcher,
             contradictions=verifier.contradictions,
         ),
@@ -211,7 +212,7 @@ def keyring_of(
     return FileKeyRing(
         settings.service.keyring,
         environment=settings.environment,
-        grace=settings.service.token_lifetime + LEEWAY_SECONDS,
+        grace=settings.longest_lifetime + LEEWAY_SECONDS,
         now=clock.timestamp(),
         entropy=entropy,
         keeper=keeper,
