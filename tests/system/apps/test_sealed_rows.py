@@ -58,10 +58,9 @@ class Node:
         """Write watchword.yaml with these keys of ``postgres``."""
         ((directory, port),) = self.address.hosts
         place = f"postgresql://{NODE}@{quote(directory, safe='')}:{port}/{self.address.database}"
-        named = ", ".join(f"{name}: {{file: {path}}}" for name, path in keys.items())
-        text = CONFIG.format(
-            port=8440, store=place, postgres=f"postgres: {{{named}}}" if keys else ""
-        )
+        named = "".join(f", {name}: {{file: {path}}}" for name, path in keys.items())
+        ways = f"postgres: {{node: {self.directory.name}{named}}}"
+        text = CONFIG.format(port=8440, store=place, postgres=ways)
         self.directory.mkdir(exist_ok=True)
         (self.directory / "watchword.yaml").write_text(text)
 
@@ -82,6 +81,7 @@ class Node:
             yield service
         finally:
             asyncio.run(service.context.secrets.aclose())
+            service.context.nodes.close()
             service.context.store.close()
 
 

@@ -346,14 +346,16 @@ def test_a_damaged_copy_is_told(
 
 def told_ring(nodes: Nodes, name: str, told: Callable[[int], None] | None = None) -> KeyRing:
     """Open a key ring on a node."""
-    return KeyRing(
+    ring = KeyRing(
         nodes.node(name).document(KEY_RING),
         environment=Environment.PROD,
         grace=330,
         now=START,
         entropy=ENTROPY,
-        require_told=told,
     )
+    if told is not None:
+        ring.hold_rotations(told)
+    return ring
 
 
 def test_nothing_signs_before_the_gates_of_every_node_know_it() -> None:

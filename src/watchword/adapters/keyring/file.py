@@ -828,7 +828,6 @@ class KeyRing:
         now: float,
         entropy: Entropy,
         keeper: KeyKeeper | None = None,
-        require_told: Callable[[int], None] | None = None,
     ) -> None:
         """Read the document, or make it with fresh keys if it isn't there.
 
@@ -839,14 +838,12 @@ class KeyRing:
         :param grace: seconds for which a rotated key's tokens are still accepted: the life of a
             token and the gates' leeway.
         :param keeper: who keeps the private keys; None keeps them in the document.
-        :param require_told: refuses a rotation until the gates of every node know a version of the ring, and with it
-            the prepared keys; None where this node is the only one.
         :raises UnavailableError: ``secret.store_unavailable`` when the keeper can't answer now.
         :raises PrivateFileError: when the document is readable by others, not ours, damaged, of the
             other environment, or can't be made.
         """
         self._document = document
-        self._require_told = require_told
+        self._require_told: Callable[[int], None] | None = None
         self._environment = environment
         self._grace = grace
         self._entropy = entropy
@@ -870,6 +867,14 @@ class KeyRing:
     def ring(self) -> Ring:
         """Return the present keys; one reading stays consistent while the file changes."""
         return self._ring
+
+    def hold_rotations(self, require_told: Callable[[int], None]) -> None:
+        """Have each rotation wait for gates of other nodes.
+
+        :param require_told: is given the version that a rotation starts from; it returns once the gates of every node know
+            that, and with it the prepared keys, or raises :class:`UnavailableError`.
+        """
+        self._require_told = require_told
 
     @property
     def version(self) -> int:

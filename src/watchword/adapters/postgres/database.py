@@ -282,10 +282,12 @@ class PostgresDatabase(QueuedDatabase):
         return self._address.where
 
     def here(self, work: Callable[[Connection], _Result], *, writes: bool) -> _Result:
-        """Carry work out as one transaction, and block the calling thread so long.
+        """Carry work out as one transaction on the calling thread, which waits for no other call.
 
         :raises UnavailableError: ``store.unavailable``.
         """
+        if self._closed:
+            raise unavailable(self._address, "the store is closed")
         if (why := self._breaker.resting()) is not None:
             raise UnavailableError(Reason.STORE_UNAVAILABLE, why)
         return self._run(work, writes=writes)
@@ -382,8 +384,12 @@ class PostgresStore(EngineStore):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Connect, as :class:`PostgresDatabase` does."""
-        super().__init__(
-            PostgresDatabase(
-                address, connections=connections, call_seconds=call_seconds, monotonic=monotonic
-            )
+        self._server = PostgresDatabase(
+            address, connections=connections, call_seconds=call_seconds, monotonic=monotonic
         )
+        super().__init__(self._server)
+
+    @property
+    def database(self) -> PostgresDatabase:
+        """See :attr:`watchword.adapters.store.EngineStore.database`."""
+        return self._server

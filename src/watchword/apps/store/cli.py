@@ -156,3 +156,18 @@ def put_back_command() -> None:
     For a database that was restored or lost its last changes, and once you know that it is the right one. Run it on the node
     that has seen the highest version: nodes tell it when they refuse. Rows that are newer than the copy stay.
     """
+
+
+@click.command(
+    "nodes",
+    short_help="Show the nodes of the service, and who does what.",
+    epilog="Example: watchword nodes --json | jq .nodes",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_body
+def nodes_command() -> None:
+    """Show the nodes that share the PostgreSQL of service.store: whether each takes requests, or why not, and which chores it does.
+
+    Exit code 0: every node that runs is ready, and one tells gates. 1: not so. 3: the store can't be reached.
+    """
