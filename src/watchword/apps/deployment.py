@@ -24,7 +24,6 @@ from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation_journal import RevocationJournal
-from watchword.adapters.sealed_rows import ToldEverywhere
 from watchword.adapters.store import EngineStore, RollbackDetector
 from watchword.adapters.system import is_synchronised
 from watchword.apps.compose.documents import documents_of
@@ -174,8 +173,6 @@ def service_of(
     recorder = recorder_of(settings)
     store = shared or open_store(paths)
     nodes, log = open_nodes(settings, store, keyring, clock, entropy)
-    if secrets.rows is not None:
-        keyring.hold_rotations(ToldEverywhere(nodes.behind))
     verifier = FormatEvidenceVerifier(
         trust,
         settings.policy,

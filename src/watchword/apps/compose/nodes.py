@@ -11,6 +11,7 @@ from typing import Any, Final
 from watchword import __version__
 from watchword.adapters.keyring.file import KeyRing, Ring
 from watchword.adapters.nodes import ONLY_NODE, GateLog, NodeIdentity, Nodes
+from watchword.adapters.sealed_rows import ToldEverywhere
 from watchword.adapters.store import EngineStore
 from watchword.apps.settings.schema import Settings
 from watchword.apps.settings.sections import Configuration
@@ -143,4 +144,6 @@ def open_nodes(
     except BaseException:
         store.close()
         raise
+    if keyring.version:
+        keyring.hold_rotations(ToldEverywhere(session.behind))
     return session, PublicationRows(store.database, session)
