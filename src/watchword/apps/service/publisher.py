@@ -198,8 +198,7 @@ class GatePublisher:
         self._most_lifted: int | None = None
         self._swept = False
         self._told_ring = (0, 0.0)
-        self._log = log
-        self._reading = _Reading()
+        self._log, self._reading = log, _Reading()
         self._seal = AuditSeal(store, trail_key(keyring.ring.pairwise_key), beside(_SEAL_FILE))
 
     @property
