@@ -27,6 +27,7 @@ from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation_journal import RevocationJournal
 from watchword.adapters.store import RollbackDetector
 from watchword.adapters.system import is_synchronised
+from watchword.apps.compose.applied import ConfigurationDesk, StartingFile
 from watchword.apps.compose.gates import open_gate
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of, secret_work
 from watchword.apps.compose.store import open_store, require_store
@@ -46,6 +47,8 @@ from watchword.apps.gateway.overload import OverloadGuard
 from watchword.apps.gateway.proxy import Injector, ProxyApp
 from watchword.apps.key_files import edge_rule, require_key_files
 from watchword.apps.service.app import PEER_STATE, AsgiApplication, ConsentServed
+from watchword.apps.service.configuration import LiveConfiguration
+from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.apps.service.service import Service, build_service
 from watchword.apps.settings.schema import (
@@ -142,6 +145,41 @@ def enrolment_policy(settings: Settings) -> EnrolmentPolicy:
     )
 
 
+@dataclass(slots=True)
+class LiveParts:
+    """Hold what goes by the file while the service runs, and have it go by another one."""
+
+    enrolment: EnrolmentPolicy
+    verifier: FormatEvidenceVerifier
+    room: EnrolmentLimits
+    keyring: FileKeyRing
+    clock: Clock
+    publisher: GatePublisher | None = None
+
+    async def go_by(self, settings: Settings) -> None:
+        """Go by other settings: who enrols, how evidence is appraised, and what the next publication tells gates.
+
+        :raises EdgeAuthoritiesError: when a file of authorities can't be used; nothing has changed then.
+        """
+        policies = gate_policies(settings)
+        lifetime = settings.service.token_lifetime
+        self.keyring.keep_retired_for(lifetime + LEEWAY_SECONDS)
+        self.enrolment.become(enrolment_policy(settings))
+        self.verifier.go_by(settings.policy)
+        self.room.go_by(settings.service.enrolments.build())
+        if self.publisher is not None:
+            await self.publisher.go_by(policies, lifetime, self.clock.now())
+
+
+def require_usable(settings: Settings) -> None:
+    """Read each file that settings name, as a start does, and keep nothing.
+
+    :raises WatchwordError: when one can't be used.
+    """
+    require_key_files(settings)
+    gate_policies(settings)
+
+
 def service_of(
     settings: Settings,
     *,
@@ -149,9 +187,11 @@ def service_of(
     entropy: Entropy,
     refusal_log: MemoryRefusalLog,
     steady: Callable[[], float] | None = None,
+    start: StartingFile | None = None,
 ) -> Service:
     """Return the service over its store and key ring, both made on the first start.
 
+    :param start: the file that the settings come from, by which others can come into force while it runs.
     :param steady: seconds that nobody sets, by which ``clock`` is watched for jumps; None where jumps are meant.
     :raises WatchwordError: when keys or store can't be read, written or trusted.
     """
@@ -175,8 +215,10 @@ def service_of(
         play_decoders=play_decoders_of(settings, play_fetcher, clock) if play_fetcher else {},
         appraisals=recorder,
     )
-    return build_service(
-        policy=enrolment_policy(settings),
+    enrolment, room = enrolment_policy(settings), EnrolmentLimits(paths.enrolments.build())
+    live = LiveParts(enrolment, verifier, room, keyring, clock)
+    service = build_service(
+        policy=enrolment,
         verifier=verifier,
         store=store,
         keyring=keyring,
@@ -189,7 +231,10 @@ def service_of(
         pins=pins_of(settings),
         secrets=secrets,
         safeguards=safeguards_of(paths, clock, steady),
-        room=EnrolmentLimits(paths.enrolments.build()),
+        room=room,
+        configuration=None
+        if start is None
+        else LiveConfiguration(ConfigurationDesk(start, require_usable, runs=True), live.go_by),
         addresses=ClientAddresses(paths.trusted_proxies),
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, clock),
@@ -197,6 +242,8 @@ def service_of(
             contradictions=verifier.contradictions,
         ),
     )
+    live.publisher = service.context.publisher
+    return service
 
 
 def keyring_of(
@@ -250,12 +297,14 @@ class Deployment:
     """Hold a running deployment; :meth:`start` and :meth:`stop` belong to one event loop.
 
     :param steady: seconds that nobody sets, by which ``clock`` is watched for jumps; None where jumps are meant.
+    :param start_file: the file that the settings come from; None where they come from none.
     """
 
     settings: Settings
     clock: Clock
     entropy: Entropy
     steady: Callable[[], float] | None = None
+    start_file: StartingFile | None = None
     _running: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def start(self) -> None:
@@ -273,6 +322,7 @@ class Deployment:
                 entropy=self.entropy,
                 refusal_log=refusals,
                 steady=self.steady,
+                start=self.start_file,
             )
             stack.callback(service.context.store.close)
             await service.start()

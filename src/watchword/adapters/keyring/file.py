@@ -873,6 +873,13 @@ class FileKeyRing:
         """Return the present keys; one reading stays consistent while the file changes."""
         return self._ring
 
+    def keep_retired_for(self, grace: float) -> None:
+        """Accept tokens of keys that retire from now on for so many seconds, and never for fewer than before in this process.
+
+        Tokens that were issued for a longer life outlive a change to a shorter one.
+        """
+        self._grace = max(self._grace, grace)
+
     def signer(self) -> TokenKey:
         """Return the active token key."""
         return self._ring.in_state(KeyState.ACTIVE)

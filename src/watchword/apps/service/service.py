@@ -24,6 +24,7 @@ from watchword.apps.service.background import (
     carry_out,
     periodic_tasks,
 )
+from watchword.apps.service.configuration import LiveConfiguration, begin
 from watchword.apps.service.context import ServiceContext, ServiceStore
 from watchword.apps.service.cuts import CutSchedule
 from watchword.apps.service.operator import OPERATOR_ROUTES
@@ -64,6 +65,7 @@ class Service:
         """
         # Before gates are told: who was revoked and isn't any more, in a store that was put back.
         await self.context.safeguards.begin(self.context.store, self.context.clock.now())
+        await begin(self.context)
         # Before gates are told: what they have of secrets stays where the backend doesn't answer.
         await self._first_secrets()
         await self.context.publisher.publish(self.context.clock.now())
@@ -164,6 +166,7 @@ def build_service(
     safeguards: Safeguards = NO_SAFEGUARDS,
     room: EnrolmentRoom | None = None,
     addresses: ClientAddresses | None = None,
+    configuration: LiveConfiguration | None = None,
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
@@ -175,6 +178,7 @@ def build_service(
     :param secrets: what is injected at the edge and delivered, and which canaries are planted.
     :param safeguards: what guards the store beside it, and watches the clock.
     :param room: bounds how many enrol, by the addresses that ``addresses`` tells; None bounds nothing.
+    :param configuration: puts other files in force while it runs; None where the settings come from no file.
     """
     mark, refusals = safeguards.mark, RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
     enrolment = _enrolment(
@@ -201,6 +205,7 @@ def build_service(
         secrets=secrets,
         records=None if recorder is None else recorder.log,
         safeguards=safeguards,
+        configuration=configuration,
     )
     return _served(context, addresses, reveal=policy.environment is Environment.LAB)
 
