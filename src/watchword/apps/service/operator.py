@@ -33,13 +33,13 @@ from watchword.apps.service.audit import (
     record,
     record_or_enqueue,
 )
-from watchword.apps.service.configuration import (
+from watchword.apps.service.context import ServiceContext
+from watchword.apps.service.operator_configuration import (
     apply_configuration,
     check_configuration,
     roll_back_configuration,
     show_configuration,
 )
-from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.operator_cuts import list_cuts, make_cut, rehearse_cut, stop_cut
 from watchword.apps.service.operator_openings import add_opening, end_opening, list_openings
 from watchword.apps.service.operator_secrets import (

@@ -24,10 +24,11 @@ from watchword.apps.service.background import (
     carry_out,
     periodic_tasks,
 )
-from watchword.apps.service.configuration import LiveConfiguration, begin
+from watchword.apps.service.configuration import LiveConfiguration
 from watchword.apps.service.context import ServiceContext, ServiceStore
 from watchword.apps.service.cuts import CutSchedule
 from watchword.apps.service.operator import OPERATOR_ROUTES
+from watchword.apps.service.operator_configuration import begin
 from watchword.apps.service.public import PUBLIC_ROUTES, GateDelivery
 from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.safeguards import NO_SAFEGUARDS, ClockWatch, Safeguards
