@@ -50,8 +50,8 @@ def test_a_laxer_bundle_is_told_at_once_and_when_it_is_mended(
         (line,) = [record.getMessage() for record in caplog.records]
         assert line == (
             f"the gate of clinic goes by other routes than {settings.path}: /** is enforce in the file, and monitor in the "
-            "bundle. Restart `watchword up` with this file; on another machine, copy the service's file here and restart "
-            "the application"
+            "bundle. Run `watchword config apply`, or restart `watchword up` with this file; on another machine, copy the "
+            "service's file here and restart the application"
         )
         caplog.clear()
         assert gate.decide(request("/records"), NOW).allow

@@ -294,6 +294,6 @@ class ConfigurationDesk:
         self.whole, self._text = proposal.whole, proposal.text
         return self.applied
 
-    def note_recorded(self) -> None:
-        """Note that the audit trail knows of what was applied last."""
-        self._files.note_recorded(self.number)
+    def note_recorded(self, number: int) -> None:
+        """Note that the audit trail knows of a file."""
+        self._files.note_recorded(number)

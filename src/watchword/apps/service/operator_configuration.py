@@ -37,15 +37,20 @@ _log = structlog.get_logger()
 
 
 async def begin(context: ServiceContext) -> None:
-    """Record what was applied while no service ran."""
+    """Record what was applied while no service ran.
+
+    :raises UnavailableError: when that can't be kept.
+    """
     live = context.configuration
-    file = None if live is None else live.desk.applied
-    if live is None or file is None or file.recorded:
+    if live is None or live.desk.applied is None:
         return
-    told = {"number": file.number, "because": file.because, "sha256": file.sha256}
-    at = datetime.fromtimestamp(file.at, UTC)
-    await context.store.add_audit(AuditEntry(at, file.by, "configuration.offline", SUBJECT, told))
-    await asyncio.to_thread(live.desk.note_recorded)
+    for file in await asyncio.to_thread(live.desk.kept):
+        if not file.recorded:
+            told = {"number": file.number, "because": file.because, "sha256": file.sha256}
+            at = datetime.fromtimestamp(file.at, UTC)
+            entry = AuditEntry(at, file.by, "configuration.offline", SUBJECT, told)
+            await context.store.add_audit(entry)
+            await asyncio.to_thread(live.desk.note_recorded, file.number)
 
 
 async def show_configuration(context: ServiceContext, _request: Request) -> Response:

@@ -100,6 +100,11 @@ def turned_on(before: bool | None, after: bool | None) -> bool:
     return bool(after) and not before
 
 
+def told_apart(_before: str, after: str) -> bool:
+    """Tell of paths that differ by case alone: where they are told apart, other spellings are judged by weaker rows."""
+    return after == "sensitive"
+
+
 def weaker_level(before: Any, after: Any) -> bool:
     """Tell of a level that is asked for."""
     return bool(after.rank < before.rank)
@@ -294,7 +299,7 @@ _APIS: Final[Mapping[str, Setting]] = {
     "apis.*.limits.*.mode": Setting(_LIVE, weaker_mode),
     "apis.*.binding_header": Setting(_LIVE, changed_or_removed),
     "apis.*.device_for_session": Setting(_LIVE, turned_on),
-    "apis.*.case": Setting(_LIVE, lambda _before, after: after == "sensitive"),
+    "apis.*.case": Setting(_LIVE, told_apart),
     "apis.*.routes.*": Setting(_LIVE, always),
     "apis.*.routes.*.path": Setting(_LIVE, always),
     "apis.*.routes.*.methods": Setting(_LIVE, always),
