@@ -33,6 +33,9 @@ _FORMAT: Final = 1
 _INDEX: Final = "applied.json"
 _MOST_INDEX_BYTES: Final = 1024 * 1024
 _MOST_DIGITS: Final = 15
+_MOST_NUMBER: Final = 10**11
+"""Also of seconds since 1970, which then have a date."""
+
 _MOST_TEXT_BYTES: Final = 4 * 1024 * 1024
 _PATIENCE_SECONDS: Final = 5.0
 _MEMBERS: Final = {
@@ -175,7 +178,7 @@ class AppliedFiles:
         if data is None:
             return []
         try:
-            return _files(path, data)
+            return read_index(path, data)
         except (MalformedError, ValueError, TypeError, AttributeError, KeyError):
             raise AppliedFileError(
                 f"{path}: got something else than the list of applied files; restore it, or run `watchword config apply`"
@@ -216,7 +219,13 @@ def _members(file: AppliedFile) -> dict[str, Any]:
     return {name: getattr(file, name) for name in AppliedFile.__dataclass_fields__}
 
 
-def _files(path: Path, data: bytes) -> list[AppliedFile]:
+def read_index(path: Path, data: bytes) -> list[AppliedFile]:
+    """Return what an index names, in its order.
+
+    :raises OtherFormatError: when a newer version wrote it.
+    :raises MalformedError: when it isn't JSON.
+    :raises ValueError: when it says anything else; so do TypeError, AttributeError and KeyError.
+    """
     members = strict_json.loads(data, _MOST_INDEX_BYTES)
     if members.keys() != {"v", "files"}:
         raise ValueError("other members")
@@ -233,7 +242,7 @@ def _file(value: Any) -> AppliedFile:
         raise ValueError("other members")
     file = AppliedFile(**value)
     numbers = (file.number, file.at, *(n for n in (file.parent, file.restores) if n is not None))
-    if any(type(each) is not int or each < 0 for each in numbers):
+    if any(type(each) is not int or not 0 <= each <= _MOST_NUMBER for each in numbers):
         raise ValueError("no number")
     if any(type(each) is not bool for each in (file.widened, file.recorded)):
         raise ValueError("neither true nor false")

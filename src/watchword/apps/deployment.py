@@ -156,6 +156,17 @@ class LiveParts:
     clock: Clock
     publisher: GatePublisher | None = None
 
+    def follow(self, start: StartingFile | None) -> LiveConfiguration | None:
+        """Return what puts other files in force; None where the settings come from no file."""
+        if start is None:
+            return None
+        return LiveConfiguration(ConfigurationDesk(start, require_usable, runs=True), self.go_by)
+
+    def told_by(self, service: Service) -> Service:
+        """Return the service by whose publisher gates are told of other settings."""
+        self.publisher = service.context.publisher
+        return service
+
     async def go_by(self, settings: Settings) -> None:
         """Go by other settings: who enrols, how evidence is appraised, and what the next publication tells gates.
 
@@ -191,7 +202,7 @@ def service_of(
 ) -> Service:
     """Return the service over its store and key ring, both made on the first start.
 
-    :param start: the file that the settings come from, by which others can come into force while it runs.
+    :param start: the file that the settings come from; None where no other one can come into force.
     :param steady: seconds that nobody sets, by which ``clock`` is watched for jumps; None where jumps are meant.
     :raises WatchwordError: when keys or store can't be read, written or trusted.
     """
@@ -207,18 +218,19 @@ def service_of(
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
     store = open_store(paths)
+    play = play_decoders_of(settings, play_fetcher, clock) if play_fetcher else {}
     verifier = FormatEvidenceVerifier(
         trust,
         settings.policy,
         store,
         formats=formats_of(settings),
-        play_decoders=play_decoders_of(settings, play_fetcher, clock) if play_fetcher else {},
+        play_decoders=play,
         appraisals=recorder,
     )
-    enrolment, room = enrolment_policy(settings), EnrolmentLimits(paths.enrolments.build())
-    live = LiveParts(enrolment, verifier, room, keyring, clock)
+    room = EnrolmentLimits(paths.enrolments.build())
+    live = LiveParts(enrolment_policy(settings), verifier, room, keyring, clock)
     service = build_service(
-        policy=enrolment,
+        policy=live.enrolment,
         verifier=verifier,
         store=store,
         keyring=keyring,
@@ -232,9 +244,7 @@ def service_of(
         secrets=secrets,
         safeguards=safeguards_of(paths, clock, steady),
         room=room,
-        configuration=None
-        if start is None
-        else LiveConfiguration(ConfigurationDesk(start, require_usable, runs=True), live.go_by),
+        configuration=live.follow(start),
         addresses=ClientAddresses(paths.trusted_proxies),
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, clock),
@@ -242,8 +252,7 @@ def service_of(
             contradictions=verifier.contradictions,
         ),
     )
-    live.publisher = service.context.publisher
-    return service
+    return live.told_by(service)
 
 
 def keyring_of(

@@ -187,6 +187,7 @@ def test_any_other_index_is_refused_in_words(
     [
         ("number", -1),
         ("number", True),
+        ("at", 10**14),
         ("sha256", 1),
         ("widened", 1),
         ("parent", "1"),

@@ -30,6 +30,9 @@ _log = structlog.get_logger()
 _application_log = logging.getLogger("watchword.gate")
 """The log of an application that has a gate inside, which needn't know structlog."""
 
+_MOST_REREAD: Final = 64 * 1024
+"""Most bytes of a file that is read anew for the log."""
+
 _MOST_TOLD: Final = 5
 """Most routes that one line of the log names."""
 
@@ -73,7 +76,10 @@ class RouteWatch:
 
     def _read_anew(self) -> None:
         """Take the file as it stands; one that can't be read says what it said."""
-        with suppress(WatchwordError):
+        with suppress(WatchwordError, OSError):
+            # Requests wait meanwhile: a file with a large plan isn't worth a line of the log.
+            if self._file.stat().st_size > _MOST_REREAD:
+                return
             self._api = load_settings(self._file).apis.get(self._api.name, self._api)
 
 
