@@ -126,6 +126,34 @@ def test_after_a_kill_the_next_start_is_changed_and_rolled_back(tmp_path: Path) 
             assert not done(watchword(file, "config", "apply", "--json"))["changed"]
 
 
+def test_what_was_put_back_is_mended_by_an_apply_without_a_service(tmp_path: Path) -> None:
+    """The start is refused in words, and the command in them works; it is compared with nothing, so it widens."""
+    with upstream() as port:
+        file = configuration(tmp_path, port)
+        with running(file) as (_where, process):
+            edit(file, "minimum_version: 100", "minimum_version: 200")
+            assert done(watchword(file, "config", "apply", "--json"))["number"] == 2
+            index = tmp_path / ".watchword" / "configuration" / "applied.json"
+            earlier = index.read_bytes()
+            edit(file, "minimum_version: 200", "minimum_version: 300")
+            assert done(watchword(file, "config", "apply", "--json"))["number"] == 3
+            process.kill()
+            process.wait()
+        index.write_bytes(earlier)
+        refused = watchword(file, "up")
+        assert refused.returncode != 0
+        assert "put back" in refused.stderr
+        assert "config apply" in refused.stderr
+        refused = watchword(file, "config", "apply")
+        assert refused.returncode == 1
+        assert "nothing to compare" in refused.stderr
+        applied = watchword(file, "config", "apply", "--widen", "--because", "restored", "--json")
+        assert done(applied)["number"] == 4
+        with running(file) as (where, _process):
+            assert where
+            assert done(watchword(file, "config", "status", "--json"))["number"] == 4
+
+
 def test_kills_in_between_leave_the_one_before_or_the_new_one(tmp_path: Path) -> None:
     """What was acknowledged is in force after each kill, or the one that was under way; the service always starts."""
     with upstream() as port:

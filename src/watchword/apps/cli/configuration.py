@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 
+from watchword.adapters.applied_files import AppliedFile, AppliedFileError
 from watchword.apps.compose.applied import (
     MISSING,
     ConfigurationDesk,
     Proposal,
     StartingFile,
+    apply_anew,
     read_whole,
     starting_file,
 )
@@ -63,10 +65,11 @@ def config_apply(config: Path, *, widen: bool, because: str | None, as_json: boo
         base = service.get("/v1/configuration")["number"]
         return service.post("/v1/configuration", {"sha256": sha256, "base": base, **wanted})
 
-    _show_result(
-        _asked(config, online, lambda desk: _offline(desk, desk.propose(), widen, because)),
-        as_json=as_json,
-    )
+    try:
+        found = _asked(config, online, lambda desk: _offline(desk, desk.propose(), widen, because))
+    except AppliedFileError as error:
+        found = _anew(config, error, widen=widen, because=because)
+    _show_result(found, as_json=as_json)
 
 
 def config_rollback(config: Path, *, widen: bool, because: str | None, as_json: bool) -> None:
@@ -183,9 +186,7 @@ def _offline(
         )
     if proposal.is_new:
         proposal.require_allowed(widen=widen)
-        now = int(time.time())  # noqa: TID251 - for people, in the list of what was applied.
-        by = f"operator (claimed: {claimed_name()})"
-        desk.commit(proposal, desk.number, now, by, because or "", recorded=False)
+        desk.commit(proposal, desk.number, _now(), _by(), because or "", recorded=False)
     return {
         "number": desk.number,
         "generation": None,
@@ -194,6 +195,39 @@ def _offline(
         "restores": None if proposal.restores is None else proposal.restores.number,
         **proposal.as_dict(),
     }
+
+
+def _anew(
+    config: Path, error: AppliedFileError, *, widen: bool, because: str | None
+) -> dict[str, Any]:
+    """Apply the file where what was applied can't be trusted: compared with nothing, it counts as widening."""
+    if not widen:
+        raise RefusedError.because(
+            Reason.CONFIGURATION_WIDENS,
+            f"{error}. There is nothing to compare the file with: --widen --because TEXT applies it as it stands",
+        ) from None
+    note = AppliedFile(0, "", _now(), _by(), because or "", widened=True, recorded=False)
+    made = apply_anew(config, _require_usable, note)
+    return {
+        "number": made.number,
+        "generation": None,
+        "changed": True,
+        "told": False,
+        "restores": None,
+        "sha256": made.sha256,
+        "is_new": True,
+        "changes": [],
+        "waiting": [],
+        "all_waits": True,
+    }
+
+
+def _now() -> int:
+    return int(time.time())  # noqa: TID251 - for people, in the list of what was applied.
+
+
+def _by() -> str:
+    return f"operator (claimed: {claimed_name()})"
 
 
 def _status(desk: ConfigurationDesk) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from watchword.adapters.applied_files import AppliedFile, AppliedFiles
+from watchword.adapters.applied_files import AppliedFile, AppliedFileError, AppliedFiles
 from watchword.apps.settings.changes import Change, When, changes_between, with_held_back
 from watchword.apps.settings.document import (
     MAX_BYTES,
@@ -87,7 +87,33 @@ def starting_file(config: Path) -> StartingFile:
         whole = read_whole(file, text)
     except ConfigurationError as error:
         raise ConfigurationError(files.path(kept[-1].number), list(error.faults)) from None
+    if read is not None and whole.settings.service.state_dir.resolve() != read.state:
+        # Each relative path in it would lead elsewhere.
+        raise AppliedFileError(
+            f"{files.path(kept[-1].number)}: was applied for a file in another directory than {file}; put the file where it "
+            "was, or run `watchword config apply`"
+        )
     return StartingFile(file, text, whole, files, kept[-1])
+
+
+def apply_anew(
+    config: Path, require: Callable[[Settings], object], note: AppliedFile
+) -> AppliedFile:
+    """Put the file in force for the next start where what was applied can't be trusted, so that it is compared with nothing.
+
+    :param note: what is to be known of it.
+    :raises WatchwordError: when the file has faults, or one that it names can't be used.
+    """
+    file = config.resolve()
+    text = read_bytes(config, MISSING, MAX_BYTES)
+    settings = read_whole(file, text).settings
+    require(settings)
+    files = files_of(settings.service.state_dir)
+    try:
+        kept = files.all()
+    except AppliedFileError:
+        kept = []
+    return files.add(text, note, kept[-1].number if kept else 0)
 
 
 def files_of(state: Path) -> AppliedFiles:

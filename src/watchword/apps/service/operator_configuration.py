@@ -37,10 +37,7 @@ _log = structlog.get_logger()
 
 
 async def begin(context: ServiceContext) -> None:
-    """Record what was applied while no service ran.
-
-    :raises UnavailableError: when that can't be kept.
-    """
+    """Record what was applied while no service ran; it is in force also where that can't be kept yet."""
     live = context.configuration
     if live is None or live.desk.applied is None:
         return
@@ -49,8 +46,12 @@ async def begin(context: ServiceContext) -> None:
             told = {"number": file.number, "because": file.because, "sha256": file.sha256}
             at = datetime.fromtimestamp(file.at, UTC)
             entry = AuditEntry(at, file.by, "configuration.offline", SUBJECT, told)
-            await context.store.add_audit(entry)
-            await asyncio.to_thread(live.desk.note_recorded, file.number)
+            try:
+                await context.store.add_audit(entry)
+                await asyncio.to_thread(live.desk.note_recorded, file.number)
+            except WatchwordError as error:
+                context.store.enqueue(entry)
+                _log.error("audit entry isn't written yet", action=entry.action, fault=str(error))
 
 
 async def show_configuration(context: ServiceContext, _request: Request) -> Response:
