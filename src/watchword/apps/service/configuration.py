@@ -42,13 +42,24 @@ class LiveConfiguration:
     async def put_in_force(
         self, proposal: Proposal, base: int, at: datetime, by: str, because: str, *, recorded: bool
     ) -> AppliedFile:
-        """Make a proposal durable, and have this process go by it."""
+        """Make a proposal durable, and have this process go by it.
+
+        :raises RefusedError: ``configuration.conflict``, or ``configuration.faulty`` where a file that it names became unusable
+            in this moment: it is for the next start then.
+        :raises PrivateFileError: when the disk refuses; nothing has changed then.
+        """
         made = await asyncio.to_thread(
             lambda: self.desk.commit(
                 proposal, base, int(at.timestamp()), by, because, recorded=recorded
             )
         )
         if proposal.live is not None:
-            await self._install(proposal.live.settings)
+            try:
+                await self._install(proposal.live.settings)
+            except WatchwordError as error:
+                raise RefusedError.because(
+                    Reason.CONFIGURATION_FAULTY,
+                    f"configuration {made.number} is for the next start alone: {error}",
+                ) from None
             self.desk.running = proposal.live
         return made
