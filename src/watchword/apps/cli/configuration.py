@@ -105,7 +105,8 @@ def config_status(config: Path, *, as_json: bool) -> None:
         click.echo(f"  the file can't be applied: {printable_lines(found['fault'])}", err=True)
     elif found["proposal"] is not None and found["proposal"]["changes"]:
         count = len(found["proposal"]["changes"])
-        click.echo(f"  {config} says something else in {count} settings: `watchword config check`")
+        what = "one setting" if count == 1 else f"{count} settings"
+        click.echo(f"  {config} says something else in {what}: `watchword config check`")
     rows = list(map(_row, reversed(found["applied"])))
     for line in table(("number", "at", "by", "widened", "why"), rows) if rows else ():
         click.echo(line)

@@ -420,6 +420,8 @@ def _said(value: Any) -> str:
     """Return a value as people read it: of a section only that it is one, since some hold what isn't for a log."""
     if isinstance(value, Policy):
         return value.name
+    if isinstance(value, StrEnum):
+        return value.value
     if isinstance(value, Config):
         return "a mapping"
     if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
