@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from watchword.adapters.applied_files import AppliedFileError
+from watchword.adapters.applied_files import AppliedFile, AppliedFileError
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.system import SystemClock, SystemEntropy
-from watchword.apps.compose.applied import starting_file
+from watchword.apps.compose.applied import files_of, starting_file
 from watchword.apps.deployment import service_of
 from watchword.apps.service.service import Service
 from watchword.apps.settings.faults import ConfigurationError
@@ -395,6 +395,24 @@ def test_a_broken_file_keeps_no_service_from_its_start(file: Path) -> None:
     other.write_text("{", encoding="utf-8")
     with pytest.raises(ConfigurationError):
         starting_file(other)
+
+
+def test_what_was_applied_and_has_faults_now_stops_the_start_in_words(file: Path) -> None:
+    """Another version may know other settings; and in another directory each path in it would lead elsewhere."""
+    text = TEMPLATE.replace("mode: enforce", "mode: enforced").encode()
+    state = file.parent / ".watchword"
+    state.mkdir(mode=0o700)
+    note = AppliedFile(0, "", 5, "a", "b", widened=False)
+    files_of(state).add(text, note, 0)
+    with pytest.raises(AppliedFileError, match=r"1\.yaml: 1 fault(.|\n)*config apply"):
+        starting_file(file)
+    files_of(state).add(TEMPLATE.encode(), note, 1)
+    assert starting_file(file).number == 2
+    elsewhere = file.parent / "elsewhere" / "watchword.yaml"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(TEMPLATE.replace("state: .watchword", f"state: {state}"), encoding="utf-8")
+    with pytest.raises(AppliedFileError, match="another directory"):
+        starting_file(elsewhere)
 
 
 def test_the_state_directory_moves_by_hand_alone(file: Path) -> None:

@@ -64,8 +64,8 @@ class StartingFile:
 def starting_file(config: Path) -> StartingFile:
     """Return what a service of this file starts with.
 
-    :raises ConfigurationError: with every fault of it.
-    :raises AppliedFileError: when what was applied can't be trusted.
+    :raises ConfigurationError: with every fault of the file, where nothing was applied.
+    :raises AppliedFileError: when what was applied can't be trusted, or has faults.
     """
     file, text, read = config.resolve(), b"", None
     fault: ConfigurationError | None = None
@@ -86,7 +86,11 @@ def starting_file(config: Path) -> StartingFile:
     try:
         whole = read_whole(file, text)
     except ConfigurationError as error:
-        raise ConfigurationError(files.path(kept[-1].number), list(error.faults)) from None
+        # Most likely another version reads it, which knows other settings.
+        told = ConfigurationError(files.path(kept[-1].number), list(error.faults))
+        raise AppliedFileError(
+            f"{told}\nIt was applied and is in force: mend {file.name} and run `watchword config apply`"
+        ) from None
     if read is not None and whole.settings.service.state_dir.resolve() != read.state:
         # Each relative path in it would lead elsewhere.
         raise AppliedFileError(

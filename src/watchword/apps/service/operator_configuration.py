@@ -1,7 +1,6 @@
 """Answer the operator on the configuration: what is in force, what a file would change, put it in force, go back."""
 
 import asyncio
-import hmac
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -192,7 +191,7 @@ def _require_same(proposal: Proposal, request: Request) -> None:
         raise MalformedError.because(
             Reason.REQUEST_MALFORMED, "expected sha256 to be a hash in hexadecimal"
         )
-    if not hmac.compare_digest(wanted.encode(), proposal.sha256.encode()):
+    if wanted != proposal.sha256:
         raise RefusedError.because(
             Reason.CONFIGURATION_CONFLICT,
             "the service reads another text than you: the file changed meanwhile, or the service was started with another file",

@@ -402,18 +402,10 @@ def _differences(path: Path_, place: str, before: Any, after: Any) -> Iterator[C
         yield _change(path, place, before, after)
 
 
-def _change(
-    path: Path_,
-    place: str,
-    before: Any,
-    after: Any,
-    *,
-    widens: bool | None = None,
-    because: str = "",
-) -> Change:
+def _change(path: Path_, place: str, before: Any, after: Any) -> Change:
     setting = setting_at(place)
-    wider = setting.widens(before, after) if widens is None else widens
-    return Change(path, _said(before), _said(after), setting.when, wider, because)
+    widens = setting.widens(before, after)
+    return Change(path, _said(before), _said(after), setting.when, widens)
 
 
 def _said(value: Any) -> str:
