@@ -5,6 +5,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,8 +19,13 @@ from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.compose.applied import files_of, starting_file
 from watchword.apps.deployment import service_of
 from watchword.apps.service.service import Service
+from watchword.apps.service.window import KEPT_SECONDS, TokenWindow
 from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.settings.template import TEMPLATE
+from watchword.gate.interface import Rate
+from watchword.gate.limits import EnrolmentLimits, EnrolmentRates
+from watchword.reasons import UnavailableError
+from watchword.tokens.interface import MAX_LEEWAY_SECONDS
 from watchword.vocabulary import Level, Mode
 
 _Result = TypeVar("_Result")
@@ -425,3 +431,39 @@ def test_the_state_directory_moves_by_hand_alone(file: Path) -> None:
         assert "service.state" in answer.text
 
     run(file, work)
+
+
+def test_tokens_of_a_longer_life_are_counted_on_after_a_change(tmp_path: Path) -> None:
+    """Who is revoked right after it stays listed until the last token of before has ended."""
+    window, later = TokenWindow(tmp_path / "window.json", 300), KEPT_SECONDS + 1
+    window.seconds(0)
+    assert window.seconds(later) == 300 + MAX_LEEWAY_SECONDS
+    window.change(60, later)
+    assert window.seconds(later + KEPT_SECONDS - 1) == 300 + MAX_LEEWAY_SECONDS
+    assert window.seconds(later + KEPT_SECONDS) == 60 + MAX_LEEWAY_SECONDS
+    window.change(600, later + KEPT_SECONDS)
+    assert window.seconds(later + KEPT_SECONDS) == 600 + MAX_LEEWAY_SECONDS
+    window.change(60, later + KEPT_SECONDS)
+    again = TokenWindow(tmp_path / "window.json", 60)
+    window.seconds(later + KEPT_SECONDS)
+    assert again.seconds(later + KEPT_SECONDS + 1) == 600 + MAX_LEEWAY_SECONDS
+
+
+def test_other_rates_begin_anew_and_the_same_go_on() -> None:
+    """A change of something else gives nobody room back."""
+    now = datetime.fromtimestamp(1_800_000_000, UTC)
+    rates = EnrolmentRates(app=Rate(1, 3600))
+    limits = EnrolmentLimits(rates)
+
+    def enrols() -> bool:
+        try:
+            with limits.room("clinic", None, now):
+                return True
+        except UnavailableError:
+            return False
+
+    assert [enrols() for _ in range(4)] == [True, False, False, False]
+    limits.go_by(EnrolmentRates(app=Rate(1, 3600)))
+    assert not enrols()
+    limits.go_by(EnrolmentRates(app=Rate(2, 3600)))
+    assert [enrols() for _ in range(4)] == [True, True, False, False]

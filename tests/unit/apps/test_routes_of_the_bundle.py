@@ -69,6 +69,21 @@ def test_a_laxer_bundle_is_told_at_once_and_when_it_is_mended(
         assert caplog.records == []
 
 
+def test_a_file_that_was_applied_meanwhile_is_no_difference(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The application goes on with the file as it was read at its start, and looks at it anew before it says anything."""
+    settings = settings_of(tmp_path, "enforce")
+    publish(settings, 1)
+    gate = gate_from(settings.path, "clinic")
+    assert not gate.decide(request("/records"), NOW).allow
+    publish(settings_of(tmp_path, "monitor"), 2)
+    with caplog.at_level(logging.WARNING, "watchword.gate"):
+        time.sleep(LOOK_SECONDS)
+        assert gate.decide(request("/records"), NOW).allow
+    assert caplog.records == []
+
+
 def test_every_difference_is_named(tmp_path: Path) -> None:
     """A route that one of them hasn't, one that asks for something else, another order; five of them at most in a line."""
     routes = settings_of(tmp_path, "enforce").apis["clinic"].routes
