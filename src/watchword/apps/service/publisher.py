@@ -152,6 +152,7 @@ class GatePublisher:
         self._cut_off: dict[str, tuple[int, float]] = {}
         self._scheduled: Sequence[ScheduledCut] = ()
         self._ahead: dict[int, int] = {}
+        self._latest = 0
         self._cut_names = CutNames(store, keyring.ring.pairwise_key)
         self.window_seconds = MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS
         """For so long after an instant a token of before it may be alive, as of the last publication."""
@@ -162,6 +163,11 @@ class GatePublisher:
         self._most_lifted: int | None = None
         self._swept = False
         self._seal = AuditSeal(store, trail_key(keyring.ring.pairwise_key), beside(_SEAL_FILE))
+
+    @property
+    def since(self) -> datetime:
+        """Return the instant before which nobody was issued a token that is alive, as of the last publication."""
+        return self._since
 
     @property
     def policies(self) -> Mapping[str, GatePolicy]:
@@ -221,6 +227,10 @@ class GatePublisher:
             self._prepare(states)
         if changed:
             _log.debug("gates told", generation=self._generation, apis=changed)
+
+    async def seal(self, now: datetime) -> None:
+        """Seal what is left of a long audit trail, beside the publications."""
+        await self._seal.catch_up(now.timestamp())
 
     async def _catch_up(self, now: datetime) -> int:
         """Read who was revoked since the last time; nobody waits long for a part of it.
@@ -311,8 +321,9 @@ class GatePublisher:
         """Go on above a generation that a gate has: this service was set back to an earlier state."""
         if self._most_lifted is None:
             self._most_lifted = self._highest() + MOST_LIFTED
-        if self._lifted < generation <= self._most_lifted:
-            self._lifted = generation
+        if self._lifted <= generation <= self._most_lifted:
+            # A gate that has lost its chain says one less than it had: so it gets ours where that is as far.
+            self._lifted = generation + 1
             chain.renew()
             _log.warning("a gate has a newer chain than this service", generation=generation)
 
@@ -552,11 +563,13 @@ class GatePublisher:
 
         What its gates were told last holds on: the store may be an older copy.
         """
+        # A clock that is set back while we run makes no cut one of the future.
+        self._latest = max(self._latest, now)
         told = self._told().get(api)
         known = [
             each
             for each in (() if told is None else told.cuts)
-            if self._since.timestamp() <= each.before <= now + 1
+            if self._since.timestamp() <= each.before <= self._latest + MAX_LEEWAY_SECONDS
         ]
         more = [self._dated(each, now) for each in self._scheduled]
         if (off := self._cut_off.get(audience)) is not None:
@@ -569,9 +582,9 @@ class GatePublisher:
     def _dated(self, each: ScheduledCut, now: int) -> Cut:
         """Return a cut as gates are told of it.
 
-        One of a clock that ran ahead ends at the instant at which that was noticed: no token could be issued otherwise.
+        One of a clock that ran ahead ends at the start of the service that notices it: no token could be issued otherwise.
         """
-        if each.cut.before <= now + MAX_LEEWAY_SECONDS:
+        if each.cut.before <= self._latest + MAX_LEEWAY_SECONDS:
             return each.cut
         if each.id not in self._ahead:
             self._ahead[each.id] = now + 1

@@ -48,7 +48,7 @@ CREATE TABLE used_challenges (
 );
 CREATE INDEX used_challenges_by_expiry ON used_challenges (expires_at);
 CREATE SEQUENCE audit_numbers;
--- A number is given out to a transaction that shows in snapshots already: who reads the trail in order waits for it.
+-- A transaction has its id before it is given a number: who reads the trail in order waits for those with lower ids.
 CREATE FUNCTION next_audit_number() RETURNS BIGINT LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
