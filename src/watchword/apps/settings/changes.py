@@ -439,7 +439,7 @@ def _of_limits(
 
 
 class _Row(NamedTuple):
-    index: int
+    position: int
     config: RouteConfig
     compiled: CompiledRoute
 
@@ -472,16 +472,16 @@ def _of_routes(
         return
     for match in kept:
         row = new[match]
-        yield from _differences((*path, row.index), _ROUTE, old[match].config, row.config)
+        yield from _differences((*path, row.position), _ROUTE, old[match].config, row.config)
     for match, row in old.items():
         if match not in new:
             why = _why_gone_widens(row, list(new.values()))
-            here = (*path, row.index)
+            here = (*path, row.position)
             yield Change(here, row.said, "nothing", _LIVE, bool(why), why)
     for match, row in new.items():
         if match not in old:
             why = _why_new_widens(row, list(old.values()))
-            here = (*path, row.index)
+            here = (*path, row.position)
             yield Change(here, "nothing", row.said, _LIVE, bool(why), why)
 
 
@@ -494,8 +494,8 @@ def _unique(rows: Sequence[_Row]) -> dict[tuple[str, frozenset[str]], _Row]:
 
 
 def _moved(path: Path_, old: Mapping[Any, _Row], new: Mapping[Any, _Row]) -> Change:
-    told = [f"{len(each)} routes" for each in (old, new)]
-    return Change(path, *told, _LIVE, widens=True, because="the order of its rows differs")
+    before, after = f"{len(old)} routes", f"{len(new)} routes"
+    return Change(path, before, after, _LIVE, widens=True, because="the order of its rows differs")
 
 
 def _why_gone_widens(gone: _Row, rest: Sequence[_Row]) -> str:
