@@ -25,7 +25,7 @@ from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation_journal import RevocationJournal
-from watchword.adapters.store import RollbackDetector
+from watchword.adapters.store import EngineStore, RollbackDetector
 from watchword.adapters.system import is_synchronised
 from watchword.apps.compose.applied import ConfigurationDesk, StartingFile
 from watchword.apps.compose.gates import open_gate
@@ -56,6 +56,7 @@ from watchword.apps.settings.schema import (
     ServiceConfig,
     Settings,
 )
+from watchword.attestation.interface import Trust
 from watchword.broker.interface import EdgeRule
 from watchword.enrolment.evidence import FormatEvidenceVerifier
 from watchword.enrolment.interface import EnrolmentPolicy
@@ -63,7 +64,7 @@ from watchword.gate.interface import GatePolicy
 from watchword.gate.limits import ClientAddresses, EnrolmentLimits
 from watchword.gate.references import NONCE_BYTES
 from watchword.gate.service import Gate
-from watchword.ports import Clock, Entropy
+from watchword.ports import Clock, Entropy, PlayDecoder
 from watchword.reasons import Refusal
 from watchword.tokens.interface import LEEWAY_SECONDS, TokenExpectation
 from watchword.vocabulary import Environment
@@ -219,14 +220,7 @@ def service_of(
     recorder = recorder_of(settings)
     store = open_store(paths)
     play = play_decoders_of(settings, play_fetcher, clock) if play_fetcher else {}
-    verifier = FormatEvidenceVerifier(
-        trust,
-        settings.policy,
-        store,
-        formats=formats_of(settings),
-        play_decoders=play,
-        appraisals=recorder,
-    )
+    verifier = _verifier_of(settings, trust, store, play, recorder)
     room = EnrolmentLimits(paths.enrolments.build())
     live = LiveParts(enrolment_policy(settings), verifier, room, keyring, clock)
     service = build_service(
@@ -253,6 +247,23 @@ def service_of(
         ),
     )
     return live.told_by(service)
+
+
+def _verifier_of(
+    settings: Settings,
+    trust: Trust,
+    store: EngineStore,
+    play: Mapping[str, PlayDecoder],
+    recorder: Recorder | None,
+) -> FormatEvidenceVerifier:
+    return FormatEvidenceVerifier(
+        trust,
+        settings.policy,
+        store,
+        formats=formats_of(settings),
+        play_decoders=play,
+        appraisals=recorder,
+    )
 
 
 def keyring_of(
