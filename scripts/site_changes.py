@@ -31,6 +31,7 @@ WORDS: Final[Mapping[Widens, str]] = {
     changes.fewer: "when it names fewer",
     changes.more_by_name: "when it names more",
     changes.higher: "when it is higher, or left out",
+    changes.longer: "when it is longer, added or left out",
     changes.lower: "when it is lower, or left out",
     changes.older: "when it is lower, or left out",
     changes.older_by_app: "when one is lower, or left out",

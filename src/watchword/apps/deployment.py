@@ -143,6 +143,7 @@ def enrolment_policy(settings: Settings) -> EnrolmentPolicy:
         device_for_session=frozenset(
             api.audience for api in settings.apis.values() if api.device_for_session
         ),
+        lifetimes={api.audience: settings.token_lifetime(api) for api in settings.apis.values()},
     )
 
 
@@ -174,9 +175,9 @@ class LiveParts:
         :raises EdgeAuthoritiesError: when a file of authorities can't be used; nothing has changed then.
         """
         policies = gate_policies(settings)
-        lifetime = settings.service.token_lifetime
-        self.keyring.keep_retired_for(lifetime + LEEWAY_SECONDS)
         self.enrolment.become(enrolment_policy(settings))
+        lifetime = self.enrolment.longest_lifetime
+        self.keyring.keep_retired_for(lifetime + LEEWAY_SECONDS)
         self.verifier.go_by(settings.policy)
         self.room.go_by(settings.service.enrolments.build())
         if self.publisher is not None:
@@ -241,7 +242,7 @@ def service_of(
         configuration=live.follow(start),
         addresses=ClientAddresses(paths.trusted_proxies),
         vendors=replace(
-            vendor_work(settings, store, trust, fetcher, clock),
+            vendor_work(settings, store, trust, fetcher, clock, entropy),
             play_fetcher=play_fetcher,
             contradictions=verifier.contradictions,
         ),
@@ -273,7 +274,7 @@ def keyring_of(
     return FileKeyRing(
         settings.service.keyring,
         environment=settings.environment,
-        grace=settings.service.token_lifetime + LEEWAY_SECONDS,
+        grace=settings.longest_lifetime + LEEWAY_SECONDS,
         now=clock.timestamp(),
         entropy=entropy,
         keeper=keeper,

@@ -167,6 +167,7 @@ ROUTE = (*CLINIC, "routes")
         ((*CLINIC, "binding_header"), "X-Other", "live", True),
         ((*CLINIC, "device_for_session"), True, "live", True),
         ((*CLINIC, "apps"), ["clinic-ios", "clinic-android"], "live", True),
+        ((*CLINIC, "token_lifetime"), "1m", "live", True),
         (("service", "token_lifetime"), "6m", "live", True),
         (("service", "token_lifetime"), "4m", "live", False),
         (("service", "enrolments", "app", "requests"), 11, "live", True),

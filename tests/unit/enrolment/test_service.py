@@ -165,6 +165,20 @@ def test_each_audience_has_its_own_token_and_subject(bench: Bench) -> None:
     assert one.session_id != two.session_id
 
 
+def test_tokens_live_as_long_as_their_audience_says(tmp_path: Path) -> None:
+    """And the challenge for the next renewal as long as the one that lives longest."""
+    store = SqliteStore(tmp_path / "watchword.db")
+    bench = bench_with(store, replace(POLICY, lifetimes={LEDGER: 3600}))
+    phone = SimulatedPhone(audiences=(CLINIC, LEDGER))
+    enrolled = run(lambda: bench.enrolment.enrol(phone.enrolment(bench.challenge(phone)), NOW))
+    first, second = enrolled.tokens
+    assert (first.lifetime, second.lifetime, enrolled.next.lifetime) == (300, 3600, 3600)
+    one, two = bench.claims(first.token), bench.claims(second.token, LEDGER)
+    assert one.expires_at - one.issued_at == 300
+    assert two.expires_at - two.issued_at == 3600
+    store.close()
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

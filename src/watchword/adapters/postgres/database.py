@@ -239,6 +239,16 @@ class PostgresDatabase(QueuedDatabase):
         """See :meth:`watchword.adapters.store.Database.newest_audit`."""
         return int(connection.execute("SELECT coalesce(max(seq), 0) FROM audit").fetchone()[0])
 
+    def count_use(self, connection: Connection) -> None:
+        """See :meth:`watchword.adapters.store.Database.count_use`: by a sequence, which grows though a transaction is taken back."""
+        connection.execute("SELECT nextval('unrecorded_uses')")
+
+    def unrecorded_uses(self, connection: Connection) -> int:
+        """See :meth:`watchword.adapters.store.Database.unrecorded_uses`."""
+        asked = connection.execute("SELECT last_value, is_called FROM unrecorded_uses")
+        last, is_called = asked.fetchone()
+        return int(last) if is_called else 0
+
     def settled_audit(self, connection: Connection, number: int) -> int | None:
         """See :meth:`watchword.adapters.store.Database.settled_audit`."""
         end = self._monotonic() + SETTLE_SECONDS

@@ -31,6 +31,7 @@ _GRANTS: Final = (
     "GRANT USAGE ON SCHEMA watchword TO {role}",
     "GRANT SELECT ON ALL TABLES IN SCHEMA watchword TO {role}",
     "GRANT SELECT ON ALL SEQUENCES IN SCHEMA watchword TO {role}",
+    "GRANT USAGE ON SEQUENCE unrecorded_uses TO {role}",
     "GRANT INSERT ON audit TO {role}",
     "GRANT INSERT, DELETE ON used_challenges TO {role}",
     "GRANT INSERT, UPDATE ON instances, cuts, operator_codes TO {role}",

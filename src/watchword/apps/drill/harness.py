@@ -659,7 +659,7 @@ def facts_of(settings: Settings, api: ApiSettings) -> Facts:
             for app in api.apps
         },
         environment=settings.environment,
-        token_lifetime=settings.service.token_lifetime,
+        token_lifetime=settings.token_lifetime(api),
         leeway=LEEWAY_SECONDS,
         off=off_targets(api),
         rate=None if rate is None else (rate.requests, rate.seconds),
@@ -702,7 +702,7 @@ def _lab_side(
     ring = FileKeyRing(
         settings.service.keyring,
         environment=settings.environment,
-        grace=settings.service.token_lifetime + LEEWAY_SECONDS,
+        grace=settings.longest_lifetime + LEEWAY_SECONDS,
         now=clock.timestamp(),
         entropy=entropy,
         keeper=key_keeper_of(settings, openbao_of(settings)),

@@ -222,7 +222,7 @@ class CutSchedule:
             if more is None:
                 break
             after = more
-        return Rehearsal(holders, wanted.step, wanted.pause, self.policy.token_lifetime, capacity)
+        return Rehearsal(holders, wanted.step, wanted.pause, self.policy.longest_lifetime, capacity)
 
     def _since(self, now: datetime) -> int:
         # A clock that was set ahead makes no cut older for gates.

@@ -58,6 +58,7 @@ from watchword.apps.service.operator_secrets import (
 from watchword.encoding.phrases import moment as utc
 from watchword.enrolment.evidence import DEFAULT_CODE_LIFE, DEFAULT_INSTANCE_LIFE, Invitation
 from watchword.enrolment.interface import OperatorCode
+from watchword.enrolment.renewal_days import days_of
 from watchword.enrolment.service import pairwise_subject
 from watchword.enrolment.statement import MAX_NAME_CHARACTERS
 from watchword.gate.references import MAX_REFERENCE_CHARACTERS, open_any
@@ -151,6 +152,7 @@ def _instance(context: ServiceContext, instance: Instance) -> dict[str, Any]:
         "level": instance.level.value,
         "enrolled_at": utc(instance.enrolled_at),
         "renewed_at": utc(instance.renewed_at),
+        "renewed_on": [each.isoformat() for each in days_of(instance)],
         "attested_at": None if attested is None else utc(attested),
         "risk_metric": instance.risk_metric,
         "counter": instance.counter,

@@ -228,7 +228,7 @@ def _publisher(
         store=store,
         secrets=secrets,
         random=entropy.token_bytes,
-        token_lifetime=policy.token_lifetime,
+        token_lifetime=policy.longest_lifetime,
         steady=None if watch is None else watch.steady,
     )
 
@@ -282,6 +282,7 @@ def _enrolment(
         ),
         entropy=entropy,
         rejudgement=vendors.rejudgement,
+        sampling=vendors.sampling,
         appraisals=recorder,
         codes=store,
         epochs=epochs,

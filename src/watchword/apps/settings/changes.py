@@ -79,6 +79,11 @@ def higher(before: float | None, after: float | None) -> bool:
     return before is not None and (after is None or after > before)
 
 
+def longer(before: int | None, after: int | None) -> bool:
+    """Tell of a time for which something counts; None takes another setting's, and may be longer."""
+    return before is None or after is None or after > before
+
+
 def lower(before: float | None, after: float | None) -> bool:
     """Tell of a number that asks for something; None asks for nothing."""
     return higher(after, before)
@@ -268,6 +273,7 @@ _APPS: Final[Mapping[str, Setting]] = {
     "apps.*.receipts.key_id": _ELSEWHERE,
     "apps.*.receipts.key": _ELSEWHERE,
     "apps.*.receipts.server": _ELSEWHERE,
+    "apps.*.receipts.share": Setting(_RESTART, lower),
     "apps.*.package": _ELSEWHERE,
     "apps.*.signing_digests": Setting(_LIVE, more),
     "apps.*.play_integrity": _ELSEWHERE,
@@ -280,6 +286,7 @@ _APIS: Final[Mapping[str, Setting]] = {
     "apis.*": Setting(_RESTART, added),
     "apis.*.audience": _ELSEWHERE,
     "apis.*.apps": Setting(_LIVE, more),
+    "apis.*.token_lifetime": Setting(_LIVE, longer),
     "apis.*.upstream": _ELSEWHERE,
     "apis.*.listen": _ELSEWHERE,
     "apis.*.authz": Setting(_RESTART, always, whole=True),

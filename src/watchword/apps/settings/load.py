@@ -134,10 +134,8 @@ def _play(path: Path_, app: Mapping[str, Any]) -> Iterator[Inconsistency]:
 
 
 def _service(parts: Readable) -> Iterator[Inconsistency]:
-    lifetime, issuer = parts.service.get("token_lifetime"), parts.service.get("issuer")
-    allowed = range(MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS + 1)
-    if isinstance(lifetime, str) and seconds(lifetime) not in allowed:
-        yield ("service", "token_lifetime"), shown(lifetime), "30s to 1h"
+    issuer = parts.service.get("issuer")
+    yield from _lifetime(("service",), parts.service)
     if parts.environment == "lab":
         yield from _loopback(("service", "listen"), parts.service.get("listen"))
     secure = not isinstance(issuer, str) or urlsplit(issuer).scheme == "https"
@@ -145,6 +143,13 @@ def _service(parts: Readable) -> Iterator[Inconsistency]:
     if parts.environment == "prod" and not secure:
         # Apps would send their evidence, and receive their tokens, in the clear.
         yield ("service", "issuer"), shown(issuer), "an https:// URL in environment prod"
+
+
+def _lifetime(path: Path_, section: Fields) -> Iterator[Inconsistency]:
+    lifetime = section.get("token_lifetime")
+    allowed = range(MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS + 1)
+    if isinstance(lifetime, str) and seconds(lifetime) not in allowed:
+        yield (*path, "token_lifetime"), shown(lifetime), "30s to 1h"
 
 
 def _postgres(service: Fields) -> Iterator[Inconsistency]:
@@ -169,6 +174,7 @@ def _api(path: Path_, api: Fields, parts: Readable) -> Iterator[Inconsistency]:
             known = ", ".join(sorted(parts.apps)) or "none is there yet"
             yield (*path, "apps", index), shown(app), f"an app under apps: {known}"
     yield from _routes((*path, "routes"), api.get("routes"))
+    yield from _lifetime(path, api)
     yield from _proofs(path, api)
     yield from _authz((*path, "authz"), api.get("authz"), parts.environment)
     if parts.environment == "lab":

@@ -134,12 +134,17 @@ class TlsFiles(NamedTuple):
 
 
 class ReceiptSettings(NamedTuple):
-    """Hold how Apple refreshes the receipts of one app; ``key`` is the file of the team's key."""
+    """Hold how Apple refreshes the receipts of one app.
+
+    :param key: the file of the team's key.
+    :param share: percent of them that are asked for on a day.
+    """
 
     team_id: str
     key_id: str
     key: Path
     server: str
+    share: int
 
 
 class PlaySettings(NamedTuple):
@@ -167,6 +172,12 @@ class ReceiptsConfig(Config):
     key: FilePath = Field(description="that key as Apple gave it to you, a .p8 file")
     server: Origin = default(
         "https://data.appattest.apple.com", "Apple's server, or a simulated one"
+    )
+    share: int = default(
+        100,
+        "percent of the receipts that Apple is asked for on a day, drawn by chance; each comes at least every 30 days",
+        ge=1,
+        le=100,
     )
 
 
@@ -296,7 +307,9 @@ class ServiceConfig(Config):
 
     issuer: Origin = Field(description="the URL under which apps reach the service")
     listen: ListenAddress = default("127.0.0.1:8440")
-    token_lifetime: Duration = default("5m")
+    token_lifetime: Duration = default(
+        "5m", "how long tokens live, 30s to 1h, where an API doesn't say it"
+    )
     store: Annotated[PostgresAddress | None, ReadText(_store)] = default(
         "sqlite", "sqlite: a file in the state directory; or postgresql://user@host/database"
     )
@@ -508,6 +521,7 @@ class ApiSettings:
     limits: tuple[Limit, ...]
     case_sensitive: bool
     device_for_session: bool
+    token_lifetime: int | None
 
 
 class ApiConfig(Config):
@@ -534,6 +548,9 @@ class ApiConfig(Config):
         "on routes with proof: session, take a signature by the device's own key from apps that asked for that "
         "when they enrolled or renewed, since they can't open session keys",
     )
+    token_lifetime: Duration | None = default(
+        None, "how long this API's tokens live, 30s to 1h; left out: as under service"
+    )
     case: Literal["insensitive", "sensitive"] = default(
         "insensitive",
         "insensitive: of the rows that match a path in any spelling, the strictest judges; "
@@ -559,6 +576,7 @@ class ApiConfig(Config):
             limits=tuple(limit.build(routes) for limit in self.limits),
             case_sensitive=self.case == "sensitive",
             device_for_session=self.device_for_session,
+            token_lifetime=self.token_lifetime,
         )
 
 
@@ -914,6 +932,18 @@ class Settings:
     drill: Mapping[str, DrillSettings]
     pins: PinsConfig | None
     secrets: SecretsSettings | None
+
+    def token_lifetime(self, api: ApiSettings) -> int:
+        """Return how long the tokens of an API live, in seconds."""
+        own = api.token_lifetime
+        return self.service.token_lifetime if own is None else own
+
+    @property
+    def longest_lifetime(self) -> int:
+        """Return how long the tokens live that live longest, in seconds."""
+        return max(
+            map(self.token_lifetime, self.apis.values()), default=self.service.token_lifetime
+        )
 
 
 class FileConfig(Config):

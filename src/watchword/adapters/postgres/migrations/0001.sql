@@ -35,7 +35,8 @@ CREATE TABLE instances (
     device_key BYTEA,
     risk_metric BIGINT,
     expires_at BIGINT,
-    attester_serial TEXT COLLATE "C"
+    attester_serial TEXT COLLATE "C",
+    renewed_days BIGINT NOT NULL DEFAULT 0
 ) WITH (fillfactor = 85);
 CREATE INDEX instances_by_age ON instances (enrolled_at, id);
 CREATE INDEX instances_revoked ON instances (revoked_at, number) WHERE revoked_at IS NOT NULL;
@@ -47,6 +48,8 @@ CREATE TABLE used_challenges (
     expires_at BIGINT NOT NULL
 );
 CREATE INDEX used_challenges_by_expiry ON used_challenges (expires_at);
+-- How many challenges were used without an audit entry.  A row would let one renewal commit at a time.
+CREATE SEQUENCE unrecorded_uses;
 CREATE SEQUENCE audit_numbers;
 -- A transaction has its id before it is given a number: who reads the trail in order waits for those with lower ids.
 CREATE FUNCTION next_audit_number() RETURNS BIGINT LANGUAGE plpgsql SECURITY DEFINER
