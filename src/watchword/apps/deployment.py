@@ -20,6 +20,7 @@ from watchword.adapters.keyring.private_file import (
     private_directory,
     require_known_format,
 )
+from watchword.adapters.nodes import ONLY_NODE, Nodes, SharedMark
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log import MemoryRefusalLog
@@ -29,6 +30,7 @@ from watchword.adapters.store import EngineStore, RollbackDetector
 from watchword.adapters.system import is_synchronised
 from watchword.apps.compose.applied import ConfigurationDesk, StartingFile
 from watchword.apps.compose.gates import open_gate
+from watchword.apps.compose.nodes import open_nodes
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of, secret_work
 from watchword.apps.compose.store import open_store, require_store
 from watchword.apps.compose.vendors import (
@@ -220,6 +222,8 @@ def service_of(
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
     store = open_store(paths)
+    data = None if start is None else start.whole.data
+    nodes, log = open_nodes(settings, store, keyring, clock, entropy, data)
     play = play_decoders_of(settings, play_fetcher, clock) if play_fetcher else {}
     verifier = _verifier_of(settings, trust, store, play, recorder)
     room = EnrolmentLimits(paths.enrolments.build())
@@ -237,7 +241,9 @@ def service_of(
         recorder=recorder,
         pins=pins_of(settings),
         secrets=secrets,
-        safeguards=safeguards_of(paths, clock, steady),
+        safeguards=safeguards_of(paths, clock, steady, nodes),
+        nodes=nodes,
+        log=log,
         room=room,
         configuration=live.follow(start),
         addresses=ClientAddresses(paths.trusted_proxies),
@@ -282,14 +288,18 @@ def keyring_of(
 
 
 def safeguards_of(
-    paths: ServiceConfig, clock: Clock, steady: Callable[[], float] | None
+    paths: ServiceConfig,
+    clock: Clock,
+    steady: Callable[[], float] | None,
+    nodes: Nodes = ONLY_NODE,
 ) -> Safeguards:
     """Return what guards the service where its store can't.
 
     :raises WatchwordError: when a file of theirs can't be trusted.
     """
+    mark = paths.rollback_detector
     return Safeguards(
-        mark=RollbackDetector(paths.rollback_detector),
+        mark=RollbackDetector(mark) if nodes is ONLY_NODE else SharedMark(mark, nodes),
         journal=RevocationJournal(paths.revocations),
         reserve=RoomReserve(paths.reserve),
         watch=None if steady is None else ClockWatch(clock.timestamp, steady, is_synchronised),
@@ -346,6 +356,7 @@ class Deployment:
                 start=self.start_file,
             )
             stack.callback(service.context.store.close)
+            stack.callback(service.context.nodes.close)
             await service.start()
             stack.push_async_callback(service.stop)
             await self._serve_service(stack, service)

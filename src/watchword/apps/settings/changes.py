@@ -198,6 +198,8 @@ _SERVICE: Final[Mapping[str, Setting]] = {
     "service.store": _ELSEWHERE,
     "service.postgres": _ELSEWHERE,
     "service.postgres.password": _ELSEWHERE,
+    "service.postgres.node": _ELSEWHERE,
+    "service.postgres.direct": _ELSEWHERE,
     "service.postgres.authorities": _ELSEWHERE,
     "service.postgres.certificate": _ELSEWHERE,
     "service.postgres.key": _ELSEWHERE,
