@@ -16,11 +16,11 @@ from watchword.adapters.applied_files import AppliedFile, AppliedFileError
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.system import SystemClock, SystemEntropy
-from watchword.apps.compose.applied import files_of, starting_file
+from watchword.apps.compose.applied import ConfigurationDesk, files_of, starting_file
 from watchword.apps.deployment import service_of
 from watchword.apps.service.service import Service
 from watchword.apps.service.window import KEPT_SECONDS, TokenWindow
-from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.faults import ConfigurationError, join
 from watchword.apps.settings.template import TEMPLATE
 from watchword.gate.interface import Rate
 from watchword.gate.limits import EnrolmentLimits, EnrolmentRates
@@ -419,6 +419,22 @@ def test_what_was_applied_and_has_faults_now_stops_the_start_in_words(file: Path
     elsewhere.write_text(TEMPLATE.replace("state: .watchword", f"state: {state}"), encoding="utf-8")
     with pytest.raises(AppliedFileError, match="another directory"):
         starting_file(elsewhere)
+
+
+def test_with_postgresql_all_of_it_waits(file: Path) -> None:
+    """Other nodes would go by another file until theirs is applied too."""
+    store = "  store: postgresql://watchword_node@db.example/watchword\n  state: .watchword"
+    file.write_text(TEMPLATE.replace("  state: .watchword", store), encoding="utf-8")
+    (file.parent / ".watchword").mkdir(mode=0o700)
+    desk = ConfigurationDesk(starting_file(file), lambda _settings: None, runs=True)
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace(*NARROW), encoding="utf-8")
+    proposal = desk.propose()
+    assert proposal.live is None
+    assert [join(each.path) for each in proposal.waiting] == ["apis.clinic.routes[1].proof"]
+    desk.commit(proposal, 0, 5, "a", "b", recorded=True)
+    assert [join(each.path) for each in desk.waiting] == ["apis.clinic.routes[1].proof"]
+    assert starting_file(file).number == 2
 
 
 def test_the_state_directory_moves_by_hand_alone(file: Path) -> None:

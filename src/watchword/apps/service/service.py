@@ -204,8 +204,7 @@ def build_service(
 
     :param gates: the directory of what gates read; ``gate_policies`` is what the gate of each API keeps.
     :param vendors: what is asked of Apple and Google; ``recorder`` keeps what verifications were made of, None nothing.
-    :param pins: follows what is published of pins; None where no host is pinned.
-    :param secrets: what is injected at the edge and delivered, and which canaries are planted.
+    :param pins: follows what is published of pins; ``secrets`` is what is injected and delivered, and which canaries are planted.
     :param safeguards: what guards the store beside it; ``log`` is what one of several ``nodes`` publishes.
     :param room: bounds how many enrol, by the addresses that ``addresses`` tells; None bounds nothing.
     :param configuration: puts other files in force; None where the settings come from no file.
