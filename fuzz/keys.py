@@ -1,9 +1,11 @@
-"""Fuzz secrets: the encrypted file, the file of canaries, and requests in which canaries are looked for."""
+"""Fuzz what lies in the state directory: secrets, canaries, applied files; and requests in which canaries are looked for."""
 
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from fuzz import seeds
+from watchword.adapters.applied_files import AppliedFile, read_index
 from watchword.adapters.honeytoken_file import read_honeytokens
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.sealed_rows import SECRETS, SealedRow, read_copy, write_copy
@@ -20,7 +22,7 @@ from watchword.adapters.secret_store import (
 from watchword.broker.honeytokens import KINDS, RANDOM_BYTES, digest, make_honeytoken, spot
 from watchword.broker.interface import HoneytokenWatch
 from watchword.encoding import base64url, strict_json
-from watchword.reasons import RefusedError
+from watchword.reasons import MalformedError, RefusedError
 
 _KEY = bytes(range(32))
 _ISSUER = "https://a.example"
@@ -47,6 +49,15 @@ def read_sealed(data: bytes) -> None:
     with suppress(RefusedError, PrivateFileError, ValueError, KeyError, TypeError, AttributeError):
         row, database = read_copy(SECRETS, data, "copy")
         assert read_copy(SECRETS, write_copy(row, database), "copy") == (row, database)
+
+
+def read_applied(data: bytes) -> None:
+    """Read the index of applied files; what isn't one raises what its reader turns into a fault."""
+    with suppress(
+        MalformedError, PrivateFileError, ValueError, KeyError, TypeError, AttributeError
+    ):
+        for each in read_index(Path("applied.json"), data):
+            str(each.as_dict())
 
 
 def look_at(data: bytes) -> None:
@@ -80,6 +91,20 @@ def plantings() -> Iterator[bytes]:
     }
     for canaries in ({}, {"a": entry, "b": {**entry, "parameters": ["p"]}}):
         yield strict_json.dumps({"v": 1, "key": base64url.encode(_KEY), "canaries": canaries})
+
+
+def indexes() -> Iterator[bytes]:
+    """Yield indexes of one file, and of a change with its rollback."""
+    first = AppliedFile(1, "0" * 64, 5, "a", "b", widened=False)
+    members = [
+        {name: getattr(each, name) for name in AppliedFile.__dataclass_fields__}
+        for each in (
+            first,
+            AppliedFile(4, "f" * 64, 9, "a", "", widened=True, parent=1, restores=2),
+        )
+    ]
+    for count in (1, 2):
+        yield strict_json.dumps({"v": 1, "files": members[:count]})
 
 
 def requests() -> Iterator[bytes]:

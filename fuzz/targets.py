@@ -280,6 +280,7 @@ TARGETS: Mapping[str, Target] = {
     "secret_file": Target(keys.read_secrets, keys.files, 1024),
     "canary_file": Target(keys.read_planted, keys.plantings, 1024),
     "sealed_copy": Target(keys.read_sealed, keys.copies, 1024),
+    "applied_index": Target(keys.read_applied, keys.indexes, 1024),
     "canary_request": Target(keys.look_at, keys.requests, 512),
     "engine_log": Target(logs.read_log, logs.logs, 1024),
 }

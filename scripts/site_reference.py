@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from scripts import site_commands, site_http, site_metrics, site_settings
+from scripts import site_changes, site_commands, site_http, site_metrics, site_settings
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "commands": site_commands.page,
     "settings": site_settings.page,
+    "changes": site_changes.page,
     "metrics": site_metrics.page,
     "http": site_http.page,
 }

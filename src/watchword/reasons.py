@@ -271,6 +271,11 @@ class Reason(Enum):
     SECRET_CANARY = ("secret.canary", _C.TRUST, _P.TOKEN_REFUSED)
     SECRET_STORE_UNAVAILABLE = ("secret.store_unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
 
+    # What an operator does with the configuration.
+    CONFIGURATION_FAULTY = ("configuration.faulty", _C.CONTENT, _P.REQUEST_MALFORMED)
+    CONFIGURATION_WIDENS = ("configuration.widens", _C.POLICY, _P.REQUEST_MALFORMED)
+    CONFIGURATION_CONFLICT = ("configuration.conflict", _C.TIME, _P.REQUEST_MALFORMED)
+
     # The service.
     KEY_UNKNOWN = ("key.unknown", _C.CONTENT, _P.NOT_FOUND)
     VENDOR_UNAVAILABLE = ("vendor.unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)

@@ -26,6 +26,7 @@ from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation_journal import RevocationJournal
 from watchword.adapters.store import EngineStore, RollbackDetector
 from watchword.adapters.system import is_synchronised
+from watchword.apps.compose.applied import ConfigurationDesk, StartingFile
 from watchword.apps.compose.documents import documents_of
 from watchword.apps.compose.gates import open_gate
 from watchword.apps.compose.nodes import open_nodes
@@ -47,6 +48,8 @@ from watchword.apps.gateway.overload import OverloadGuard
 from watchword.apps.gateway.proxy import Injector, ProxyApp
 from watchword.apps.key_files import edge_rule, require_key_files
 from watchword.apps.service.app import PEER_STATE, AsgiApplication, ConsentServed
+from watchword.apps.service.configuration import LiveConfiguration
+from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.apps.service.service import Service, build_service
 from watchword.apps.settings.schema import (
@@ -54,6 +57,7 @@ from watchword.apps.settings.schema import (
     ServiceConfig,
     Settings,
 )
+from watchword.attestation.interface import Trust
 from watchword.broker.interface import EdgeRule
 from watchword.enrolment.evidence import FormatEvidenceVerifier
 from watchword.enrolment.interface import EnrolmentPolicy
@@ -61,7 +65,7 @@ from watchword.gate.interface import GatePolicy
 from watchword.gate.limits import ClientAddresses, EnrolmentLimits
 from watchword.gate.references import NONCE_BYTES
 from watchword.gate.service import Gate
-from watchword.ports import Clock, Entropy
+from watchword.ports import Clock, Entropy, PlayDecoder
 from watchword.reasons import Refusal
 from watchword.tokens.interface import LEEWAY_SECONDS, TokenExpectation
 from watchword.vocabulary import Environment
@@ -147,6 +151,52 @@ def enrolment_policy(settings: Settings) -> EnrolmentPolicy:
     )
 
 
+@dataclass(slots=True)
+class LiveParts:
+    """Hold what goes by the file while the service runs, and have it go by another one."""
+
+    enrolment: EnrolmentPolicy
+    verifier: FormatEvidenceVerifier
+    room: EnrolmentLimits
+    keyring: KeyRing
+    clock: Clock
+    publisher: GatePublisher | None = None
+
+    def follow(self, start: StartingFile | None) -> LiveConfiguration | None:
+        """Return what puts other files in force; None where the settings come from no file."""
+        if start is None:
+            return None
+        return LiveConfiguration(ConfigurationDesk(start, require_usable, runs=True), self.go_by)
+
+    def told_by(self, service: Service) -> Service:
+        """Return the service by whose publisher gates are told of other settings."""
+        self.publisher = service.context.publisher
+        return service
+
+    async def go_by(self, settings: Settings) -> None:
+        """Go by other settings: who enrols, how evidence is appraised, and what the next publication tells gates.
+
+        :raises EdgeAuthoritiesError: when a file of authorities can't be used; nothing has changed then.
+        """
+        policies = gate_policies(settings)
+        self.enrolment.become(enrolment_policy(settings))
+        lifetime = self.enrolment.longest_lifetime
+        self.keyring.keep_retired_for(lifetime + LEEWAY_SECONDS)
+        self.verifier.go_by(settings.policy)
+        self.room.go_by(settings.service.enrolments.build())
+        if self.publisher is not None:
+            await self.publisher.go_by(policies, lifetime, self.clock.now())
+
+
+def require_usable(settings: Settings) -> None:
+    """Read each file that settings name, as a start does, and keep nothing.
+
+    :raises WatchwordError: when one can't be used.
+    """
+    require_key_files(settings)
+    gate_policies(settings)
+
+
 def service_of(
     settings: Settings,
     *,
@@ -154,9 +204,11 @@ def service_of(
     entropy: Entropy,
     refusal_log: MemoryRefusalLog,
     steady: Callable[[], float] | None = None,
+    start: StartingFile | None = None,
 ) -> Service:
     """Return the service over its store and key ring, both made on the first start.
 
+    :param start: the file that the settings come from; None where no other one can come into force.
     :param steady: seconds that nobody sets, by which ``clock`` is watched for jumps; None where jumps are meant.
     :raises WatchwordError: when keys or store can't be read, written or trusted.
     """
@@ -172,17 +224,14 @@ def service_of(
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
     store = shared or open_store(paths)
-    nodes, log = open_nodes(settings, store, keyring, clock, entropy)
-    verifier = FormatEvidenceVerifier(
-        trust,
-        settings.policy,
-        store,
-        formats=formats_of(settings),
-        play_decoders=play_decoders_of(settings, play_fetcher, clock) if play_fetcher else {},
-        appraisals=recorder,
-    )
-    return build_service(
-        policy=enrolment_policy(settings),
+    data = None if start is None else start.whole.data
+    nodes, log = open_nodes(settings, store, keyring, clock, entropy, data)
+    play = play_decoders_of(settings, play_fetcher, clock) if play_fetcher else {}
+    verifier = _verifier_of(settings, trust, store, play, recorder)
+    room = EnrolmentLimits(paths.enrolments.build())
+    live = LiveParts(enrolment_policy(settings), verifier, room, keyring, clock)
+    service = build_service(
+        policy=live.enrolment,
         verifier=verifier,
         store=store,
         keyring=keyring,
@@ -197,13 +246,32 @@ def service_of(
         safeguards=safeguards_of(paths, clock, steady, nodes),
         nodes=nodes,
         log=log,
-        room=EnrolmentLimits(paths.enrolments.build()),
+        room=room,
+        configuration=live.follow(start),
         addresses=ClientAddresses(paths.trusted_proxies),
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, clock, entropy),
             play_fetcher=play_fetcher,
             contradictions=verifier.contradictions,
         ),
+    )
+    return live.told_by(service)
+
+
+def _verifier_of(
+    settings: Settings,
+    trust: Trust,
+    store: EngineStore,
+    play: Mapping[str, PlayDecoder],
+    recorder: Recorder | None,
+) -> FormatEvidenceVerifier:
+    return FormatEvidenceVerifier(
+        trust,
+        settings.policy,
+        store,
+        formats=formats_of(settings),
+        play_decoders=play,
+        appraisals=recorder,
     )
 
 
@@ -281,12 +349,14 @@ class Deployment:
     """Hold a running deployment; :meth:`start` and :meth:`stop` belong to one event loop.
 
     :param steady: seconds that nobody sets, by which ``clock`` is watched for jumps; None where jumps are meant.
+    :param start_file: the file that the settings come from; None where they come from none.
     """
 
     settings: Settings
     clock: Clock
     entropy: Entropy
     steady: Callable[[], float] | None = None
+    start_file: StartingFile | None = None
     _running: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def start(self) -> None:
@@ -304,6 +374,7 @@ class Deployment:
                 entropy=self.entropy,
                 refusal_log=refusals,
                 steady=self.steady,
+                start=self.start_file,
             )
             stack.callback(service.context.store.close)
             stack.callback(service.context.nodes.close)

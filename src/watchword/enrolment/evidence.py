@@ -699,6 +699,10 @@ class FormatEvidenceVerifier:
         self._vendor_limit = VendorRateLimiter()
         self.contradictions: Counter[str] = Counter()
 
+    def go_by(self, policy: Policy) -> None:
+        """Appraise by another policy from now on."""
+        self._policy = policy
+
     def states_proof_key(self, evidence: Mapping[str, Any], app: AppRegistration) -> bool:
         """See :meth:`watchword.enrolment.interface.EvidenceVerifier.states_proof_key`."""
         return not self._format_for(evidence, app).attested_key_proves

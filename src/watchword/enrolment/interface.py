@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -217,9 +217,9 @@ class Statement:
     device_for_session: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EnrolmentPolicy:
-    """Hold what the service knows from ``watchword.yaml``.
+    """Hold what the service knows from ``watchword.yaml``: one object for all who go by it, so that a change reaches all at once.
 
     :param apps: by app id.
     :param audiences: by app id: the API audiences that this app may ask tokens for.
@@ -246,6 +246,11 @@ class EnrolmentPolicy:
     def longest_lifetime(self) -> int:
         """Return how long the tokens live that live longest, in seconds."""
         return max((self.token_lifetime, *self.lifetimes.values()))
+
+    def become(self, other: "EnrolmentPolicy") -> None:
+        """Say what another one says from now on; requests that are under way go on by either."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(other, each.name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -733,9 +733,19 @@ class EnrolmentLimits:
 
         :param prefixes: most that are told apart.
         """
-        self._addresses = RateLimiter(rates.address, prefixes)
+        self._prefixes = prefixes
+        self._begin(rates)
+
+    def _begin(self, rates: EnrolmentRates) -> None:
+        self._rates = rates
+        self._addresses = RateLimiter(rates.address, self._prefixes)
         self._apps = RateLimiter(rates.app)
         self._again = RateLimiter(Rate(max(1, rates.app.requests // 2), rates.app.seconds))
+
+    def go_by(self, rates: EnrolmentRates) -> None:
+        """Go by other rates from now on; where they are others, all the room is there again."""
+        if rates != self._rates:
+            self._begin(rates)
 
     def __len__(self) -> int:
         """Return how many prefixes are held."""

@@ -50,8 +50,8 @@ def test_a_laxer_bundle_is_told_at_once_and_when_it_is_mended(
         (line,) = [record.getMessage() for record in caplog.records]
         assert line == (
             f"the gate of clinic goes by other routes than {settings.path}: /** is enforce in the file, and monitor in the "
-            "bundle. Restart `watchword up` with this file; on another machine, copy the service's file here and restart "
-            "the application"
+            "bundle. Run `watchword config apply`, or restart `watchword up` with this file; on another machine, copy the "
+            "service's file here and restart the application"
         )
         caplog.clear()
         assert gate.decide(request("/records"), NOW).allow
@@ -67,6 +67,21 @@ def test_a_laxer_bundle_is_told_at_once_and_when_it_is_mended(
         gate.decide(request("/records"), NOW)
         gate_from(settings.path, "clinic")
         assert caplog.records == []
+
+
+def test_a_file_that_was_applied_meanwhile_is_no_difference(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The application goes on with the file as it was read at its start, and looks at it anew before it says anything."""
+    settings = settings_of(tmp_path, "enforce")
+    publish(settings, 1)
+    gate = gate_from(settings.path, "clinic")
+    assert not gate.decide(request("/records"), NOW).allow
+    publish(settings_of(tmp_path, "monitor"), 2)
+    with caplog.at_level(logging.WARNING, "watchword.gate"):
+        time.sleep(LOOK_SECONDS)
+        assert gate.decide(request("/records"), NOW).allow
+    assert caplog.records == []
 
 
 def test_every_difference_is_named(tmp_path: Path) -> None:

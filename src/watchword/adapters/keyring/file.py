@@ -881,6 +881,13 @@ class KeyRing:
         """Return the number of the document that the present keys were read from; 0 where versions aren't counted."""
         return self._version
 
+    def keep_retired_for(self, grace: float) -> None:
+        """Accept tokens of keys that retire from now on for so many seconds, and never for fewer than before in this process.
+
+        Tokens that were issued for a longer life outlive a change to a shorter one.
+        """
+        self._grace = max(self._grace, grace)
+
     def signer(self) -> TokenKey:
         """Return the active token key."""
         return self._ring.in_state(KeyState.ACTIVE)

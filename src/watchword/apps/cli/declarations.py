@@ -5,13 +5,14 @@ from pathlib import Path
 import click
 
 from watchword.apps.terminal.lazy import body_in
-from watchword.apps.terminal.parameters import NamesLikeOptions
+from watchword.apps.terminal.parameters import NamesLikeOptions, optional_reason
 from watchword.extras import corpus_command
 
 _body = body_in("watchword.apps.cli.commands")
 _check_body = body_in("watchword.apps.cli.check")
 _deployment_body = body_in("watchword.apps.cli.deployment")
 _refusals_body = body_in("watchword.apps.cli.refusals")
+_configuration_body = body_in("watchword.apps.cli.configuration")
 _demo_body = body_in("watchword.apps.demo.scenario")
 
 
@@ -65,6 +66,61 @@ def up_command() -> None:
     Keys and store are made on the first start.  Logs go to stderr as JSON lines; SIGINT or
     SIGTERM let running requests end, then stop.  Starts nothing when the file has a fault; what the `plan`
     refers to is for `watchword check`.
+
+    Once a file was applied by `watchword config apply`, a start takes what was applied last, whatever stands in FILE.
+    """
+
+
+@click.group(epilog="Example: watchword config check")
+def config() -> None:
+    """Change watchword.yaml without a restart, step by step, and take it back."""
+
+
+@config.command("check", epilog="Example: watchword config check --json")
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+@click.pass_context
+@_configuration_body
+def config_check() -> None:
+    """Show what `config apply` would do: what changes, what widens, what needs a restart.
+
+    Exit code 0: nothing widens.  1: something does, and needs --widen.  2: the file has faults.
+    """
+
+
+@config.command("apply", epilog="Example: watchword config apply --because 'records need hardware'")
+@click.option("--widen", is_flag=True, help="Let more in, where the file says so; needs --because.")
+@click.option("--because", callback=optional_reason, help="Why, for the audit trail.")
+@click.option("--json", "as_json", is_flag=True, help="Print what became of it as JSON.")
+@click.pass_obj
+@_configuration_body
+def config_apply() -> None:
+    """Put the file in force: at the service at once, at every gate within two seconds.
+
+    The file is checked and kept first.  What needs a restart waits for one.  A change that lets more in, believes somebody else
+    or sends something elsewhere is refused without --widen.  Where no service runs, it is for the next start.
+    """
+
+
+@config.command("status", epilog="Example: watchword config status")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.pass_obj
+@_configuration_body
+def config_status() -> None:
+    """Show what is in force and since when, what waits for a restart, and what was applied before."""
+
+
+@config.command(
+    "rollback", epilog="Example: watchword config rollback --because 'old apps are refused'"
+)
+@click.option("--widen", is_flag=True, help="Also where it lets more in; needs --because.")
+@click.option("--because", callback=optional_reason, help="Why, for the audit trail.")
+@click.option("--json", "as_json", is_flag=True, help="Print what became of it as JSON.")
+@click.pass_obj
+@_configuration_body
+def config_rollback() -> None:
+    """Put in force again what was in force before; your file stays as it is.
+
+    Another one leads further back, and never forward: to go forward, apply a file.
     """
 
 

@@ -26,6 +26,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "watchword.apps.cli.declarations:check_command",
         "Show every fault in watchword.yaml.",
     ),
+    "config": (
+        "watchword.apps.cli.declarations:config",
+        "Change watchword.yaml without a restart.",
+    ),
     "plan": ("watchword.apps.plan.cli", "Say what to protect first, by impact."),
     "up": (
         "watchword.apps.cli.declarations:up_command",

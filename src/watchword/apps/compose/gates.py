@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,9 @@ _log = structlog.get_logger()
 _application_log = logging.getLogger("watchword.gate")
 """The log of an application that has a gate inside, which needn't know structlog."""
 
+_MOST_REREAD: Final = 64 * 1024
+"""Most bytes of a file that is read anew for the log."""
+
 _MOST_TOLD: Final = 5
 """Most routes that one line of the log names."""
 
@@ -39,7 +42,7 @@ class RouteWatch:
 
     The bundle decides: the service signs it, and gates on other machines may have an old file.  Refusing where the file asks
     for more would close an API whenever it restarts before its service does.  So whoever believes the file is told, at once
-    and at each change.
+    and at each change; the file is read anew then, since a service takes changes over while it runs.
     """
 
     def __init__(self, file: Path, api: ApiSettings) -> None:
@@ -51,13 +54,16 @@ class RouteWatch:
     def look(self, policy: GatePolicy) -> None:
         """Compare the policy that comes into force."""
         differences = route_differences(self._api.routes, policy.routes)
+        if differences and self._told is not None:
+            self._read_anew()
+            differences = route_differences(self._api.routes, policy.routes)
         told = "; ".join(differences[:_MOST_TOLD])
         if len(differences) > _MOST_TOLD:
             told += f"; and {len(differences) - _MOST_TOLD} more"
         if told and told != self._told:
             _application_log.warning(
-                "the gate of %s goes by other routes than %s: %s. Restart `watchword up` with this file; on another "
-                "machine, copy the service's file here and restart the application",
+                "the gate of %s goes by other routes than %s: %s. Run `watchword config apply`, or restart `watchword up` "
+                "with this file; on another machine, copy the service's file here and restart the application",
                 self._api.name,
                 self._file,
                 told,
@@ -67,6 +73,14 @@ class RouteWatch:
                 "the gate of %s goes by the routes of %s now", self._api.name, self._file
             )
         self._told = told
+
+    def _read_anew(self) -> None:
+        """Take the file as it stands; one that can't be read says what it said."""
+        with suppress(WatchwordError, OSError):
+            # Requests wait meanwhile: a file with a large plan isn't worth a line of the log.
+            if self._file.stat().st_size > _MOST_REREAD:
+                return
+            self._api = load_settings(self._file).apis.get(self._api.name, self._api)
 
 
 def route_differences(file: Sequence[Route], bundle: Sequence[Route]) -> list[str]:

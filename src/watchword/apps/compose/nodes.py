@@ -87,11 +87,13 @@ def ring_digest(ring: Ring) -> str:
 class _Identities:
     """Say what this node is, as its keys are now."""
 
-    def __init__(self, settings: Settings, keyring: KeyRing, run: int) -> None:
+    def __init__(
+        self, settings: Settings, keyring: KeyRing, run: int, data: Mapping[str, Any]
+    ) -> None:
         self._keyring = keyring
         self._name = node_name(settings)
         self._run = run
-        self._configuration = configuration_digest(Configuration.read(settings.path).data)
+        self._configuration = configuration_digest(data)
         self._ring: Ring | None = None
         self._made = self()
 
@@ -121,12 +123,18 @@ def node_name(settings: Settings) -> str:
 
 
 def open_nodes(
-    settings: Settings, store: EngineStore, keyring: KeyRing, clock: Clock, entropy: Entropy
+    settings: Settings,
+    store: EngineStore,
+    keyring: KeyRing,
+    clock: Clock,
+    entropy: Entropy,
+    data: Mapping[str, Any] | None = None,
 ) -> tuple[Nodes, GateLog | None]:
     """Return the other nodes, and what is published for all of them; the caller closes the former.
 
     Where that fails the store is closed.
 
+    :param data: the plain values that the settings were made of; None for those of their file.
     :raises WatchwordError: when this node may not run beside them.
     """
     address = settings.service.direct_address
@@ -140,7 +148,9 @@ def open_nodes(
     assert isinstance(store, PostgresStore)
     run = int.from_bytes(entropy.token_bytes(_RUN_BYTES))
     try:
-        session = NodeSession(address, _Identities(settings, keyring, run), wall=clock.timestamp)
+        told = Configuration.read(settings.path).data if data is None else data
+        identities = _Identities(settings, keyring, run, told)
+        session = NodeSession(address, identities, wall=clock.timestamp)
     except BaseException:
         store.close()
         raise

@@ -12,6 +12,7 @@ from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
+from watchword.apps.service.configuration import LiveConfiguration
 from watchword.apps.service.cuts import CutSchedule
 from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.safeguards import NO_SAFEGUARDS, GuardedStore, Safeguards
@@ -50,6 +51,7 @@ class ServiceContext:
         for nothing; only the APIs whose gate is here.
     :param gate_limits: by API, how often each of its limits was met at the gate in this process.
     :param gate_tallies: by API, what the gate in this process counted and decides nothing by.
+    :param configuration: puts other files in force; None where the settings come from no file.
     :param rotating: is held by the one rotation that goes on.
     """
 
@@ -74,6 +76,7 @@ class ServiceContext:
     gate_faults: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     gate_limits: dict[str, Callable[[], Mapping[str, LimitTally]]] = field(default_factory=dict)
     gate_tallies: dict[str, Tallies] = field(default_factory=dict)
+    configuration: LiveConfiguration | None = None
     rotating: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def reference(self, refusals: Sequence[Refusal], where: str) -> str:

@@ -34,6 +34,12 @@ from watchword.apps.service.audit import (
     record_or_enqueue,
 )
 from watchword.apps.service.context import ServiceContext
+from watchword.apps.service.operator_configuration import (
+    apply_configuration,
+    check_configuration,
+    roll_back_configuration,
+    show_configuration,
+)
 from watchword.apps.service.operator_cuts import list_cuts, make_cut, rehearse_cut, stop_cut
 from watchword.apps.service.operator_openings import add_opening, end_opening, list_openings
 from watchword.apps.service.operator_secrets import (
@@ -526,6 +532,10 @@ OPERATOR_ROUTES: Final = (
     Route("GET", "/v1/openings", list_openings),
     Route("POST", "/v1/openings", add_opening, takes_json=True),
     Route("POST", "/v1/openings/end", end_opening, takes_json=True),
+    Route("GET", "/v1/configuration", show_configuration),
+    Route("POST", "/v1/configuration", apply_configuration, takes_json=True),
+    Route("POST", "/v1/configuration/check", check_configuration, takes_json=True),
+    Route("POST", "/v1/configuration/rollback", roll_back_configuration, takes_json=True),
     Route("GET", "/v1/secrets", list_secrets),
     Route("POST", "/v1/secrets", add_secret, takes_json=True),
     Route("GET", "/v1/secrets/{name}", show_secret),

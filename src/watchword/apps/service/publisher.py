@@ -211,6 +211,25 @@ class GatePublisher:
         """Return by API what its gate keeps."""
         return self._policies
 
+    @property
+    def generation(self) -> int:
+        """Return the generation that gates were told last, 0 before the first."""
+        return self._generation or max(
+            (each.generation for each in self._chains.values()), default=0
+        )
+
+    async def go_by(
+        self, policies: Sequence[GatePolicy], token_lifetime: int, now: datetime
+    ) -> None:
+        """Tell gates other policies from the next publication on; the APIs are the same.
+
+        :param token_lifetime: seconds for which tokens are issued from now on.
+        """
+        # A publication that goes on ends by the policies that it began with.
+        async with self._turn:
+            await asyncio.to_thread(self._window.change, token_lifetime, now.timestamp())
+            self._policies = {policy.api: policy for policy in policies}
+
     def audience_of(self, api: str) -> str | None:
         """Return the audience of an API, None if there is no such API."""
         policy = self._policies.get(api)

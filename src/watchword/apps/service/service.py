@@ -25,9 +25,11 @@ from watchword.apps.service.background import (
     carry_out,
     periodic_tasks,
 )
+from watchword.apps.service.configuration import LiveConfiguration
 from watchword.apps.service.context import ServiceContext, ServiceStore
 from watchword.apps.service.cuts import CutSchedule
 from watchword.apps.service.operator import OPERATOR_ROUTES
+from watchword.apps.service.operator_configuration import begin
 from watchword.apps.service.public import PUBLIC_ROUTES, GateDelivery
 from watchword.apps.service.publisher import MOST_NAMED_BY_NODES, GatePublisher, PublisherBounds
 from watchword.apps.service.safeguards import NO_SAFEGUARDS, ClockWatch, Safeguards
@@ -67,6 +69,7 @@ class Service:
         self._follow_nodes()
         # Before gates are told: who was revoked and isn't any more, in a store that was put back.
         await self.context.safeguards.begin(self.context.store, self.context.clock.now())
+        await begin(self.context)
         # Before gates are told: what they have of secrets stays where the backend doesn't answer.
         await self._first_secrets()
         await self.context.publisher.begin(self.context.clock.now())
@@ -193,19 +196,18 @@ def build_service(
     safeguards: Safeguards = NO_SAFEGUARDS,
     room: EnrolmentRoom | None = None,
     addresses: ClientAddresses | None = None,
+    configuration: LiveConfiguration | None = None,
     nodes: Nodes = ONLY_NODE,
     log: GateLog | None = None,
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
     :param gates: the directory of what gates read; ``gate_policies`` is what the gate of each API keeps.
-    :param vendors: what is asked of Apple and Google beside the requests.
-    :param recorder: keeps what verifications were made of; None keeps nothing.
-    :param pins: follows what is published of pins; None where no host is pinned.
-    :param secrets: what is injected at the edge and delivered, and which canaries are planted.
-    :param safeguards: what guards the store beside it, and watches the clock.
-    :param log: what one of several ``nodes`` publishes.
+    :param vendors: what is asked of Apple and Google; ``recorder`` keeps what verifications were made of, None nothing.
+    :param pins: follows what is published of pins; ``secrets`` is what is injected and delivered, and which canaries are planted.
+    :param safeguards: what guards the store beside it; ``log`` is what one of several ``nodes`` publishes.
     :param room: bounds how many enrol, by the addresses that ``addresses`` tells; None bounds nothing.
+    :param configuration: puts other files in force; None where the settings come from no file.
     """
     mark, refusals = safeguards.mark, RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
     enrolment = _enrolment(
@@ -232,6 +234,7 @@ def build_service(
         secrets=secrets,
         records=None if recorder is None else recorder.log,
         safeguards=safeguards,
+        configuration=configuration,
         nodes=nodes,
     )
     return _served(context, addresses, reveal=policy.environment is Environment.LAB)

@@ -91,6 +91,18 @@ class TokenWindow:
             self._write()
         return max(self._before, self._lifetime) + MAX_LEEWAY_SECONDS
 
+    def change(self, lifetime: int, now: float) -> None:
+        """Issue tokens for another lifetime from now on; a longer one of before counts for as long as after a restart.
+
+        :param now: seconds since 1970.
+        """
+        longest = self.seconds(now) - MAX_LEEWAY_SECONDS
+        if lifetime == self._lifetime:
+            return
+        if lifetime < longest:
+            self._before, self._until = longest, int(now) + KEPT_SECONDS
+        self._lifetime, self._written = lifetime, False
+
     def _read(self, now: int) -> tuple[int, int]:
         """Return the longest lifetime of before, and until when it counts."""
         try:

@@ -628,8 +628,30 @@ def check_file(file: Path) -> Checked:
     return Checked(settings, plan, tuple(name for name in required if name not in data))
 
 
+@dataclass(frozen=True, slots=True)
+class WholeFile:
+    """Hold a file without faults: as it is written, and what is made of it.
+
+    :param data: its plain values.
+    :param policy: what its section means.
+    """
+
+    data: Mapping[str, Any] = field(repr=False)
+    written: FileConfig = field(repr=False)
+    policy: Policy
+    settings: Settings = field(repr=False)
+
+
 def settings_of(file: Configuration) -> Settings:
     """Return the settings of a file that was read.
+
+    :raises ConfigurationError: with every fault at once.
+    """
+    return whole_of(file).settings
+
+
+def whole_of(file: Configuration) -> WholeFile:
+    """Return a file that was read, and what is made of it.
 
     :raises ConfigurationError: with every fault at once.
     """
@@ -648,7 +670,8 @@ def settings_of(file: Configuration) -> Settings:
         faults += document.located(between_sections(written, file.data, policy))
     if written is None or policy is None or faults:
         raise ConfigurationError(file.file, faults)
-    return written.build(file.file.resolve(), policy)
+    settings = written.build(file.file.resolve(), policy)
+    return WholeFile(file.data, written, policy, settings)
 
 
 def file_schema() -> dict[str, Any]:

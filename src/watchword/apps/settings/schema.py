@@ -424,6 +424,12 @@ class ServiceConfig(Config):
     revocations = _Kept("revocations.jsonl")
     """The operator's revocations beside the store."""
 
+    configuration = _Kept("configuration")
+    """The directory of the configuration files that were applied."""
+
+    configuration_number = _Kept("configuration-number")
+    """The highest number of these."""
+
     reserve = _Kept("reserve")
     """The space that is set aside."""
 

@@ -43,6 +43,13 @@ def reason(ctx: click.Context, parameter: click.Parameter, value: str) -> str | 
     return encodable(ctx, parameter, value)
 
 
+def optional_reason(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Accept a reason for the audit trail, or none."""
+    return None if value is None else reason(ctx, parameter, value)
+
+
 def seconds_of(text: str, hint: str) -> int:
     """Return the seconds of a duration such as 30d.
 
