@@ -192,6 +192,7 @@ def service_of(
         safeguards=safeguards_of(paths, clock, steady),
         room=EnrolmentLimits(paths.enrolments.build()),
         addresses=ClientAddresses(paths.trusted_proxies),
+        revision=(lambda app: verifier.revision(settings.apps[app])) if paths.tickets else None,
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, clock, entropy),
             play_fetcher=play_fetcher,

@@ -173,6 +173,11 @@ class Enrolment:
         self._sampling = sampling
         self._tickets = tickets
 
+    @property
+    def tickets(self) -> Tickets | None:
+        """Return who seals tickets for renewals, None where there are none."""
+        return self._tickets
+
     def challenge(self, app: str, purpose: Purpose, now: datetime) -> tuple[bytes, int]:
         """Return a challenge and its life in seconds; nothing is stored.
 

@@ -15,7 +15,7 @@ Where one of them fails, the row is read as without a ticket.  What a ticket can
 import asyncio
 import hmac
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -259,9 +259,3 @@ def _microseconds(at: datetime) -> int:
 
 def _instant(value: int) -> datetime:
     return _EPOCH + timedelta(microseconds=value)
-
-
-def latest_cut(befores: Iterable[int]) -> datetime | None:
-    """Return the latest instant of cuts, whose instants are whole seconds; a ticket of that very second is of before."""
-    newest = max(befores, default=None)
-    return None if newest is None else _EPOCH + timedelta(seconds=newest + 1)

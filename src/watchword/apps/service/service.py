@@ -1,7 +1,7 @@
 """Put the service together: two applications over one context, and what runs beside them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
+from watchword.adapters.system import steady_seconds
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
 from watchword.apps.evidence.records import Recorder
@@ -36,7 +37,8 @@ from watchword.enrolment.evidence import Invitations
 from watchword.enrolment.interface import EnrolmentPolicy, EnrolmentRoom, EvidenceVerifier
 from watchword.enrolment.refusals import RefusalSigner
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
-from watchword.enrolment.statement import ChallengeEpochs
+from watchword.enrolment.statement import ChallengeEpochs, OneEpoch
+from watchword.enrolment.tickets import LIFE, RevokedLately, Tickets
 from watchword.gate.interface import GatePolicy
 from watchword.gate.limits import ClientAddresses
 from watchword.pins.interface import PublishedPins
@@ -164,6 +166,7 @@ def build_service(
     safeguards: Safeguards = NO_SAFEGUARDS,
     room: EnrolmentRoom | None = None,
     addresses: ClientAddresses | None = None,
+    revision: Callable[[str], bytes] | None = None,
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
@@ -174,15 +177,17 @@ def build_service(
     :param pins: follows what is published of pins; None where no host is pinned.
     :param secrets: what is injected at the edge and delivered, and which canaries are planted.
     :param safeguards: what guards the store beside it, and watches the clock.
+    :param revision: returns for an app what tickets for renewals hang on; None gives none.
     :param room: bounds how many enrol, by the addresses that ``addresses`` tells; None bounds nothing.
     """
     mark, refusals = safeguards.mark, RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
-    enrolment = _enrolment(
-        policy, verifier, store, keyring, entropy, vendors, recorder, mark, room, refusals
-    )
     published = PublishedPins() if pins is None else pins
     publisher = _publisher(
         gates, gate_policies, policy, store, keyring, entropy, secrets, safeguards.watch
+    )
+    tickets = _tickets(revision, store, keyring, mark, publisher, entropy)
+    enrolment = _enrolment(
+        policy, verifier, store, keyring, entropy, vendors, recorder, mark, room, refusals, tickets
     )
     context = ServiceContext(
         enrolment=enrolment,
@@ -227,6 +232,22 @@ def _publisher(
     )
 
 
+def _tickets(
+    revision: Callable[[str], bytes] | None,
+    store: ServiceStore,
+    keyring: FileKeyRing,
+    epochs: ChallengeEpochs | None,
+    publisher: GatePublisher,
+    entropy: Entropy,
+) -> Tickets | None:
+    if revision is None:
+        return None
+    publisher.unread = LIFE
+    revoked = RevokedLately(store, steady_seconds)
+    key = keyring.ring.challenge_key
+    return Tickets(key, epochs or OneEpoch(), revoked, revision, publisher.last_cut, entropy)
+
+
 def _delivery(
     policy: EnrolmentPolicy,
     verifier: EvidenceVerifier,
@@ -261,6 +282,7 @@ def _enrolment(
     epochs: ChallengeEpochs | None,
     room: EnrolmentRoom | None,
     refusals: RefusalSigner,
+    tickets: Tickets | None,
 ) -> Enrolment:
     ring = keyring.ring
     return Enrolment(
@@ -282,6 +304,7 @@ def _enrolment(
         epochs=epochs,
         room=room,
         refusals=refusals,
+        tickets=tickets,
     )
 
 
