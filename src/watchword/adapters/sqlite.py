@@ -171,21 +171,54 @@ def make_schema(connection: sqlite3.Connection) -> None:
 def _create(connection: sqlite3.Connection) -> None:
     version = _version(connection)  # Asked again: another process may have come first.
     if version not in {0, _WITHOUT_CUTS, SCHEMA_VERSION}:
-        (_, _, file) = connection.execute("PRAGMA database_list").fetchone()
-        raise SchemaError(f"{file}: {other_format(version, SCHEMA_VERSION)}")
-    statements = _SCHEMA + _CUTS + _UNRECORDED_USES
-    if version != 0:
-        statements = "" if _has_days(connection) else _DAYS + _UNRECORDED_USES
-    for statement in statements.split(";"):
-        connection.execute(statement)
+        raise _other(connection, version)
     if version == 0:
+        for statement in (_SCHEMA + _CUTS + _UNRECORDED_USES).split(";"):
+            connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    _add_days(connection)
 
 
-def _has_days(connection: sqlite3.Connection) -> bool:
+def _add_days(connection: Connection) -> None:
+    """Give a file of 0.2.0 what this version adds to it, within a transaction."""
+    if not _has_days(connection):
+        for statement in (_DAYS + _UNRECORDED_USES).split(";"):
+            connection.execute(statement)
+
+
+def _has_days(connection: Connection) -> bool:
     """Tell whether instances have the marks of days, and so the file all that this version adds to one of 0.2.0."""
     columns = connection.execute("SELECT name FROM pragma_table_info('instances')")
     return ("renewed_days",) in columns.fetchall()
+
+
+MOVED: Final = 0x4D4F5645
+"""What ``PRAGMA user_version`` says of a file whose rows are in PostgreSQL now: every Watchword refuses it."""
+
+
+def require_movable(connection: Connection) -> None:
+    """Refuse to move a file that isn't one of this version; one of 0.2.0 gets what it lacks, within a transaction.
+
+    :raises SchemaError: when another Watchword made it, or it was moved already.
+    """
+    version = _version(connection)
+    if version not in {_WITHOUT_CUTS, SCHEMA_VERSION}:
+        raise _other(connection, version)
+    _add_days(connection)
+
+
+def mark_moved(connection: Connection) -> None:
+    """Have no Watchword use the file any more: what it would write is seen by nobody."""
+    connection.execute(f"PRAGMA user_version = {MOVED}")
+
+
+def _other(connection: Connection, version: int) -> SchemaError:
+    (_, _, file) = connection.execute("PRAGMA database_list").fetchone()
+    if version == MOVED:
+        return SchemaError(
+            f"{file}: was moved into PostgreSQL: name that in service.store; the file is kept as it was, as a backup"
+        )
+    return SchemaError(f"{file}: {other_format(version, SCHEMA_VERSION)}")
 
 
 def _version(connection: Connection) -> int:

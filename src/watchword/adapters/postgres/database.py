@@ -85,35 +85,42 @@ _Result = TypeVar("_Result")
 class _Settled:
     """Hold up to which number the audit trail is whole; any thread may ask.
 
-    A transaction shows in snapshots before it is given a number.  So when none runs any more of those that ran when the
-    last number was looked at, no number up to that one can come any more.
+    A transaction has its id before it is given a number.  So once the transactions are over that have lower ids than one
+    that began after the last number was looked at, no number up to that one can come any more.
     """
 
     until: int = 0
     _asked: tuple[int, int] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self, connection: Connection) -> None:
-        """Look once more."""
-        # In this order: a number that is given out after the snapshot must not count.
+    def ask(self, connection: Connection) -> Callable[[], bool]:
+        """Look at the last number; what is returned tells whether the trail is whole up to there by now."""
+        # In this order: a number that is given out after our id must not count.
         last, called = connection.execute(
             "SELECT last_value, is_called FROM audit_numbers"
         ).fetchone()
-        last = last if called else 0
-        oldest, next_one = connection.execute(
-            "SELECT CAST(CAST(pg_snapshot_xmin(s) AS text) AS bigint), "
-            "CAST(CAST(pg_snapshot_xmax(s) AS text) AS bigint) FROM pg_current_snapshot() AS s"
+        (own,) = connection.execute(
+            "SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)"
         ).fetchone()
+        newest = (own, last if called else 0)
         with self._lock:
-            if last < self.until:
+            if newest[1] < self.until:
                 # Another database, or an older copy.
                 self.until, self._asked = 0, None
-            if self._asked is not None and oldest >= self._asked[0]:
-                self.until, self._asked = max(self.until, self._asked[1]), None
-            if oldest >= next_one:
-                self.until = max(self.until, last)
-            elif self._asked is None:
-                self._asked = (next_one, last)
+            self._asked = self._asked or newest
+
+        def is_whole() -> bool:
+            (oldest,) = connection.execute(
+                "SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
+            ).fetchone()
+            with self._lock:
+                if self._asked is not None and oldest >= self._asked[0]:
+                    self.until, self._asked = max(self.until, self._asked[1]), None
+                if oldest >= own:
+                    self.until = max(self.until, newest[1])
+            return bool(oldest >= own)
+
+        return is_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,13 +251,10 @@ class PostgresDatabase(QueuedDatabase):
 
     def settled_audit(self, connection: Connection, number: int) -> int | None:
         """See :meth:`watchword.adapters.store.Database.settled_audit`."""
-        until = self._monotonic() + SETTLE_SECONDS
-        self._settled.look(connection)
-        while self._settled.until < number <= self.newest_audit(connection):
-            if self._monotonic() >= until:
-                break
+        end = self._monotonic() + SETTLE_SECONDS
+        is_whole = self._settled.ask(connection)
+        while not is_whole() and self._settled.until < number and self._monotonic() < end:
             time.sleep(_SETTLE_PAUSE)
-            self._settled.look(connection)
         return self._settled.until
 
     def knows_cuts(self, connection: Connection) -> bool:  # noqa: ARG002 - the other engine asks it.

@@ -138,13 +138,19 @@ def state_of(link: Link) -> SchemaState:
 
 
 def upgrade(
-    address: PostgresAddress, node: str, entropy: Entropy, *, known: Sequence[Step] | None = None
+    address: PostgresAddress,
+    node: str,
+    entropy: Entropy,
+    *,
+    known: Sequence[Step] | None = None,
+    fresh: bool = True,
 ) -> tuple[SchemaState, SchemaState]:
     """Take the steps that a database lacks, and grant a node's role what it needs; return how far it was and is.
 
     :param address: as the owner of the tables.
     :param node: the role of the nodes.
     :param known: all steps; None takes our own.
+    :param fresh: whether tables may be made where there are none.
     :raises SchemaError: when a newer Watchword made the tables, or a step was changed since it was taken.
     :raises UnavailableError: when the server can't be reached.
     """
@@ -153,11 +159,15 @@ def upgrade(
         try:
             before = state = _locked_state(link, known)
             if state.version == 0:
+                if not fresh:
+                    raise SchemaError(
+                        f"PostgreSQL at {address.where}: has no tables of Watchword yet: run `watchword store init`"
+                    )
                 _begin(link)
             for step in known[state.version :]:
                 _take(link, step, entropy)
             with link.transaction():
-                _lock(link)
+                lock_schema(link)
                 _grant(link, node, address.user)
             return before, state_of(link)
         except errors.InsufficientPrivilege as error:
@@ -194,7 +204,7 @@ def _begin(link: Link) -> None:
     link.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
 
 
-def _lock(link: Link) -> None:
+def lock_schema(link: Link) -> None:
     """Wait for the others that bring the database up to date; a transaction's lock, so that a pgbouncer may stand between."""
     link.execute("SELECT pg_advisory_xact_lock($1)", (_LOCK,))
     link.execute(f"SET LOCAL search_path = {SCHEMA}, pg_temp")
@@ -203,7 +213,7 @@ def _lock(link: Link) -> None:
 def _take(link: Link, step: Step, entropy: Entropy) -> None:
     """Take one step as a whole, unless another process was quicker."""
     with link.transaction():
-        _lock(link)
+        lock_schema(link)
         if state_of(link).version >= step.version:
             return
         # Our own text.

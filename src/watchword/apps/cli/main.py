@@ -59,6 +59,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("watchword.apps.engines.logs.cli", "Read engines' logs, and verify the audit trail."),
     "keys": ("watchword.apps.cli.declarations:keys", "List and rotate the token keys."),
     "secrets": ("watchword.apps.secrets.cli", "Keep third parties' keys out of the app."),
+    "store": ("watchword.apps.store.cli", "Make, look at and move the store."),
     "metrics": (
         "watchword.apps.cli.declarations:metrics_command",
         "Show the running service's counters.",

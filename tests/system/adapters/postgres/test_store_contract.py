@@ -8,18 +8,11 @@ from tests.store_contract.cuts import *  # noqa: F403
 from tests.store_contract.hostile_text import *  # noqa: F403
 from tests.store_contract.instances import *  # noqa: F403
 from tests.store_contract.leases import *  # noqa: F403
-from tests.system.adapters.postgres.servers import UNSYNCED, Postgres, postgres
+from tests.system.adapters.postgres.servers import Postgres
 
 from watchword.adapters.postgres.address import PostgresAddress
 from watchword.adapters.postgres.database import PostgresStore
 from watchword.adapters.store import EngineStore
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    """Run one server for all tests."""
-    with postgres(*UNSYNCED) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

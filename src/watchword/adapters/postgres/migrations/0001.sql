@@ -51,7 +51,7 @@ CREATE INDEX used_challenges_by_expiry ON used_challenges (expires_at);
 -- How many challenges were used without an audit entry.  A row would let one renewal commit at a time.
 CREATE SEQUENCE unrecorded_uses;
 CREATE SEQUENCE audit_numbers;
--- A number is given out to a transaction that shows in snapshots already: who reads the trail in order waits for it.
+-- A transaction has its id before it is given a number: who reads the trail in order waits for those with lower ids.
 CREATE FUNCTION next_audit_number() RETURNS BIGINT LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

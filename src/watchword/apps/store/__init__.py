@@ -1,0 +1,1 @@
+"""Operate on the store itself: its tables in PostgreSQL, and the move there."""
