@@ -408,6 +408,7 @@ class Enrolment:
             audiences=statement.audiences,
             enrolled_at=now,
             renewed_at=now,
+            renewed_days=1,
             counter=appraised.counter,
             attested_at=now if appraised.code is None else None,
             serials=appraised.serials,

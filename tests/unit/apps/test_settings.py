@@ -463,7 +463,7 @@ def test_bounds_themselves_are_good(tmp_path: Path, section: str) -> None:
         (
             "  ios:\n    platform: ios\n    receipts: {servr: x}",
             "apps.ios.receipts.servr",
-            "'server'? Known keys: key_id, key, server",
+            "'server'? Known keys: key_id, key, server, share",
         ),
         (
             "  b:\n    platform: android\n    play_integrity: {servis_account: x}",
