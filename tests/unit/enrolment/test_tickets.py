@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tests.store_contract.entries import audit, instance, use
 from tests.unit.enrolment.simulators import (
     NOW,
-    PAIRWISE,
     POLICY,
     CredulousVerifier,
     MovableClock,
@@ -20,7 +19,7 @@ from tests.unit.enrolment.simulators import (
     SimulatedPhone,
     gate_secret,
 )
-from tests.unit.enrolment.test_service import new_key, run
+from tests.unit.enrolment.test_service import PAIRWISE, new_key, run
 
 from watchword.adapters.sqlite import SqliteStore
 from watchword.enrolment.interface import Enrolled, RenewalRequest
@@ -30,6 +29,10 @@ from watchword.enrolment.tickets import LIFE, MOST_AGE, RevokedLately, Tickets, 
 from watchword.policy.registry import BALANCED
 from watchword.ports import ChallengeUse, Instance
 from watchword.reasons import Reason, RefusedError, UnavailableError
+from watchword.vocabulary import Purpose
+
+
+ONE = instance()
 
 
 @dataclass
@@ -108,7 +111,7 @@ class Bench:
 
     def enrolled(self, phone: SimulatedPhone) -> Enrolled:
         """Enrol a phone, and know who was revoked."""
-        challenge = self.enrolment.challenge(phone.app, "enrol", NOW)[0]  # type: ignore[arg-type]
+        challenge = self.enrolment.challenge(phone.app, Purpose.ENROL, self.clock.now())[0]
         found = run(lambda: self.enrolment.enrol(phone.enrolment(challenge), self.clock.now()))
         self.follow()
         return found
@@ -145,7 +148,6 @@ def test_an_instance_renews_for_a_day_without_its_row(bench: Bench, app: str) ->
     phone = SimulatedPhone(app)
     last = bench.enrolled(phone)
     for _ in range(23):
-        bench.clock.advance(3600 * 1.0)
         # The challenge lives as long as the tokens.
         bench.clock.at = last.instance.renewed_at + timedelta(seconds=290)
         last, touched = bench.renewed(bench.request(phone, last))
@@ -281,7 +283,7 @@ def test_a_ticket_goes_with_its_own_challenge_and_instance(bench: Bench) -> None
     assert bench.refused(mixed) is Reason.CHALLENGE_SUPERSEDED
     stolen = replace(bench.request(phone, second), ticket=strangers.next.ticket)
     assert bench.refused(stolen) is Reason.CHALLENGE_SUPERSEDED
-    fresh = bench.enrolment.challenge(phone.app, "renew", bench.clock.now())[0]  # type: ignore[arg-type]
+    fresh = bench.enrolment.challenge(phone.app, Purpose.RENEW, bench.clock.now())[0]
     asked = replace(phone.renewal(second.instance.id, fresh), ticket=second.next.ticket)
     _, touched = bench.renewed(asked)
     assert touched
@@ -329,10 +331,10 @@ def test_what_is_no_ticket_counts_as_none(data: bytes) -> None:
         bytes(32), OneEpoch(), revoked, lambda _: b"", lambda _: None, SeededEntropy()
     )
     assert tickets.open(data, "one", NOW) is None
-    sealed = tickets.seal(instance(), NOW)
+    sealed = tickets.seal(ONE, NOW)
     found = tickets.open(sealed, "one", NOW)
     assert found is not None
-    assert found.instance == instance()
+    assert found.instance == ONE
     assert found.read_at == NOW
     assert tickets.open(sealed, "two", NOW) is None
     assert tickets.open(sealed + data if data else b"", "one", NOW) is None
