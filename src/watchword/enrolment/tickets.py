@@ -91,14 +91,15 @@ class RevokedLately:
         """
         async with self._turn:
             since = now - LIFE - _MARGIN
-            more = True
-            while more:
+            while True:
                 begun = self._steady()
                 news = await self._store.revocations(since, self._cursor, _PAGE)
                 if news.anew and self._cursor is not None:
                     self._as_of = None
-                self._cursor, more = news.cursor, news.more
+                self._cursor = news.cursor
                 self._known.update((each.id, each.revoked_at) for each in news.instances)
+                if not news.more:
+                    break
             self._as_of = begun
             if any(at < since for at in self._known.values()):
                 self._known = {name: at for name, at in self._known.items() if at >= since}

@@ -107,9 +107,11 @@ def service_bench(
     steady: Callable[[], float] | None = None,
     rates: EnrolmentRates | None = None,
     trusted_proxies: Sequence[Network] = (),
+    revision: Callable[[str], bytes] | None = None,
 ) -> ServiceBench:
     """Build a service on a state directory; the caller closes the store.
 
+    :param revision: returns for an app what tickets for renewals hang on; None gives none.
     :param steady: a clock that nobody sets, to compare the bench's with; None compares nothing.
     :param vendors: makes what is asked of vendors beside the requests; None asks nobody.
     """
@@ -143,6 +145,7 @@ def service_bench(
         vendors=NO_VENDORS if vendors is None else vendors(store, clock),
         room=None if rates is None else EnrolmentLimits(rates),
         addresses=ClientAddresses(trusted_proxies),
+        revision=revision,
     )
     return ServiceBench(service, store, keyring, log, clock, directory)
 

@@ -19,8 +19,9 @@ from tests.unit.enrolment.simulators import (
     SimulatedPhone,
     gate_secret,
 )
-from tests.unit.enrolment.test_service import PAIRWISE, new_key, run
+from tests.unit.enrolment.test_service import PAIRWISE, run
 
+from watchword.adapters.keyring.file import new_key
 from watchword.adapters.sqlite import SqliteStore
 from watchword.enrolment.interface import Enrolled, RenewalRequest
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
@@ -30,7 +31,6 @@ from watchword.policy.registry import BALANCED
 from watchword.ports import ChallengeUse, Instance
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.vocabulary import Purpose
-
 
 ONE = instance()
 
