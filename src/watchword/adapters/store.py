@@ -1658,6 +1658,21 @@ class RollbackDetector:
         self._is_known = True
         return None if fresh else found
 
+    def join(self, sequence: int, file: int, epoch: int) -> None:
+        """Take the database for the right one where nothing is known of it: others, who know it, vouch for it."""
+        with self._turn:
+            if not self._is_known:
+                self._state = _State(epoch, sequence, file)
+                self._is_known = True
+                self._write_if_possible()
+
+    def follow(self, epoch: int) -> None:
+        """Go on with an epoch that another node began, where it is later than ours."""
+        with self._turn:
+            if epoch > self._state.epoch:
+                self._state = replace(self._state, epoch=epoch, forgotten=0)
+                self._write_if_possible()
+
     def advance(self, sequence: int) -> None:
         """Note how far the database is.
 

@@ -20,6 +20,7 @@ from watchword.adapters.keyring.private_file import (
     private_directory,
     require_known_format,
 )
+from watchword.adapters.nodes import ONLY_NODE, Nodes, SharedMark
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log import MemoryRefusalLog
@@ -28,6 +29,7 @@ from watchword.adapters.revocation_journal import RevocationJournal
 from watchword.adapters.store import RollbackDetector
 from watchword.adapters.system import is_synchronised
 from watchword.apps.compose.gates import open_gate
+from watchword.apps.compose.nodes import open_nodes
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of, secret_work
 from watchword.apps.compose.store import open_store, require_store
 from watchword.apps.compose.vendors import (
@@ -168,6 +170,7 @@ def service_of(
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
     store = open_store(paths)
+    nodes, log = open_nodes(settings, store, keyring, clock, entropy)
     verifier = FormatEvidenceVerifier(
         trust,
         settings.policy,
@@ -189,14 +192,16 @@ def service_of(
         recorder=recorder,
         pins=pins_of(settings),
         secrets=secrets,
-        safeguards=safeguards_of(paths, clock, steady),
+        safeguards=safeguards_of(paths, clock, steady, nodes),
+        nodes=nodes,
+        log=log,
         room=EnrolmentLimits(paths.enrolments.build()),
         addresses=ClientAddresses(paths.trusted_proxies),
-        revision=(lambda app: verifier.revision(settings.apps[app])) if paths.tickets else None,
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, clock, entropy),
             play_fetcher=play_fetcher,
             contradictions=verifier.contradictions,
+            revision=(lambda app: verifier.revision(settings.apps[app])) if paths.tickets else None,
         ),
     )
 
@@ -216,14 +221,18 @@ def keyring_of(
 
 
 def safeguards_of(
-    paths: ServiceConfig, clock: Clock, steady: Callable[[], float] | None
+    paths: ServiceConfig,
+    clock: Clock,
+    steady: Callable[[], float] | None,
+    nodes: Nodes = ONLY_NODE,
 ) -> Safeguards:
     """Return what guards the service where its store can't.
 
     :raises WatchwordError: when a file of theirs can't be trusted.
     """
+    mark = paths.rollback_detector
     return Safeguards(
-        mark=RollbackDetector(paths.rollback_detector),
+        mark=RollbackDetector(mark) if nodes is ONLY_NODE else SharedMark(mark, nodes),
         journal=RevocationJournal(paths.revocations),
         reserve=RoomReserve(paths.reserve),
         watch=None if steady is None else ClockWatch(clock.timestamp, steady, is_synchronised),
@@ -277,6 +286,7 @@ class Deployment:
                 steady=self.steady,
             )
             stack.callback(service.context.store.close)
+            stack.callback(service.context.nodes.close)
             await service.start()
             stack.push_async_callback(service.stop)
             await self._serve_service(stack, service)

@@ -12,7 +12,6 @@ last, and only where nothing that the row would tell can have changed since:
 Where one of them fails, the row is read as without a ticket.  What a ticket can't show is told in docs/adr/0033.
 """
 
-import asyncio
 import hmac
 import json
 from collections.abc import Callable, Mapping
@@ -65,7 +64,6 @@ class RevokedLately:
         self._cursor: RevocationCursor | None = None
         self._known: dict[str, datetime] = {}
         self._as_of: float | None = None
-        self._turn = asyncio.Lock()
 
     @property
     def is_current(self) -> bool:
@@ -85,24 +83,23 @@ class RevokedLately:
         self._known.setdefault(instance_id, at)
 
     async def follow(self, now: datetime) -> None:
-        """Read what is new.
+        """Read what is new; one caller at a time.
 
         :raises UnavailableError: when the store can't be read; what is known gets older meanwhile.
         """
-        async with self._turn:
-            since = now - LIFE - _MARGIN
-            while True:
-                begun = self._steady()
-                news = await self._store.revocations(since, self._cursor, _PAGE)
-                if news.anew and self._cursor is not None:
-                    self._as_of = None
-                self._cursor = news.cursor
-                self._known.update((each.id, each.revoked_at) for each in news.instances)
-                if not news.more:
-                    break
-            self._as_of = begun
-            if any(at < since for at in self._known.values()):
-                self._known = {name: at for name, at in self._known.items() if at >= since}
+        since = now - LIFE - _MARGIN
+        while True:
+            begun = self._steady()
+            news = await self._store.revocations(since, self._cursor, _PAGE)
+            if news.anew and self._cursor is not None:
+                self._as_of = None
+            self._cursor = news.cursor
+            self._known.update((each.id, each.revoked_at) for each in news.instances)
+            if not news.more:
+                break
+        self._as_of = begun
+        if any(at < since for at in self._known.values()):
+            self._known = {name: at for name, at in self._known.items() if at >= since}
 
 
 def revision_of(*parts: Any) -> bytes:

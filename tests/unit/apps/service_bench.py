@@ -142,10 +142,11 @@ def service_bench(
             journal=RevocationJournal(directory / "revocations.jsonl"),
             watch=None if steady is None else ClockWatch(clock.timestamp, steady),
         ),
-        vendors=NO_VENDORS if vendors is None else vendors(store, clock),
+        vendors=replace(
+            NO_VENDORS if vendors is None else vendors(store, clock), revision=revision
+        ),
         room=None if rates is None else EnrolmentLimits(rates),
         addresses=ClientAddresses(trusted_proxies),
-        revision=revision,
     )
     return ServiceBench(service, store, keyring, log, clock, directory)
 

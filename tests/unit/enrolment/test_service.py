@@ -253,15 +253,18 @@ def test_attested_key_enrols_once(bench: Bench) -> None:
 
 
 def test_signals_are_audited_and_counted(bench: Bench) -> None:
-    """What refuses nobody is told with the enrolment and the renewal, and counted by reason."""
+    """What refuses nobody is told with the enrolment and each day's first renewal, and counted by reason every time."""
     phone = SimulatedPhone()
     bench.verifier.signals.append(Refusal(Reason.POLICY_RISK_METRIC, "got 30"))
     instance = bench.enrolled(phone)
-    request = phone.renewal(instance.id, bench.challenge(phone, Purpose.RENEW))
-    run(lambda: bench.enrolment.renew(request, NOW))
-    entries = run(lambda: bench.store.audit_entries(10))
-    assert [entry.detail["signals"] for entry in entries] == 2 * [["policy.risk_metric: got 30"]]
-    assert bench.enrolment.signals == {Reason.POLICY_RISK_METRIC: 2}
+    for seconds, told in ((60, 1), (86_400, 2), (60, 2)):
+        bench.clock.advance(seconds)
+        request = phone.renewal(instance.id, bench.challenge(phone, Purpose.RENEW))
+        run(lambda request=request: bench.enrolment.renew(request, bench.clock.now()))  # type: ignore[misc]
+        entries = run(lambda: bench.store.audit_entries(10))
+        signals = [entry.detail["signals"] for entry in entries]
+        assert signals == told * [["policy.risk_metric: got 30"]]
+    assert bench.enrolment.signals == {Reason.POLICY_RISK_METRIC: 4}
 
 
 def test_renewal_gives_fresh_tokens(bench: Bench) -> None:

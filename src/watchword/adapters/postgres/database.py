@@ -276,6 +276,17 @@ class PostgresDatabase(QueuedDatabase):
         except TimeoutError:
             raise self._late() from None
 
+    def here(self, work: Callable[[Connection], _Result], *, writes: bool) -> _Result:
+        """Carry work out as one transaction on the calling thread, which waits for no other call.
+
+        :raises UnavailableError: ``store.unavailable``.
+        """
+        if self._closed:
+            raise unavailable(self._address, "the store is closed")
+        if (why := self._breaker.resting()) is not None:
+            raise UnavailableError(Reason.STORE_UNAVAILABLE, why)
+        return self._run(work, writes=writes)
+
     def _late(self) -> UnavailableError:
         return unavailable(self._address, f"no answer within {self._call_seconds:g} s")
 
@@ -368,8 +379,7 @@ class PostgresStore(EngineStore):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Connect, as :class:`PostgresDatabase` does."""
-        super().__init__(
-            PostgresDatabase(
-                address, connections=connections, call_seconds=call_seconds, monotonic=monotonic
-            )
+        self.database = PostgresDatabase(
+            address, connections=connections, call_seconds=call_seconds, monotonic=monotonic
         )
+        super().__init__(self.database)

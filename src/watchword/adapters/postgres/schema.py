@@ -37,6 +37,10 @@ _GRANTS: Final = (
     "GRANT INSERT, UPDATE ON instances, cuts, operator_codes TO {role}",
     "GRANT INSERT ON instance_certificates TO {role}",
     "GRANT INSERT, UPDATE, DELETE ON receipts, leases TO {role}",
+    "GRANT INSERT, UPDATE, DELETE ON nodes TO {role}",
+    "GRANT UPDATE ON leaders, publication TO {role}",
+    "GRANT INSERT, DELETE ON gate_lines TO {role}",
+    "GRANT INSERT, UPDATE ON first_bundles TO {role}",
 )
 """What a node may do: it changes no audit entry, and no table."""
 
@@ -88,7 +92,7 @@ def steps() -> Sequence[Step]:
     return sorted(found, key=lambda step: step.version)
 
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """The version of the tables that this Watchword reads and writes; a test compares it with the steps."""
 
 

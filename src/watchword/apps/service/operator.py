@@ -271,6 +271,7 @@ async def rotate_keys(context: ServiceContext, request: Request) -> Response:
         raise MalformedError.because(
             Reason.REQUEST_MALFORMED, f"expected the purpose {TOKENS} or {GATES}"
         )
+    _require_alone(context)
     async with context.rotating:
         prepared = _in_state(keyring.ring, purpose, KeyState.PREPARED)
         age = context.clock.timestamp() - prepared.since
@@ -294,6 +295,7 @@ async def retire_key(context: ServiceContext, request: Request) -> Response:
     answer says so (``recorded``), and the entry follows as soon as it can be written.
     """
     kid, keyring = request.parameters["kid"], context.keyring
+    _require_alone(context)
     if kid.startswith(EPOCH):
         find_epoch(keyring.ring.gate_epochs, kid)
     else:
@@ -308,6 +310,19 @@ async def retire_key(context: ServiceContext, request: Request) -> Response:
     await context.safeguards.with_room(lambda: context.publisher.publish(now))
     _log.warning("retired", kid=kid, active=_name(active))
     return json_response(200, _keys(context) | {"recorded": recorded})
+
+
+def _require_alone(context: ServiceContext) -> None:
+    """Refuse a change of keys that the other nodes wouldn't have: each has a key ring of its own.
+
+    :raises UnavailableError: ``store.unavailable``, with what to do.
+    """
+    if others := context.nodes.others():
+        names = ", ".join(each.name for each in others)
+        raise UnavailableError(
+            Reason.STORE_UNAVAILABLE,
+            f"nodes share no key ring yet: stop {names}, change the keys here, copy keyring.json to them, and start them again",
+        )
 
 
 def _in_state(ring: Ring, purpose: str, state: KeyState) -> TokenKey | GateEpoch:

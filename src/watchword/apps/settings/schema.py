@@ -276,6 +276,14 @@ def _store(text: str) -> PostgresAddress | None:
         raise expected(f"sqlite, or {error}") from None
 
 
+def _direct(text: str) -> PostgresAddress | None:
+    """Return where the server itself is."""
+    try:
+        return read_address(text)
+    except ValueError as error:
+        raise expected(str(error)) from None
+
+
 class PostgresConfig(Config):
     """Say how the PostgreSQL that ``store`` names is spoken to."""
 
@@ -288,6 +296,12 @@ class PostgresConfig(Config):
     certificate: FilePath | None = default(None, "PEM of the client's certificate")
     key: FilePath | None = default(None, "PEM of its key")
     connections: int = default(8, "most connections at a time", ge=1, le=64)
+    node: Name | None = default(
+        None, "this node's name, of several on one database; left out: the machine's"
+    )
+    direct: Annotated[PostgresAddress | None, ReadText(_direct)] = default(
+        None, "the server itself, where a pooler stands at the address in store"
+    )
 
 
 class _Kept:
@@ -333,12 +347,22 @@ class ServiceConfig(Config):
     @property
     def postgres_address(self) -> PostgresAddress | None:
         """Return where the PostgreSQL is and how it is spoken to, None where the store is a file."""
-        if self.store is None:
+        return self._spoken_to(self.store)
+
+    @property
+    def direct_address(self) -> PostgresAddress | None:
+        """Return where the server itself is, without a pooler in between; None where the store is a file."""
+        ways = self.postgres
+        direct = None if ways is None or self.store is None else ways.direct
+        return self._spoken_to(direct or self.store)
+
+    def _spoken_to(self, place: PostgresAddress | None) -> PostgresAddress | None:
+        if place is None:
             return None
         ways = self.postgres or PostgresConfig()
         pair = (ways.certificate, ways.key)
         return replace(
-            self.store,
+            place,
             password=ways.password,
             authorities=ways.authorities,
             certificate=None if pair[0] is None or pair[1] is None else (pair[0], pair[1]),

@@ -102,3 +102,18 @@ def migrate_command() -> None:
     Nobody can write to the file meanwhile: a service that uses it answers 503. Rehearse first, which says how long that
     takes. At the end all is there and the file refuses to be used, or nothing has changed.
     """
+
+
+@click.command(
+    "nodes",
+    short_help="Show the nodes of the service, and who does what.",
+    epilog="Example: watchword nodes --json | jq .nodes",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_body
+def nodes_command() -> None:
+    """Show the nodes that share the PostgreSQL of service.store: whether each takes requests, or why not, and which chores it does.
+
+    Exit code 0: every node that runs is ready, and one tells gates. 1: not so. 3: the store can't be reached.
+    """
