@@ -377,6 +377,12 @@ class InstanceStore(Protocol):
             instance renewed last, ``instance.unknown``, ``instance.revoked``, ``instance.counter``.
         """
 
+    async def use_challenge(self, use: ChallengeUse) -> None:
+        """Consume a challenge and nothing else; many that come at the same time are one transaction.
+
+        :raises RefusedError: ``challenge.used``.
+        """
+
     async def count_enrolled(
         self, app: str, device_key: bytes | None, attester_serial: str | None, since: datetime
     ) -> EnrolledCounts:

@@ -38,6 +38,7 @@ from watchword.encoding.phrases import moment
 from watchword.enrolment.delivery import Lease, LeaseCount
 from watchword.enrolment.interface import OperatorCode
 from watchword.enrolment.renewal_days import is_told, marked
+from watchword.enrolment.statement import require_higher
 from watchword.gate.cuts import MOST_CUTS, Cut, ScheduledCut
 from watchword.ports import (
     MOST_AUDIT_SCANNED,
@@ -506,7 +507,10 @@ def use_challenge(connection: Connection, use: ChallengeUse) -> Rows:
 def require_unused(used: Rows) -> None:
     """Refuse a nonce that was there: of several that race for it, one finds it absent."""
     if used.rowcount != 1:
-        raise RefusedError.because(Reason.CHALLENGE_USED, "expected one that wasn't used before")
+        raise RefusedError.because(Reason.CHALLENGE_USED, _USED_BEFORE)
+
+
+_USED_BEFORE: Final = "expected one that wasn't used before"
 
 
 def require_newest(use: ChallengeUse, instance: Instance | None) -> None:
@@ -766,10 +770,8 @@ def advance_instance(
     known = require_known(instance)
     if known.revoked_at is not None:
         raise RefusedError.because(Reason.INSTANCE_REVOKED, "it was revoked")
-    if counter is not None and counter <= known.counter:
-        raise RefusedError.because(
-            Reason.INSTANCE_COUNTER, f"got {counter}, expected more than {known.counter}"
-        )
+    if counter is not None:
+        require_higher(counter, known.counter)
     advanced = replace(
         known,
         counter=known.counter if counter is None else counter,
@@ -1066,6 +1068,50 @@ def _audiences(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
 
 
+class _GatheredUses:
+    """Record uses of challenges, those that come while one transaction runs together in the next."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: list[tuple[ChallengeUse, asyncio.Future[bool]]] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def add(self, use: ChallengeUse) -> bool:
+        """Return whether it was the first use, once that is durable."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((use, done))
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._write())
+        return await done
+
+    async def _write(self) -> None:
+        while self._waiting:
+            taken, self._waiting = self._waiting[:_USES_AT_ONCE], self._waiting[_USES_AT_ONCE:]
+            try:
+                first = await self._database.write(partial(self._insert, [use for use, _ in taken]))
+            except UnavailableError as error:
+                for _, done in taken:
+                    if not done.done():
+                        done.set_exception(error)
+            except BaseException:
+                for _, done in (*taken, *self._waiting):
+                    done.cancel()
+                self._waiting = []
+                raise
+            else:
+                for (_, done), is_first in zip(taken, first, strict=True):
+                    if not done.done():
+                        done.set_result(is_first)
+
+    def _insert(self, uses: Sequence[ChallengeUse], connection: Connection) -> list[bool]:
+        asked = [use_challenge(connection, each) for each in uses]
+        self._database.count_use(connection)
+        return [each.rowcount == 1 for each in asked]
+
+
+_USES_AT_ONCE: Final = 256
+
+
 class EngineStore(WriteBehindStore):
     """Implement :class:`watchword.ports.InstanceStore` on a database.
 
@@ -1079,6 +1125,7 @@ class EngineStore(WriteBehindStore):
         self._instances = InstanceQueries(database.dialect)
         self._pending = PendingWrites()
         self._told_of = -1
+        self._uses = _GatheredUses(database)
         self.had_entries = database.had_entries
 
     @property
@@ -1206,6 +1253,11 @@ class EngineStore(WriteBehindStore):
             return renewed
 
         return await self._database.write(work)
+
+    async def use_challenge(self, use: ChallengeUse) -> None:
+        """See :meth:`watchword.ports.InstanceStore.use_challenge`."""
+        if not await self._uses.add(use):
+            raise RefusedError.because(Reason.CHALLENGE_USED, _USED_BEFORE)
 
     async def deliver(
         self,

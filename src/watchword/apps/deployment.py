@@ -173,6 +173,10 @@ class LiveParts:
         self.publisher = service.context.publisher
         return service
 
+    def revision(self, app: str) -> bytes:
+        """Return a digest of what a renewal of an app is judged by now: tickets of before another file count no more."""
+        return self.verifier.revision(self.enrolment.apps[app])
+
     async def go_by(self, settings: Settings) -> None:
         """Go by other settings: who enrols, how evidence is appraised, and what the next publication tells gates.
 
@@ -253,6 +257,7 @@ def service_of(
             vendor_work(settings, store, trust, fetcher, clock, entropy),
             play_fetcher=play_fetcher,
             contradictions=verifier.contradictions,
+            revision=live.revision if paths.tickets else None,
         ),
     )
     return live.told_by(service)

@@ -31,7 +31,7 @@ from watchword.client.errors import (
 )
 from watchword.client.exchange import MAX_ATTEMPTS, Backoff, Exchange, is_safe
 from watchword.client.phrases import Answered, Wording
-from watchword.client.session import HeldToken, Session, Stored
+from watchword.client.session import HeldToken, NextChallenge, Session, Stored
 from watchword.client.signed_refusals import KEYS_PATH, is_signed
 from watchword.client.statement import binding_of, bound_to
 from watchword.encoding import base64url, length_prefixed
@@ -451,7 +451,7 @@ class WatchwordClient:
                 self._renew_once(session, None, attempts)
             return
         try:
-            self._renew_once(session, ahead.challenge, attempts)
+            self._renew_once(session, ahead, attempts)
         except (*_FINAL, InstanceUnknownError):
             raise
         except ServiceRefusedError:
@@ -459,7 +459,8 @@ class WatchwordClient:
             self._session = session = replace(session, next_challenge=None)
             self._renew_once(session, None, attempts)
 
-    def _renew_once(self, session: Session, challenge: str | None, attempts: int) -> None:
+    def _renew_once(self, session: Session, ahead: NextChallenge | None, attempts: int) -> None:
+        challenge, ticket = (None, None) if ahead is None else (ahead.challenge, ahead.ticket)
         if challenge is None:
             challenge = self._wording.challenge(Purpose.RENEW, attempts)
         bnd = self._bnd
@@ -468,6 +469,8 @@ class WatchwordClient:
         )
         evidence = self._device.renew(statement, attempts)
         body = {"instance": session.instance, "evidence": evidence}
+        if ticket is not None:
+            body["ticket"] = ticket
         self._accept("/v1/tokens", statement, body, attempts, bnd)
 
     def _asks_device_for_session(self) -> bool:

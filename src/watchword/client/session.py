@@ -21,6 +21,7 @@ WALL_CLOCK_VERSION: Final = 2
 
 _MAX_SEALED_CHARACTERS: Final = 256
 _MAX_CHALLENGE_CHARACTERS: Final = 1024
+_MAX_TICKET_CHARACTERS: Final = 5462
 
 OpenSealed = Callable[[str, bytes], bytes | None]
 """Open the sealed key of one session, named by its ``sid``; None where the device can't."""
@@ -49,10 +50,26 @@ class NextChallenge:
     """Hold the challenge that came with the last tokens, for the renewal after them.
 
     :param expires_at: seconds on this device's boot clock.
+    :param ticket: what the service wants to see again beside it; None where it gave nothing.
     """
 
     challenge: str = field(repr=False)
     expires_at: float
+    ticket: str | None = field(default=None, repr=False)
+
+    def export(self) -> dict[str, Any]:
+        """Return a JSON-ready copy."""
+        ticket = {} if self.ticket is None else {"ticket": self.ticket}
+        return {"challenge": self.challenge, "expires_at": self.expires_at} | ticket
+
+    @classmethod
+    def from_export(cls, document: Any) -> "NextChallenge":
+        """Return the challenge behind an export."""
+        return cls(
+            _text(document["challenge"]),
+            _seconds(document["expires_at"]),
+            _ticket(document.get("ticket")),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +181,7 @@ class Session:
             "instance": self.instance,
             "level": self.level,
             "bnd": self.bnd,
-            "next": None
-            if ahead is None
-            else {"challenge": ahead.challenge, "expires_at": ahead.expires_at},
+            "next": None if ahead is None else ahead.export(),
             "unopened": self.unopened,
             "tokens": {
                 audience: {
@@ -194,9 +209,7 @@ class Session:
                 level=_text(document["level"]),
                 tokens={audience: _restored(held) for audience, held in document["tokens"].items()},
                 bnd=None if document["bnd"] is None else _text(document["bnd"]),
-                next_challenge=None
-                if ahead is None
-                else NextChallenge(_text(ahead["challenge"]), _seconds(ahead["expires_at"])),
+                next_challenge=None if ahead is None else NextChallenge.from_export(ahead),
                 unopened=document.get("unopened", False) is True,
             )
         except (TypeError, KeyError, AttributeError, OverflowError, MalformedError):
@@ -262,7 +275,12 @@ def _next_challenge(given: Any, sent_at: float) -> NextChallenge | None:
         return None
     if len(challenge) > _MAX_CHALLENGE_CHARACTERS:
         return None
-    return NextChallenge(challenge, sent_at + life)
+    return NextChallenge(challenge, sent_at + life, _ticket(given.get("ticket")))
+
+
+def _ticket(given: Any) -> str | None:
+    """Return a ticket, None for what can't be one: a renewal works without it."""
+    return given if isinstance(given, str) and 0 < len(given) <= _MAX_TICKET_CHARACTERS else None
 
 
 def _restored(held: Mapping[str, Any]) -> HeldToken:

@@ -78,6 +78,7 @@ from watchword.enrolment.interface import (
     Statement,
     StatusNotes,
 )
+from watchword.enrolment.tickets import revision_of
 from watchword.policy.interface import Circumstances, Policy, Standing, Verdict
 from watchword.policy.service import (
     appraise,
@@ -691,6 +692,7 @@ class FormatEvidenceVerifier:
         :raises FormatNameError: when an added format has a name that is taken.
         """
         self._trust = trust
+        self._revisions: dict[str, tuple[Policy, AppRegistration, str, bytes]] = {}
         self._policy = policy
         self._history = history
         self._formats = with_formats(formats)
@@ -706,6 +708,16 @@ class FormatEvidenceVerifier:
     def states_proof_key(self, evidence: Mapping[str, Any], app: AppRegistration) -> bool:
         """See :meth:`watchword.enrolment.interface.EvidenceVerifier.states_proof_key`."""
         return not self._format_for(evidence, app).attested_key_proves
+
+    def revision(self, app: AppRegistration) -> bytes:
+        """Return a digest of what a renewal of this app is judged by: policy, registration and status list."""
+        status = self._trust.revocation
+        digest = "" if status is None else status.digest
+        known = self._revisions.get(app.id)
+        if known is None or known[:3] != (self._policy, app, digest):
+            found = revision_of(self._policy, app, digest)
+            known = self._revisions[app.id] = (self._policy, app, digest, found)
+        return known[3]
 
     async def appraise(
         self,

@@ -269,10 +269,14 @@ class IssuedToken:
 
 @dataclass(frozen=True, slots=True)
 class NextChallenge:
-    """Hold the challenge for the next renewal of one instance; ``lifetime`` is in seconds from its issue."""
+    """Hold the challenge for the next renewal of one instance; ``lifetime`` is in seconds from its issue.
+
+    :param ticket: to be sent along with it; None where the service gives none (:mod:`watchword.enrolment.tickets`).
+    """
 
     challenge: bytes
     lifetime: int
+    ticket: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +321,7 @@ class RenewalRequest:
     instance_id: str
     statement: bytes
     evidence: Mapping[str, Any]
+    ticket: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,10 @@ from watchword.enrolment.statement import (
     StatementValidator,
     require_alive,
     require_app,
+    require_higher,
     require_same,
 )
+from watchword.enrolment.tickets import Ticket, Tickets
 from watchword.ports import (
     AuditEntry,
     ChallengeUse,
@@ -142,9 +144,11 @@ class Enrolment:
         room: EnrolmentRoom | None = None,
         refusals: RefusalSigner | None = None,
         sampling: ReceiptSampling | None = None,
+        tickets: Tickets | None = None,
     ) -> None:
         """Keep the ports; nothing is called yet.
 
+        :param tickets: let instances renew without their rows; None gives none and takes none.
         :param sampling: when Apple is asked for newer receipts; None asks as soon as Apple allows it.
         :param refusals: signs those that are final; None signs none.
         :param room: bounds how many enrol; None bounds nothing.
@@ -167,6 +171,12 @@ class Enrolment:
         self._room = room
         self._refusals = refusals
         self._sampling = sampling
+        self._tickets = tickets
+
+    @property
+    def tickets(self) -> Tickets | None:
+        """Return who seals tickets for renewals, None where there are none."""
+        return self._tickets
 
     def challenge(self, app: str, purpose: Purpose, now: datetime) -> tuple[bytes, int]:
         """Return a challenge and its life in seconds; nothing is stored.
@@ -251,7 +261,7 @@ class Enrolment:
             recorded = appraised.appraisal if overtaken is None else None
             if self._appraisals is not None and recorded is not None:
                 self._appraisals.record(recorded, enrolled)
-        return self._answer(instance, tokens, now)
+        return self._answer(instance, tokens, now, now)
 
     async def renew(self, request: RenewalRequest, now: datetime) -> Enrolled:
         """Return fresh tokens for an instance that proves to hold the key it enrolled with.
@@ -282,9 +292,11 @@ class Enrolment:
         now: datetime,
     ) -> Enrolled:
         """Carry out the steps from 3 on."""
-        instance = await self._store.find(request.instance_id)
-        if instance is None:
-            raise RefusedError.because(Reason.INSTANCE_UNKNOWN, "expected an enrolled instance")
+        ticket = self._opened(request, use, now)
+        if ticket is not None:
+            # Its nonce alone decides: the row doesn't know of renewals that came by tickets.
+            use = replace(use, made_at=None)
+        instance = await self._known(request.instance_id, ticket)
         require_alive(instance, self._policy.environment, now)
         require_same(instance, statement)
         renewal = await self._verifier.appraise_renewal(
@@ -297,29 +309,71 @@ class Enrolment:
             platform=renewal.platform or instance.platform,
         )
         tokens = await self._keys.aside(lambda: self._issue(stated, statement, now))
-        # The transaction reads the instance again: of a revocation and a renewal at the same
-        # time one comes first, and a renewal that comes second is refused there.
-        renewed = await self._store.renew(
-            use,
-            instance.id,
-            renewal.counter,
-            stated.app_version,
-            _audit("instance.renewed", stated, now, renewal.signals),
-            now if renewal.vouched_anew else None,
-            renewal.platform,
-        )
+        says_more = renewal.vouched_anew or stated != instance
+        if ticket is not None and ticket.counts and not says_more:
+            renewed = await self._renewed_by_ticket(use, instance, renewal.counter, now)
+            read_at = ticket.read_at
+        else:
+            # The transaction reads the instance again: of a revocation and a renewal at the same
+            # time one comes first, and a renewal that comes second is refused there.
+            renewed = await self._store.renew(
+                use,
+                instance.id,
+                renewal.counter,
+                stated.app_version,
+                _audit("instance.renewed", stated, now, renewal.signals),
+                now if renewal.vouched_anew else None,
+                renewal.platform,
+            )
+            read_at = now
         self._count(renewal.signals)
-        return self._answer(renewed, tokens, now)
+        return self._answer(renewed, tokens, now, read_at)
+
+    def _opened(self, request: RenewalRequest, use: ChallengeUse, now: datetime) -> Ticket | None:
+        """Return what the ticket says that came with the same tokens as the challenge, None where there is none."""
+        if self._tickets is None or request.ticket is None:
+            return None
+        ticket = self._tickets.open(request.ticket, request.instance_id, now)
+        if ticket is None or ticket.instance.renewed_at != use.made_at:
+            return None
+        return ticket
+
+    async def _known(self, instance_id: str, ticket: Ticket | None) -> Instance:
+        if ticket is not None and ticket.counts:
+            return ticket.instance
+        found = await self._store.find(instance_id)
+        if found is None:
+            raise RefusedError.because(Reason.INSTANCE_UNKNOWN, "expected an enrolled instance")
+        return found
+
+    async def _renewed_by_ticket(
+        self, use: ChallengeUse, instance: Instance, counter: int | None, now: datetime
+    ) -> Instance:
+        """Record the use of the challenge alone; its number tells a store that was put back."""
+        assert self._tickets is not None  # Somebody opened one.
+        if counter is not None:
+            require_higher(counter, instance.counter)
+        await self._store.use_challenge(use)
+        if not self._tickets.stands(instance.id):
+            # Somebody revoked it in these moments, or nobody knows: the row says it.
+            require_alive(await self._known(instance.id, None), self._policy.environment, now)
+        advanced = instance.counter if counter is None else counter
+        return replace(instance, counter=advanced, renewed_at=now)
 
     def _answer(
-        self, instance: Instance, tokens: tuple[IssuedToken, ...], now: datetime
+        self,
+        instance: Instance,
+        tokens: tuple[IssuedToken, ...],
+        now: datetime,
+        read_at: datetime,
     ) -> Enrolled:
         """Return the answer with the challenge for the next renewal, which lives as long as a token of it."""
         life = max(token.lifetime for token in tokens)
         challenge = self._validator.challenges.make_next(
             instance.app, instance.id, life, now, self._entropy
         )
-        return Enrolled(instance, tokens, NextChallenge(challenge, life))
+        ticket = None if self._tickets is None else self._tickets.seal(instance, read_at)
+        return Enrolled(instance, tokens, NextChallenge(challenge, life, ticket))
 
     def _receipt(
         self, instance: Instance, appraised: AppraisedEvidence, now: datetime

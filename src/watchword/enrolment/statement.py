@@ -284,6 +284,17 @@ def require_alive(instance: Instance, environment: Environment, now: datetime) -
         )
 
 
+def require_higher(counter: int, known: int) -> None:
+    """Refuse a counter that stayed or fell: somebody copied the key, or sent something again.
+
+    :raises RefusedError: ``instance.counter``.
+    """
+    if counter <= known:
+        raise RefusedError.because(
+            Reason.INSTANCE_COUNTER, f"got {counter}, expected more than {known}"
+        )
+
+
 def require_same(instance: Instance, statement: Statement) -> None:
     """Refuse a renewal that wants something else than what the instance enrolled with."""
     if statement.app != instance.app:

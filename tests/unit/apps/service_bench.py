@@ -108,9 +108,11 @@ def service_bench(
     steady: Callable[[], float] | None = None,
     rates: EnrolmentRates | None = None,
     trusted_proxies: Sequence[Network] = (),
+    revision: Callable[[str], bytes] | None = None,
 ) -> ServiceBench:
     """Build a service on a state directory; the caller closes the store.
 
+    :param revision: returns for an app what tickets for renewals hang on; None gives none.
     :param steady: a clock that nobody sets, to compare the bench's with; None compares nothing.
     :param vendors: makes what is asked of vendors beside the requests; None asks nobody.
     """
@@ -141,7 +143,9 @@ def service_bench(
             journal=RevocationJournal(directory / "revocations.jsonl"),
             watch=None if steady is None else ClockWatch(clock.timestamp, steady),
         ),
-        vendors=NO_VENDORS if vendors is None else vendors(store, clock),
+        vendors=replace(
+            NO_VENDORS if vendors is None else vendors(store, clock), revision=revision
+        ),
         room=None if rates is None else EnrolmentLimits(rates),
         addresses=ClientAddresses(trusted_proxies),
     )

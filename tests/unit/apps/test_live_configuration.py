@@ -361,6 +361,28 @@ def test_who_enrols_and_how_evidence_is_appraised_changes_at_once(file: Path) ->
     run(file, work)
 
 
+def test_tickets_of_before_another_file_count_no_more(file: Path) -> None:
+    """A ticket spares the row only where it is judged by what it was given under; other apps' tickets go on."""
+
+    async def work(deployed: Deployed) -> None:
+        revision = deployed.service.context.vendors.revision
+        assert revision is not None
+        ios, android = revision("clinic-ios"), revision("clinic-android")
+        deployed.edit(("minimum_version: 100", "minimum_version: 200"))
+        answer = await deployed.apply()
+        assert answer.status_code == 200, answer.text
+        assert revision("clinic-android") != android
+        assert revision("clinic-ios") == ios
+        deployed.edit(("# policy: balanced", "policy: strict"))
+        answer = await deployed.apply(widen=True)
+        assert answer.status_code == 200, answer.text
+        assert revision("clinic-ios") != ios
+
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("service:\n", "service:\n  tickets: true\n", 1), encoding="utf-8")
+    run(file, work)
+
+
 def test_an_earlier_state_that_was_put_back_stops_the_start(file: Path) -> None:
     """It might let in what was closed since; the running service goes on, and its next apply mends it."""
 

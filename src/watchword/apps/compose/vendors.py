@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -51,6 +51,7 @@ class VendorWork:
 
     :param status_list: is refreshed; ``rejudgement`` revokes instances by it, or by snapshots.
     :param receipt_apps: the apps whose receipts are refreshed; ``sampling`` says how often.
+    :param revision: returns for an app a digest of what renewals are judged by, on which tickets hang; None gives no tickets.
     :param first_list_seconds: how long a start waits for a status list that isn't known yet.
     :param fetcher: speaks for all of them, and is closed when the service stops; so is ``play_fetcher``,
         which asks Google's decoder while a request waits.
@@ -62,6 +63,7 @@ class VendorWork:
     receipts: ReceiptRefresh | None = None
     receipt_apps: tuple[str, ...] = ()
     sampling: ReceiptSampling | None = None
+    revision: Callable[[str], bytes] | None = None
     first_list_seconds: float = 5.0
     fetcher: Closable | None = None
     play_fetcher: Closable | None = None

@@ -86,6 +86,10 @@ PIN_SECONDS: Final = 0.5
 """How often published pins are looked at: a set is handed out within a second of its publication."""
 
 
+FOLLOW_SECONDS: Final = 0.5
+"""How often it is asked who was revoked, where tickets hang on it."""
+
+
 RECEIPT_SECONDS: Final = 5.0
 """How often receipts are looked for that are due."""
 
@@ -171,6 +175,8 @@ def periodic_tasks(context: ServiceContext) -> Iterator[PeriodicTask]:
     seal = PeriodicTask("audit trail", CATCH_UP_SECONDS, lambda: context.publisher.seal(now()))
     yield _led(context, Chore.GATES, seal)
     yield PeriodicTask("clock", TICK_SECONDS, lambda: _watch_clock(context))
+    if (tickets := context.enrolment.tickets) is not None:
+        yield PeriodicTask("revocations", FOLLOW_SECONDS, lambda: tickets.revoked.follow(now()))
     yield PeriodicTask("cuts", TICK_SECONDS, lambda: advance_cuts(context))
     yield PeriodicTask("store's mark", TICK_SECONDS, lambda: follow_store(context))
     yield PeriodicTask("reserve", FORGET_SECONDS, lambda: _refill(context))

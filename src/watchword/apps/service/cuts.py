@@ -219,7 +219,7 @@ class CutSchedule:
         """
         now = self.clock.now()
         before = datetime.fromtimestamp(self._instant(wanted, now), UTC)
-        since = datetime.fromtimestamp(self._since(now), UTC)
+        since = datetime.fromtimestamp(self._since(now), UTC) - self.publisher.unread
         holders, after = 0, 0
         while True:
             found, more = await self.store.count_holders(

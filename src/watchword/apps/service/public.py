@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from watchword.enrolment.interface import (
     RenewalRequest,
 )
 from watchword.enrolment.statement import MAX_NAME_CHARACTERS, PURPOSES
+from watchword.enrolment.tickets import MAX_BYTES
 from watchword.pins.interface import ROOTS_MEDIA_TYPE, SET_MEDIA_TYPE
 from watchword.pins.reports import MAX_REPORT_BYTES, parse_report
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
@@ -39,6 +41,7 @@ PROTOCOL: Final = "1.1"
 
 _MAX_STATEMENT_CHARACTERS: Final = (MAX_STATEMENT_BYTES * 4 + 2) // 3
 _MAX_ID_CHARACTERS: Final = 64
+_MAX_TICKET_CHARACTERS: Final = (MAX_BYTES * 4 + 2) // 3
 _log = structlog.get_logger()
 
 
@@ -62,7 +65,10 @@ async def create_tokens(context: ServiceContext, request: Request) -> Response:
     context.safeguards.require_steady_clock()
     await context.cuts.issuable()
     now = context.clock.now()
-    renewed = await context.enrolment.renew(read_renewal(request.members), now)
+    members = dict(request.members)
+    ticket = _ticket(members.pop("ticket", None))
+    renewal = replace(read_renewal(members), ticket=ticket)
+    renewed = await context.enrolment.renew(renewal, now)
     return json_response(200, _document(context, renewed, now))
 
 
@@ -77,6 +83,16 @@ def read_renewal(members: Mapping[str, Any]) -> RenewalRequest:
         _statement(members),
         _evidence(members),
     )
+
+
+def _ticket(given: Any) -> bytes | None:
+    """Return a ticket; one that can't be one is as good as none, since a client never looks into it."""
+    if not isinstance(given, str) or len(given) > _MAX_TICKET_CHARACTERS:
+        return None
+    try:
+        return base64url.decode(given, _MAX_TICKET_CHARACTERS)
+    except MalformedError:
+        return None
 
 
 def _statement(members: Mapping[str, Any]) -> bytes:
@@ -110,9 +126,14 @@ def _document(context: ServiceContext, enrolled: Enrolled, now: datetime) -> dic
         "next": {
             "challenge": base64url.encode(enrolled.next.challenge),
             "expires_in": enrolled.next.lifetime,
-        },
+        }
+        | _given(enrolled.next.ticket),
         "now": int(now.timestamp()),
     }
+
+
+def _given(ticket: bytes | None) -> dict[str, str]:
+    return {} if ticket is None else {"ticket": base64url.encode(ticket)}
 
 
 async def create_challenge(context: ServiceContext, request: Request) -> Response:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -140,6 +140,9 @@ class PublishedStore(InstanceStore, CutStore, Protocol):
 class GatePublisher:
     """Assemble, sign and write the bundles; the only one who does."""
 
+    unread = timedelta(0)
+    """For how long an instance may renew without a word of it in the store."""
+
     def __init__(
         self,
         *,
@@ -205,6 +208,12 @@ class GatePublisher:
     def since(self) -> datetime:
         """Return the instant before which nobody was issued a token that is alive, as of the last publication."""
         return self._since
+
+    def last_cut(self, app: str) -> datetime | None:
+        """Return the end of the second of the latest cut in force that may concern an app, None where there is none."""
+        cuts = (each.cut for each in self._scheduled)
+        newest = max((cut.before for cut in cuts if cut.app in {None, app}), default=None)
+        return None if newest is None else datetime.fromtimestamp(newest + 1, UTC)
 
     @property
     def policies(self) -> Mapping[str, GatePolicy]:
@@ -396,7 +405,7 @@ class GatePublisher:
             held = await asyncio.to_thread(self.openings.in_force, now.timestamp())
             states = await self._assemble(now, audit, held)
             cuts = frozenset(cut for state in states for cut in state.cuts)
-            await self._cut_names.refresh(cuts, self._since, now)
+            await self._cut_names.refresh(cuts, self._since - self.unread, now)
             try:
                 changed = await asyncio.to_thread(self._write, states, now)
                 if self._log is not None and self._cursor is not None:

@@ -1,7 +1,7 @@
 """Put the service together: two applications over one context, and what runs beside them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from watchword.adapters.nodes import ONLY_NODE, GateLog, Nodes
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
+from watchword.adapters.system import steady_seconds
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
 from watchword.apps.evidence.records import Recorder
@@ -39,7 +40,8 @@ from watchword.enrolment.evidence import Invitations
 from watchword.enrolment.interface import EnrolmentPolicy, EnrolmentRoom, EvidenceVerifier
 from watchword.enrolment.refusals import RefusalSigner
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
-from watchword.enrolment.statement import ChallengeEpochs
+from watchword.enrolment.statement import ChallengeEpochs, OneEpoch
+from watchword.enrolment.tickets import LIFE, RevokedLately, Tickets
 from watchword.gate.interface import GatePolicy
 from watchword.gate.limits import ClientAddresses
 from watchword.pins.interface import PublishedPins
@@ -210,12 +212,12 @@ def build_service(
     :param configuration: puts other files in force; None where the settings come from no file.
     """
     mark, refusals = safeguards.mark, RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
-    enrolment = _enrolment(
-        policy, verifier, store, keyring, entropy, vendors, recorder, mark, room, refusals
-    )
-    published = PublishedPins() if pins is None else pins
     publisher = _publisher(
         gates, gate_policies, policy, store, keyring, entropy, secrets, safeguards.watch, log
+    )
+    tickets = _tickets(vendors.revision, store, keyring, mark, publisher, entropy)
+    enrolment = _enrolment(
+        policy, verifier, store, keyring, entropy, vendors, recorder, mark, room, refusals, tickets
     )
     context = ServiceContext(
         enrolment=enrolment,
@@ -228,7 +230,7 @@ def build_service(
         refusal_log=refusal_log,
         clock=clock,
         entropy=entropy,
-        pins=published,
+        pins=(published := PublishedPins() if pins is None else pins),
         pin_reports=MemoryPinReports(published, clock, _vendor_names(policy)),
         vendors=vendors,
         secrets=secrets,
@@ -265,6 +267,22 @@ def _publisher(
     )
 
 
+def _tickets(
+    revision: Callable[[str], bytes] | None,
+    store: ServiceStore,
+    keyring: KeyRing,
+    epochs: ChallengeEpochs | None,
+    publisher: GatePublisher,
+    entropy: Entropy,
+) -> Tickets | None:
+    if revision is None:
+        return None
+    publisher.unread = LIFE
+    revoked = RevokedLately(store, steady_seconds)
+    key = keyring.ring.challenge_key
+    return Tickets(key, epochs or OneEpoch(), revoked, revision, publisher.last_cut, entropy)
+
+
 def _delivery(
     policy: EnrolmentPolicy,
     verifier: EvidenceVerifier,
@@ -299,6 +317,7 @@ def _enrolment(
     epochs: ChallengeEpochs | None,
     room: EnrolmentRoom | None,
     refusals: RefusalSigner,
+    tickets: Tickets | None,
 ) -> Enrolment:
     ring = keyring.ring
     return Enrolment(
@@ -320,6 +339,7 @@ def _enrolment(
         epochs=epochs,
         room=room,
         refusals=refusals,
+        tickets=tickets,
     )
 
 

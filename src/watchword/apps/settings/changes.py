@@ -212,6 +212,8 @@ _SERVICE: Final[Mapping[str, Setting]] = {
     "service.postgres.other_master_key.file": _ELSEWHERE,
     "service.postgres.other_master_key.env": _ELSEWHERE,
     "service.postgres.other_master_key.transit": _ELSEWHERE,
+    # A cloned key that renews by tickets is noticed up to a day later.
+    "service.tickets": Setting(_RESTART, turned_on),
     "service.state": _ELSEWHERE,
     "service.trusted_proxies": Setting(_RESTART, more),
     "service.enrolments": Setting(_LIVE, more_enrolments, whole=True),

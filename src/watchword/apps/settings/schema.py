@@ -346,6 +346,9 @@ class ServiceConfig(Config):
         "sqlite", "sqlite: a file in the state directory; or postgresql://user@host/database"
     )
     postgres: PostgresConfig | None = default(None, "password, certificates; beside such a store")
+    tickets: bool = default(
+        False, "let instances renew for a day by a sealed copy of their row, without reading it"
+    )
     state: FilePath = default(STATE, "directory of keys and store, from this file")
     trusted_proxies: list[Annotated[Network, ReadText(_proxy_network)]] = default(
         [], "addresses of the proxies in front, whose X-Forwarded-For is believed", max_length=64
