@@ -45,16 +45,31 @@ def programs(major: int | None = None) -> Path | None:
 class Postgres:
     """Hold one server; everything it writes lies in one directory."""
 
-    def __init__(self, directory: Path, bin_directory: Path, *options: str) -> None:
-        """Make a cluster and start it, with more options than it needs."""
+    def __init__(
+        self, directory: Path, bin_directory: Path, *options: str, data: Path | None = None
+    ) -> None:
+        """Start a server with more options than it needs.
+
+        :param data: of its cluster; None makes one.
+        """
         self.directory = directory
-        self.data = directory / "data"
+        self.data = data or directory / "data"
         self.port = free_port()
         self._bin = bin_directory
         self._options = options
-        words = ("--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--no-sync")
-        self.run("initdb", "--pgdata", str(self.data), "--locale", "C.UTF-8", *words)
+        if data is None:
+            words = ("--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--no-sync")
+            self.run("initdb", "--pgdata", str(self.data), "--locale", "C.UTF-8", *words)
         self.start()
+
+    @contextmanager
+    def beside(self, data: str) -> Iterator["Postgres"]:
+        """Run another server on a cluster in this one's directory."""
+        other = Postgres(self.directory, self._bin, *self._options, data=self.directory / data)
+        try:
+            yield other
+        finally:
+            other.stop()
 
     def run(self, program: str, *words: str) -> str:
         """Run one of its programs and return what it printed."""
