@@ -75,7 +75,7 @@ class Postgres:
         """Run one of its programs and return what it printed."""
         done = subprocess.run(
             [str(self._bin / program), *words],
-            **self._as_nobody(),
+            **self.as_nobody(),
             cwd=self.directory,
             capture_output=True,
             text=True,
@@ -96,7 +96,7 @@ class Postgres:
                 *("-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=16MB"),
                 *self._options,
             ],
-            **self._as_nobody(),
+            **self.as_nobody(),
             stdout=log,
             stderr=log,
         )
@@ -176,8 +176,39 @@ class Postgres:
             self.process.wait(timeout=patience(30))
 
     @staticmethod
-    def _as_nobody() -> dict[str, Any]:
+    def as_nobody() -> dict[str, Any]:
+        """Return as whom its programs run: it refuses to run as root."""
         return {"user": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+@contextmanager
+def pooled(server: Postgres) -> Iterator[int]:
+    """Run a pgbouncer in transaction mode in front of a server; its socket is in the same directory, at this port."""
+    program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+    if program is None:
+        pytest.skip("pgbouncer isn't installed here: scripts/setup dev installs it")
+    port, place = free_port(), server.directory
+    (place / "users.txt").write_text("".join(f'"{role}" ""\n' for role in (OWNER, NODE)))
+    (place / "pgbouncer.ini").write_text(
+        f"[databases]\n* = host={place} port={server.port}\n"
+        f"[pgbouncer]\nunix_socket_dir = {place}\nlisten_port = {port}\nauth_type = trust\n"
+        f"auth_file = {place}/users.txt\npool_mode = transaction\ndefault_pool_size = 2\n"
+        "max_client_conn = 50\n"
+    )
+    with (place / "pgbouncer.log").open("ab") as log:
+        process = subprocess.Popen(
+            [program, str(place / "pgbouncer.ini")],
+            **server.as_nobody(),
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        while not (place / f".s.PGSQL.{port}").exists():
+            assert process.poll() is None, (place / "pgbouncer.log").read_text()
+        yield port
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
 
 
 @contextmanager
