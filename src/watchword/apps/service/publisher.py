@@ -209,6 +209,10 @@ class GatePublisher:
         if changed:
             _log.debug("gates told", generation=self._generation, apis=changed)
 
+    async def seal(self, now: datetime) -> None:
+        """Seal what is left of a long audit trail, beside the publications."""
+        await self._seal.catch_up(now.timestamp())
+
     async def _catch_up(self, now: datetime) -> int:
         """Read who was revoked since the last time; nobody waits long for a part of it.
 
@@ -298,8 +302,9 @@ class GatePublisher:
         """Go on above a generation that a gate has: this service was set back to an earlier state."""
         if self._most_lifted is None:
             self._most_lifted = self._highest() + MOST_LIFTED
-        if self._lifted < generation <= self._most_lifted:
-            self._lifted = generation
+        if self._lifted <= generation <= self._most_lifted:
+            # A gate that has lost its chain says one less than it had: so it gets ours where that is as far.
+            self._lifted = generation + 1
             chain.renew()
             _log.warning("a gate has a newer chain than this service", generation=generation)
 
