@@ -11,14 +11,13 @@ from typing import Any, Final
 from watchword.adapters.postgres.address import PostgresAddress
 from watchword.adapters.postgres.link import Link, connect, said, unavailable
 from watchword.adapters.postgres.schema import SCHEMA, SchemaError, lock_schema, require_readable
+from watchword.adapters.sqlite import mark_moved, require_movable
 from watchword.adapters.store import (
     CUT_COLUMNS,
     INSTANCE_COLUMNS,
     LEASE_COLUMNS,
     OPERATOR_CODE_COLUMNS,
     RECEIPT_COLUMNS,
-    mark_moved,
-    require_movable,
 )
 from watchword.extras import needs
 
