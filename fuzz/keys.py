@@ -1,4 +1,4 @@
-"""Fuzz secrets: the encrypted file, the file of canaries, and requests in which canaries are looked for."""
+"""Fuzz secrets (the encrypted file, the file of canaries, requests in which canaries are looked for), and where a store is."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -7,6 +7,7 @@ from pathlib import Path
 from fuzz import seeds
 from watchword.adapters.honeytoken_file import read_honeytokens
 from watchword.adapters.keyring.private_file import PrivateFileError
+from watchword.adapters.postgres.address import read_address
 from watchword.adapters.secret_store import (
     Document,
     DocumentError,
@@ -40,6 +41,19 @@ def read_planted(data: bytes) -> None:
     """Read the file of canaries; what isn't one raises what its reader turns into a fault."""
     with suppress(RefusedError, PrivateFileError, ValueError, KeyError, TypeError, AttributeError):
         read_honeytokens(data, Path("canaries.json"))
+
+
+def read_place(data: bytes) -> None:
+    """Read where a PostgreSQL is; what is read has as many hosts as libpq will see."""
+    with suppress(ValueError):
+        read = read_address(data.decode("utf-8"))
+        assert 0 < len(",".join(host for host, _ in read.hosts).split(",")) == len(read.hosts)
+
+
+def places() -> Iterator[bytes]:
+    """Yield places of each kind."""
+    yield b"postgresql://node@db.example/watchword"
+    yield b"postgres://node@%2Frun%2Fpostgresql,[::1]:5433,10.0.0.1:1/w"
 
 
 def look_at(data: bytes) -> None:
