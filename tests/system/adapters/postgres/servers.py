@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
@@ -30,16 +30,19 @@ UNSYNCED = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_
 _names = count()
 
 
-def programs(major: int | None = None) -> Path | None:
-    """Return the directory of a PostgreSQL's programs, the newest where no version is named; None where there is none."""
-    found = {
+def installed() -> Mapping[int, Path]:
+    """Return the directories of PostgreSQL's programs, by version."""
+    return {
         int(each.parent.name): each
         for each in Path("/usr/lib/postgresql").glob("[0-9]*/bin")
         if (each / "initdb").exists()
     }
-    if not found:
-        return None
-    return found.get(max(found) if major is None else major)
+
+
+def programs(major: int | None = None) -> Path | None:
+    """Return the directory of a version's programs, of the newest where none is named; None where there is none."""
+    found = installed()
+    return found.get(max(found, default=0) if major is None else major)
 
 
 class Postgres:
