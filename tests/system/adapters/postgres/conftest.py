@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 from tests.system.adapters.postgres.servers import UNSYNCED, Postgres, installed, postgres
 
-
 # Where none is installed one test each says so.
 _VERSIONS: list[int | None] = [*sorted(installed())]
 
