@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 from fuzz import seeds
 from watchword.adapters.honeytoken_file import read_honeytokens
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.postgres.address import read_address
+from watchword.adapters.sealed_rows import SECRETS, SealedRow, read_copy, write_copy
 from watchword.adapters.secret_store import (
     Document,
     DocumentError,
@@ -40,7 +40,14 @@ def read_secrets(data: bytes) -> None:
 def read_planted(data: bytes) -> None:
     """Read the file of canaries; what isn't one raises what its reader turns into a fault."""
     with suppress(RefusedError, PrivateFileError, ValueError, KeyError, TypeError, AttributeError):
-        read_honeytokens(data, Path("canaries.json"))
+        read_honeytokens(data, "canaries.json")
+
+
+def read_sealed(data: bytes) -> None:
+    """Read a node's copy of a sealed row, write what it says, and read that again: the same row."""
+    with suppress(RefusedError, PrivateFileError, ValueError, KeyError, TypeError, AttributeError):
+        row, database = read_copy(SECRETS, data, "copy")
+        assert read_copy(SECRETS, write_copy(row, database), "copy") == (row, database)
 
 
 def read_place(data: bytes) -> None:
@@ -94,3 +101,10 @@ def requests() -> Iterator[bytes]:
     value = _CANARIES["aws"].encode()
     yield seeds.join((b"Bearer " + value, b"a," + value, b"key=" + value))
     yield seeds.join((b"Basic QUtJQTpB", b"", b"%6bey=%41&;=&api_key"))
+
+
+def copies() -> Iterator[bytes]:
+    """Yield copies of sealed rows."""
+    for version in (1, 2**40):
+        row = SealedRow(SECRETS, version, f"{_ISSUER} (prod)", "local-00", b"wrapped", b"sealed")
+        yield write_copy(row, 7)

@@ -279,6 +279,7 @@ TARGETS: Mapping[str, Target] = {
     "pin_keys": Target(pins.read_pinned, pins.pinned, 512),
     "secret_file": Target(keys.read_secrets, keys.files, 1024),
     "canary_file": Target(keys.read_planted, keys.plantings, 1024),
+    "sealed_copy": Target(keys.read_sealed, keys.copies, 1024),
     "canary_request": Target(keys.look_at, keys.requests, 512),
     "store_place": Target(keys.read_place, keys.places, 256),
     "engine_log": Target(logs.read_log, logs.logs, 1024),

@@ -12,8 +12,8 @@ ANDROID_BYTES: Final = 1_300
 """Bytes that the enrolment of an Android phone adds to the store, indexes and audit entry included."""
 IOS_BYTES: Final = 5_100
 """The same of an iPhone. Apple's receipt is 4.1 kB of it."""
-RENEWAL_BYTES: Final = 164
-"""Bytes that a renewal adds for good: its audit entry. tests/system/test_sizing.py measures all three."""
+AUDIT_BYTES: Final = 164
+"""Bytes of an audit entry. tests/system/test_sizing.py measures all three, and that a renewal adds none."""
 
 SESSIONS: Final = 5
 REQUESTS: Final = 20
@@ -109,7 +109,6 @@ def _column(deployment: Deployment) -> dict[str, str]:
         "gate processes that this takes, at half of what one was measured to do": f"{-(-requests // (figure(VERIFICATIONS) / 2)):.0f}",
         "processors for session proofs in middleware": f"{requests * figure(ADDED_SESSION) / 1e6:.2g}",
         "store: instances": _size(instances * (ANDROID_BYTES + IOS_BYTES) / 2),
-        "store: audit trail, each year": _size(renewals * RENEWAL_BYTES * 365),
         "one service carries it": _verdict(share),
     }
 
@@ -138,6 +137,7 @@ How much processor, memory and disk an instance and a request cost, and how far 
   [shared store](replay.md).
 - **When the service is down**, tokens that are out pass until they end, five minutes by default. Nobody enrols or renews meanwhile.
 - **The store only grows.** Instances aren't removed, and the [audit trail](operating.md#the-audit-trail) isn't shortened.
+  Renewals add nothing to it.
 - **Gates know up to 4,000,000 instances** that were revoked within the life of a token. [What they cost](gate-bundles.md#sizing): 8 to 11 bytes each in a
   gate's process. Gates of 0.2.0 hear of nothing further above 300,000, until older ones age out.
 
@@ -153,7 +153,8 @@ Disk was measured by enrolling 100 simulated phones of each kind; `tests/system/
 | --- | ---: |
 | an Android phone: instance, certificates, indexes, audit entry | {ANDROID_BYTES:,} |
 | an iPhone: the same, and Apple's receipt of 4.1 kB | {IOS_BYTES:,} |
-| each renewal, for good: its audit entry | {RENEWAL_BYTES} |
+| each renewal, for good: nothing, its instance's row has a mark for the day | 0 |
+| each change of an app's version or of the system: an audit entry | {AUDIT_BYTES} |
 | each renewal, for about an hour (two, with tokens of an hour): the used challenge | 70 |
 
 Memory that grows with load has bounds:
@@ -174,7 +175,8 @@ The arithmetic, so that you can put in your own numbers:
 - Enrolments and renewals a second: `(instances * renewals a day + instances / {INSTALL_DAYS}) / {DAY:,} * {PEAK}`.
 - Requests a second: `instances * {SESSIONS} * {REQUESTS} / {DAY:,} * {PEAK}`.
 - Processors for proofs: `requests a second * what a session proof adds`.
-- Store: `instances * ({ANDROID_BYTES:,} + {IOS_BYTES:,}) / 2`. Audit trail: `renewals a day * {RENEWAL_BYTES} * 365`.
+- Store: `instances * ({ANDROID_BYTES:,} + {IOS_BYTES:,}) / 2`. Audit trail: `instances * updates a year * {AUDIT_BYTES}`: 8.5 GB a year
+  for a million phones that update an app or their system once a week.
 - Renewals weren't measured by themselves. Each is one durable transaction like an enrolment, so that the same rate is taken for both.
 """
 

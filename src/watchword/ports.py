@@ -213,6 +213,7 @@ class Instance:
     attester_serial: str | None = None
     risk_metric: int | None = None
     expires_at: datetime | None = None
+    renewed_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,8 +365,10 @@ class InstanceStore(Protocol):
         attested_at: datetime | None = None,
         platform: str | None = None,
     ) -> Instance:
-        """Consume the challenge, raise the counter (compare-and-set), return the new state.
+        """Consume the challenge, raise the counter (compare-and-set), mark the day, return the new state.
 
+        :param audit: of the instant at which it renews; the trail gets it where it says more than that the instance goes
+            on (:func:`watchword.enrolment.renewal_days.is_told`).
         :param counter: must be greater than the stored one; None where the format has none.
         :param app_version: replaces the stored one; None leaves it.
         :param attested_at: when the vendor vouched for it anew; None leaves that as it was.

@@ -9,6 +9,7 @@ from tests.store_contract.entries import audit, instance, reason_of, run, use
 from tests.unit.enrolment.simulators import NOW
 
 from watchword.adapters.store import EXPIRED_AT_ONCE, FLUSHED_AT_ONCE, EngineStore
+from watchword.enrolment.renewal_days import days_of
 from watchword.ports import CountLimit, EnrolledCounts, Instance, RevocationCursor, StoredReceipt
 from watchword.reasons import Reason
 
@@ -63,7 +64,28 @@ def test_renewal_raises_the_counter(store: EngineStore) -> None:
     assert renewed.counter == 4
     assert renewed.renewed_at == NOW + timedelta(seconds=60)
     assert run(lambda: store.find("one")) == renewed
-    assert run(lambda: store.audit_entries(1)) == [entry]
+
+
+def test_renewals_leave_a_mark_a_day_and_no_entry(store: EngineStore) -> None:
+    """The row knows the days; the trail has what changed alone, and what was written is counted all the same."""
+    one = instance()
+    run(lambda: store.enrol(use(), one, audit()))
+    before, trail = run(store.extent), run(store.newest_audit)
+    for number, seconds in enumerate((60, 120, 86_400, 3 * 86_400)):
+        entry = audit("instance.renewed", seconds)
+        run(lambda n=b"%d" % number, e=entry: store.renew(use(n), "one", None, "42", e))  # type: ignore[misc]
+    renewed = run(lambda: store.find("one"))
+    assert renewed is not None
+    assert days_of(renewed) == [(NOW + timedelta(days=each)).date() for each in (3, 1, 0)]
+    assert run(lambda: store.audit_entries(10)) == [audit()]
+    assert run(store.newest_audit) == trail
+    after = run(store.extent)
+    assert after[0] >= before[0] + 4
+    assert after[1] == before[1]
+    told = audit("instance.renewed", 4 * 86_400)
+    run(lambda: store.renew(use(b"version"), "one", None, "43", told))
+    assert run(lambda: store.audit_entries(1)) == [told]
+    assert run(store.extent)[0] > after[0]
 
 
 @pytest.mark.parametrize("counter", [0, 2, 3])
@@ -439,7 +461,7 @@ def test_trail_is_read_in_its_order(store: EngineStore) -> None:
     assert [each.action for each in whole] == [f"a{number}" for number in range(5)]
     numbers = [each.number for each in whole]
     assert numbers == sorted(set(numbers))
-    assert run(store.extent)[0] == numbers[-1]
+    assert run(store.newest_audit) == numbers[-1]
     behind = run(lambda: store.audit_from(numbers[1] + 1, 2))
     assert [each.number for each in behind] == numbers[2:4]
     before = run(lambda: store.audit_entries(9, before=numbers[2]))

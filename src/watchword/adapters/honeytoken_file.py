@@ -1,20 +1,12 @@
-"""Keep honeytokens in one private file: what they look like and their keyed hashes, never the keys."""
+"""Keep honeytokens in one document: what they look like and their keyed hashes, never the keys."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-from watchword.adapters.keyring.private_file import (
-    PrivateFileError,
-    Stamp,
-    locked_directory,
-    read_private,
-    require_format,
-    stamp_of,
-    write_private,
-)
+from watchword.adapters.documents import KeptDocument
+from watchword.adapters.keyring.private_file import PrivateFileError, require_format
 from watchword.broker.honeytokens import KINDS, RANDOM_BYTES, Honeytoken, digest, make_honeytoken
 from watchword.broker.interface import HoneytokenWatch
 from watchword.encoding import base64url, strict_json
@@ -30,10 +22,11 @@ MAX_NOTE_CHARACTERS: Final = 200
 FORMAT: Final = 1
 """What ``v`` says of a file of this form."""
 
-_MAX_BYTES: Final = 256 * 1024
+MAX_BYTES: Final = 256 * 1024
+"""Most bytes of the document."""
+
 _KEY_BYTES: Final = 32
 _MAX_PLACES: Final = 8
-_PATIENCE_SECONDS: Final = 5.0
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _HEADER: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _PARAMETER: Final = re.compile(r"[A-Za-z0-9_.~-]{1,64}")
@@ -61,18 +54,18 @@ class PlantedHoneytoken:
     digest: bytes = field(repr=False)
 
 
-class HoneytokenFile:
+class HoneytokenStore:
     """Add, remove and list canaries, and tell gates how to recognise them; safe beside other processes.
 
-    Each method reads or writes a small file, and raises :class:`PrivateFileError` when that can't be trusted,
+    Each method reads or writes a small document, and raises :class:`PrivateFileError` when that can't be trusted,
     read or written: nothing is started anew over a damaged one, since the canaries out there would be forgotten.
     """
 
-    def __init__(self, path: Path, entropy: Entropy) -> None:
-        """Keep the path; the file is made with the first canary."""
-        self._path = path
+    def __init__(self, document: KeptDocument, entropy: Entropy) -> None:
+        """Read nothing yet; the document is made with the first canary."""
+        self._document = document
         self._entropy = entropy
-        self._read: tuple[Stamp, _Honeytokens] | None = None
+        self._read: tuple[object, _Honeytokens] | None = None
 
     def watch(self) -> HoneytokenWatch | None:
         """Return by what canaries are recognised, None while there are none; cheap while nothing changes."""
@@ -113,8 +106,9 @@ class HoneytokenFile:
         :raises RefusedError: ``secret.exists`` when there is one of this name.
         """
         made = make_honeytoken(_known(kind), self._entropy.token_bytes(RANDOM_BYTES))
-        with locked_directory(self._path.parent, _PATIENCE_SECONDS):
-            found = self._load()
+
+        def work(data: bytes | None) -> bytes:
+            found = self._parsed(data)
             key = self._entropy.token_bytes(_KEY_BYTES) if found is None else found.key
             planted = () if found is None else found.planted
             if any(each.name == name for each in planted):
@@ -132,7 +126,9 @@ class HoneytokenFile:
                 parameters=_places(_PARAMETER, parameters, "query parameters"),
                 digest=digest(key, made.value),
             )
-            self._write(_Honeytokens(key, (*planted, new)))
+            return _written(_Honeytokens(key, (*planted, new)))
+
+        self._document.change(work)
         return made
 
     def remove(self, name: str) -> PlantedHoneytoken:
@@ -140,50 +136,46 @@ class HoneytokenFile:
 
         :raises RefusedError: ``secret.unknown`` when there is none of this name.
         """
-        with locked_directory(self._path.parent, _PATIENCE_SECONDS):
-            found = self._load()
+        removed: list[PlantedHoneytoken] = []
+
+        def work(data: bytes | None) -> bytes:
+            found = self._parsed(data)
             planted = () if found is None else found.planted
             gone = next((each for each in planted if each.name == name), None)
             if found is None or gone is None:
                 raise RefusedError.because(Reason.SECRET_UNKNOWN, "there is no such canary")
-            self._write(
+            removed[:] = [gone]
+            return _written(
                 _Honeytokens(found.key, tuple(each for each in planted if each is not gone))
             )
-        return gone
+
+        self._document.change(work)
+        return removed[0]
 
     def _current(self) -> "_Honeytokens | None":
-        stamp = stamp_of(self._path)
+        stamp = self._document.stamp()
         if stamp is None and self._read is None:
             return None
         if self._read is None or self._read[0] != stamp:
-            found = self._load()
+            found = self._parsed(self._document.read())
             # The stamp is older than what was read: a change in between is read once more.
             if found is None or stamp is None:
                 raise PrivateFileError(
-                    f"{self._path}: is gone; restore it from a backup, or start the service anew "
+                    f"{self._document.where}: is gone; restore it from a backup, or start the service anew "
                     "without canaries"
                 )
             self._read = stamp, found
         return self._read[1]
 
-    def _load(self) -> "_Honeytokens | None":
-        data = read_private(self._path, _MAX_BYTES)
+    def _parsed(self, data: bytes | None) -> "_Honeytokens | None":
         if data is None:
             return None
         try:
-            return read_honeytokens(data, self._path)
+            return read_honeytokens(data, self._document.where)
         except (RefusedError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise PrivateFileError(
-                f"{self._path}: is damaged ({type(error).__name__}); restore it from a backup"
+                f"{self._document.where}: is damaged ({type(error).__name__}); restore it from a backup"
             ) from None
-
-    def _write(self, canaries: "_Honeytokens") -> None:
-        document = {
-            "v": FORMAT,
-            "key": base64url.encode(canaries.key),
-            "canaries": {each.name: _members(each) for each in canaries.planted},
-        }
-        write_private(self._path, strict_json.dumps(document))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +186,14 @@ class _Honeytokens:
     planted: tuple[PlantedHoneytoken, ...]
 
 
-def read_honeytokens(data: bytes, path: Path) -> _Honeytokens:
+def read_honeytokens(data: bytes, where: str) -> _Honeytokens:
     """Return what the file says; raise MalformedError, ValueError, KeyError, TypeError or AttributeError.
 
-    :param path: of the file, for the error's text.
+    :param where: it was read, for the error's text.
     :raises OtherFormatError: when another Watchword wrote it.
     """
-    document = strict_json.loads(data, _MAX_BYTES)
-    require_format(path, document["v"], FORMAT)
+    document = strict_json.loads(data, MAX_BYTES)
+    require_format(where, document["v"], FORMAT)
     if document.keys() != {"v", "key", "canaries"}:
         raise ValueError("other members than expected")
     key = base64url.decode(document["key"])
@@ -209,6 +201,15 @@ def read_honeytokens(data: bytes, path: Path) -> _Honeytokens:
     if len(key) != _KEY_BYTES or len(planted) > MAX_HONEYTOKENS:
         raise ValueError("a key of another length, or too many")
     return _Honeytokens(key, tuple(planted))
+
+
+def _written(canaries: _Honeytokens) -> bytes:
+    document = {
+        "v": FORMAT,
+        "key": base64url.encode(canaries.key),
+        "canaries": {each.name: _members(each) for each in canaries.planted},
+    }
+    return strict_json.dumps(document)
 
 
 def _canary(name: str, members: Mapping[str, Any]) -> PlantedHoneytoken:

@@ -1,4 +1,4 @@
-"""Keep secrets in one private file, each version encrypted under a data key of its own (envelope encryption).
+"""Keep secrets in one document, each version encrypted under a data key of its own (envelope encryption).
 
 The master key that wraps the data keys lies elsewhere (:class:`watchword.broker.interface.KeyWrapper`): whoever has the
 file or a backup of it alone learns names, times and how long the values are.
@@ -16,18 +16,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from watchword.adapters.documents import KeptDocument
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
-    locked_directory,
     read_private,
-    remove_leftovers,
     sync_directory,
-    write_private,
 )
 from watchword.broker.interface import (
     MAX_SECRETS,
@@ -495,8 +493,18 @@ _ID_LABEL: Final = b"watchword/master-key-id/v1"
 _ID_BYTES: Final = 8
 
 
+class MasterKey(KeyWrapper, Protocol):
+    """Wrap keys for those who may block their thread, too."""
+
+    def wrap_here(self, key: bytes, context: bytes) -> bytes:
+        """See :meth:`watchword.broker.interface.KeyWrapper.wrap`."""
+
+    def unwrap_here(self, wrapped: bytes, context: bytes, key_id: str) -> bytes:
+        """See :meth:`watchword.broker.interface.KeyWrapper.unwrap`."""
+
+
 class LocalMasterKey:
-    """Implement :class:`watchword.broker.interface.KeyWrapper` with AES-256-GCM (NIST SP 800-38D)."""
+    """Implement :class:`MasterKey` with AES-256-GCM (NIST SP 800-38D)."""
 
     def __init__(self, key: bytes, entropy: Entropy) -> None:
         """Keep the key; raise ValueError if it hasn't 32 bytes.
@@ -516,11 +524,19 @@ class LocalMasterKey:
 
     async def wrap(self, key: bytes, context: bytes) -> bytes:
         """Return nonce and ciphertext."""
-        nonce = self._entropy.token_bytes(_NONCE_BYTES)
-        return nonce + self._aead.encrypt(nonce, key, context)
+        return self.wrap_here(key, context)
 
     async def unwrap(self, wrapped: bytes, context: bytes, key_id: str) -> bytes:
         """Return the key again."""
+        return self.unwrap_here(wrapped, context, key_id)
+
+    def wrap_here(self, key: bytes, context: bytes) -> bytes:
+        """Return nonce and ciphertext; see :class:`MasterKey`."""
+        nonce = self._entropy.token_bytes(_NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, key, context)
+
+    def unwrap_here(self, wrapped: bytes, context: bytes, key_id: str) -> bytes:
+        """Return the key again; see :class:`MasterKey`."""
         if key_id != self._key_id:
             raise UnavailableError(
                 Reason.SECRET_STORE_UNAVAILABLE,
@@ -601,13 +617,8 @@ def _read(data: bytes, where: str) -> bytes:
     return key
 
 
-LOCK_SECONDS: Final = 5.0
-"""So long a write waits for another process that holds the state directory's lock, if nobody says otherwise."""
-
 _TRIES: Final = 50
 """So often a write begins anew because others wrote the file meanwhile; each time one of them got ahead."""
-
-_Stamp = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -625,34 +636,30 @@ class _Reading:
     stored: Mapping[str, StoredSecret] = field(default_factory=dict, repr=False)
 
 
-class FileSecretStore:
-    """Implement :class:`watchword.broker.interface.SecretStore` with one file; safe beside other processes on it.
+class DocumentSecretStore:
+    """Implement :class:`watchword.broker.interface.SecretStore` with one document; safe beside other processes on it.
 
-    Reading is cheap while nothing changes.  A write replaces the file as a whole, and is durable when it
-    returns: killed or without power at any moment, the file is the old one or the new one.  A file that can't be
-    trusted is never replaced.  All work on files runs in threads.
+    Reading is cheap while nothing changes.  A write replaces the document as a whole, and is durable when it
+    returns: killed or without power at any moment, it is the old one or the new one.  One that can't be
+    trusted is never replaced.  All work on it runs in threads.
     """
 
     def __init__(
         self,
-        path: Path,
+        kept: KeptDocument,
         deployment: str,
         wrapper: KeyWrapper,
         entropy: Entropy,
-        *,
-        lock_seconds: float = LOCK_SECONDS,
     ) -> None:
-        """Read nothing yet; the file is made with the first secret.
+        """Read nothing yet; the document is made with the first secret.
 
-        :param deployment: the issuer; a file of another one is refused.
-        :param lock_seconds: how long a write waits for another process that holds the directory's lock.
+        :param deployment: the issuer; a document of another one is refused.
         """
-        self._path = path
+        self._kept = kept
         self._deployment = deployment
         self._wrapper = wrapper
         self._entropy = entropy
-        self._lock_seconds = lock_seconds
-        self._latest: tuple[_Stamp | None, _Reading] = (None, _Reading(None))
+        self._latest: tuple[object | None, _Reading] = (None, _Reading(None))
         self._keys = DataKeys()
         self._writing = asyncio.Lock()
 
@@ -719,7 +726,7 @@ class FileSecretStore:
     async def _current(self) -> _Reading:
         """Return the latest reading, made anew where the file has changed since."""
         stamp, reading = self._latest
-        found = await asyncio.to_thread(_stamp, self._path)
+        found = await asyncio.to_thread(self._kept.stamp)
         if found is None and stamp is not None:
             raise self._unavailable("is gone; restore it from a backup")
         if found != stamp:
@@ -744,7 +751,7 @@ class FileSecretStore:
 
     def _parse(self) -> tuple[bytes | None, UncheckedDocument | None]:
         try:
-            data = read_private(self._path, MAX_DOCUMENT_BYTES)
+            data = self._kept.read()
             return data, None if data is None else read_document(data, self._deployment)
         except PrivateFileError as error:
             raise UnavailableError(Reason.SECRET_STORE_UNAVAILABLE, str(error)) from None
@@ -777,27 +784,18 @@ class FileSecretStore:
         """Put a document in the place of what was read; tell whether that was still there."""
         try:
             data = await asyncio.to_thread(write_document, document, file_key)
-            return await asyncio.to_thread(self._replace_file, reading.data, data)
+            return await asyncio.to_thread(self._kept.replace, reading.data, data)
         except PrivateFileError as error:
             raise UnavailableError(Reason.SECRET_STORE_UNAVAILABLE, str(error)) from None
         except DocumentError as error:
             raise self._unavailable(f"{error}; nothing was changed") from None
 
-    def _replace_file(self, expected: bytes | None, data: bytes) -> bool:
-        with locked_directory(self._path.parent, self._lock_seconds):
-            if read_private(self._path, MAX_DOCUMENT_BYTES) != expected:
-                return False
-            # Nobody writes but who holds the lock: what is there was left by killed processes.
-            remove_leftovers(self._path)
-            write_private(self._path, data)
-        return True
-
     def _unavailable(self, detail: str) -> UnavailableError:
-        return UnavailableError(Reason.SECRET_STORE_UNAVAILABLE, f"{self._path}: {detail}")
+        return UnavailableError(Reason.SECRET_STORE_UNAVAILABLE, f"{self._kept.where}: {detail}")
 
 
 class _Either:
-    """Unwrap by the master key that wrapped: the present one, or the one before it."""
+    """Unwrap by the master key that wrapped, the present one or another one; wrap by the present one."""
 
     def __init__(self, present: KeyWrapper, old: KeyWrapper) -> None:
         self._present = present
@@ -815,10 +813,20 @@ class _Either:
         return await wrapper.unwrap(wrapped, context, key_id)
 
 
-def _stamp(path: Path) -> _Stamp | None:
-    try:
-        found = path.stat(follow_symlinks=False)
-    except OSError:
-        return None
-    # Its last change too: who may read it isn't in the others, and a copy may be given any time.
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
+class EitherKey(_Either):
+    """Implement :class:`MasterKey` by two: both unwrap what they wrapped, the present one wraps."""
+
+    def __init__(self, present: MasterKey, old: MasterKey) -> None:
+        """Keep both."""
+        super().__init__(present, old)
+        self._present_here = present
+        self._old_here = old
+
+    def wrap_here(self, key: bytes, context: bytes) -> bytes:
+        """See :meth:`MasterKey.wrap_here`."""
+        return self._present_here.wrap_here(key, context)
+
+    def unwrap_here(self, wrapped: bytes, context: bytes, key_id: str) -> bytes:
+        """See :meth:`MasterKey.unwrap_here`."""
+        wrapper = self._old_here if key_id == self._old.key_id else self._present_here
+        return wrapper.unwrap_here(wrapped, context, key_id)

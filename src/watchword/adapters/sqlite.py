@@ -41,7 +41,8 @@ CREATE TABLE instances (
     device_key BLOB,
     risk_metric INTEGER,
     expires_at INTEGER,
-    attester_serial TEXT
+    attester_serial TEXT,
+    renewed_days INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX instances_by_age ON instances (enrolled_at);
 CREATE INDEX instances_revoked ON instances (revoked_at) WHERE revoked_at IS NOT NULL;
@@ -108,6 +109,14 @@ CREATE TABLE leases (
 ) STRICT;
 CREATE INDEX leases_by_expiry ON leases (expires_at);
 """
+_UNRECORDED_USES: Final = """
+CREATE TABLE unrecorded_uses (
+    single INTEGER PRIMARY KEY CHECK (single = 1),
+    number INTEGER NOT NULL
+) STRICT;
+INSERT INTO unrecorded_uses VALUES (1, 0);
+"""
+_DAYS: Final = "ALTER TABLE instances ADD COLUMN renewed_days INTEGER NOT NULL DEFAULT 0;"
 _CUTS: Final = """
 CREATE TABLE cuts (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -142,12 +151,13 @@ class SchemaError(WatchwordError):
 def make_schema(connection: sqlite3.Connection) -> None:
     """Make the tables of a new file, in one transaction, safely beside other processes.
 
-    A file of 0.2.0 stays as it is until somebody makes a cut (:meth:`SqliteDatabase.add_cuts`): up to then one may go back to 0.2.0.
+    A file of 0.2.0 gets what 0.2.0 passes over, and keeps its number until somebody makes a cut (:meth:`SqliteDatabase.add_cuts`):
+    up to then one may go back to 0.2.0.
 
     :raises SchemaError: when another Watchword made the file: writing to it could lose what only
         that one knows.
     """
-    if _version(connection) in {_WITHOUT_CUTS, SCHEMA_VERSION}:
+    if _version(connection) in {_WITHOUT_CUTS, SCHEMA_VERSION} and _has_days(connection):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -163,9 +173,23 @@ def _create(connection: sqlite3.Connection) -> None:
     if version not in {0, _WITHOUT_CUTS, SCHEMA_VERSION}:
         raise _other(connection, version)
     if version == 0:
-        for statement in (_SCHEMA + _CUTS).split(";"):
+        for statement in (_SCHEMA + _CUTS + _UNRECORDED_USES).split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    _add_days(connection)
+
+
+def _add_days(connection: Connection) -> None:
+    """Give a file of 0.2.0 what this version adds to it, within a transaction."""
+    if not _has_days(connection):
+        for statement in (_DAYS + _UNRECORDED_USES).split(";"):
+            connection.execute(statement)
+
+
+def _has_days(connection: Connection) -> bool:
+    """Tell whether instances have the marks of days, and so the file all that this version adds to one of 0.2.0."""
+    columns = connection.execute("SELECT name FROM pragma_table_info('instances')")
+    return ("renewed_days",) in columns.fetchall()
 
 
 MOVED: Final = 0x4D4F5645
@@ -173,13 +197,14 @@ MOVED: Final = 0x4D4F5645
 
 
 def require_movable(connection: Connection) -> None:
-    """Refuse to move a file that isn't one of this version.
+    """Refuse to move a file that isn't one of this version; one of 0.2.0 gets what it lacks, within a transaction.
 
     :raises SchemaError: when another Watchword made it, or it was moved already.
     """
     version = _version(connection)
     if version not in {_WITHOUT_CUTS, SCHEMA_VERSION}:
         raise _other(connection, version)
+    _add_days(connection)
 
 
 def mark_moved(connection: Connection) -> None:
@@ -283,6 +308,14 @@ class SqliteDatabase(QueuedDatabase):
         """See :meth:`watchword.adapters.store.Database.newest_audit`; entries that were removed count."""
         row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'audit'").fetchone()
         return 0 if row is None else int(row[0])
+
+    def count_use(self, connection: Connection) -> None:
+        """See :meth:`watchword.adapters.store.Database.count_use`."""
+        connection.execute("UPDATE unrecorded_uses SET number = number + 1")
+
+    def unrecorded_uses(self, connection: Connection) -> int:
+        """See :meth:`watchword.adapters.store.Database.unrecorded_uses`."""
+        return int(connection.execute("SELECT number FROM unrecorded_uses").fetchone()[0])
 
     def settled_audit(self, connection: Connection, number: int) -> int | None:
         """See :meth:`watchword.adapters.store.Database.settled_audit`: one transaction writes at a time."""

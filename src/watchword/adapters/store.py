@@ -6,10 +6,10 @@ read before they change it is read with :attr:`Dialect.locking`, or after :meth:
 on an engine that runs many transactions at a time.  What was done though the store couldn't record it is kept in memory until
 it can be written.
 
-**Rollback.**  A private file of the service keeps the store's mark: its last audit entry, and the epoch of challenges.  Every
-use of a challenge adds an audit entry in the same transaction, and their numbers only grow.  A store whose last number
-is below the mark is an older copy and doesn't know which challenges were used since; a database in another place may be
-one, too.  Either begins another epoch.
+**Rollback.**  A private file of the service keeps the store's mark: how much was written, and the epoch of challenges.  Every
+use of a challenge adds an audit entry in the same transaction, or raises the number of uses that left none; both only grow.
+A store whose sum of them is below the mark is an older copy and doesn't know which challenges were used since; a database in
+another place may be one, too.  Either begins another epoch.
 """
 
 import asyncio
@@ -38,6 +38,7 @@ from watchword.encoding import strict_json
 from watchword.encoding.phrases import moment
 from watchword.enrolment.delivery import Lease, LeaseCount
 from watchword.enrolment.interface import OperatorCode
+from watchword.enrolment.renewal_days import is_told, marked
 from watchword.gate.cuts import MOST_CUTS, Cut, ScheduledCut
 from watchword.ports import (
     MOST_AUDIT_SCANNED,
@@ -148,6 +149,12 @@ class Database(Protocol):
     def newest_audit(self, connection: Connection, /) -> int:
         """Return the number of the last audit entry, 0 where there is none."""
 
+    def count_use(self, connection: Connection, /) -> None:
+        """Raise the number of challenges that were used without an audit entry."""
+
+    def unrecorded_uses(self, connection: Connection, /) -> int:
+        """Return that number, which may be larger than what was committed, and never smaller."""
+
     def settled_audit(self, connection: Connection, number: int, /) -> int | None:
         """Return up to which number no audit entry can come any more; None for all that are there.
 
@@ -256,7 +263,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INSTANCE_COLUMNS: Final = (
     "id, app, app_version, platform, format, level, attested_key, proof_jwk, seal_jwk, audiences, "
     "enrolled_at, renewed_at, counter, revoked_at, revoked_because, test, attested_at, device_key, "
-    "risk_metric, expires_at, attester_serial"
+    "risk_metric, expires_at, attester_serial, renewed_days"
 )
 """Columns in the order of :func:`instance_row`."""
 
@@ -312,6 +319,7 @@ def instance_row(instance: Instance) -> tuple[Any, ...]:
         instance.risk_metric,
         _microseconds_or_none(instance.expires_at),
         instance.attester_serial,
+        instance.renewed_days,
     )
 
 
@@ -339,7 +347,8 @@ def instance_from_row(row: tuple[Any, ...]) -> Instance:
         risk_metric=row[18],
         expires_at=_instant_or_none(row[19]),
         attester_serial=row[20],
-        serials=tuple(json.loads(row[21])),
+        renewed_days=row[21],
+        serials=tuple(json.loads(row[22])),
     )
 
 
@@ -775,16 +784,20 @@ def advance_instance(
         attested_at=known.attested_at if attested_at is None else attested_at,
         platform=known.platform if platform is None else platform,
         renewed_at=known.renewed_at if renewed_at is None else renewed_at,
+        renewed_days=known.renewed_days
+        if renewed_at is None
+        else marked(known.renewed_days, known.renewed_at, renewed_at),
     )
     connection.execute(
-        "UPDATE instances SET counter = ?, app_version = ?, attested_at = ?, platform = ?, renewed_at = ? "
-        "WHERE id = ?",
+        "UPDATE instances SET counter = ?, app_version = ?, attested_at = ?, platform = ?, renewed_at = ?, "
+        "renewed_days = ? WHERE id = ?",
         (
             advanced.counter,
             advanced.app_version,
             _microseconds_or_none(advanced.attested_at),
             advanced.platform,
             microseconds(advanced.renewed_at),
+            advanced.renewed_days,
             advanced.id,
         ),
     )
@@ -1041,8 +1054,15 @@ class WriteBehindStore:
     async def extent(self) -> tuple[int, int]:
         """See :meth:`watchword.apps.service.safeguards.GuardedStore.extent`."""
         return await self._database.read(
-            lambda each: (self._database.newest_audit(each), self._database.identity(each))
+            lambda each: (
+                self._database.newest_audit(each) + self._database.unrecorded_uses(each),
+                self._database.identity(each),
+            )
         )
+
+    async def newest_audit(self) -> int:
+        """See :meth:`watchword.apps.service.safeguards.GuardedStore.newest_audit`."""
+        return await self._database.read(self._database.newest_audit)
 
     def accept(self, file: int) -> None:
         """See :meth:`watchword.apps.service.safeguards.GuardedStore.accept`."""
@@ -1077,6 +1097,11 @@ class EngineStore(WriteBehindStore):
         self._pending = PendingWrites()
         self._told_of = -1
         self.had_entries = database.had_entries
+
+    @property
+    def database(self) -> Database:
+        """Return what carries the transactions out; the store closes it."""
+        return self._database
 
     async def enrol(
         self,
@@ -1185,13 +1210,16 @@ class EngineStore(WriteBehindStore):
             self._pending.require_standing(instance_id)
             asked = self._instances.hold(connection, instance_id)
             used = use_challenge(connection, use)
-            found = held_instance(asked)
+            found = require_known(held_instance(asked))
             require_newest(use, found)
             require_unused(used)
             renewed = advance_instance(
                 connection, found, counter, app_version, attested_at, platform, audit.at
             )
-            insert_audit(connection, audit)
+            if is_told(found, renewed, audit):
+                insert_audit(connection, audit)
+            else:
+                self._database.count_use(connection)
             return renewed
 
         return await self._database.write(work)
@@ -1521,7 +1549,7 @@ class _State:
 class Exchange:
     """Say why the database isn't taken for the one that was here.
 
-    :param missing: how many audit entries it lacks, as far as that is known; 0 where it isn't.
+    :param missing: how much was written that it lacks, as far as that is known; 0 where it isn't.
     :param why: for the log.
     """
 
@@ -1578,7 +1606,7 @@ class RollbackDetector:
     def compare(self, sequence: int, file: int, now: datetime) -> Exchange | None:
         """Look at the database that the service starts or goes on with; return what is wrong with it, None for nothing.
 
-        :param sequence: number of its last audit entry, 0 where it never had one.
+        :param sequence: how much was written to it: see :meth:`watchword.apps.service.safeguards.GuardedStore.extent`.
         :param file: the number of its file (inode), or of its server and timeline.
         """
         with self._turn:
@@ -1590,7 +1618,9 @@ class RollbackDetector:
             found = Exchange(0, "nothing is known of the database that was here before")
         elif sequence < seen.sequence:
             missing = seen.sequence - sequence
-            found = Exchange(missing, f"{missing} entries of the audit trail are missing")
+            found = Exchange(
+                missing, f"{missing} enrolments, renewals or audit entries are missing"
+            )
         elif file != seen.file:
             found = Exchange(
                 0, "it is another file, server or timeline than the one that was here before"
@@ -1603,6 +1633,21 @@ class RollbackDetector:
         fresh = not self._is_known and sequence == 0
         self._is_known = True
         return None if fresh else found
+
+    def join(self, sequence: int, file: int, epoch: int) -> None:
+        """Take the database for the right one where nothing is known of it: others, who know it, vouch for it."""
+        with self._turn:
+            if not self._is_known:
+                self._state = _State(epoch, sequence, file)
+                self._is_known = True
+                self._write_if_possible()
+
+    def follow(self, epoch: int) -> None:
+        """Go on with an epoch that another node began, where it is later than ours."""
+        with self._turn:
+            if epoch > self._state.epoch:
+                self._state = replace(self._state, epoch=epoch, forgotten=0)
+                self._write_if_possible()
 
     def advance(self, sequence: int) -> None:
         """Note how far the database is.

@@ -4,31 +4,32 @@ The order of a start: files are checked before anything is made.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 
-from watchword.adapters import honeytoken_file, secret_store
+from watchword.adapters.documents import KeptDocument
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.http_server.mutual_tls import MutualTlsServer
 from watchword.adapters.http_server.tls import server_tls
-from watchword.adapters.keyring.file import FileKeyRing, KeyKeeper
-from watchword.adapters.keyring.private_file import (
-    private_directory,
-    require_known_format,
-)
+from watchword.adapters.keyring.file import KeyKeeper, KeyRing
+from watchword.adapters.keyring.private_file import private_directory
+from watchword.adapters.nodes import ONLY_NODE, Nodes, SharedMark
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation_journal import RevocationJournal
-from watchword.adapters.store import RollbackDetector
+from watchword.adapters.store import EngineStore, RollbackDetector
 from watchword.adapters.system import is_synchronised
+from watchword.apps.compose.documents import documents_of
 from watchword.apps.compose.gates import open_gate
-from watchword.apps.compose.secrets import key_keeper_of, openbao_of, secret_work
+from watchword.apps.compose.nodes import open_nodes
+from watchword.apps.compose.secrets import SecretWork, key_keeper_of, openbao_of, secret_work
 from watchword.apps.compose.store import open_store, require_store
 from watchword.apps.compose.vendors import (
     fetcher_of,
@@ -64,6 +65,9 @@ from watchword.ports import Clock, Entropy
 from watchword.reasons import Refusal
 from watchword.tokens.interface import LEEWAY_SECONDS, TokenExpectation
 from watchword.vocabulary import Environment
+
+if TYPE_CHECKING:
+    from watchword.adapters.openbao.connection import OpenBao
 
 
 def gate_policy(settings: Settings, api: ApiSettings) -> GatePolicy:
@@ -139,6 +143,7 @@ def enrolment_policy(settings: Settings) -> EnrolmentPolicy:
         device_for_session=frozenset(
             api.audience for api in settings.apis.values() if api.device_for_session
         ),
+        lifetimes={api.audience: settings.token_lifetime(api) for api in settings.apis.values()},
     )
 
 
@@ -160,13 +165,14 @@ def service_of(
     _require_whole(paths)
     # Before anything is made: a start that fails for the master key leaves no key ring without a store.
     policies, bao = gate_policies(settings), openbao_of(settings)
-    keeper = key_keeper_of(settings, bao)
-    secrets = replace(secret_work(settings, entropy, bao), signing=keeper)
-    keyring = keyring_of(settings, clock, entropy, keeper)
+    # Nothing is made by it: the tables are there, or it refuses.
+    shared = None if paths.postgres_address is None else open_store(paths)
+    secrets, keyring = _keys_of(settings, clock, entropy, shared, bao)
     fetcher, play_fetcher = fetcher_of(settings), play_fetcher_of(settings)
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
-    store = open_store(paths)
+    store = shared or open_store(paths)
+    nodes, log = open_nodes(settings, store, keyring, clock, entropy)
     verifier = FormatEvidenceVerifier(
         trust,
         settings.policy,
@@ -188,25 +194,50 @@ def service_of(
         recorder=recorder,
         pins=pins_of(settings),
         secrets=secrets,
-        safeguards=safeguards_of(paths, clock, steady),
+        safeguards=safeguards_of(paths, clock, steady, nodes),
+        nodes=nodes,
+        log=log,
         room=EnrolmentLimits(paths.enrolments.build()),
         addresses=ClientAddresses(paths.trusted_proxies),
         vendors=replace(
-            vendor_work(settings, store, trust, fetcher, clock),
+            vendor_work(settings, store, trust, fetcher, clock, entropy),
             play_fetcher=play_fetcher,
             contradictions=verifier.contradictions,
         ),
     )
 
 
+def _keys_of(
+    settings: Settings,
+    clock: Clock,
+    entropy: Entropy,
+    shared: EngineStore | None,
+    bao: "OpenBao | None",
+) -> tuple[SecretWork, KeyRing]:
+    """Return what is known of secrets, and the key ring; where that fails a store that nodes share is closed."""
+    with ExitStack() as undo:
+        if shared is not None:
+            undo.callback(shared.close)
+        keeper = key_keeper_of(settings, bao)
+        documents = documents_of(settings, shared, entropy, bao)
+        secrets = replace(secret_work(settings, entropy, bao, documents), signing=keeper)
+        keyring = keyring_of(settings, clock, entropy, keeper, documents.key_ring)
+        undo.pop_all()
+        return replace(secrets, rows=documents.rows), keyring
+
+
 def keyring_of(
-    settings: Settings, clock: Clock, entropy: Entropy, keeper: KeyKeeper | None
-) -> FileKeyRing:
+    settings: Settings,
+    clock: Clock,
+    entropy: Entropy,
+    keeper: KeyKeeper | None,
+    document: KeptDocument,
+) -> KeyRing:
     """Return the service's key ring, made where there is none."""
-    return FileKeyRing(
-        settings.service.keyring,
+    return KeyRing(
+        document,
         environment=settings.environment,
-        grace=settings.service.token_lifetime + LEEWAY_SECONDS,
+        grace=settings.longest_lifetime + LEEWAY_SECONDS,
         now=clock.timestamp(),
         entropy=entropy,
         keeper=keeper,
@@ -214,14 +245,18 @@ def keyring_of(
 
 
 def safeguards_of(
-    paths: ServiceConfig, clock: Clock, steady: Callable[[], float] | None
+    paths: ServiceConfig,
+    clock: Clock,
+    steady: Callable[[], float] | None,
+    nodes: Nodes = ONLY_NODE,
 ) -> Safeguards:
     """Return what guards the service where its store can't.
 
     :raises WatchwordError: when a file of theirs can't be trusted.
     """
+    mark = paths.rollback_detector
     return Safeguards(
-        mark=RollbackDetector(paths.rollback_detector),
+        mark=RollbackDetector(mark) if nodes is ONLY_NODE else SharedMark(mark, nodes),
         journal=RevocationJournal(paths.revocations),
         reserve=RoomReserve(paths.reserve),
         watch=None if steady is None else ClockWatch(clock.timestamp, steady, is_synchronised),
@@ -229,14 +264,10 @@ def safeguards_of(
 
 
 def _require_whole(paths: ServiceConfig) -> None:
-    """Refuse a state directory whose store has lost its keys, or that a newer Watchword used; tell of one that lost its store.
+    """Refuse a state directory whose store has lost its keys; tell of one that lost its store.
 
-    A running service goes on without its secrets.  One that starts on those of a newer version is in the wrong place.
-
-    :raises PrivateFileError: when the key ring is gone, or a newer Watchword wrote the secrets or the canaries.
+    :raises PrivateFileError: when the key ring is gone.
     """
-    require_known_format(paths.secrets, secret_store.FORMAT, secret_store.MAX_DOCUMENT_BYTES)
-    require_known_format(paths.canaries, honeytoken_file.FORMAT)
     require_store(paths)
     if paths.postgres_address is None and paths.keyring.exists() and not paths.database.exists():
         # Every instance enrols again by itself; a person may have a backup that spares them that.
@@ -275,6 +306,7 @@ class Deployment:
                 steady=self.steady,
             )
             stack.callback(service.context.store.close)
+            stack.callback(service.context.nodes.close)
             await service.start()
             stack.push_async_callback(service.stop)
             await self._serve_service(stack, service)

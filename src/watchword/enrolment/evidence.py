@@ -16,6 +16,7 @@ other evidence reaches the codes.
 
 import hashlib
 import hmac
+import math
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -150,6 +151,37 @@ def receipt_to_keep(
     return receipt, min(due_at, now + FURTHEST)
 
 
+ALL_RECEIPTS: Final = 100
+"""The share, in percent, with which each receipt is asked for as often as Apple allows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptSampling:
+    """Spread receipts over days, so that Apple is asked for a share of them a day.
+
+    Of each receipt it is drawn once, when it is kept, on which day it is asked for: with a share of 10 % on the first day in one
+    case of ten, on the second in one of ten that are left, and so on.  So nothing is written for those that wait, and nobody can
+    tell which instance is looked at.  It comes at the latest after :data:`FURTHEST`, before Apple would take it no more.
+
+    :param shares: by app, in percent; an app that isn't here has :data:`ALL_RECEIPTS`.
+    """
+
+    shares: Mapping[str, int]
+    entropy: Entropy
+
+    def due_at(self, app: str, at: datetime, now: datetime) -> datetime:
+        """Return when to ask for a receipt that Apple would exchange from ``at`` on."""
+        share = self.shares.get(app, ALL_RECEIPTS)
+        if share >= ALL_RECEIPTS:
+            return at
+        drawn = (int.from_bytes(self.entropy.token_bytes(_DRAWN_BYTES)) + 1) / 256**_DRAWN_BYTES
+        days = min(int(math.log(drawn) / math.log1p(-share / ALL_RECEIPTS)), FURTHEST.days)
+        return min(at + timedelta(days=days), max(at, now + FURTHEST))
+
+
+_DRAWN_BYTES: Final = 6
+
+
 class RefreshOutcome(StrEnum):
     """Say what came of one receipt.
 
@@ -219,10 +251,20 @@ class _Trouble:
 class ReceiptRefresh:
     """Refresh the receipts that are due; of each app one round runs at a time."""
 
-    def __init__(self, store: InstanceStore, server: ReceiptServer, trust: Trust) -> None:
-        """Keep the ports; nothing is called yet."""
+    def __init__(
+        self,
+        store: InstanceStore,
+        server: ReceiptServer,
+        trust: Trust,
+        sampling: ReceiptSampling | None = None,
+    ) -> None:
+        """Keep the ports; nothing is called yet.
+
+        :param sampling: when newer receipts are due; None asks for each as often as Apple allows it.
+        """
         self._store = store
         self._server = server
+        self._sampling = sampling
         self._trust = trust
         self._troubles: dict[str, _Trouble] = {}
         self.outcomes: Counter[RefreshOutcome] = Counter()
@@ -297,6 +339,8 @@ class ReceiptRefresh:
             why = f"Apple's server sent another receipt than the next one: {error}"
             return _Answer(RefreshOutcome.FAILED, _later(old, now), why=why)
         due_at = max(next_due(claims, now) or now, now + LEAST_PAUSE)
+        if self._sampling is not None:
+            due_at = self._sampling.due_at(old.app, due_at, now)
         kept = StoredReceipt(old.instance_id, old.app, newer, min(due_at, now + FURTHEST))
         return _Answer(RefreshOutcome.REFRESHED, kept, claims.risk_metric)
 

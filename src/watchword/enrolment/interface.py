@@ -224,8 +224,9 @@ class EnrolmentPolicy:
     :param apps: by app id.
     :param audiences: by app id: the API audiences that this app may ask tokens for.
     :param minimum_level: instances below it are neither enrolled nor renewed.
-    :param token_lifetime: seconds, 30 to 3600.
+    :param token_lifetime: seconds, 30 to 3600, for audiences without one of their own.
     :param device_for_session: the API audiences whose ``session`` routes take the instance's own key.
+    :param lifetimes: by audience, in seconds, 30 to 3600.
     """
 
     issuer: str
@@ -235,6 +236,16 @@ class EnrolmentPolicy:
     minimum_level: Level
     token_lifetime: int
     device_for_session: frozenset[str] = frozenset()
+    lifetimes: Mapping[str, int] = field(default_factory=dict)
+
+    def lifetime(self, audience: str) -> int:
+        """Return how long a token for an audience lives, in seconds."""
+        return self.lifetimes.get(audience, self.token_lifetime)
+
+    @property
+    def longest_lifetime(self) -> int:
+        """Return how long the tokens live that live longest, in seconds."""
+        return max((self.token_lifetime, *self.lifetimes.values()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from watchword.attestation.interface import AppRegistration
 from watchword.encoding import base64url, length_prefixed
 from watchword.encoding.phrases import moment
 from watchword.enrolment.evidence import NAME as OPERATOR_CODE
-from watchword.enrolment.evidence import OperatorCodeVerifier, Rejudgement
+from watchword.enrolment.evidence import OperatorCodeVerifier, ReceiptSampling, Rejudgement
 from watchword.enrolment.interface import (
     CHALLENGE_SECONDS,
     AppraisalLog,
@@ -141,9 +141,11 @@ class Enrolment:
         epochs: ChallengeEpochs | None = None,
         room: EnrolmentRoom | None = None,
         refusals: RefusalSigner | None = None,
+        sampling: ReceiptSampling | None = None,
     ) -> None:
         """Keep the ports; nothing is called yet.
 
+        :param sampling: when Apple is asked for newer receipts; None asks as soon as Apple allows it.
         :param refusals: signs those that are final; None signs none.
         :param room: bounds how many enrol; None bounds nothing.
         :param epochs: which challenges count; None where the store is never put back.
@@ -164,6 +166,7 @@ class Enrolment:
         """How often policy told something of an instance that it let in or renewed, since the start."""
         self._room = room
         self._refusals = refusals
+        self._sampling = sampling
 
     def challenge(self, app: str, purpose: Purpose, now: datetime) -> tuple[bytes, int]:
         """Return a challenge and its life in seconds; nothing is stored.
@@ -228,7 +231,7 @@ class Enrolment:
             self._require_level(appraised.level)
             instance = self._instance(statement, app, appraised, now)
             tokens = await self._keys.aside(lambda: self._issue(instance, statement, now))
-            receipt = _receipt(instance, appraised)
+            receipt = self._receipt(instance, appraised, now)
             audit = _audit("instance.enrolled", instance, now, appraised.signals, appraised.code)
             if appraised.code is None:
                 overtaken = await self._store.enrol(use, instance, audit, receipt, limit)
@@ -318,6 +321,16 @@ class Enrolment:
         )
         return Enrolled(instance, tokens, NextChallenge(challenge, life))
 
+    def _receipt(
+        self, instance: Instance, appraised: AppraisedEvidence, now: datetime
+    ) -> StoredReceipt | None:
+        due_at = appraised.receipt_due_at
+        if appraised.receipt is None or due_at is None:
+            return None
+        if self._sampling is not None:
+            due_at = self._sampling.due_at(instance.app, due_at, now)
+        return StoredReceipt(instance.id, instance.app, appraised.receipt, due_at)
+
     def _count(self, signals: tuple[Refusal, ...]) -> None:
         self.signals.update({signal.reason for signal in signals})
 
@@ -341,6 +354,7 @@ class Enrolment:
             audiences=statement.audiences,
             enrolled_at=now,
             renewed_at=now,
+            renewed_days=1,
             counter=appraised.counter,
             attested_at=now if appraised.code is None else None,
             serials=appraised.serials,
@@ -369,14 +383,14 @@ class Enrolment:
         """
         signer = self._keys.signer()
         issued_at = int(now.timestamp())
-        lifetime = self._policy.token_lifetime
-        if instance.expires_at is not None:
-            # No token outlives its instance; at least a second is left, since the end is a whole one.
-            lifetime = min(lifetime, int(instance.expires_at.timestamp()) - issued_at)
         name = thumbprint(instance.proof_jwk)
         tokens = []
         for audience in statement.audiences:
             secret = self._keys.gate_secret(audience)
+            lifetime = self._policy.lifetime(audience)
+            if instance.expires_at is not None:
+                # No token outlives its instance; at least a second is left, since the end is a whole one.
+                lifetime = min(lifetime, int(instance.expires_at.timestamp()) - issued_at)
             claims = TokenClaims(
                 issuer=self._policy.issuer,
                 audience=audience,
@@ -425,12 +439,6 @@ def _counted_by(instance: Instance) -> str | None:
     if instance.format == OPERATOR_CODE or not OS_CLAIM.fullmatch(instance.platform):
         return None
     return instance.platform
-
-
-def _receipt(instance: Instance, appraised: AppraisedEvidence) -> StoredReceipt | None:
-    if appraised.receipt is None or appraised.receipt_due_at is None:
-        return None
-    return StoredReceipt(instance.id, instance.app, appraised.receipt, appraised.receipt_due_at)
 
 
 def _end(code: OperatorCode, now: datetime) -> datetime:

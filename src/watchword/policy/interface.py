@@ -6,12 +6,12 @@ Expressions are rules themselves.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import zip_longest
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
@@ -125,12 +125,18 @@ class Rule(Protocol):
         """Return the finding; ``app`` is None only in the offline verifier."""
 
 
-@runtime_checkable
-class StandingRule(Protocol):
-    """Be a rule that also judges what became known of an instance since it enrolled."""
+JudgeStanding: TypeAlias = Callable[[Standing], tuple[Refusal, ...]]
+"""What a rule holds against a renewal; empty where it holds nothing."""
 
-    def judge_standing(self, standing: Standing) -> tuple[Refusal, ...]:
-        """Return what the rule holds against a renewal; empty where it holds nothing."""
+
+def standing_judge(rule: Rule) -> JudgeStanding | None:
+    """Return the ``judge_standing`` of a rule that also judges what became known of an instance since it enrolled.
+
+    None where the rule judges evidence alone.  By its name, since ``isinstance`` on a protocol costs ten times as much, and
+    each renewal asks every rule of its level.
+    """
+    judge: JudgeStanding | None = getattr(rule, "judge_standing", None)
+    return judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,12 +348,7 @@ class AllOf(_OfRules):
 
     def judge_standing(self, standing: Standing) -> tuple[Refusal, ...]:
         """Return what any of the rules that judge a standing holds against it."""
-        return tuple(
-            refusal
-            for rule in self.rules
-            if isinstance(rule, StandingRule)
-            for refusal in rule.judge_standing(standing)
-        )
+        return tuple(refusal for judge in _judges(self.rules) for refusal in judge(standing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,11 +374,8 @@ class AnyOf(_OfRules):
         One that can't judge a standing doesn't count, since it would let everything pass: a way in for Google's
         verdicts says nothing of certificates that were suspended.
         """
-        told = [
-            rule.judge_standing(standing)
-            for rule in self.rules
-            if judges_standing(rule) and isinstance(rule, StandingRule)
-        ]
+        judging = _judges(rule for rule in self.rules if judges_standing(rule))
+        told = [judge(standing) for judge in judging]
         return min(told, key=len, default=())
 
 
@@ -411,8 +409,7 @@ class Signals(_OfRules):
         return () if refuses else told
 
     def _standing(self, standing: Standing) -> tuple[tuple[Refusal, ...], bool]:
-        judging = [rule for rule in self.rules if isinstance(rule, StandingRule)]
-        return _coinciding([rule.judge_standing(standing) for rule in judging])
+        return _coinciding([judge(standing) for judge in _judges(self.rules)])
 
 
 Expression: TypeAlias = AllOf | AnyOf | Signals
@@ -432,7 +429,7 @@ def judges_standing(rule: Rule) -> bool:
     """Tell whether a rule, or any within an expression, judges what became known since an enrolment."""
     if isinstance(rule, Expression):
         return any(judges_standing(inner) for inner in rule.rules)
-    return isinstance(rule, StandingRule)
+    return standing_judge(rule) is not None
 
 
 def distance(finding: Finding) -> tuple[bool, int]:
@@ -457,6 +454,12 @@ def leaves_of(rule: Rule) -> Iterator[Rule]:
             yield from leaves_of(each)
     else:
         yield rule
+
+
+def _judges(rules: Iterable[Rule]) -> Iterator[JudgeStanding]:
+    for rule in rules:
+        if (judge := standing_judge(rule)) is not None:
+            yield judge
 
 
 def _coinciding(signs: Sequence[tuple[Refusal, ...]]) -> tuple[tuple[Refusal, ...], bool]:

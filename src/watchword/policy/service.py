@@ -22,11 +22,11 @@ from watchword.policy.interface import (
     Policy,
     Rule,
     Standing,
-    StandingRule,
     Verdict,
     distance,
     judges_standing,
     signals_in,
+    standing_judge,
 )
 from watchword.policy.registry import BALANCED
 from watchword.policy.rules.minimum_app_version import judge_version
@@ -264,8 +264,8 @@ def appraise_standing(
     if rule is None:
         detail = f"got {standing.level.value}, expected {policy.lowest_level.value}"
         return (*refusals, Refusal(Reason.POLICY_LEVEL, detail))
-    if isinstance(rule, StandingRule):
-        refusals += rule.judge_standing(standing)
+    if (judge := standing_judge(rule)) is not None:
+        refusals += judge(standing)
     return tuple(refusals)
 
 

@@ -11,8 +11,9 @@ from tests.machine import patience
 from tests.system.apps.test_drill_command import deployed, drill
 from tests.unit.apps.service_process import WATCHWORD, configuration
 
+from watchword.adapters.documents import FileDocument
 from watchword.adapters.drill_wire import AddressError, Origin
-from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.file import KeyRing
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.demo.stage import Stage
 from watchword.apps.drill.harness import Targets, open_harness
@@ -132,8 +133,8 @@ def test_phones_change_before_they_meet_a_limit(
     api = replace(api, rate=None if rate is None else Rate(rate, 60), routes=routes)
     settings.service.state_dir.mkdir(mode=0o700)
     clock, entropy = SystemClock(), SystemEntropy()
-    ring = settings.service.keyring
-    FileKeyRing(
+    ring = FileDocument(settings.service.keyring)
+    KeyRing(
         ring, environment=settings.environment, grace=330, now=clock.timestamp(), entropy=entropy
     )
     origins = {

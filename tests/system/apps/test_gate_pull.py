@@ -175,7 +175,7 @@ def test_the_other_machine_keeps_how_far_the_audit_trail_was(
         follower.turn(wait=False)
     told = newest_head(delivery.output)
     assert told is not None
-    assert told.audit.size == delivery.do(lambda _: delivery.bench.store.extent())[0]
+    assert told.audit.size == delivery.do(lambda _: delivery.bench.store.newest_audit())
     with sqlite3.connect(delivery.bench.directory / "watchword.db") as connection:
         connection.execute("DELETE FROM audit")
         connection.execute("UPDATE sqlite_sequence SET seq = 0 WHERE name = 'audit'")

@@ -28,9 +28,10 @@ from tests.unit.apps.drill.keys_stage import written
 from tests.unit.apps.keyed_party import KeyedParty, keyed_party
 from tests.unit.apps.service_process import WATCHWORD, upstream
 
+from watchword.adapters.documents import FileDocument
 from watchword.adapters.drill_wire import resolve
 from watchword.adapters.gate_bundle.file import GateBundleFile
-from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.file import KeyRing
 from watchword.apps.compose.gates import system_ports
 from watchword.apps.drill.harness import Targets, open_harness
 from watchword.apps.drill.run_plan import urls_of
@@ -220,8 +221,8 @@ def keep_secrets(place: Yard) -> None:
     ]
     settings = load_settings(place.file)
     clock, entropy = system_ports()
-    ring = FileKeyRing(
-        settings.service.keyring,
+    ring = KeyRing(
+        FileDocument(settings.service.keyring),
         environment=settings.environment,
         grace=330,
         now=clock.timestamp(),

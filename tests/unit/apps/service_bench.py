@@ -19,8 +19,9 @@ from tests.unit.enrolment.simulators import (
     with_evidence,
 )
 
+from watchword.adapters.documents import FileDocument
 from watchword.adapters.gate_bundle import GateBundleFile
-from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.file import KeyRing
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.revocation_journal import RevocationJournal
@@ -59,7 +60,7 @@ class ServiceBench:
 
     service: Service
     store: SqliteStore
-    keyring: FileKeyRing
+    keyring: KeyRing
     log: MemoryRefusalLog
     clock: MovableClock
     directory: Path
@@ -114,8 +115,8 @@ def service_bench(
     :param vendors: makes what is asked of vendors beside the requests; None asks nobody.
     """
     clock, entropy = MovableClock(), SeededEntropy()
-    keyring = FileKeyRing(
-        directory / "keyring.json",
+    keyring = KeyRing(
+        FileDocument(directory / "keyring.json"),
         environment=policy.environment,
         grace=330,
         now=clock.timestamp(),

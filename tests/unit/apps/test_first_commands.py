@@ -187,6 +187,29 @@ def test_an_api_whose_routes_are_all_off_is_noted(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("proof", "lifetime", "advised"),
+    [
+        ("bearer", "5m", None),
+        ("bearer", "6m", "5m at most"),
+        ("session", "30m", None),
+        ("session", "31m", "30m at most"),
+        ("device", "1h", None),
+    ],
+)
+def test_tokens_that_live_longer_than_their_proof_bears_are_noted(
+    file: Path, proof: str, lifetime: str, advised: str | None
+) -> None:
+    """By the weakest proof of the routes that ask for one; the reasons stand in docs/token-lifetimes.md."""
+    changed(file, "proof: bearer", f"proof: {proof}")
+    changed(file, "token_lifetime: 5m", f"token_lifetime: {lifetime}")
+    said = " ".join(run(file, "check").output.split())
+    if advised is None:
+        assert "tokens of clinic" not in said
+    else:
+        assert f"routes with proof {proof}: {advised}" in said
+
+
+@pytest.mark.parametrize(
     ("name", "mode"),
     [
         ("", 0o755),

@@ -15,14 +15,15 @@ import pytest
 from tests.unit.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.unit.enrolment.simulators import CLINIC, ISSUER, LEDGER, SimulatedPhone
 
+from watchword.adapters.documents import FileDocument
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.gate_bundle.chain_file import chain_path
-from watchword.adapters.keyring.file import FileKeyRing, KeyState
+from watchword.adapters.keyring.file import KeyRing, KeyState
 from watchword.adapters.keyring.private_file import locked_directory
 from watchword.adapters.sqlite import SqliteStore
 from watchword.adapters.store import insert_audit
 from watchword.apps.service.background import FORGET_MARGIN
-from watchword.apps.service.operator import SETTLED_SECONDS
+from watchword.apps.service.publisher import SETTLED_SECONDS
 from watchword.encoding.phrases import moment
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import to_jws
@@ -349,8 +350,8 @@ def test_other_processes_changes_reach_the_gates(bench: ServiceBench, tmp_path: 
         instance = (await call.enrol(SimulatedPhone()))["instance"]
         await bench.service.tick()
         before = bench.published()
-        ring = FileKeyRing(
-            tmp_path / "keyring.json",
+        ring = KeyRing(
+            FileDocument(tmp_path / "keyring.json"),
             environment=Environment.PROD,
             grace=1,
             now=0,

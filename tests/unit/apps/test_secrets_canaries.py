@@ -10,8 +10,9 @@ from structlog.testing import capture_logs
 from tests.unit.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.unit.enrolment.simulators import SeededEntropy
 
+from watchword.adapters.documents import FileDocument
 from watchword.adapters.honeytoken_alarms import HoneytokenAlarmFile
-from watchword.adapters.honeytoken_file import HoneytokenFile
+from watchword.adapters.honeytoken_file import HoneytokenStore
 from watchword.apps.compose.secrets import SecretWork
 from watchword.broker.honeytokens import spot
 from watchword.gate.alarms import Sighting
@@ -25,7 +26,7 @@ FILE, ALARMS = "canaries.json", "alarms.sqlite"
 def bench(tmp_path: Path) -> Iterator[ServiceBench]:
     """Return a service that keeps canaries."""
     work = SecretWork(
-        canaries=HoneytokenFile(tmp_path / FILE, SeededEntropy()),
+        canaries=HoneytokenStore(FileDocument(tmp_path / FILE), SeededEntropy()),
         alarms=HoneytokenAlarmFile(tmp_path / ALARMS),
     )
     made = service_bench(tmp_path, secrets=work)
@@ -185,7 +186,9 @@ def test_damaged_file_keeps_no_revocation_from_the_gates(bench: ServiceBench) ->
     # Also a service that starts then, and never read the file.
     again = service_bench(
         bench.directory,
-        secrets=SecretWork(canaries=HoneytokenFile(bench.directory / FILE, SeededEntropy())),
+        secrets=SecretWork(
+            canaries=HoneytokenStore(FileDocument(bench.directory / FILE), SeededEntropy())
+        ),
     )
 
     async def start(_call: Caller) -> None:

@@ -22,9 +22,11 @@ from tests.unit.enrolment.simulators import (
     SimulatedPhone,
 )
 
+from watchword.adapters.nodes import OnlyNode
 from watchword.apps.service.app import (
     MAX_ARRIVING,
     MAX_BODY_BYTES,
+    Application,
     BodyReader,
     MethodError,
     Route,
@@ -624,7 +626,7 @@ def described(document: Any, schema: Any) -> None:
     """Hold a document to the parts of JSON Schema that the description uses."""
     if "$ref" in schema:
         schema = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    kinds = {"object": dict, "array": list, "string": str, "integer": int}
+    kinds = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
     assert isinstance(document, kinds[schema["type"]])
     if "const" in schema:
         assert document == schema["const"]
@@ -685,6 +687,7 @@ def test_description_is_true(bench: ServiceBench) -> None:
                 "/.well-known/verdicts/clinic/jwks.json"
             ),
             ("/healthz", "get"): await call.public.get("/healthz"),
+            ("/readyz", "get"): await call.public.get("/readyz"),
             ("/openapi.json", "get"): await call.public.get("/openapi.json"),
         }
 
@@ -699,6 +702,27 @@ def test_description_is_true(bench: ServiceBench) -> None:
         described(answer.json(), content[answer.headers["content-type"]]["schema"])
     problem = bench.run(lambda call: call.public.get("/nowhere"))
     described(problem.json(), {"$ref": "#/components/schemas/Problem"})
+
+
+class _Unlike(OnlyNode):
+    """Be a node that differs from the others."""
+
+    def unready(self) -> Sequence[str]:
+        """See the port."""
+        return ("configuration",)
+
+
+def test_a_node_that_differs_is_unready_and_well(bench: ServiceBench) -> None:
+    """A load balancer sends nothing there, though it could do its work; the answer names the reasons and nothing else."""
+    context = replace(bench.service.context, nodes=_Unlike())
+    bench.service.public_app = Application(PUBLIC_ROUTES, context, reveal=False)
+    answer = bench.run(lambda call: call.public.get("/readyz"))
+    assert (answer.status_code, answer.json()) == (
+        503,
+        {"ready": False, "reasons": ["configuration"]},
+    )
+    described(answer.json(), {"$ref": "#/components/schemas/Readiness"})
+    assert bench.run(lambda call: call.public.get("/healthz")).status_code == 200
 
 
 @settings(

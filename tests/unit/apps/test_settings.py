@@ -180,6 +180,26 @@ apis:
     assert faults["service.token_lifetime"][1:] == ("'2h'", "30s to 1h")
 
 
+def test_an_api_says_how_long_its_tokens_live(tmp_path: Path) -> None:
+    """Else it is what the service says; the longest is what keys and revocations are kept for; faults name their place."""
+    settings = load_settings(write(tmp_path, TEMPLATE))
+    api = settings.apis["clinic"]
+    assert (settings.token_lifetime(api), settings.longest_lifetime) == (300, 300)
+    longer = TEMPLATE.replace("    audience:", "    token_lifetime: 45m\n    audience:", 1).replace(
+        "token_lifetime: 5m", "token_lifetime: 10m"
+    )
+    settings = load_settings(write(tmp_path, longer))
+    assert settings.token_lifetime(settings.apis["clinic"]) == 2700
+    assert settings.longest_lifetime == 2700
+    policy = enrolment_policy(settings)
+    assert policy.lifetime(settings.apis["clinic"].audience) == 2700
+    assert policy.lifetime("https://nobody.example") == 600
+    assert policy.longest_lifetime == 2700
+    for wrong in ("29s", "61m"):
+        faults = faults_of(write(tmp_path, longer.replace("45m", wrong)))
+        assert faults["apis.clinic.token_lifetime"][1:] == (f"'{wrong}'", "30s to 1h")
+
+
 def test_render_names_file_line_got_and_expected(tmp_path: Path) -> None:
     """A person reads where the fault is and what to write instead."""
     file = write(tmp_path, TEMPLATE.replace("mode: enforce", "mode: enforced"))
@@ -443,7 +463,7 @@ def test_bounds_themselves_are_good(tmp_path: Path, section: str) -> None:
         (
             "  ios:\n    platform: ios\n    receipts: {servr: x}",
             "apps.ios.receipts.servr",
-            "'server'? Known keys: key_id, key, server",
+            "'server'? Known keys: key_id, key, server, share",
         ),
         (
             "  b:\n    platform: android\n    play_integrity: {servis_account: x}",

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 from tests.store_contract.entries import instance
-from tests.unit.enrolment.simulators import NOW, MovableClock
+from tests.unit.enrolment.simulators import NOW, MovableClock, SeededEntropy
 
 from watchword.adapters.anchors import AnchorSet
 from watchword.adapters.sqlite import SqliteStore
@@ -25,6 +25,7 @@ from watchword.enrolment.evidence import (
     REFUSAL_PAUSE,
     SERVER_FAILURES,
     ReceiptRefresh,
+    ReceiptSampling,
     RefreshOutcome,
 )
 from watchword.lab.apple import ReceiptAuthorities, ReceiptContent, device_token
@@ -87,6 +88,7 @@ class FullStore(SqliteStore):
     """Be a store that can be read and not written, on demand."""
 
     full: bool = False
+    writes: int = 0
 
     async def put_receipt(
         self, receipt: StoredReceipt, risk_metric: int | None, audit: AuditEntry | None
@@ -94,6 +96,7 @@ class FullStore(SqliteStore):
         """Keep a receipt, or fail."""
         if self.full:
             raise UnavailableError(Reason.STORE_UNAVAILABLE, "full")
+        self.writes += 1
         await super().put_receipt(receipt, risk_metric, audit)
 
 
@@ -169,6 +172,60 @@ def test_newer_receipt_is_kept_with_its_metric(bench: Bench) -> None:
         assert await bench.round() == 1
         assert bench.apple.asked == [first, kept.receipt]
         assert bench.refresh.outcomes == {RefreshOutcome.REFRESHED: 2}
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("share", [1, 5, 20, 60, 99])
+def test_a_share_of_the_receipts_is_due_each_day(share: int) -> None:
+    """Drawn by chance for each, in whole days, and none later than in a month, before Apple would take it no more."""
+    sampling = ReceiptSampling({APP: share}, SeededEntropy())
+    at, count = NOW + timedelta(days=1), 4000
+    days = [(sampling.due_at(APP, at, NOW) - at).days for _ in range(count)]
+    assert min(days) >= 0
+    assert max(days) <= FURTHEST.days - 1
+    # On each day that share of those that are left: of 4,000 draws, seeded, a few per cent more or less.
+    for day in range(3):
+        left = [each for each in days if each >= day]
+        if len(left) > 400:
+            found = sum(each == day for each in left) / len(left)
+            assert found == pytest.approx(share / 100, abs=0.05)
+
+
+def test_a_draw_never_falls_outside() -> None:
+    """Neither the smallest nor the largest number draws a day that isn't there; who says no share asks for all."""
+
+    class Fixed:
+        def __init__(self, byte: int) -> None:
+            self.byte = byte
+
+        def token_bytes(self, count: int) -> bytes:
+            return bytes([self.byte]) * count
+
+    for byte in (0, 255):
+        for share in (1, 99):
+            due = ReceiptSampling({APP: share}, Fixed(byte)).due_at(APP, NOW, NOW)
+            assert NOW <= due <= NOW + FURTHEST
+    for shares in ({}, {APP: 100}):
+        assert ReceiptSampling(shares, Fixed(0)).due_at(APP, NOW, NOW) == NOW
+    # What Apple itself puts off further isn't brought forward.
+    late = NOW + timedelta(days=35)
+    assert ReceiptSampling({APP: 1}, Fixed(0)).due_at(APP, late, NOW) == late
+
+
+def test_a_newer_receipt_waits_for_its_day(bench: Bench) -> None:
+    """Apple isn't asked for it meanwhile, and nothing is written."""
+
+    async def scenario() -> None:
+        sampling = ReceiptSampling({APP: 10}, SeededEntropy(b"waits"))
+        refresh = ReceiptRefresh(bench.store, bench.apple, TRUST, sampling)
+        await bench.enrol()
+        assert await refresh.round(APP, NOW) == 1
+        due = (await bench.kept()).due_at
+        assert due > NOW + timedelta(days=1)
+        assert await refresh.round(APP, due - timedelta(seconds=1)) == 0
+        assert await refresh.round(APP, due) == 1
+        assert bench.store.writes == 2
 
     run(scenario())
 

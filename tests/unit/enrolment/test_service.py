@@ -165,6 +165,20 @@ def test_each_audience_has_its_own_token_and_subject(bench: Bench) -> None:
     assert one.session_id != two.session_id
 
 
+def test_tokens_live_as_long_as_their_audience_says(tmp_path: Path) -> None:
+    """And the challenge for the next renewal as long as the one that lives longest."""
+    store = SqliteStore(tmp_path / "watchword.db")
+    bench = bench_with(store, replace(POLICY, lifetimes={LEDGER: 3600}))
+    phone = SimulatedPhone(audiences=(CLINIC, LEDGER))
+    enrolled = run(lambda: bench.enrolment.enrol(phone.enrolment(bench.challenge(phone)), NOW))
+    first, second = enrolled.tokens
+    assert (first.lifetime, second.lifetime, enrolled.next.lifetime) == (300, 3600, 3600)
+    one, two = bench.claims(first.token), bench.claims(second.token, LEDGER)
+    assert one.expires_at - one.issued_at == 300
+    assert two.expires_at - two.issued_at == 3600
+    store.close()
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -239,15 +253,18 @@ def test_attested_key_enrols_once(bench: Bench) -> None:
 
 
 def test_signals_are_audited_and_counted(bench: Bench) -> None:
-    """What refuses nobody is told with the enrolment and the renewal, and counted by reason."""
+    """What refuses nobody is told with the enrolment and each day's first renewal, and counted by reason every time."""
     phone = SimulatedPhone()
     bench.verifier.signals.append(Refusal(Reason.POLICY_RISK_METRIC, "got 30"))
     instance = bench.enrolled(phone)
-    request = phone.renewal(instance.id, bench.challenge(phone, Purpose.RENEW))
-    run(lambda: bench.enrolment.renew(request, NOW))
-    entries = run(lambda: bench.store.audit_entries(10))
-    assert [entry.detail["signals"] for entry in entries] == 2 * [["policy.risk_metric: got 30"]]
-    assert bench.enrolment.signals == {Reason.POLICY_RISK_METRIC: 2}
+    for seconds, told in ((60, 1), (86_400, 2), (60, 2)):
+        bench.clock.advance(seconds)
+        request = phone.renewal(instance.id, bench.challenge(phone, Purpose.RENEW))
+        run(lambda request=request: bench.enrolment.renew(request, bench.clock.now()))  # type: ignore[misc]
+        entries = run(lambda: bench.store.audit_entries(10))
+        signals = [entry.detail["signals"] for entry in entries]
+        assert signals == told * [["policy.risk_metric: got 30"]]
+    assert bench.enrolment.signals == {Reason.POLICY_RISK_METRIC: 4}
 
 
 def test_renewal_gives_fresh_tokens(bench: Bench) -> None:

@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -27,15 +26,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     generate_private_key,
 )
 
-from watchword.adapters.keyring.private_file import (
-    PrivateFileError,
-    Stamp,
-    locked_directory,
-    read_private,
-    require_format,
-    stamp_of,
-    write_private,
-)
+from watchword.adapters.documents import KeptDocument
+from watchword.adapters.keyring.private_file import PrivateFileError, require_format
 from watchword.encoding import base64url, length_prefixed, strict_json
 from watchword.ports import Entropy, VerificationKey
 from watchword.reasons import Reason, RefusedError, UnavailableError
@@ -586,11 +578,11 @@ def _new_bundle_key(now: float) -> TokenKey:
     return replace(new_key(now), state=KeyState.ACTIVE)
 
 
-def damaged(path: Path, error: Exception) -> PrivateFileError:
+def damaged(where: str, error: Exception) -> PrivateFileError:
     """Return the error for a ring that isn't as it was written."""
     # Only the class is told: the text of some errors quotes what they read, which are keys.
     return PrivateFileError(
-        f"{path}: the key ring is damaged ({type(error).__name__}); restore it from a backup"
+        f"{where}: the key ring is damaged ({type(error).__name__}); restore it from a backup"
     )
 
 
@@ -638,22 +630,22 @@ class FileRingForm:
             }
         )
 
-    def from_bytes(self, data: bytes, path: Path) -> Ring:
+    def from_bytes(self, data: bytes, where: str) -> Ring:
         """Return the ring in ``data``.
 
-        :param path: where it was read, for the error's text.
+        :param where: it was read, for the error's text.
         :raises PrivateFileError: when it is damaged, or of another version.
         """
         try:
             members = strict_json.loads(data, MAX_RING_BYTES)
             if members["v"] == HELD_VERSION and "sealed" in members:
                 raise PrivateFileError(
-                    f"{path}: its private keys are in OpenBao; expected secrets.signing in the configuration"
+                    f"{where}: its private keys are in OpenBao; expected secrets.signing in the configuration"
                 )
-            require_format(path, members["v"], _VERSION)
+            require_format(where, members["v"], _VERSION)
             return _ring(members)
         except (RefusedError, ValueError, KeyError, TypeError) as error:
-            raise damaged(path, error) from None
+            raise damaged(where, error) from None
 
 
 _LABEL: Final = b"watchword/ring/v1\x00"
@@ -719,20 +711,20 @@ class HeldRingForm:
             }
         )
 
-    def from_bytes(self, data: bytes, path: Path) -> Ring:
+    def from_bytes(self, data: bytes, where: str) -> Ring:
         """Return the ring in ``data``.
 
-        :param path: where it was read, for the error's text.
+        :param where: it was read, for the error's text.
         :raises PrivateFileError: when it is damaged, or of another form.
         :raises UnavailableError: when its secrets can't be unsealed now.
         """
         try:
             members = strict_json.loads(data, MAX_RING_BYTES)
             if members["v"] != _VERSION:
-                require_format(path, members["v"], HELD_VERSION)
+                require_format(where, members["v"], HELD_VERSION)
             else:
                 raise PrivateFileError(
-                    f"{path}: got a ring with private keys, expected one without; was an old file put "
+                    f"{where}: got a ring with private keys, expected one without; was an old file put "
                     "back? Start the service anew, so that it is brought up to date"
                 )
             environment = Environment(members["environment"])
@@ -745,9 +737,9 @@ class HeldRingForm:
                 )
             )
         except (RefusedError, ValueError, KeyError, TypeError) as error:
-            raise damaged(path, error) from None
+            raise damaged(where, error) from None
 
-    def taken_over(self, data: bytes, path: Path, now: float) -> Ring | None:
+    def taken_over(self, data: bytes, where: str, now: float) -> Ring | None:
         """Return the ring of a file with private keys, without them; None for any other.
 
         Secrets stay, so that instances keep their subjects.  The key that signed tokens retires at once, and a
@@ -759,8 +751,8 @@ class HeldRingForm:
             if strict_json.loads(data, MAX_RING_BYTES)["v"] != _VERSION:
                 return None
         except (RefusedError, KeyError) as error:
-            raise damaged(path, error) from None
-        ring = FileRingForm().from_bytes(data, path)
+            raise damaged(where, error) from None
+        ring = FileRingForm().from_bytes(data, where)
         # The prepared key has signed nothing; what was active retires, as by a rotation.
         kept = tuple(key for key in ring.token_keys if key.state is not KeyState.PREPARED)
         taking_over = self.new_token_key(now)
@@ -824,12 +816,12 @@ def _context(environment: Environment) -> bytes:
     return _LABEL + environment.value.encode("ascii")
 
 
-class FileKeyRing:
-    """Give out the keys, rotate and retire them; safe beside other processes on the same file."""
+class KeyRing:
+    """Give out the keys, rotate and retire them; safe beside other processes on the same document."""
 
     def __init__(
         self,
-        path: Path,
+        document: KeptDocument,
         *,
         environment: Environment,
         grace: float,
@@ -837,56 +829,73 @@ class FileKeyRing:
         entropy: Entropy,
         keeper: KeyKeeper | None = None,
     ) -> None:
-        """Read the file, or make it with fresh keys if it isn't there.
+        """Read the document, or make it with fresh keys if it isn't there.
 
-        A file with private keys is taken over by a keeper: it keeps every secret, and new keys sign.
+        One with private keys is taken over by a keeper: it keeps every secret, and new keys sign.
 
         :param environment: is written into a new file and must be that of an old one: a lab's
             instances, vouched for by nobody, would otherwise be found enrolled in production.
         :param grace: seconds for which a rotated key's tokens are still accepted: the life of a
             token and the gates' leeway.
-        :param keeper: who keeps the private keys; None keeps them in the file.
+        :param keeper: who keeps the private keys; None keeps them in the document.
         :raises UnavailableError: ``secret.store_unavailable`` when the keeper can't answer now.
-        :raises PrivateFileError: when the file is readable by others, not ours, damaged, of the
+        :raises PrivateFileError: when the document is readable by others, not ours, damaged, of the
             other environment, or can't be made.
         """
-        self._path = path
+        self._document = document
+        self._require_told: Callable[[int], None] | None = None
         self._environment = environment
         self._grace = grace
         self._entropy = entropy
         self._keeper = keeper
         self._form = FileRingForm() if keeper is None else HeldRingForm(keeper, grace)
         self._turn = threading.Lock()
-        self._stamp: Stamp | None = None
-        with locked_directory(path.parent):
-            data = read_private(path)
+        self._stamp: object | None = None
+        self._version = 0
+
+        def begin(data: bytes | None) -> bytes | None:
             if data is None:
-                write_private(
-                    path, self._form.to_bytes(self._form.first(environment, now, entropy))
-                )
-            elif isinstance(self._form, HeldRingForm):
-                self._take_over(self._form, data, now)
-            self._ring = self._load()
+                return self._form.to_bytes(self._form.first(environment, now, entropy))
+            if isinstance(self._form, HeldRingForm):
+                return self._taken_over(self._form, data, now)
+            return None
+
+        document.change(begin)
+        self._load()
 
     @property
     def ring(self) -> Ring:
         """Return the present keys; one reading stays consistent while the file changes."""
         return self._ring
 
+    def hold_rotations(self, require_told: Callable[[int], None]) -> None:
+        """Have each rotation wait for gates of other nodes.
+
+        :param require_told: is given the version that a rotation starts from; it returns once the gates of every node know
+            that, and with it the prepared keys, or raises :class:`UnavailableError`.
+        """
+        self._require_told = require_told
+
+    @property
+    def version(self) -> int:
+        """Return the number of the document that the present keys were read from; 0 where versions aren't counted."""
+        return self._version
+
     def signer(self) -> TokenKey:
         """Return the active token key."""
         return self._ring.in_state(KeyState.ACTIVE)
 
     def refresh(self) -> bool:
-        """Read the file again if another process changed it; tell whether it did.
+        """Read the document again if another process changed it; tell whether it did.
 
         :raises PrivateFileError: when it can't be trusted any more; the last keys stay in use.
         :raises UnavailableError: ``secret.store_unavailable`` when its keeper can't unseal it now; likewise.
         """
-        if self._stamp == stamp_of(self._path):
+        self._document.follow()
+        if self._stamp == self._document.stamp():
             return False
         with self._turn:
-            self._ring = self._load()
+            self._load()
         return True
 
     async def aside(self, work: Callable[[], _T]) -> _T:
@@ -904,7 +913,8 @@ class FileKeyRing:
         Engines that cache the JWKS must have seen the prepared key: leave ten minutes between two
         rotations where there are such engines.
 
-        :raises UnavailableError: when there are :data:`MAX_KEYS` keys whose tokens still live.
+        :raises UnavailableError: when there are :data:`MAX_KEYS` keys whose tokens still live, or when gates of a node
+            don't know the prepared key yet.
         """
 
         def change(keys: tuple[TokenKey, ...]) -> tuple[TokenKey, ...]:
@@ -912,7 +922,7 @@ class FileKeyRing:
             require_room(kept)
             return rotated(kept, now, self._grace, self._form.new_token_key)
 
-        self._change(change)
+        self._change(change, rotates=True)
         return self.signer()
 
     def retire(self, kid: str, now: float) -> TokenKey:
@@ -937,10 +947,11 @@ class FileKeyRing:
     def rotate_gate_secrets(self, now: float) -> GateEpoch:
         """Let the prepared epoch take over and prepare a new one; return the active epoch.
 
-        :raises UnavailableError: when there are too many epochs whose tokens still live.
+        :raises UnavailableError: when there are too many epochs whose tokens still live, or when gates of a node don't
+            know the prepared one yet.
         """
         return self._change_epochs(
-            lambda epochs: epochs_rotated(epochs, now, self._grace, self._entropy)
+            lambda epochs: epochs_rotated(epochs, now, self._grace, self._entropy), rotates=True
         )
 
     def retire_gate_secret(self, name: str, now: float) -> GateEpoch:
@@ -974,41 +985,64 @@ class FileKeyRing:
             ]
         }
 
-    def _change(self, change: Callable[[tuple[TokenKey, ...]], tuple[TokenKey, ...]]) -> None:
-        self._change_ring(lambda ring: replace(ring, token_keys=change(ring.token_keys)))
+    def _change(
+        self,
+        change: Callable[[tuple[TokenKey, ...]], tuple[TokenKey, ...]],
+        *,
+        rotates: bool = False,
+    ) -> None:
+        self._change_ring(
+            lambda ring: replace(ring, token_keys=change(ring.token_keys)), rotates=rotates
+        )
 
     def _change_epochs(
-        self, change: Callable[[tuple[GateEpoch, ...]], tuple[GateEpoch, ...]]
+        self,
+        change: Callable[[tuple[GateEpoch, ...]], tuple[GateEpoch, ...]],
+        *,
+        rotates: bool = False,
     ) -> GateEpoch:
-        self._change_ring(lambda ring: replace(ring, gate_epochs=change(ring.gate_epochs)))
+        self._change_ring(
+            lambda ring: replace(ring, gate_epochs=change(ring.gate_epochs)), rotates=rotates
+        )
         return self._ring.epoch_in_state(KeyState.ACTIVE)
 
-    def _change_ring(self, change: Callable[[Ring], Ring]) -> None:
-        # The lock of the file is no lock among threads of this process: a refresh that read before must not
-        # put back, after it, a key that was withdrawn.
-        with locked_directory(self._path.parent), self._turn:
-            write_private(self._path, self._form.to_bytes(change(self._load())))
-            self._ring = self._load()
+    def _change_ring(self, change: Callable[[Ring], Ring], *, rotates: bool) -> None:
+        def work(data: bytes | None) -> bytes:
+            if rotates and self._require_told is not None:
+                # Of what is there now: another node may have rotated a moment ago.
+                self._require_told(self._document.version)
+            return self._form.to_bytes(change(self._read(data)))
 
-    def _take_over(self, form: HeldRingForm, data: bytes, now: float) -> None:
-        ring = form.taken_over(data, self._path, now)
-        if ring is not None:
-            self._require_environment(ring)
-            write_private(self._path, form.to_bytes(ring))
+        self._document.change(work)
+        # A refresh that read before must not put back, after it, a key that was withdrawn.
+        with self._turn:
+            self._load()
 
-    def _load(self) -> Ring:
-        stamp = stamp_of(self._path)
-        data = read_private(self._path)
-        if data is None:
-            raise PrivateFileError(f"{self._path}: the key ring is gone; restore it from a backup")
-        ring = self._form.from_bytes(data, self._path)
+    def _taken_over(self, form: HeldRingForm, data: bytes, now: float) -> bytes | None:
+        ring = form.taken_over(data, self._document.where, now)
+        if ring is None:
+            return None
         self._require_environment(ring)
-        self._stamp = stamp
+        return form.to_bytes(ring)
+
+    def _load(self) -> None:
+        # The stamp is older than what was read: a change in between is read once more.
+        stamp, version = self._document.stamp(), self._document.version
+        self._ring = self._read(self._document.read())
+        # Last: who asks for the version and then for the ring gets this one or a later one.
+        self._stamp, self._version = stamp, version
+
+    def _read(self, data: bytes | None) -> Ring:
+        where = self._document.where
+        if data is None:
+            raise PrivateFileError(f"{where}: the key ring is gone; restore it from a backup")
+        ring = self._form.from_bytes(data, where)
+        self._require_environment(ring)
         return ring
 
     def _require_environment(self, ring: Ring) -> None:
         if ring.environment is not self._environment:
             raise PrivateFileError(
-                f"{self._path.parent}: got a state directory of a {ring.environment.value}, "
+                f"{self._document.home}: got a state directory of a {ring.environment.value}, "
                 f"expected one of {self._environment.value}: name another service.state"
             )

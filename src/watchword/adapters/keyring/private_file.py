@@ -53,7 +53,7 @@ class OtherFormatError(PrivateFileError):
     """Report a file of another format than this version's, most likely a newer one's: it stays as it is."""
 
 
-def require_format(path: Path, got: object, expected: int) -> None:
+def require_format(path: Path | str, got: object, expected: int) -> None:
     """See to it that a file is of this version's format.
 
     :param got: the number that the file states.

@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,7 +29,7 @@ _NUMBERED: Final = re.compile(r"vault:v([1-9][0-9]{0,15}):([A-Za-z0-9+/=_-]+)", 
 
 
 class TransitWrapper:
-    """Implement :class:`watchword.broker.interface.KeyWrapper` with an ``aes256-gcm96`` key of the engine.
+    """Implement :class:`watchword.adapters.secret_store.MasterKey` with an ``aes256-gcm96`` key of the engine.
 
     The context goes along as associated data, which the cipher authenticates: what was wrapped for one purpose
     unwraps for no other.
@@ -50,8 +51,17 @@ class TransitWrapper:
 
     async def wrap(self, key: bytes, context: bytes) -> bytes:
         """See :meth:`watchword.broker.interface.KeyWrapper.wrap`; :attr:`key_id` is right once it returned."""
+        return self._wrapped(await self._bao.ask(self._wrapping(key, context)))
+
+    def wrap_here(self, key: bytes, context: bytes) -> bytes:
+        """See :meth:`watchword.adapters.secret_store.MasterKey.wrap_here`."""
+        return self._wrapped(self._bao.ask_here(self._wrapping(key, context)))
+
+    def _wrapping(self, key: bytes, context: bytes) -> Callable[[Client], bytes]:
         mount, name = self._bao.place.transit, self._name
-        wrapped = await self._bao.ask(lambda client: encrypt(client, mount, name, key, context))
+        return lambda client: encrypt(client, mount, name, key, context)
+
+    def _wrapped(self, wrapped: bytes) -> bytes:
         self._version = version_of(wrapped)
         return wrapped
 
@@ -61,12 +71,19 @@ class TransitWrapper:
         :raises UnavailableError: ``secret.store_unavailable`` also when another master key wrapped it, or it was
             changed, or stood beside another secret.
         """
+        return await self._bao.ask(self._unwrapping(wrapped, context, key_id))
+
+    def unwrap_here(self, wrapped: bytes, context: bytes, key_id: str) -> bytes:
+        """See :meth:`watchword.adapters.secret_store.MasterKey.unwrap_here`."""
+        return self._bao.ask_here(self._unwrapping(wrapped, context, key_id))
+
+    def _unwrapping(self, wrapped: bytes, context: bytes, key_id: str) -> Callable[[Client], bytes]:
         if key_id.split(":")[:2] != ["transit", self._name]:
             raise self._bao.unavailable(
                 f"got a key that {key_id[:80]!r} wrapped, expected {self._id(None)}"
             )
         mount, name = self._bao.place.transit, self._name
-        return await self._bao.ask(lambda client: decrypt(client, mount, name, wrapped, context))
+        return lambda client: decrypt(client, mount, name, wrapped, context)
 
     def _id(self, version: int | None) -> str:
         return f"transit:{self._name}" + ("" if version is None else f":v{version}")

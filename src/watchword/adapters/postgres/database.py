@@ -239,6 +239,16 @@ class PostgresDatabase(QueuedDatabase):
         """See :meth:`watchword.adapters.store.Database.newest_audit`."""
         return int(connection.execute("SELECT coalesce(max(seq), 0) FROM audit").fetchone()[0])
 
+    def count_use(self, connection: Connection) -> None:
+        """See :meth:`watchword.adapters.store.Database.count_use`: by a sequence, which grows though a transaction is taken back."""
+        connection.execute("SELECT nextval('unrecorded_uses')")
+
+    def unrecorded_uses(self, connection: Connection) -> int:
+        """See :meth:`watchword.adapters.store.Database.unrecorded_uses`."""
+        asked = connection.execute("SELECT last_value, is_called FROM unrecorded_uses")
+        last, is_called = asked.fetchone()
+        return int(last) if is_called else 0
+
     def settled_audit(self, connection: Connection, number: int) -> int | None:
         """See :meth:`watchword.adapters.store.Database.settled_audit`."""
         end = self._monotonic() + SETTLE_SECONDS
@@ -265,6 +275,22 @@ class PostgresDatabase(QueuedDatabase):
                 return await asyncio.wrap_future(future)
         except TimeoutError:
             raise self._late() from None
+
+    @property
+    def where(self) -> str:
+        """Return where the server is, for messages."""
+        return self._address.where
+
+    def here(self, work: Callable[[Connection], _Result], *, writes: bool) -> _Result:
+        """Carry work out as one transaction on the calling thread, which waits for no other call.
+
+        :raises UnavailableError: ``store.unavailable``.
+        """
+        if self._closed:
+            raise unavailable(self._address, "the store is closed")
+        if (why := self._breaker.resting()) is not None:
+            raise UnavailableError(Reason.STORE_UNAVAILABLE, why)
+        return self._run(work, writes=writes)
 
     def _late(self) -> UnavailableError:
         return unavailable(self._address, f"no answer within {self._call_seconds:g} s")
@@ -358,8 +384,12 @@ class PostgresStore(EngineStore):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Connect, as :class:`PostgresDatabase` does."""
-        super().__init__(
-            PostgresDatabase(
-                address, connections=connections, call_seconds=call_seconds, monotonic=monotonic
-            )
+        self._server = PostgresDatabase(
+            address, connections=connections, call_seconds=call_seconds, monotonic=monotonic
         )
+        super().__init__(self._server)
+
+    @property
+    def database(self) -> PostgresDatabase:
+        """See :attr:`watchword.adapters.store.EngineStore.database`."""
+        return self._server

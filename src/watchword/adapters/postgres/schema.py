@@ -31,11 +31,17 @@ _GRANTS: Final = (
     "GRANT USAGE ON SCHEMA watchword TO {role}",
     "GRANT SELECT ON ALL TABLES IN SCHEMA watchword TO {role}",
     "GRANT SELECT ON ALL SEQUENCES IN SCHEMA watchword TO {role}",
+    "GRANT USAGE ON SEQUENCE unrecorded_uses TO {role}",
     "GRANT INSERT ON audit TO {role}",
     "GRANT INSERT, DELETE ON used_challenges TO {role}",
     "GRANT INSERT, UPDATE ON instances, cuts, operator_codes TO {role}",
     "GRANT INSERT ON instance_certificates TO {role}",
     "GRANT INSERT, UPDATE, DELETE ON receipts, leases TO {role}",
+    "GRANT INSERT, UPDATE ON sealed_documents TO {role}",
+    "GRANT INSERT, UPDATE, DELETE ON nodes TO {role}",
+    "GRANT UPDATE ON leaders, publication TO {role}",
+    "GRANT INSERT, DELETE ON gate_lines TO {role}",
+    "GRANT INSERT, UPDATE ON first_bundles TO {role}",
 )
 """What a node may do: it changes no audit entry, and no table."""
 
@@ -89,7 +95,7 @@ def steps() -> Sequence[Step]:
     return sorted(found, key=lambda step: step.version)
 
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """The version of the tables that this Watchword reads and writes; a test compares it with the steps."""
 
 

@@ -22,7 +22,7 @@ from watchword.gate.interface import Route
 from watchword.gate.spellings import Outcome, meetings
 from watchword.pins.interface import PinMode
 from watchword.plan.evidence import shut_routes, weak_routes
-from watchword.vocabulary import Distribution, Environment, Level, Mode
+from watchword.vocabulary import Distribution, Environment, Level, Mode, Proof
 
 _HTTPS: Final = 443
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -223,6 +223,7 @@ def _notes(settings: "Settings") -> Iterator[str]:
     for api in settings.apis.values():
         if api.routes and all(route.mode is Mode.OFF for route in api.routes):
             yield f"every route of {api.name} is off: nothing is checked there, and everybody is served"
+    yield from _lifetimes(settings)
     for app in settings.apps.values():
         if test_builds := _mixed(settings, app):
             yield (
@@ -234,6 +235,24 @@ def _notes(settings: "Settings") -> Iterator[str]:
             f"{name} takes Play Integrity, and every route wants level hardware: "
             "such phones enrol and are served nothing"
         )
+
+
+_LONGEST: Final = ((Proof.BEARER, 300), (Proof.SESSION, 1800))
+"""How many seconds a token should live at most where routes take it by a proof; docs/token-lifetimes.md says why."""
+
+
+def _lifetimes(settings: "Settings") -> Iterator[str]:
+    """Yield the APIs whose tokens live longer than the weakest proof of their routes bears."""
+    for api in settings.apis.values():
+        lifetime = settings.token_lifetime(api)
+        taken = {route.proof for route in api.routes if route.mode is not Mode.OFF}
+        for proof, most in _LONGEST:
+            if proof in taken and lifetime > most:
+                yield (
+                    f"tokens of {api.name} live {duration(lifetime)}, and it has routes with proof {proof.value}: "
+                    f"{duration(most)} at most is advised, with token_lifetime under the API"
+                )
+                break
 
 
 def _addresses(settings: "Settings") -> Iterator[str]:

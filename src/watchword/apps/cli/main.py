@@ -60,6 +60,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("watchword.apps.cli.declarations:keys", "List and rotate the token keys."),
     "secrets": ("watchword.apps.secrets.cli", "Keep third parties' keys out of the app."),
     "store": ("watchword.apps.store.cli", "Make, look at and move the store."),
+    "nodes": (
+        "watchword.apps.store.cli:nodes_command",
+        "Show the service's nodes, and who does what.",
+    ),
     "metrics": (
         "watchword.apps.cli.declarations:metrics_command",
         "Show the running service's counters.",

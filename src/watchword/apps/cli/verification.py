@@ -10,6 +10,7 @@ import click
 
 from watchword.adapters.gate_bundle.heads import MAX_HEADS_BYTES, heads_from_json
 from watchword.adapters.system import SystemClock, SystemEntropy
+from watchword.apps.compose.documents import documents_of
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of
 from watchword.apps.compose.store import open_store
 from watchword.apps.deployment import keyring_of
@@ -45,7 +46,9 @@ def verify_command(config: Path, *, files: tuple[Path, ...], as_json: bool) -> N
     """See ``watchword audit verify``."""
     settings = load_settings(config)
     where = settings.service
-    kept = (where.keyring,) if where.postgres_address else (where.database, where.keyring)
+    kept = [] if where.sealing else [where.keyring]
+    if where.postgres_address is None:
+        kept.append(where.database)
     for needed in kept:
         if not needed.exists():
             raise click.UsageError(f"{needed}: isn't there; run it where the service's state is")
@@ -81,7 +84,11 @@ async def _heads(
     bao, clock = openbao_of(settings), SystemClock()
     store = open_store(settings.service)
     try:
-        ring = keyring_of(settings, clock, SystemEntropy(), key_keeper_of(settings, bao)).ring
+        entropy = SystemEntropy()
+        shared = None if settings.service.postgres_address is None else store
+        documents = documents_of(settings, shared, entropy, bao)
+        keeper = key_keeper_of(settings, bao)
+        ring = keyring_of(settings, clock, entropy, keeper, documents.key_ring).ring
         sizes = {each.audit.size for heads in told.values() for each in heads}
         return await heads_at(store, trail_key(ring.pairwise_key), sizes)
     finally:

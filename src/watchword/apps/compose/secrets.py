@@ -5,19 +5,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from watchword.adapters.honeytoken_alarms import HoneytokenAlarmFile
-from watchword.adapters.honeytoken_file import HoneytokenFile
+from watchword.adapters.honeytoken_file import HoneytokenStore
 from watchword.adapters.keyring.private_file import private_directory
-from watchword.adapters.secret_store import (
-    FileSecretStore,
-    master_key_from_file,
-    master_key_from_text,
-)
+from watchword.adapters.sealed_rows import SealedRows
+from watchword.adapters.secret_store import DocumentSecretStore
 from watchword.adapters.usage import HostUsageLedger
+from watchword.apps.compose.documents import KeptDocuments, master_key, sealing_key
 from watchword.apps.compose.gates import alarms_path
 from watchword.apps.compose.vendors import Closable
 from watchword.apps.settings.faults import ConfigurationError, Fault
-from watchword.apps.settings.schema import MasterKeyConfig, SecretsSettings, Settings
-from watchword.apps.terminal.environment import taken
+from watchword.apps.settings.schema import SecretsSettings, Settings
 from watchword.broker.interface import (
     DeliveryRule,
     EdgeRule,
@@ -46,6 +43,7 @@ class SecretWork:
     :param usage: where gates count what instances use of keys; closed when the service stops.
     :param signing: keeps the private keys that sign for the service; closed when it stops.
     :param backend: what the store, and others, speak through; closed last.
+    :param rows: where keys, secrets and canaries are rows that nodes share; None where they are files.
     :param first_read_seconds: how long a start waits for a backend before it goes on with what gates have.
     """
 
@@ -53,11 +51,12 @@ class SecretWork:
     store: SecretStore | None = None
     edges: Mapping[str, EdgeRule] = field(default_factory=dict)
     deliveries: Mapping[str, DeliveryRule] = field(default_factory=dict)
-    canaries: HoneytokenFile | None = None
+    canaries: HoneytokenStore | None = None
     alarms: HoneytokenAlarmFile | None = None
     usage: UsageLedger | None = None
     signing: Closable | None = None
     backend: Closable | None = None
+    rows: SealedRows | None = None
     first_read_seconds: float = 5.0
 
     @property
@@ -174,21 +173,24 @@ def key_keeper_of(settings: Settings, bao: "OpenBao | None") -> "TransitKeyKeepe
     return TransitKeyKeeper(bao, settings.secrets.signing)
 
 
-def secret_work(settings: Settings, entropy: Entropy, bao: "OpenBao | None") -> SecretWork:
+def secret_work(
+    settings: Settings, entropy: Entropy, bao: "OpenBao | None", documents: KeptDocuments
+) -> SecretWork:
     """Return what the service knows of secrets; no backend is asked yet.
 
     Canaries need no word in the file: they are kept in any case.
 
     :param bao: who asks OpenBao, where the file names one; closed with the rest.
+    :param documents: where secrets and canaries are kept.
     :raises WatchwordError: when the master key can't be read, or the ledger of uses can't be opened.
     """
-    where, ways = settings.service, settings.secrets
-    canaries = HoneytokenFile(where.canaries, entropy)
+    ways = settings.secrets
+    canaries = HoneytokenStore(documents.canaries, entropy)
     alarms = HoneytokenAlarmFile(alarms_path(settings))
     # Of values that are still in the file an operator must see and revoke the last ones too.
-    if ways is None or not (ways.names or where.secrets.exists()):
+    if ways is None or not (ways.names or documents.secrets.stamp() is not None):
         return SecretWork(canaries=canaries, alarms=alarms, backend=bao)
-    store = secret_store(settings, ways, entropy, bao)
+    store = secret_store(settings, ways, entropy, bao, documents)
     return SecretWork(
         keeper=SecretKeeper(store, ways.edges),
         store=store,
@@ -202,7 +204,11 @@ def secret_work(settings: Settings, entropy: Entropy, bao: "OpenBao | None") -> 
 
 
 def secret_store(
-    settings: Settings, ways: SecretsSettings, entropy: Entropy, bao: "OpenBao | None"
+    settings: Settings,
+    ways: SecretsSettings,
+    entropy: Entropy,
+    bao: "OpenBao | None",
+    documents: KeptDocuments,
 ) -> SecretStore:
     """Return where values are kept.
 
@@ -215,27 +221,10 @@ def secret_store(
         return OpenBaoSecretStore(bao)
 
     assert ways.master_key is not None  # The reader gives the file one.
-    where = settings.service
-    # A new key beside values that an old one encrypted would look like a fault of theirs.
-    make = not where.secrets.exists()
-    wrapper = master_key(ways.master_key, entropy, bao, make=make)
-    return FileSecretStore(where.secrets, where.issuer, wrapper, entropy)
-
-
-def master_key(
-    master: MasterKeyConfig, entropy: Entropy, bao: "OpenBao | None", *, make: bool
-) -> KeyWrapper:
-    """Return the master key, wherever it is.
-
-    :param make: whether to make its file where there is none.
-    :raises WatchwordError: when it can't be read.
-    """
-    if master.transit is not None:
-        from watchword.adapters.openbao.transit import TransitWrapper  # noqa: PLC0415
-
-        assert bao is not None  # As above.
-        return TransitWrapper(bao, master.transit)
-    if master.env is not None:
-        return master_key_from_text(taken(master.env), master.env, entropy)
-    assert master.file is not None  # One of the three is set.
-    return master_key_from_file(master.file, entropy, make=make)
+    # A new key beside values that an old one encrypted would look like a fault of theirs; of several nodes each would
+    # make one.
+    make = documents.rows is None and documents.secrets.stamp() is None
+    wrapper: KeyWrapper = master_key(ways.master_key, entropy, bao, make=make)
+    if documents.rows is not None and ways.master_key == settings.service.sealing:
+        wrapper = sealing_key(settings.service, entropy, bao)
+    return DocumentSecretStore(documents.secrets, settings.service.issuer, wrapper, entropy)

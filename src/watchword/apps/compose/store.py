@@ -33,7 +33,7 @@ def require_store(service: ServiceConfig) -> None:
     :raises PrivateFileError: in that case.
     :raises WatchwordError: when it can't be looked at.
     """
-    if service.keyring.exists():
+    if service.keyring.exists() or service.sealing is not None:
         return
     if service.postgres_address is None:
         if service.database.exists():

@@ -29,7 +29,7 @@ from watchword.apps.settings.schema import PlaySettings, ReceiptSettings, Settin
 from watchword.attestation.certificates import BoundedIssuerCache, load_p256
 from watchword.attestation.interface import AndroidApp, AppleApp, EvidenceFormat, PlayKeys, Trust
 from watchword.attestation.play_tokens import KEY_BYTES
-from watchword.enrolment.evidence import ReceiptRefresh, Rejudgement
+from watchword.enrolment.evidence import ReceiptRefresh, ReceiptSampling, Rejudgement
 from watchword.ports import Clock, Entropy, Fetcher, InstanceStore, PlayDecoder
 from watchword.reasons import WatchwordError
 
@@ -50,7 +50,7 @@ class VendorWork:
     """Hold what a deployment has configured; None where it is left out.
 
     :param status_list: is refreshed; ``rejudgement`` revokes instances by it, or by snapshots.
-    :param receipt_apps: the apps whose receipts are refreshed.
+    :param receipt_apps: the apps whose receipts are refreshed; ``sampling`` says how often.
     :param first_list_seconds: how long a start waits for a status list that isn't known yet.
     :param fetcher: speaks for all of them, and is closed when the service stops; so is ``play_fetcher``,
         which asks Google's decoder while a request waits.
@@ -61,6 +61,7 @@ class VendorWork:
     rejudgement: Rejudgement | None = None
     receipts: ReceiptRefresh | None = None
     receipt_apps: tuple[str, ...] = ()
+    sampling: ReceiptSampling | None = None
     first_list_seconds: float = 5.0
     fetcher: Closable | None = None
     play_fetcher: Closable | None = None
@@ -301,7 +302,12 @@ def _fetcher() -> "HttpxFetcher":
 
 
 def receipts_of(
-    settings: Settings, store: InstanceStore, trust: Trust, fetcher: Fetcher | None, clock: Clock
+    settings: Settings,
+    store: InstanceStore,
+    trust: Trust,
+    fetcher: Fetcher | None,
+    clock: Clock,
+    sampling: ReceiptSampling,
 ) -> ReceiptRefresh | None:
     """Return who has receipts refreshed, None where no app asks for it.
 
@@ -314,7 +320,7 @@ def receipts_of(
         identity = settings.apps[name].identity
         assert isinstance(identity, AppleApp)  # The reader takes receipts of iOS apps alone.
         apps[name] = AppleTeamApp(team_key_of(ways), server_of(ways.server, identity.environment))
-    return ReceiptRefresh(store, AppleReceiptServer(fetcher, clock, apps), trust)
+    return ReceiptRefresh(store, AppleReceiptServer(fetcher, clock, apps), trust, sampling)
 
 
 def vendor_work(
@@ -323,6 +329,7 @@ def vendor_work(
     trust: Trust,
     fetcher: "HttpxFetcher | None",
     clock: Clock,
+    entropy: Entropy,
 ) -> VendorWork:
     """Return what is asked of vendors beside the requests.
 
@@ -330,11 +337,14 @@ def vendor_work(
     """
     withdrawn = trust.revocation
     known = withdrawn if isinstance(withdrawn, StatusList | LiveStatusList) else None
+    shares = {name: ways.share for name, ways in settings.receipts.items()}
+    sampling = ReceiptSampling(shares, entropy)
     return VendorWork(
         status_list=known if isinstance(known, LiveStatusList) else None,
         rejudgement=None if known is None else Rejudgement(store, known, trust.issuers),
-        receipts=receipts_of(settings, store, trust, fetcher, clock),
+        receipts=receipts_of(settings, store, trust, fetcher, clock, sampling),
         receipt_apps=tuple(settings.receipts),
+        sampling=sampling,
         fetcher=fetcher,
     )
 

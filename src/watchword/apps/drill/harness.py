@@ -12,9 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from watchword.adapters.documents import FileDocument
 from watchword.adapters.drill_wire import HttpWire, Origin
 from watchword.adapters.gate_bundle.file import GateBundleFile
-from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.file import KeyRing
 from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.store import RollbackDetector
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of
@@ -320,7 +321,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 class BorrowedKeys:
     """Implement :class:`watchword.drill.interface.Keys` by the key ring of this machine's service."""
 
-    def __init__(self, ring: FileKeyRing, gate: GateState, mark: RollbackDetector) -> None:
+    def __init__(self, ring: KeyRing, gate: GateState, mark: RollbackDetector) -> None:
         """Lend the keys of an open ring, and what the API's gate on this machine knows.
 
         :param mark: of the service's store, which says whose challenges count.
@@ -659,7 +660,7 @@ def facts_of(settings: Settings, api: ApiSettings) -> Facts:
             for app in api.apps
         },
         environment=settings.environment,
-        token_lifetime=settings.service.token_lifetime,
+        token_lifetime=settings.token_lifetime(api),
         leeway=LEEWAY_SECONDS,
         off=off_targets(api),
         rate=None if rate is None else (rate.requests, rate.seconds),
@@ -699,10 +700,10 @@ def _lab_side(
     if not settings.service.keyring.exists():
         return None, None
     authorities = load_or_create(settings.service.state_dir, entropy)
-    ring = FileKeyRing(
-        settings.service.keyring,
+    ring = KeyRing(
+        FileDocument(settings.service.keyring),
         environment=settings.environment,
-        grace=settings.service.token_lifetime + LEEWAY_SECONDS,
+        grace=settings.longest_lifetime + LEEWAY_SECONDS,
         now=clock.timestamp(),
         entropy=entropy,
         keeper=key_keeper_of(settings, openbao_of(settings)),

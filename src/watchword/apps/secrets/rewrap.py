@@ -7,12 +7,13 @@ from typing import Final
 import click
 
 from watchword.adapters.secret_store import (
-    FileSecretStore,
+    DocumentSecretStore,
     master_key_from_file,
     master_key_from_text,
 )
 from watchword.adapters.system import SystemClock, SystemEntropy
-from watchword.apps.compose.secrets import master_key, openbao_of
+from watchword.apps.compose.documents import file_documents, master_key
+from watchword.apps.compose.secrets import openbao_of
 from watchword.apps.compose.store import open_store
 from watchword.apps.service.client import claimed_name
 from watchword.apps.settings.load import load_settings
@@ -37,6 +38,8 @@ def rewrap_command(config: Path, *, old: Path | None, old_env: str | None, as_js
     ways = settings.secrets
     if ways is None or ways.in_openbao or ways.master_key is None:
         raise click.UsageError("expected secrets in a file: watchword.yaml has none there")
+    if settings.service.sealing is not None:
+        raise click.UsageError("secrets are in sealed rows: run `watchword store rekey`")
     if not settings.service.secrets.exists():
         raise click.UsageError(f"{settings.service.secrets}: no secret was kept yet")
     count = asyncio.run(_rewrap(settings, old, old_env))
@@ -60,7 +63,7 @@ async def _rewrap(settings: Settings, old: Path | None, old_env: str | None) -> 
     assert settings.secrets.master_key is not None
     present = master_key(settings.secrets.master_key, entropy, bao, make=True)
     trail = open_store(where)
-    store = FileSecretStore(where.secrets, where.issuer, present, entropy)
+    store = DocumentSecretStore(file_documents(where).secrets, where.issuer, present, entropy)
     try:
         # What can't be recorded isn't done.
         actor = f"operator (claimed: {claimed_name()})"

@@ -93,7 +93,7 @@ async def list_audit(context: ServiceContext, request: Request) -> Response:
     """
     limit, start = read_limit(request.query), _read_before(request.query)
     if start is None:
-        start = (await context.store.extent())[0] + 1
+        start = await context.store.newest_audit() + 1
     entries = await context.store.audit_entries(limit, request.query.get("subject"), start)
     end = entries[-1].number if len(entries) == limit else start - MOST_AUDIT_SCANNED
     return json_response(

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from watchword.adapters.nodes import Chore
 from watchword.adapters.published_pins import PinPublication
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.trail import CATCH_UP_SECONDS
@@ -95,10 +96,15 @@ doesn't make it usable again."""
 
 
 async def tick(context: ServiceContext) -> None:
-    """Take over other processes' changes of keys and instances, and publish them."""
-    # A changed key ring may have to be unsealed by another server.
-    await asyncio.to_thread(context.keyring.refresh)
-    await context.publisher.publish(context.clock.now())
+    """Take over other processes' changes of keys and instances, and publish them, or have what another node published."""
+    try:
+        # A changed key ring may have to be unsealed by another server.
+        await asyncio.to_thread(context.keyring.refresh)
+    finally:
+        # By the keys in use: revocations reach the gates, whatever is wrong with the ring.
+        await context.publisher.keep_up(context.clock.now())
+    if known := context.publisher.told_ring(asyncio.get_running_loop().time()):
+        context.nodes.know_ring(known)
 
 
 async def _watch_clock(context: ServiceContext) -> None:
@@ -134,6 +140,25 @@ async def follow_pins(context: ServiceContext) -> None:
         await asyncio.to_thread(context.pins.refresh, context.clock.timestamp())
 
 
+async def _watch_nodes(context: ServiceContext) -> None:
+    context.nodes.watch()
+
+
+async def advance_cuts(context: ServiceContext) -> None:
+    """Take the steps of cuts that are due, where this node does."""
+    await context.cuts.advance(leads=context.nodes.leads(Chore.GATES))
+
+
+def _led(context: ServiceContext, chore: Chore, task: PeriodicTask) -> PeriodicTask:
+    """Return a task of which one node at a time does a round."""
+
+    async def work() -> None:
+        if context.nodes.leads(chore):
+            await task.work()
+
+    return PeriodicTask(task.name, task.pause, work)
+
+
 async def _forget_records(records: RecordLog, now: Callable[[], datetime]) -> None:
     records.forget_expired(now())
 
@@ -142,12 +167,15 @@ def periodic_tasks(context: ServiceContext) -> Iterator[PeriodicTask]:
     """Yield what runs beside the requests; what waits for a vendor holds up nothing else."""
     now = context.clock.now
     yield PeriodicTask("upkeep", TICK_SECONDS, lambda: tick(context))
-    yield PeriodicTask("audit trail", CATCH_UP_SECONDS, lambda: context.publisher.seal(now()))
+    yield PeriodicTask("nodes", TICK_SECONDS, lambda: _watch_nodes(context))
+    seal = PeriodicTask("audit trail", CATCH_UP_SECONDS, lambda: context.publisher.seal(now()))
+    yield _led(context, Chore.GATES, seal)
     yield PeriodicTask("clock", TICK_SECONDS, lambda: _watch_clock(context))
-    yield PeriodicTask("cuts", TICK_SECONDS, context.cuts.advance)
+    yield PeriodicTask("cuts", TICK_SECONDS, lambda: advance_cuts(context))
     yield PeriodicTask("store's mark", TICK_SECONDS, lambda: follow_store(context))
     yield PeriodicTask("reserve", FORGET_SECONDS, lambda: _refill(context))
-    yield PeriodicTask("forgetting", FORGET_SECONDS, lambda: forget(context))
+    forgetting = PeriodicTask("forgetting", FORGET_SECONDS, lambda: forget(context))
+    yield _led(context, Chore.EXPIRY, forgetting)
     if isinstance(context.pins, PinPublication):
         yield PeriodicTask("pins", PIN_SECONDS, lambda: follow_pins(context))
     if context.secrets.keeper is not None:
@@ -162,12 +190,14 @@ def periodic_tasks(context: ServiceContext) -> Iterator[PeriodicTask]:
         yield PeriodicTask("status list", TICK_SECONDS, lambda: status_list.refresh(now()))
     rejudgement = context.vendors.rejudgement
     if rejudgement is not None:
-        yield PeriodicTask("rejudgement", TICK_SECONDS, lambda: _rejudge(rejudgement, now()))
+        sweep = PeriodicTask("rejudgement", TICK_SECONDS, lambda: _rejudge(rejudgement, now()))
+        yield _led(context, Chore.JUDGING, sweep)
     receipts = context.vendors.receipts
     if receipts is not None:
         for app in context.vendors.receipt_apps:
             work = partial(refresh_receipts, receipts, app, context.clock)
-            yield PeriodicTask(f"receipts of {app}", RECEIPT_SECONDS, work)
+            task = PeriodicTask(f"receipts of {app}", RECEIPT_SECONDS, work)
+            yield _led(context, Chore.RECEIPTS, task)
 
 
 async def _rejudge(rejudgement: Rejudgement, now: datetime) -> None:

@@ -151,18 +151,23 @@ class ChainWriter:
         key: VerificationKey,
         random: Callable[[int], bytes],
         pause: Callable[[], None],
+        record: Callable[[Sequence[bytes], bool], None] | None = None,
     ) -> None:
         """Read the chain that is there, and go on with it.
 
         :param bundle: the API's bundle; the chain stands beside it.
         :param key: by which it must be signed.
         :param pause: lets requests have their turn; it is called after each millisecond of work or so.
+        :param record: is given new lines before any gate can have them, and whether they take the place of all others;
+            what it raises leaves this writer in doubt, and another one must be made.
         """
         self.bundle: GateBundle | None = None
         self.tip: str | None = None
         self._path = chain_path(bundle)
+        self._key = key
         self._random = random
         self._pause = pause
+        self._record = record
         self._lines: list[_Line] = []
         self._tips: dict[str, int] = {}
         self._delta_bytes = 0
@@ -263,7 +268,39 @@ class ChainWriter:
         if prepared is None or self._listed < everyone.end:
             self._extend(state, everyone, signer)
         self._is_behind = False
+        if self._record is not None:
+            self._record([b"".join(line[:-1]) for line in self._lines[known:]], known == 0)
         self._save(known)
+
+    def take(self, lines: Sequence[bytes], *, anew: bool) -> bool:
+        """Go on with lines that another node signed; tell whether they reach as far as what is here.
+
+        :param anew: whether they begin with a snapshot.
+        :raises GateBundleError: when one can't be believed, or doesn't follow ours; nothing has changed then.
+        :raises PrivateFileError: when the disk refuses; :meth:`mend` brings the file after.
+        """
+        reader = ChainReader(self._key)
+        if not anew:
+            reader.bundle, reader.tip, reader.seen = self.bundle, self.tip, set(self._tips)
+        reader.take(lines)
+        if reader.bundle is None or reader.bundle.generation < self.generation:
+            return False
+        self._is_behind = False
+        if reader.tip == self.tip:
+            return True
+        known = 0 if anew else len(self._lines)
+        if anew:
+            self._adopt(reader.bundle, [(line, _END) for line in lines])
+            self._listed, self._prepared = 0, None
+        else:
+            self.bundle, self.tip = reader.bundle, reader.tip
+            for line in lines:
+                if (hashed := tip_of(line)) not in self._tips:
+                    self._tips[hashed] = len(self._lines)
+                    self._lines.append((line, _END))
+                    self._delta_bytes += len(line)
+        self._save(known)
+        return True
 
     def mend(self) -> None:
         """Write the file where the disk refused before.

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.file import KeyRing
+from watchword.adapters.nodes import ONLY_NODE, Nodes
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
@@ -42,6 +43,7 @@ class ServiceContext:
     :param secrets: what is known of secrets; its ``keeper`` is None where the file names none.
     :param records: what is kept of verifications, None where nothing is.
     :param pins: what is published of pins; ``pin_reports`` counts what apps report of them.
+    :param nodes: the other nodes of the service, where several share a store.
     :param safeguards: what guards the store beside it, and watches the clock.
     :param answers: how often each route answered with each status, since the start.
     :param gate_faults: by API, what keeps the gate in this process from following its bundle, None
@@ -55,7 +57,7 @@ class ServiceContext:
     delivery: SecretDelivery
     invitations: Invitations
     store: ServiceStore
-    keyring: FileKeyRing
+    keyring: KeyRing
     publisher: GatePublisher
     cuts: CutSchedule
     refusal_log: MemoryRefusalLog
@@ -67,6 +69,7 @@ class ServiceContext:
     secrets: SecretWork = NO_SECRETS
     records: RecordLog | None = None
     safeguards: Safeguards = NO_SAFEGUARDS
+    nodes: Nodes = ONLY_NODE
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     gate_faults: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     gate_limits: dict[str, Callable[[], Mapping[str, LimitTally]]] = field(default_factory=dict)

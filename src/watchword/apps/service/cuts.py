@@ -185,13 +185,20 @@ class CutSchedule:
         _log.warning("a cut is stopped", cut=name, share=stopped.cut.share, actor=actor)
         return stopped
 
-    async def advance(self) -> None:
+    async def advance(self, *, leads: bool = True) -> None:
         """Take the steps that are due, and tell gates.
 
         After a start each cut waits for a whole pause: nobody knows how much of it is over.
+
+        :param leads: whether this node takes the steps; in any case it issues nothing that another node's cut is meant for.
         """
         now, at = self.clock.now(), self.steady()
-        ongoing = [each for each in await self.listed() if each.goes_on]
+        listed = await self.listed()
+        if not leads:
+            self._not_before = max((self._not_before, *(each.cut.before for each in listed)))
+            self._due = {}
+            return
+        ongoing = [each for each in listed if each.goes_on]
         self._due = {
             each.id: min(self._due.get(each.id, at + each.pause), at + each.pause)
             for each in ongoing
@@ -223,7 +230,7 @@ class CutSchedule:
             if more is None:
                 break
             after = more
-        return Rehearsal(holders, wanted.step, wanted.pause, self.policy.token_lifetime, capacity)
+        return Rehearsal(holders, wanted.step, wanted.pause, self.policy.longest_lifetime, capacity)
 
     def _since(self, now: datetime) -> int:
         # A clock that was set ahead makes no cut older for gates.

@@ -55,17 +55,25 @@ class FirstVersionWriter:
     :ivar published: the same as it is signed.
     """
 
-    def __init__(self, path: Path, key: VerificationKey, pause: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        key: VerificationKey,
+        pause: Callable[[], None],
+        record: Callable[[bytes], None] | None = None,
+    ) -> None:
         """Keep where it stands; nothing is read yet.
 
         :param key: by which it must be signed.
         :param pause: lets requests have their turn; it is called after each millisecond of work or so.
+        :param record: is given a bundle before any gate can have it.
         """
         self.bundle: GateBundle | None = None
         self.published: Published | None = None
         self._path = path
         self._key = key
         self._pause = pause
+        self._record = record
         self._stamp: Stamp | None = None
         self._names: frozenset[str] | None = None
         self._everyone: RevokedSubjects | None = None
@@ -123,9 +131,22 @@ class FirstVersionWriter:
         encoded = first + len(self._pieces) * PIECE
         rest = state.revoked.union(_listed(everyone, encoded, end))
         parts = to_parts(replace(state, revoked=rest), signer, self._pieces)
+        if self._record is not None:
+            self._record(b"".join(parts))
         stamp = publish_bundle(self._path, *parts)
         self._adopt(state, parts, stamp)
         self._said = first, end
+
+    def take(self, data: bytes) -> None:
+        """Have what another node signed in place of ours, unless ours is as far.
+
+        :raises GateBundleError: when it can't be believed.
+        :raises PrivateFileError: when the disk refuses.
+        """
+        bundle = from_jws(data, self._key)
+        if not self.read() or bundle.generation > self.generation:
+            publish_bundle(self._path, data)
+            self.read()
 
     def rest(self) -> None:
         """Keep nothing that only the next writing needs."""

@@ -9,8 +9,8 @@ from typing import Any, Final
 import structlog
 
 from watchword.adapters.keyring.file import (
-    FileKeyRing,
     GateEpoch,
+    KeyRing,
     KeyState,
     Ring,
     TokenKey,
@@ -49,9 +49,11 @@ from watchword.apps.service.operator_secrets import (
     rotate_secret,
     show_secret,
 )
+from watchword.apps.service.publisher import SETTLED_SECONDS
 from watchword.encoding.phrases import moment as utc
 from watchword.enrolment.evidence import DEFAULT_CODE_LIFE, DEFAULT_INSTANCE_LIFE, Invitation
 from watchword.enrolment.interface import OperatorCode
+from watchword.enrolment.renewal_days import days_of
 from watchword.enrolment.service import pairwise_subject
 from watchword.enrolment.statement import MAX_NAME_CHARACTERS
 from watchword.gate.references import MAX_REFERENCE_CHARACTERS, open_any
@@ -145,6 +147,7 @@ def _instance(context: ServiceContext, instance: Instance) -> dict[str, Any]:
         "level": instance.level.value,
         "enrolled_at": utc(instance.enrolled_at),
         "renewed_at": utc(instance.renewed_at),
+        "renewed_on": [each.isoformat() for each in days_of(instance)],
         "attested_at": None if attested is None else utc(attested),
         "risk_metric": instance.risk_metric,
         "counter": instance.counter,
@@ -241,9 +244,6 @@ def _code(context: ServiceContext, code: OperatorCode) -> dict[str, Any]:
     }
 
 
-SETTLED_SECONDS: Final = 1.0
-"""How long a key is prepared at least before it signs: twice as long as gates may take to see it."""
-
 TOKENS: Final = "tokens"
 GATES: Final = "gates"
 BUNDLES: Final = "bundles"
@@ -269,6 +269,7 @@ async def rotate_keys(context: ServiceContext, request: Request) -> Response:
         raise MalformedError.because(
             Reason.REQUEST_MALFORMED, f"expected the purpose {TOKENS} or {GATES}"
         )
+    _require_alone(context)
     async with context.rotating:
         prepared = _in_state(keyring.ring, purpose, KeyState.PREPARED)
         age = context.clock.timestamp() - prepared.since
@@ -292,6 +293,7 @@ async def retire_key(context: ServiceContext, request: Request) -> Response:
     answer says so (``recorded``), and the entry follows as soon as it can be written.
     """
     kid, keyring = request.parameters["kid"], context.keyring
+    _require_alone(context)
     if kid.startswith(EPOCH):
         find_epoch(keyring.ring.gate_epochs, kid)
     else:
@@ -308,15 +310,31 @@ async def retire_key(context: ServiceContext, request: Request) -> Response:
     return json_response(200, _keys(context) | {"recorded": recorded})
 
 
+def _require_alone(context: ServiceContext) -> None:
+    """Refuse a change of keys that the other nodes wouldn't have: each has a key ring of its own.
+
+    :raises UnavailableError: ``store.unavailable``, with what to do.
+    """
+    if context.keyring.version:
+        # It is a row that all of them share.
+        return
+    if others := context.nodes.others():
+        names = ", ".join(each.name for each in others)
+        raise UnavailableError(
+            Reason.STORE_UNAVAILABLE,
+            f"nodes share no key ring without service.postgres.master_key: stop {names}, change the keys here, copy keyring.json to them, and start them again",
+        )
+
+
 def _in_state(ring: Ring, purpose: str, state: KeyState) -> TokenKey | GateEpoch:
     return ring.in_state(state) if purpose == TOKENS else ring.epoch_in_state(state)
 
 
-def _rotate(keyring: FileKeyRing, purpose: str, now: float) -> TokenKey | GateEpoch:
+def _rotate(keyring: KeyRing, purpose: str, now: float) -> TokenKey | GateEpoch:
     return keyring.rotate(now) if purpose == TOKENS else keyring.rotate_gate_secrets(now)
 
 
-def _retire(keyring: FileKeyRing, kid: str, now: float) -> TokenKey | GateEpoch:
+def _retire(keyring: KeyRing, kid: str, now: float) -> TokenKey | GateEpoch:
     if kid.startswith(EPOCH):
         return keyring.retire_gate_secret(kid, now)
     return keyring.retire(kid, now)

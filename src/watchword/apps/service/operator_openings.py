@@ -45,6 +45,7 @@ async def add_opening(context: ServiceContext, request: Request) -> Response:
     require_members(request.members, "route", "mode", "seconds", "because")
     because = text_member(request.members, "because", MAX_BECAUSE_CHARACTERS)
     policy, route = _row(context, request)
+    context.publisher.require_lead("routes are opened")
     book, now = context.publisher.openings, context.clock.now()
     wanted = await asyncio.to_thread(
         book.proposed, policy, route, *_terms(request), now.timestamp()
@@ -71,6 +72,7 @@ async def end_opening(context: ServiceContext, request: Request) -> Response:
     """
     require_members(request.members, "route")
     policy, route = _row(context, request)
+    context.publisher.require_lead("routes are closed")
     book, now = context.publisher.openings, context.clock.now()
     held = await asyncio.to_thread(book.in_force, now.timestamp())
     ended = any((each.api, each.opening.route) == (policy.api, route.name) for each in held)

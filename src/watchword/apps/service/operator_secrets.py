@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from watchword.adapters.honeytoken_alarms import KeptAlarm
-from watchword.adapters.honeytoken_file import HoneytokenFile, PlantedHoneytoken
+from watchword.adapters.honeytoken_file import HoneytokenStore, PlantedHoneytoken
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.apps.service.app import (
     Request,
@@ -474,7 +474,7 @@ def _file_faults() -> Iterator[None]:
         raise UnavailableError(Reason.SECRET_STORE_UNAVAILABLE, str(error)) from None
 
 
-def _canaries(context: ServiceContext) -> HoneytokenFile:
+def _canaries(context: ServiceContext) -> HoneytokenStore:
     canaries = context.secrets.canaries
     if canaries is None:
         raise UnavailableError(Reason.SECRET_STORE_UNAVAILABLE, "this service keeps no canaries")

@@ -239,6 +239,26 @@ async def show_health(context: ServiceContext, _request: Request) -> Response:
     return json_response(200, {"status": "ok"} | fault)
 
 
+async def show_readiness(context: ServiceContext, _request: Request) -> Response:
+    """Return 200 where a load balancer may send requests here, else 503 with the reasons.
+
+    Of one node alone :func:`show_health` says the same; a node of several can be well, and unlike the others.
+    """
+    reasons = list(context.nodes.unready())
+    try:
+        context.safeguards.require_steady_clock()
+    except UnavailableError:
+        reasons.append("clock")
+    try:
+        await context.store.check_writable()
+    except UnavailableError:
+        reasons.append("store")
+    if context.secrets.rows is not None and context.secrets.rows.trouble():
+        reasons.append("keys")
+    reasons = sorted(set(reasons))
+    return json_response(503 if reasons else 200, {"ready": not reasons, "reasons": reasons})
+
+
 async def show_description(_context: ServiceContext, _request: Request) -> Response:
     """Return the OpenAPI document of the public listener."""
     return json_response(200, DOCUMENT, b"public, max-age=300")
@@ -398,6 +418,7 @@ PUBLIC_ROUTES: Final = (
     Route("GET", "/.well-known/jwks.json", show_keys),
     Route("GET", "/.well-known/verdicts/{api}/jwks.json", show_verdict_keys),
     Route("GET", "/healthz", show_health),
+    Route("GET", "/readyz", show_readiness),
     Route("GET", "/openapi.json", show_description),
 )
 """The routes in the order of the API description."""

@@ -23,13 +23,14 @@ from watchword.adapters.gate_bundle import publish_bundle
 from watchword.adapters.gate_bundle.chain_file import chain_path
 from watchword.adapters.gate_bundle.floor import floor_path
 from watchword.adapters.gate_bundle.freshness import BEAT_SECONDS, freshness_path, note_fresh
-from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.file import KeyRing, KeyState
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     locked_directory,
     read_private,
     remove_leftovers,
 )
+from watchword.adapters.nodes import GateLog, PublishedLines, PublishedNews
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.chains import ChainWriter, RevokedSubjects
 from watchword.apps.service.cut_names import CutNames
@@ -41,6 +42,7 @@ from watchword.broker.interface import HoneytokenWatch
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import (
     GateBundle,
+    GateBundleError,
     signer_to_json,
 )
 from watchword.gate.chain import MOST_REVOKED
@@ -48,7 +50,7 @@ from watchword.gate.cuts import MOST_CUTS, Cut, CutStore, ScheduledCut, merged
 from watchword.gate.interface import GatePolicy
 from watchword.gate.trail import AuditHead, trail_key
 from watchword.ports import InstanceStore, RevocationCursor, RevocationNews
-from watchword.reasons import WatchwordError
+from watchword.reasons import Reason, UnavailableError, WatchwordError
 from watchword.tokens.interface import MAX_LEEWAY_SECONDS, MAX_LIFETIME_SECONDS
 
 SIGNER_FILE: Final = "signer.jwk"
@@ -80,7 +82,17 @@ MOST_LIFTED: Final = 1_000_000
 MOST_READ: Final = 1000
 """So many revoked instances are read at a time, in a few milliseconds."""
 
+TOLD_SECONDS: Final = 5.0
+"""How long a change waits at one node until another one has told gates of it: a hand-over takes less."""
+
+FIRST_SECONDS: Final = 15.0
+"""How long a start waits for another node to publish."""
+
+MOST_NAMED_BY_NODES: Final = 50_000
+"""Most revoked instances in the first version of a bundle that several nodes hand out: each change goes to all of them whole."""
+
 _PAUSE_SECONDS: Final = 0.001
+_LOOK_SECONDS: Final = 0.02
 
 _log = structlog.get_logger()
 
@@ -97,8 +109,32 @@ class ChainAnswer:
         return f"ChainAnswer({sum(map(len, self.parts))} bytes, generation={self.generation})"
 
 
+SETTLED_SECONDS: Final = 1.0
+"""How long a key is prepared at least before it signs: twice as long as gates may take to see it."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Hold how far a node has read what is published for all.
+
+    :ivar position: the revision, 0 before everything was read.
+    :ivar covers: the revision of the change log that it reaches.
+    :ivar in_doubt: whether nobody knows what became of the last lines.
+    :ivar unbelieved: what of it can't be believed, empty for nothing.
+    """
+
+    position: int = 0
+    covers: int = 0
+    in_doubt: bool = False
+    unbelieved: str = ""
+
+
 class PublishedStore(InstanceStore, CutStore, Protocol):
     """Tell who is revoked and what is cut."""
+
+    @property
+    def pending(self) -> int:
+        """Return how much is done that couldn't be written yet."""
 
 
 class GatePublisher:
@@ -109,13 +145,14 @@ class GatePublisher:
         *,
         directory: Path,
         policies: Sequence[GatePolicy],
-        keyring: FileKeyRing,
+        keyring: KeyRing,
         store: PublishedStore,
         secrets: SecretWork = NO_SECRETS,
         random: Callable[[int], bytes],
         token_lifetime: int,
         bounds: PublisherBounds = PublisherBounds(),
         steady: Callable[[], float] | None = None,
+        log: GateLog | None = None,
     ) -> None:
         """Keep the sources; nothing is written yet.
 
@@ -125,6 +162,7 @@ class GatePublisher:
         :param random: returns so many bytes that nobody can guess.
         :param token_lifetime: seconds for which tokens are issued now.
         :param steady: seconds that nobody sets; None where jumps of the clock are meant.
+        :param log: what one of several nodes publishes; None for one process.
         """
         beside = directory.with_name
         self.openings = OpeningBook(beside(_OPENINGS_FILE))
@@ -137,8 +175,7 @@ class GatePublisher:
         self._before: Mapping[str, GateBundle] | None = None
         self._honeytoken_trouble = ""
         self._turn = asyncio.Lock()
-        self._generation = 0
-        self._beaten = 0
+        self._generation = self._beaten = self._latest = self._lifted = 0
         self._firsts: dict[str, FirstVersionWriter] = {}
         self._news = asyncio.Event()
         self._random = random
@@ -152,16 +189,16 @@ class GatePublisher:
         self._cut_off: dict[str, tuple[int, float]] = {}
         self._scheduled: Sequence[ScheduledCut] = ()
         self._ahead: dict[int, int] = {}
-        self._latest = 0
         self._cut_names = CutNames(store, keyring.ring.pairwise_key)
         self.window_seconds = MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS
         """For so long after an instant a token of before it may be alive, as of the last publication."""
         self._chains: dict[str, ChainWriter] = {}
         self._preparing: dict[str, threading.Thread] = {}
         self._without_names: dict[str, str] = {}
-        self._lifted = 0
         self._most_lifted: int | None = None
         self._swept = False
+        self._told_ring = (0, 0.0)
+        self._log, self._reading = log, _Reading()
         self._seal = AuditSeal(store, trail_key(keyring.ring.pairwise_key), beside(_SEAL_FILE))
 
     @property
@@ -188,12 +225,154 @@ class GatePublisher:
     async def publish(self, now: datetime) -> None:
         """Write each bundle that says something new; return when the files are durable.
 
-        :raises UnavailableError: when the store can't be read.
+        Where another node publishes, return when it has told gates all that is known by now, and the files here say so.
+
+        :raises UnavailableError: when the store can't be read, or no node has told gates in time.
         :raises WatchwordError: when a file can't be written; gates then keep what they have.
         """
+        if self._log is None or self._log.leads():
+            await self._publish(now)
+        else:
+            await self._until_told(self._log, now)
+
+    async def keep_up(self, now: datetime) -> None:
+        """Publish what is new, or have what another node published; raises as :meth:`publish` does."""
+        if self._log is None or self._log.leads():
+            await self._publish(now)
+        else:
+            await self._follow(self._log, now)
+
+    async def begin(self, now: datetime) -> None:
+        """Publish for the first time, or have what another node published; raises as :meth:`publish` does.
+
+        An API that it doesn't know yet is closed here until it does.
+        """
+        until = asyncio.get_running_loop().time() + FIRST_SECONDS
+        while True:
+            await self.keep_up(now)
+            if self._log is None or self._log.leads() or self._reading.position:
+                return
+            if asyncio.get_running_loop().time() > until:
+                raise UnavailableError(
+                    Reason.STORE_UNAVAILABLE,
+                    "no other node tells gates, and this one may not: see `watchword nodes`",
+                )
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def require_lead(self, what: str) -> None:
+        """Refuse what only the node that tells gates can do.
+
+        :raises UnavailableError: ``service.overloaded``, with the node's name.
+        """
+        if self._log is not None and not self._log.leads():
+            leader = self._log.leader()
+            raise UnavailableError(
+                Reason.STORE_UNAVAILABLE,
+                f"{what} at the node that tells gates: {leader or 'none does now'}; see `watchword nodes`",
+            )
+
+    async def _until_told(self, log: GateLog, now: datetime) -> None:
+        wanted = await asyncio.to_thread(log.changes)
+        until = asyncio.get_running_loop().time() + TOLD_SECONDS
+        while True:
+            if log.leads():
+                await self._publish(now)
+                return
+            if log.covers() >= wanted:
+                await self._follow(log, now)
+                if self._reading.covers >= wanted:
+                    return
+            if asyncio.get_running_loop().time() > until:
+                raise UnavailableError(
+                    Reason.STORE_UNAVAILABLE,
+                    "it is in the store, but no node has told gates of it yet: see `watchword nodes`",
+                    retry_after=1,
+                )
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _follow(self, log: GateLog, now: datetime) -> None:
+        """Have in the files here what the leader published, and be ready to go on with it."""
+        async with self._turn:
+            await self._catch_up(now)
+            before = self._reading.position
+            try:
+                await asyncio.to_thread(self._adopt_published, log, now)
+            finally:
+                if self._reading.position != before:
+                    news, self._news = self._news, asyncio.Event()
+                    news.set()
+
+    def _adopt_published(self, log: GateLog, now: datetime) -> None:
+        with locked_directory(self._directory):
+            self._write_signer()
+            self._sweep()
+            news = self._take_published(log)
+            if not self._reading.unbelieved and news.covers >= news.changes:
+                self._beat(int(now.timestamp()))
+
+    def _take_published(self, log: GateLog) -> PublishedNews:
+        """Take over what was published since the last time.
+
+        :raises WatchwordError: when a file can't be written.
+        """
+        if self._reading.in_doubt:
+            # What became of the last lines nobody knows: the log says it.
+            self._chains, self._firsts = {}, {}
+            self._reading.position, self._reading.in_doubt = 0, False
+        news = log.read(self._reading.position)
+        whole, trouble = self._reading.position == 0 or news.revision < self._reading.position, ""
+        for api in self._policies:
+            try:
+                self._take_lines(log, api, news, whole=whole)
+            except GateBundleError as error:
+                trouble = f"{api}: {error}"
+        self._lifted = max(self._lifted, news.lifted)
+        self._reading.covers = news.covers
+        # Once more from the start where something can't be believed: it may have been mended meanwhile.
+        self._reading.position = 0 if trouble else news.revision
+        if trouble != self._reading.unbelieved:
+            self._reading.unbelieved = trouble
+            _log.error(
+                "what is published can't be believed" if trouble else "it can be believed again",
+                detail=trouble,
+            )
+        log.adopted(news.revision, trouble)
+        return news
+
+    def _take_lines(self, log: GateLog, api: str, news: PublishedNews, *, whole: bool) -> None:
+        chain, found = self._chain(api), news.chains.get(api)
+        if found is not None:
+            try:
+                reaches = chain.take(found.lines, anew=found.anew)
+            except GateBundleError:
+                if not log.leads():
+                    raise
+                reaches = False
+        else:
+            reaches = not whole or chain.bundle is None
+        if not reaches:
+            # The rows can't be believed, or are older than what gates here have had: they were changed by hand, or put back,
+            # or this node had a store of its own.
+            if log.leads():
+                # A snapshot takes their place.
+                chain.prepare(self._subjects(self._policies[api].expectation.audience))
+            elif chain.generation > news.lifted:
+                log.lift(chain.generation)
+        elif log.leads() and chain.generation <= news.lifted and chain.bundle is not None:
+            chain.renew()
+        chain.mend()
+        if (first := news.firsts.get(api)) is not None:
+            self._first(api).take(first)
+
+    async def _publish(self, now: datetime) -> None:
         # Taken in turn: of two calls the second must not write what it read before the first did.
         async with self._turn:
             extent = await self._catch_up(now)
+            if self._log is not None:
+                # What the change log reaches must be told: another node may have changed the keys a moment ago.
+                with suppress(WatchwordError):
+                    await asyncio.to_thread(self._keyring.refresh)
+                await asyncio.to_thread(self._take_published, self._log)
             audit = await self._seal.advance(extent, now.timestamp())
             held = await asyncio.to_thread(self.openings.in_force, now.timestamp())
             states = await self._assemble(now, audit, held)
@@ -201,6 +380,8 @@ class GatePublisher:
             await self._cut_names.refresh(cuts, self._since, now)
             try:
                 changed = await asyncio.to_thread(self._write, states, now)
+                if self._log is not None and self._cursor is not None:
+                    await asyncio.to_thread(self._note, self._log, self._cursor.sequence)
             finally:
                 # Also after a failure: the bundles before it were written.
                 news, self._news = self._news, asyncio.Event()
@@ -208,6 +389,13 @@ class GatePublisher:
             self._prepare(states)
         if changed:
             _log.debug("gates told", generation=self._generation, apis=changed)
+
+    def _note(self, log: GateLog, covers: int) -> None:
+        """Say how far of the change log gates are told."""
+        if covers != self._reading.covers:
+            self._reading.position = log.note(covers)
+            self._reading.covers = covers
+            log.adopted(self._reading.position, "")
 
     async def seal(self, now: datetime) -> None:
         """Seal what is left of a long audit trail, beside the publications."""
@@ -282,7 +470,7 @@ class GatePublisher:
         while True:
             # Not while one is written: who has the chain finds the first version as far.
             async with self._turn:
-                news, chain = self._news, self._chains.get(api)
+                news, chain = self._news, None if self._reading.in_doubt else self._chains.get(api)
                 if chain is not None and (found := self._answer(chain, tip, generation)):
                     return found
             try:
@@ -306,6 +494,8 @@ class GatePublisher:
             # A gate that has lost its chain says one less than it had: so it gets ours where that is as far.
             self._lifted = generation + 1
             chain.renew()
+            if self._log is not None:
+                asyncio.get_running_loop().run_in_executor(None, _lift, self._log, generation)
             _log.warning("a gate has a newer chain than this service", generation=generation)
 
     def _write(self, states: Sequence[GateBundle], now: datetime) -> list[str]:
@@ -330,7 +520,9 @@ class GatePublisher:
             for audience in each.audiences:
                 subject = pairwise_subject(each.id, audience, key)
                 # What couldn't be written to the store yet comes each time.
-                if reading_all or not self._lists(audience, subject):
+                # Lines of other nodes may list it, though it isn't among the names here.
+                fresh = self._log is not None and not self._store.pending
+                if reading_all or fresh or not self._lists(audience, subject):
                     found.setdefault(audience, []).append((subject, at))
         for audience, subjects in found.items():
             revoked = self._subjects(audience)
@@ -386,7 +578,8 @@ class GatePublisher:
             self._chain(each.policy.api).steps(self._subjects(each.policy.expectation.audience))
             for each in states
         )
-        self._generation = max(self._highest() + steps, now)
+        least = max(self._highest() + steps, now)
+        self._generation = least if self._log is None else self._log.draw(steps, least)
         publish_bundle(self._counter, f"{self._generation}\n".encode())
 
     def _is_due(self, state: GateBundle) -> bool:
@@ -409,8 +602,9 @@ class GatePublisher:
     def _chain(self, api: str) -> ChainWriter:
         if api not in self._chains:
             key = self._keyring.bundle_signer().verification_key()
+            record = None if self._log is None else partial(self._record_lines, self._log, api)
             made = ChainWriter(
-                self._path(api), key, self._random, partial(time.sleep, _PAUSE_SECONDS)
+                self._path(api), key, self._random, partial(time.sleep, _PAUSE_SECONDS), record
             )
             self._lifted = max(self._lifted, made.lifted_to)
             self._chains[api] = made
@@ -420,8 +614,19 @@ class GatePublisher:
         if api not in self._firsts:
             key = self._keyring.bundle_signer().verification_key()
             pause = partial(time.sleep, _PAUSE_SECONDS)
-            self._firsts[api] = FirstVersionWriter(self._path(api), key, pause)
+            record = None if self._log is None else partial(self._record_first, self._log, api)
+            self._firsts[api] = FirstVersionWriter(self._path(api), key, pause, record)
         return self._firsts[api]
+
+    def _record_lines(self, log: GateLog, api: str, lines: Sequence[bytes], anew: bool) -> None:
+        doubted, self._reading.in_doubt = self._reading.in_doubt, True
+        self._reading.position = log.append(api, PublishedLines(lines, anew))
+        self._reading.in_doubt = doubted
+
+    def _record_first(self, log: GateLog, api: str, bundle: bytes) -> None:
+        doubted, self._reading.in_doubt = self._reading.in_doubt, True
+        self._reading.position = log.put_first(api, bundle)
+        self._reading.in_doubt = doubted
 
     def _write_chain(self, due: Collection[str], state: GateBundle) -> None:
         chain = self._chain(state.policy.api)
@@ -588,6 +793,9 @@ class GatePublisher:
 
     async def _told_before(self) -> Mapping[str, GateBundle]:
         """Return by API what its gate was told before this process began."""
+        if self._log is not None:
+            # By other nodes meanwhile, too.
+            return {api: replace(each, digests=None) for api, each in self._told().items()}
         if self._before is None:
             self._before = await asyncio.to_thread(self._read_all)
         return self._before
@@ -607,6 +815,29 @@ class GatePublisher:
         chains = {api: each.bundle for api, each in self._chains.items()}
         return {api: each for api, each in chains.items() if each is not None}
 
+    def told_ring(self, steady: float) -> int:
+        """Return the version of the key ring whose prepared keys every gate here has known for a while, 0 for none.
+
+        :param steady: seconds that never go back.
+        """
+        version, ring = self._keyring.version, self._keyring.ring
+        known, since = self._told_ring
+        if version != known:
+            key, epoch = (
+                ring.in_state(KeyState.PREPARED).kid,
+                ring.epoch_in_state(KeyState.PREPARED).epoch,
+            )
+            told = self._told()
+            for api in self._policies:
+                bundle = told.get(api)
+                if bundle is None or not (
+                    any(each.kid == key for each in bundle.keys)
+                    and any(each.epoch == epoch for each in bundle.secrets)
+                ):
+                    return 0
+            known, since = self._told_ring = version, steady
+        return known if steady - since >= SETTLED_SECONDS else 0
+
     def injected_versions(self, secret: str) -> Mapping[str, tuple[int, int]]:
         """Return by API which version of a secret its gate was told to inject, and in which generation."""
         return {
@@ -614,3 +845,9 @@ class GatePublisher:
             for api, each in self._told().items()
             if secret in each.injected
         }
+
+
+def _lift(log: GateLog, generation: int) -> None:
+    """Tell the node that publishes of a gate that has more; where the store can't be reached that gate asks again."""
+    with suppress(UnavailableError):
+        log.lift(generation)

@@ -122,7 +122,13 @@ class GuardedStore(Protocol):
         """
 
     async def extent(self) -> tuple[int, int]:
-        """Return the number of the last audit entry that there ever was, and that of the database's file, or server and timeline."""
+        """Return how much was written, and the number of the database's file, or of its server and timeline.
+
+        Audit entries count, and uses of challenges that left none: of an older copy the number is smaller.
+        """
+
+    async def newest_audit(self) -> int:
+        """Return the number of the last audit entry that there ever was, 0 before the first."""
 
     def accept(self, file: int) -> None:
         """Take writes where the database has this number: challenges of before have ended."""

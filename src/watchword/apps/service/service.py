@@ -8,7 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.file import KeyRing
+from watchword.adapters.nodes import ONLY_NODE, GateLog, Nodes
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
@@ -28,7 +29,7 @@ from watchword.apps.service.context import ServiceContext, ServiceStore
 from watchword.apps.service.cuts import CutSchedule
 from watchword.apps.service.operator import OPERATOR_ROUTES
 from watchword.apps.service.public import PUBLIC_ROUTES, GateDelivery
-from watchword.apps.service.publisher import GatePublisher
+from watchword.apps.service.publisher import MOST_NAMED_BY_NODES, GatePublisher, PublisherBounds
 from watchword.apps.service.safeguards import NO_SAFEGUARDS, ClockWatch, Safeguards
 from watchword.attestation.interface import AppleApp
 from watchword.enrolment.delivery import SecretDelivery
@@ -56,17 +57,19 @@ class Service:
     context: ServiceContext
     scheduler: Scheduler
     _firsts: list[asyncio.Task[str]] = field(default_factory=list)
+    _following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Publish the gates' state and keep it up to date, and whatever else runs beside requests.
 
         :raises WatchwordError: when it can't be published; the service must not start then.
         """
+        self._follow_nodes()
         # Before gates are told: who was revoked and isn't any more, in a store that was put back.
         await self.context.safeguards.begin(self.context.store, self.context.clock.now())
         # Before gates are told: what they have of secrets stays where the backend doesn't answer.
         await self._first_secrets()
-        await self.context.publisher.publish(self.context.clock.now())
+        await self.context.publisher.begin(self.context.clock.now())
         await background.follow_pins(self.context)
         await self._first_list()
         self.scheduler.start()
@@ -74,6 +77,9 @@ class Service:
     async def stop(self) -> None:
         """End what runs beside the requests; the caller closes the store."""
         await self.scheduler.stop()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
         with suppress(UnavailableError):
             await self.context.safeguards.follow(self.context.store, self.context.clock.now())
         for first in self._firsts:
@@ -84,6 +90,29 @@ class Service:
         for fetcher in (vendors.fetcher, vendors.play_fetcher):
             if fetcher is not None:
                 await fetcher.aclose()
+
+    def _follow_nodes(self) -> None:
+        """Look at once where another node has changed something; the tick each second would be too late."""
+        loop, news = asyncio.get_running_loop(), asyncio.Event()
+
+        def on_news() -> None:
+            with suppress(RuntimeError):  # The loop has ended.
+                loop.call_soon_threadsafe(news.set)
+
+        async def follow() -> None:
+            while True:
+                await news.wait()
+                news.clear()
+                # What goes wrong the next tick says.
+                await carry_out(PeriodicTask("news", 0, self._hear))
+
+        if self.context.nodes is not ONLY_NODE:
+            self.context.nodes.begin(on_news)
+            self._following = asyncio.create_task(follow())
+
+    async def _hear(self) -> None:
+        await background.tick(self.context)
+        await background.advance_cuts(self.context)
 
     async def _first_list(self) -> None:
         """Give a status list that isn't known yet some time to come, before anybody enrols.
@@ -151,7 +180,7 @@ def build_service(
     policy: EnrolmentPolicy,
     verifier: EvidenceVerifier,
     store: ServiceStore,
-    keyring: FileKeyRing,
+    keyring: KeyRing,
     refusal_log: MemoryRefusalLog,
     gates: Path,
     gate_policies: Sequence[GatePolicy],
@@ -164,16 +193,18 @@ def build_service(
     safeguards: Safeguards = NO_SAFEGUARDS,
     room: EnrolmentRoom | None = None,
     addresses: ClientAddresses | None = None,
+    nodes: Nodes = ONLY_NODE,
+    log: GateLog | None = None,
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
-    :param gates: the directory of what gates read; written by nobody else.
-    :param gate_policies: what the gate of each API keeps.
+    :param gates: the directory of what gates read; ``gate_policies`` is what the gate of each API keeps.
     :param vendors: what is asked of Apple and Google beside the requests.
     :param recorder: keeps what verifications were made of; None keeps nothing.
     :param pins: follows what is published of pins; None where no host is pinned.
     :param secrets: what is injected at the edge and delivered, and which canaries are planted.
     :param safeguards: what guards the store beside it, and watches the clock.
+    :param log: what one of several ``nodes`` publishes.
     :param room: bounds how many enrol, by the addresses that ``addresses`` tells; None bounds nothing.
     """
     mark, refusals = safeguards.mark, RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
@@ -182,7 +213,7 @@ def build_service(
     )
     published = PublishedPins() if pins is None else pins
     publisher = _publisher(
-        gates, gate_policies, policy, store, keyring, entropy, secrets, safeguards.watch
+        gates, gate_policies, policy, store, keyring, entropy, secrets, safeguards.watch, log
     )
     context = ServiceContext(
         enrolment=enrolment,
@@ -201,6 +232,7 @@ def build_service(
         secrets=secrets,
         records=None if recorder is None else recorder.log,
         safeguards=safeguards,
+        nodes=nodes,
     )
     return _served(context, addresses, reveal=policy.environment is Environment.LAB)
 
@@ -210,10 +242,11 @@ def _publisher(
     gate_policies: Sequence[GatePolicy],
     policy: EnrolmentPolicy,
     store: ServiceStore,
-    keyring: FileKeyRing,
+    keyring: KeyRing,
     entropy: Entropy,
     secrets: SecretWork,
     watch: ClockWatch | None,
+    log: GateLog | None,
 ) -> GatePublisher:
     return GatePublisher(
         directory=gates,
@@ -222,8 +255,10 @@ def _publisher(
         store=store,
         secrets=secrets,
         random=entropy.token_bytes,
-        token_lifetime=policy.token_lifetime,
+        token_lifetime=policy.longest_lifetime,
+        bounds=PublisherBounds() if log is None else PublisherBounds(named=MOST_NAMED_BY_NODES),
         steady=None if watch is None else watch.steady,
+        log=log,
     )
 
 
@@ -231,7 +266,7 @@ def _delivery(
     policy: EnrolmentPolicy,
     verifier: EvidenceVerifier,
     store: ServiceStore,
-    keyring: FileKeyRing,
+    keyring: KeyRing,
     entropy: Entropy,
     secrets: SecretWork,
     epochs: ChallengeEpochs | None,
@@ -254,7 +289,7 @@ def _enrolment(
     policy: EnrolmentPolicy,
     verifier: EvidenceVerifier,
     store: ServiceStore,
-    keyring: FileKeyRing,
+    keyring: KeyRing,
     entropy: Entropy,
     vendors: VendorWork,
     recorder: Recorder | None,
@@ -276,6 +311,7 @@ def _enrolment(
         ),
         entropy=entropy,
         rejudgement=vendors.rejudgement,
+        sampling=vendors.sampling,
         appraisals=recorder,
         codes=store,
         epochs=epochs,

@@ -134,10 +134,8 @@ def _play(path: Path_, app: Mapping[str, Any]) -> Iterator[Inconsistency]:
 
 
 def _service(parts: Readable) -> Iterator[Inconsistency]:
-    lifetime, issuer = parts.service.get("token_lifetime"), parts.service.get("issuer")
-    allowed = range(MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS + 1)
-    if isinstance(lifetime, str) and seconds(lifetime) not in allowed:
-        yield ("service", "token_lifetime"), shown(lifetime), "30s to 1h"
+    issuer = parts.service.get("issuer")
+    yield from _lifetime(("service",), parts.service)
     if parts.environment == "lab":
         yield from _loopback(("service", "listen"), parts.service.get("listen"))
     secure = not isinstance(issuer, str) or urlsplit(issuer).scheme == "https"
@@ -145,6 +143,13 @@ def _service(parts: Readable) -> Iterator[Inconsistency]:
     if parts.environment == "prod" and not secure:
         # Apps would send their evidence, and receive their tokens, in the clear.
         yield ("service", "issuer"), shown(issuer), "an https:// URL in environment prod"
+
+
+def _lifetime(path: Path_, section: Fields) -> Iterator[Inconsistency]:
+    lifetime = section.get("token_lifetime")
+    allowed = range(MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS + 1)
+    if isinstance(lifetime, str) and seconds(lifetime) not in allowed:
+        yield (*path, "token_lifetime"), shown(lifetime), "30s to 1h"
 
 
 def _postgres(service: Fields) -> Iterator[Inconsistency]:
@@ -161,6 +166,18 @@ def _postgres(service: Fields) -> Iterator[Inconsistency]:
     pair = [name for name in ("certificate", "key") if ways.get(name) is not None]
     if len(pair) == 1:
         yield ("service", "postgres"), f"{pair[0]} alone", "certificate and key, or none of both"
+    for name in ("master_key", "other_master_key"):
+        if isinstance(ways.get(name), dict):
+            yield from _placed(("service", "postgres", name), ways[name])
+    if ways.get("other_master_key") is not None and ways.get("master_key") is None:
+        yield ("service", "postgres"), "other_master_key alone", "master_key beside it"
+
+
+def _placed(path: Path_, keeper: Mapping[str, Any]) -> Iterator[Inconsistency]:
+    """Find a master key that is nowhere, or in two places."""
+    given = [each for each in ("file", "env", "transit") if keeper.get(each) is not None]
+    if len(given) != 1:
+        yield path, " and ".join(given) or "nothing", "one of file, env and transit"
 
 
 def _api(path: Path_, api: Fields, parts: Readable) -> Iterator[Inconsistency]:
@@ -169,6 +186,7 @@ def _api(path: Path_, api: Fields, parts: Readable) -> Iterator[Inconsistency]:
             known = ", ".join(sorted(parts.apps)) or "none is there yet"
             yield (*path, "apps", index), shown(app), f"an app under apps: {known}"
     yield from _routes((*path, "routes"), api.get("routes"))
+    yield from _lifetime(path, api)
     yield from _proofs(path, api)
     yield from _authz((*path, "authz"), api.get("authz"), parts.environment)
     if parts.environment == "lab":
@@ -396,7 +414,17 @@ def _secrets(written: FileConfig) -> Iterator[Inconsistency]:
     """Find what is wrong between keys, apps and the routes that inject them."""
     keys = {} if written.secrets is None else written.secrets.keys
     if written.secrets is not None:
-        yield from _kept(written.secrets, written.environment)
+        yield from _kept(written.secrets, written)
+    ways = written.service.postgres
+    for key in ("master_key", "other_master_key") if ways is not None else ():
+        found = getattr(ways, key)
+        transit = found is not None and found.transit is not None
+        if transit and (written.secrets is None or written.secrets.openbao is None):
+            yield (
+                ("service", "postgres", key),
+                "transit",
+                "where OpenBao is beside it: secrets.openbao",
+            )
     for name, secret in keys.items():
         yield from _secret(("secrets", "keys", name), secret, written)
     injected = [name for name, secret in keys.items() if secret.edge]
@@ -406,9 +434,9 @@ def _secrets(written: FileConfig) -> Iterator[Inconsistency]:
                 yield from _route(("apis", api_name, "routes", index), api, route, injected)
 
 
-def _kept(written: SecretsConfig, environment: str) -> Iterator[Inconsistency]:
+def _kept(written: SecretsConfig, whole: FileConfig) -> Iterator[Inconsistency]:
     """Find a store that isn't whole, or that says two things."""
-    keeper = written.master_key
+    keeper, environment = written.master_key, whole.environment
     needs = written.store == "openbao" or written.signing or (keeper and keeper.transit)
     if needs and written.openbao is None:
         yield ("secrets", "openbao"), "nothing", "where OpenBao is: url and token"
@@ -419,13 +447,15 @@ def _kept(written: SecretsConfig, environment: str) -> Iterator[Inconsistency]:
             where = ("secrets", "openbao", "url")
             yield where, shown(written.openbao.url), "an https:// URL, or one of this machine's own"
     if keeper is not None:
-        given = [each for each in ("file", "env", "transit") if getattr(keeper, each) is not None]
-        if len(given) != 1:
-            got = " and ".join(given) or "nothing"
-            yield ("secrets", "master_key"), got, "one of file, env and transit"
+        yield from _placed(("secrets", "master_key"), dict(keeper))
         if written.store == "openbao":
             yield ("secrets", "master_key"), "master_key", "none: OpenBao encrypts what it keeps"
-    elif written.store == "file" and environment == "prod" and written.keys:
+    elif (
+        written.store == "file"
+        and environment == "prod"
+        and written.keys
+        and whole.service.sealing is None
+    ):
         # Beside the values, on the same disk, a key protects no backup of it.
         expected = "where the master key is: {file: PATH}, {env: NAME} or {transit: KEY}"
         yield ("secrets", "master_key"), "nothing", expected

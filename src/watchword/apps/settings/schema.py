@@ -134,12 +134,17 @@ class TlsFiles(NamedTuple):
 
 
 class ReceiptSettings(NamedTuple):
-    """Hold how Apple refreshes the receipts of one app; ``key`` is the file of the team's key."""
+    """Hold how Apple refreshes the receipts of one app.
+
+    :param key: the file of the team's key.
+    :param share: percent of them that are asked for on a day.
+    """
 
     team_id: str
     key_id: str
     key: Path
     server: str
+    share: int
 
 
 class PlaySettings(NamedTuple):
@@ -167,6 +172,12 @@ class ReceiptsConfig(Config):
     key: FilePath = Field(description="that key as Apple gave it to you, a .p8 file")
     server: Origin = default(
         "https://data.appattest.apple.com", "Apple's server, or a simulated one"
+    )
+    share: int = default(
+        100,
+        "percent of the receipts that Apple is asked for on a day, drawn by chance; each comes at least every 30 days",
+        ge=1,
+        le=100,
     )
 
 
@@ -265,6 +276,26 @@ def _store(text: str) -> PostgresAddress | None:
         raise expected(f"sqlite, or {error}") from None
 
 
+class MasterKeyConfig(Config):
+    """Say where the key is under which values are encrypted; one of the three."""
+
+    file: FilePath | None = default(
+        None, "32 bytes in base64url; of values in a file it is made on the first start"
+    )
+    env: str | None = default(
+        None, "name of an environment variable", pattern=r"^[A-Z][A-Z0-9_]{0,63}$"
+    )
+    transit: Name | None = default(None, "name of a key in OpenBao's transit engine")
+
+
+def _direct(text: str) -> PostgresAddress | None:
+    """Return where the server itself is."""
+    try:
+        return read_address(text)
+    except ValueError as error:
+        raise expected(str(error)) from None
+
+
 class PostgresConfig(Config):
     """Say how the PostgreSQL that ``store`` names is spoken to."""
 
@@ -277,6 +308,18 @@ class PostgresConfig(Config):
     certificate: FilePath | None = default(None, "PEM of the client's certificate")
     key: FilePath | None = default(None, "PEM of its key")
     connections: int = default(8, "most connections at a time", ge=1, le=64)
+    master_key: MasterKeyConfig | None = default(
+        None, "seals keys, secrets and canaries in rows that all nodes share; left out: files"
+    )
+    other_master_key: MasterKeyConfig | None = default(
+        None, "opens rows, too, while one key replaces another; see `watchword store rekey`"
+    )
+    node: Name | None = default(
+        None, "this node's name, of several on one database; left out: the machine's"
+    )
+    direct: Annotated[PostgresAddress | None, ReadText(_direct)] = default(
+        None, "the server itself, where a pooler stands at the address in store"
+    )
 
 
 class _Kept:
@@ -296,7 +339,9 @@ class ServiceConfig(Config):
 
     issuer: Origin = Field(description="the URL under which apps reach the service")
     listen: ListenAddress = default("127.0.0.1:8440")
-    token_lifetime: Duration = default("5m")
+    token_lifetime: Duration = default(
+        "5m", "how long tokens live, 30s to 1h, where an API doesn't say it"
+    )
     store: Annotated[PostgresAddress | None, ReadText(_store)] = default(
         "sqlite", "sqlite: a file in the state directory; or postgresql://user@host/database"
     )
@@ -317,16 +362,31 @@ class ServiceConfig(Config):
     @property
     def postgres_address(self) -> PostgresAddress | None:
         """Return where the PostgreSQL is and how it is spoken to, None where the store is a file."""
-        if self.store is None:
+        return self._spoken_to(self.store)
+
+    @property
+    def direct_address(self) -> PostgresAddress | None:
+        """Return where the server itself is, without a pooler in between; None where the store is a file."""
+        ways = self.postgres
+        direct = None if ways is None or self.store is None else ways.direct
+        return self._spoken_to(direct or self.store)
+
+    def _spoken_to(self, place: PostgresAddress | None) -> PostgresAddress | None:
+        if place is None:
             return None
         ways = self.postgres or PostgresConfig()
         pair = (ways.certificate, ways.key)
         return replace(
-            self.store,
+            place,
             password=ways.password,
             authorities=ways.authorities,
             certificate=None if pair[0] is None or pair[1] is None else (pair[0], pair[1]),
         )
+
+    @property
+    def sealing(self) -> MasterKeyConfig | None:
+        """Return the key that seals rows which several nodes share, None where each keeps files of its own."""
+        return None if self.store is None or self.postgres is None else self.postgres.master_key
 
     database = _Kept("watchword.db")
     """The SQLite store."""
@@ -351,6 +411,9 @@ class ServiceConfig(Config):
 
     secrets = _Kept("secrets.json")
     """The encrypted secrets."""
+
+    sealed = _Kept("sealed")
+    """The directory of the newest sealed rows that this node has seen."""
 
     canaries = _Kept("canaries.json")
     """What planted canary keys are recognised by."""
@@ -502,6 +565,7 @@ class ApiSettings:
     limits: tuple[Limit, ...]
     case_sensitive: bool
     device_for_session: bool
+    token_lifetime: int | None
 
 
 class ApiConfig(Config):
@@ -528,6 +592,9 @@ class ApiConfig(Config):
         "on routes with proof: session, take a signature by the device's own key from apps that asked for that "
         "when they enrolled or renewed, since they can't open session keys",
     )
+    token_lifetime: Duration | None = default(
+        None, "how long this API's tokens live, 30s to 1h; left out: as under service"
+    )
     case: Literal["insensitive", "sensitive"] = default(
         "insensitive",
         "insensitive: of the rows that match a path in any spelling, the strictest judges; "
@@ -553,6 +620,7 @@ class ApiConfig(Config):
             limits=tuple(limit.build(routes) for limit in self.limits),
             case_sensitive=self.case == "sensitive",
             device_for_session=self.device_for_session,
+            token_lifetime=self.token_lifetime,
         )
 
 
@@ -791,16 +859,6 @@ class SecretConfig(Config):
     deliver: DeliverConfig | None = None
 
 
-class MasterKeyConfig(Config):
-    """Say where the key is under which values are encrypted in the file; one of the three."""
-
-    file: FilePath | None = default(None, "32 bytes in base64url; made on the first start")
-    env: str | None = default(
-        None, "name of an environment variable", pattern=r"^[A-Z][A-Z0-9_]{0,63}$"
-    )
-    transit: Name | None = default(None, "name of a key in OpenBao's transit engine")
-
-
 class OpenBaoConfig(Config):
     """Say where OpenBao or Vault is, and as whom it is asked."""
 
@@ -857,13 +915,14 @@ class SecretsConfig(Config):
     usage: UsageConfig = UsageConfig()
     keys: dict[Name, SecretConfig] = default({}, max_length=MAX_SECRETS)
 
-    def build(self, state: Path) -> SecretsSettings:
+    def build(self, state: Path, sealing: MasterKeyConfig | None) -> SecretsSettings:
         """Return who may use which key.
 
         :param state: the service's directory, in which a master key is made that the file doesn't place.
+        :param sealing: seals rows that several nodes share: their secrets, too, where the file names no other key.
         """
         given = {"file": str(state / "master.key")}
-        master = self.master_key or MasterKeyConfig.model_validate(given)
+        master = self.master_key or sealing or MasterKeyConfig.model_validate(given)
         return SecretsSettings(
             master_key=None if self.store == "openbao" else master,
             openbao=self.openbao,
@@ -908,6 +967,18 @@ class Settings:
     drill: Mapping[str, DrillSettings]
     pins: PinsConfig | None
     secrets: SecretsSettings | None
+
+    def token_lifetime(self, api: ApiSettings) -> int:
+        """Return how long the tokens of an API live, in seconds."""
+        own = api.token_lifetime
+        return self.service.token_lifetime if own is None else own
+
+    @property
+    def longest_lifetime(self) -> int:
+        """Return how long the tokens live that live longest, in seconds."""
+        return max(
+            map(self.token_lifetime, self.apis.values()), default=self.service.token_lifetime
+        )
 
 
 class FileConfig(Config):
@@ -966,5 +1037,7 @@ class FileConfig(Config):
             gates=self.gates,
             drill={name: each.build() for name, each in self.drill.items()},
             pins=self.pins,
-            secrets=None if secrets is None else secrets.build(self.service.state),
+            secrets=None
+            if secrets is None
+            else secrets.build(self.service.state, self.service.sealing),
         )

@@ -10,6 +10,7 @@ from watchword.apps.terminal.lazy import LazyGroup, body_in
 
 _body = body_in("watchword.apps.store.commands")
 _tables_body = body_in("watchword.apps.store.tables")
+_sealing = body_in("watchword.apps.store.sealing")
 
 
 def _as_owner(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,4 +103,72 @@ def migrate_command() -> None:
 
     Nobody can write to the file meanwhile: a service that uses it answers 503. Rehearse first, which says how long that
     takes. At the end all is there and the file refuses to be used, or nothing has changed.
+    """
+
+
+@command.command(
+    "seal",
+    short_help="Move keys, secrets and canaries from files into sealed rows.",
+    epilog="Example: watchword store seal",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_sealing
+def seal_command() -> None:
+    """Move keyring.json, secrets.json and canaries.json of this state directory into rows of the database that service.store names.
+
+    They are encrypted under service.postgres.master_key. Stop the service first. The files stay, under names that end in
+    .moved: remove them once a backup of the master key exists elsewhere.
+    """
+
+
+@command.command(
+    "rekey",
+    short_help="Seal rows under another master key.",
+    epilog="Example: watchword store rekey",
+)
+@click.option(
+    "--old",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="File with the key before, where service.postgres.other_master_key doesn't name it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_sealing
+def rekey_command() -> None:
+    """Seal each row anew under service.postgres.master_key.
+
+    So that no node stops: name the new key as other_master_key on each node and restart it; then exchange both and restart
+    again; then run this; then remove the old key. A key of OpenBao's is rotated there, and this follows.
+    """
+
+
+@command.command(
+    "put-back",
+    short_help="Write this node's copies of rows that the database lost.",
+    epilog="Example: watchword store put-back",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_sealing
+def put_back_command() -> None:
+    """Write this node's copy of each sealed row that is gone, older or different in the database, as its next version.
+
+    For a database that was restored or lost its last changes, and once you know that it is the right one. Run it on the node
+    that has seen the highest version: nodes tell it when they refuse. Rows that are newer than the copy stay.
+    """
+
+
+@click.command(
+    "nodes",
+    short_help="Show the nodes of the service, and who does what.",
+    epilog="Example: watchword nodes --json | jq .nodes",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_tables_body
+def nodes_command() -> None:
+    """Show the nodes that share the PostgreSQL of service.store: whether each takes requests, or why not, and which chores it does.
+
+    Exit code 0: every node that runs is ready, and one tells gates. 1: not so. 3: the store can't be reached.
     """

@@ -1,14 +1,18 @@
-"""Make, upgrade and fill the store's tables in PostgreSQL: ``watchword store init``, ``upgrade`` and ``migrate``."""
+"""Make, upgrade and fill the store's tables in PostgreSQL: ``watchword store init``, ``upgrade`` and ``migrate``; look at the nodes."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from watchword.adapters.nodes import Chore, ClusterView, OtherNode
 from watchword.adapters.postgres import migration, schema
 from watchword.adapters.postgres.address import PostgresAddress
+from watchword.adapters.postgres.node import look_at_nodes
 from watchword.adapters.system import SystemEntropy, steady_seconds
 from watchword.apps.settings.load import load_settings
-from watchword.apps.terminal.console import print_json
+from watchword.apps.terminal.console import EXIT_REFUSED, print_json
+from watchword.apps.terminal.paragraphs import printable
 from watchword.encoding.phrases import counted
 
 
@@ -77,6 +81,52 @@ def migrate_command(
             f"Moved {counted(rows, 'row')} in {pause:.1f} s. Start `watchword up` with this file now; "
             f"{source} stays as a backup and refuses to be used."
         )
+
+
+_REASONS = {
+    "store": "it can't reach the store",
+    "configuration": "its watchword.yaml differs from that of the node that tells gates",
+    "key-ring": "its keyring.json differs from that of the node that tells gates",
+    "clock": "its clock is wrong",
+    "leader": "it knows no node that tells gates",
+    "gates": "it can't believe or write what is published",
+}
+
+
+def nodes_command(config: Path, *, as_json: bool) -> None:
+    """See ``watchword nodes``."""
+    view = look_at_nodes(_named(config))
+    leading = view.leaders.get(Chore.GATES, (0, ""))[1]
+    live = [each for each in view.nodes if each.is_live]
+    fine = any(each.name == leading for each in live) and not any(each.unready for each in live)
+    if as_json:
+        leaders = {
+            chore: {"node": node, "term": term} for chore, (term, node) in view.leaders.items()
+        }
+        print_json(
+            {
+                "nodes": [asdict(each) | {"live": each.is_live} for each in view.nodes],
+                "leaders": leaders,
+                "revision": view.revision,
+            }
+        )
+    else:
+        for each in view.nodes:
+            click.echo(printable(_node_line(each, view)))
+        if not any(each.name == leading for each in live):
+            click.echo("No node tells gates.")
+    if not fine:
+        raise click.exceptions.Exit(EXIT_REFUSED)
+
+
+def _node_line(node: OtherNode, view: ClusterView) -> str:
+    if not node.is_live:
+        return f"{node.name}: gone, last heard of {node.silent:.0f} s ago"
+    reasons = [_REASONS.get(each, each) for each in node.unready.split()]
+    state = f"unready: {'; '.join(reasons)}" if reasons else "ready"
+    chores = [chore for chore, (_, name) in view.leaders.items() if name == node.name]
+    does = f"; does {', '.join(chores)}" if chores else ""
+    return f"{node.name}: {state}; {node.version}; gates at revision {node.published} of {view.revision}{does}"
 
 
 def _named(config: Path) -> PostgresAddress:

@@ -16,8 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePublicKey,
     generate_private_key,
 )
+from tests.key_ring_contract.places import GRACE, START
+from tests.key_ring_contract.rings import Gate, token
 from tests.system.adapters.openbao.slow_path import slow_path
-from tests.system.adapters.test_keyring import GRACE, PROD, START, Gate, open_ring, token
+from tests.system.adapters.test_keyring import PROD, open_ring
 from tests.unit.adapters.openbao.server import BaoServer
 from tests.unit.enrolment.simulators import (
     NOW,
@@ -27,16 +29,17 @@ from tests.unit.enrolment.simulators import (
     SimulatedPhone,
 )
 
+from watchword.adapters.documents import FileDocument
 from watchword.adapters.keyring.file import (
     MASTER_BYTES,
     MAX_EPOCHS,
     MAX_KEYS,
     MAX_RING_BYTES,
-    FileKeyRing,
     GateEpoch,
     HeldRingForm,
     KeyKeeper,
     KeyPurpose,
+    KeyRing,
     KeyState,
 )
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private, write_private
@@ -69,10 +72,10 @@ def keeper(bao: BaoServer) -> Iterator[TransitKeyKeeper]:
 
 def held_ring(
     path: Path, keeper: KeyKeeper, now: float = START, environment: Environment = PROD
-) -> FileKeyRing:
+) -> KeyRing:
     """Open a key ring whose private keys are kept elsewhere."""
-    return FileKeyRing(
-        path,
+    return KeyRing(
+        FileDocument(path),
         environment=environment,
         grace=GRACE,
         now=now,
@@ -81,7 +84,7 @@ def held_ring(
     )
 
 
-def secrets_of(ring: FileKeyRing) -> list[bytes]:
+def secrets_of(ring: KeyRing) -> list[bytes]:
     """Return every secret that a ring of this kind holds in memory."""
     held = ring.ring
     return [
@@ -199,7 +202,7 @@ def test_followed_file_that_cannot_be_opened_keeps_the_keys(
     assert ring.gate_secret("a") == other.gate_secret("a")
 
 
-def _eventually(ring: FileKeyRing) -> bool:
+def _eventually(ring: KeyRing) -> bool:
     """Refresh until the breaker lets it, for some seconds."""
     for _ in range(50):
         try:

@@ -150,7 +150,8 @@ class Postgres:
         with self.admin(address.database) as link:
             link.execute("SET search_path = watchword")
             rows = link.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'watchword'")
-            tables = {str(each[0]) for each in rows} - {"store", "migrations"}
+            kept = {"store", "migrations", "leaders", "publication"}
+            tables = {str(each[0]) for each in rows} - kept
             link.execute(f"TRUNCATE {', '.join(sorted(tables))} RESTART IDENTITY".encode())
             link.execute("ALTER SEQUENCE audit_numbers RESTART")
             link.execute("UPDATE store SET revocations = 0")

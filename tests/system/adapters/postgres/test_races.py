@@ -101,7 +101,7 @@ def test_what_is_told_in_order_misses_nothing(nodes: list[PostgresStore]) -> Non
             await node.revoke(name, NOW, "b", audit("instance.revoked", subject=name))
 
     async def main() -> tuple[set[str], list[int]]:
-        start = (await nodes[0].extent())[0]
+        start = await nodes[0].newest_audit()
         cursor = (await nodes[0].revocations(NOW, None, 1000)).cursor
         writing = [
             asyncio.create_task(write(node, names[at::NODES])) for at, node in enumerate(nodes)

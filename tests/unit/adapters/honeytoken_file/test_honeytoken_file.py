@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchword.adapters.honeytoken_file import MAX_HONEYTOKENS, HoneytokenFile
+from watchword.adapters.documents import FileDocument
+from watchword.adapters.honeytoken_file import MAX_HONEYTOKENS, HoneytokenStore
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.system import SystemEntropy
 from watchword.broker.honeytokens import KINDS, spot
@@ -18,10 +19,10 @@ NOW = 1_800_000_000.5
 ENTROPY = SystemEntropy()
 
 
-def file_in(directory: Path) -> HoneytokenFile:
+def file_in(directory: Path) -> HoneytokenStore:
     """Return the canaries of a state directory."""
     directory.mkdir(mode=0o700, exist_ok=True)
-    return HoneytokenFile(directory / "canaries.json", ENTROPY)
+    return HoneytokenStore(FileDocument(directory / "canaries.json", patience=5), ENTROPY)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,7 +5,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from watchword.adapters.secret_store import FileSecretStore, LocalMasterKey
+from watchword.adapters.documents import FileDocument
+from watchword.adapters.secret_store import MAX_DOCUMENT_BYTES, DocumentSecretStore, LocalMasterKey
 from watchword.adapters.system import SystemEntropy
 from watchword.broker.interface import KeyWrapper, SecretRecord, SecretValue, added, rotated
 from watchword.reasons import Reason, UnavailableError
@@ -28,12 +29,11 @@ def store_in(
     wrapper: KeyWrapper = MASTER,
     deployment: str = ISSUER,
     lock_seconds: float = 5.0,
-) -> FileSecretStore:
+) -> DocumentSecretStore:
     """Return a store over ``secrets.json`` in a private directory."""
     directory.mkdir(mode=0o700, exist_ok=True)
-    return FileSecretStore(
-        directory / "secrets.json", deployment, wrapper, ENTROPY, lock_seconds=lock_seconds
-    )
+    kept = FileDocument(directory / "secrets.json", MAX_DOCUMENT_BYTES, lock_seconds)
+    return DocumentSecretStore(kept, deployment, wrapper, ENTROPY)
 
 
 def maps() -> SecretRecord:

@@ -35,7 +35,8 @@ CREATE TABLE instances (
     device_key BYTEA,
     risk_metric BIGINT,
     expires_at BIGINT,
-    attester_serial TEXT COLLATE "C"
+    attester_serial TEXT COLLATE "C",
+    renewed_days BIGINT NOT NULL DEFAULT 0
 ) WITH (fillfactor = 85);
 CREATE INDEX instances_by_age ON instances (enrolled_at, id);
 CREATE INDEX instances_revoked ON instances (revoked_at, number) WHERE revoked_at IS NOT NULL;
@@ -47,6 +48,8 @@ CREATE TABLE used_challenges (
     expires_at BIGINT NOT NULL
 );
 CREATE INDEX used_challenges_by_expiry ON used_challenges (expires_at);
+-- How many challenges were used without an audit entry.  A row would let one renewal commit at a time.
+CREATE SEQUENCE unrecorded_uses;
 CREATE SEQUENCE audit_numbers;
 -- A transaction has its id before it is given a number: who reads the trail in order waits for those with lower ids.
 CREATE FUNCTION next_audit_number() RETURNS BIGINT LANGUAGE plpgsql SECURITY DEFINER
@@ -140,3 +143,14 @@ END $$;
 CREATE CONSTRAINT TRIGGER revocations_noted AFTER INSERT OR UPDATE OF revoked_at ON instances
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.revoked_at IS NOT NULL)
     EXECUTE FUNCTION note_revocation();
+-- Documents that all nodes share, each encrypted by a key that isn't here; each write takes the next version.
+CREATE TABLE sealed_documents (
+    purpose TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    version BIGINT NOT NULL,
+    deployment TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    wrapped BYTEA NOT NULL,
+    sealed BYTEA NOT NULL,
+    PRIMARY KEY (purpose, name)
+);

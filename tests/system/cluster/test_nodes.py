@@ -1,0 +1,215 @@
+"""Run three nodes over one PostgreSQL: what one of them does holds at the gates of all, whoever leads and whoever dies."""
+
+import json
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from tests.system.bundles.machines import AUDIENCE, until
+from tests.system.cluster.nodes import Cluster, Node, Race, cluster
+
+from watchword.adapters.system import SystemClock, SystemEntropy
+from watchword.apps.deployment import keyring_of
+from watchword.client import ClientError
+from watchword.encoding import base64url
+from watchword.gate.chain import is_snapshot
+
+KILLS = 6
+RACES = 40
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Cluster]:
+    """Run three nodes."""
+    with cluster() as made:
+        yield made
+
+
+def served_everywhere(nodes: Cluster, token: str) -> None:
+    """Wait until the gates of all nodes let a token through."""
+    for node in nodes.nodes:
+        until(partial(node.point.serves, token), partial(node.said, "up"))
+
+
+def refused_everywhere(nodes: Cluster, token: str) -> None:
+    """Wait until the gates of all nodes refuse a token."""
+    for node in nodes.nodes:
+        until(partial(node.point.refuses, token), partial(node.said, "up"))
+
+
+def assert_ready(nodes: Cluster) -> None:
+    """Wait until all nodes are ready."""
+    for node in nodes.nodes:
+        until(node.is_ready, partial(node.said, "up"))
+
+
+def generations(node: Node) -> list[int]:
+    """Return the generations in a node's chain, one a line."""
+    found = []
+    for line in (node.settings.service.gates / "clinic.chain").read_bytes().splitlines():
+        payload = line.split(b" ")[0] if is_snapshot(line) else line
+        found.append(json.loads(base64url.decode(payload.decode().split(".")[1]))["generation"])
+    return found
+
+
+def test_all_hand_out_the_same(nodes: Cluster) -> None:
+    """Each node enrols, and revokes; the gates of every other one know it."""
+    for node in nodes.nodes:
+        instance, token = nodes.token(node)
+        served_everywhere(nodes, token)
+        node.revoke(instance)
+        refused_everywhere(nodes, token)
+    chains = [(each.settings.service.gates / "clinic.chain").read_bytes() for each in nodes.nodes]
+    assert chains[0] == chains[1] == chains[2]
+
+
+def test_no_session_is_held(nodes: Cluster) -> None:
+    """A phone takes its challenge from one node, enrols at the next, renews at a third."""
+    with nodes.phone() as phone:
+        first = phone.token(AUDIENCE)
+        for _ in range(4):
+            phone.renew()
+        assert phone.token(AUDIENCE) != first
+        served_everywhere(nodes, phone.token(AUDIENCE))
+
+
+def test_one_winner(nodes: Cluster) -> None:
+    """One challenge that comes to all nodes at once is used once."""
+    race = Race(nodes.nodes)
+    instances = set()
+    for _ in range(RACES):
+        with nodes.phone(race=race) as phone:
+            phone.token(AUDIENCE)
+            instances.add(phone.instance)
+    assert len(race.statuses) == RACES
+    assert all(sum(each < 300 for each in statuses) == 1 for statuses in race.statuses), (
+        race.statuses
+    )
+    assert len(instances) == RACES
+
+
+def test_shown(nodes: Cluster) -> None:
+    """The command names each node, who leads, and says that all is well."""
+    done = nodes.command("nodes", "--json")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert [each["name"] for each in shown["nodes"]] == [each.name for each in nodes.nodes]
+    assert shown["leaders"]["gates"]["node"] == nodes.leader().name
+    words = nodes.command("nodes").stdout.decode()
+    assert all(f"{each.name}: ready" in words for each in nodes.nodes), words
+
+
+def test_a_name_is_taken_once(nodes: Cluster) -> None:
+    """A second process under a node's name is refused, and the first goes on."""
+    first = nodes.others()[0]
+    other = Node(nodes, "elsewhere")
+    other.file.write_text(
+        other.file.read_text("utf-8").replace("node: elsewhere", f"node: {first.name}"), "utf-8"
+    )
+    other.state.mkdir(mode=0o700)
+    shutil.copy2(nodes.nodes[0].state / "keyring.json", other.state / "keyring.json")
+    other.begin()
+    assert other.running["up"].wait() != 0
+    assert f"a node named '{first.name}' runs already" in other.said("up")
+    assert_ready(nodes)
+
+
+def test_other_keys_are_refused(nodes: Cluster) -> None:
+    """A node with a key ring of its own doesn't start: gates would refuse its tokens."""
+    other = Node(nodes, "stranger")
+    nodes.token()
+    other.begin()
+    assert other.running["up"].wait() != 0
+    assert "copy them from another node" in other.said("up")
+    keyring_of(other.settings, SystemClock(), SystemEntropy(), None)
+    other.begin()
+    assert other.running["up"].wait() != 0
+    assert "of a service with another key ring: copy keyring.json" in other.said("up")
+    assert_ready(nodes)
+
+
+def test_another_configuration_is_unready(nodes: Cluster) -> None:
+    """A node whose configuration differs gets no traffic, leads nothing, and hands out what the leader signed."""
+    node = nodes.others()[0]
+    node.write("monitor")
+    node.start_again("up")
+    until(
+        lambda: node.readiness() == {"ready": False, "reasons": ["configuration"]},
+        partial(node.said, "up"),
+    )
+    done = nodes.command("nodes")
+    assert done.returncode == 1
+    assert f"{node.name}: unready: its watchword.yaml differs" in done.stdout.decode()
+    instance, token = nodes.token(nodes.leader())
+    served_everywhere(nodes, token)
+    nodes.leader().revoke(instance)
+    refused_everywhere(nodes, token)
+    node.write("enforce")
+    node.again()
+    assert_ready(nodes)
+
+
+def test_leader_stopped_and_resumed(nodes: Cluster) -> None:
+    """Another node takes over, and what the one that was stopped had begun is of an old term: it writes nothing."""
+    for _ in range(3):
+        leader = nodes.leader()
+        others = nodes.others()
+        held, token = nodes.token(*others)
+        served_everywhere(nodes, token)
+        (term,) = nodes.row("SELECT term FROM watchword.leaders WHERE chore = 'gates'")
+        # In the middle of whatever it does.
+        last, _ = nodes.token(*others)
+        busy = threading.Thread(target=partial(others[1].revoke, last))
+        busy.start()
+        leader.send(signal.SIGSTOP)
+        busy.join()
+        others[0].revoke(held)
+        assert nodes.leader() is not leader
+        for node in others:
+            until(partial(node.point.refuses, token), partial(node.said, "up"))
+        leader.send(signal.SIGCONT)
+        until(partial(leader.point.refuses, token), partial(leader.said, "up"))
+        assert_ready(nodes)
+        rows = nodes.rows("SELECT term FROM watchword.gate_lines ORDER BY revision, position")
+        terms = [each[0] for each in rows]
+        assert terms == sorted(terms)
+        assert terms[-1] > term
+        for node in nodes.nodes:
+            told = generations(node)
+            assert told == sorted(set(told)), node.name
+
+
+def test_killed_nodes(nodes: Cluster) -> None:
+    """Whoever is killed in the middle of whatever: what was acknowledged is there, and what was revoked stays refused."""
+    acknowledged: list[str] = []
+    over = threading.Event()
+
+    def enrol() -> None:
+        while not over.is_set():
+            try:
+                acknowledged.append(nodes.token()[0])
+            except ClientError:
+                continue
+
+    workers = [threading.Thread(target=enrol) for _ in range(2)]
+    for each in workers:
+        each.start()
+    instance, token = nodes.token()
+    nodes.leader().revoke(instance)
+    for turn in range(KILLS):
+        seen = len(acknowledged)
+        until(lambda known=seen: len(acknowledged) > known + 2, "nobody enrols")  # type: ignore[misc]
+        node = nodes.leader() if turn % 2 else nodes.others()[turn % 2]
+        node.kill("up")
+        node.again()
+    over.set()
+    for each in workers:
+        each.join()
+    known = {each[0] for each in nodes.rows("SELECT id FROM watchword.instances")}
+    assert len(acknowledged) > KILLS
+    assert not set(acknowledged) - known
+    refused_everywhere(nodes, token)
+    assert_ready(nodes)
