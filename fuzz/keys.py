@@ -1,4 +1,4 @@
-"""Fuzz what lies in the state directory: secrets, canaries, applied files; and requests in which canaries are looked for."""
+"""Fuzz what lies in the state directory (secrets, canaries, applied files), requests in which canaries are looked for, and where a store is."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,6 +8,7 @@ from fuzz import seeds
 from watchword.adapters.applied_files import AppliedFile, read_index
 from watchword.adapters.honeytoken_file import read_honeytokens
 from watchword.adapters.keyring.private_file import PrivateFileError
+from watchword.adapters.postgres.address import read_address
 from watchword.adapters.sealed_rows import SECRETS, SealedRow, read_copy, write_copy
 from watchword.adapters.secret_store import (
     Document,
@@ -58,6 +59,19 @@ def read_applied(data: bytes) -> None:
     ):
         for each in read_index(Path("applied.json"), data):
             str(each.as_dict())
+
+
+def read_place(data: bytes) -> None:
+    """Read where a PostgreSQL is; what is read has as many hosts as libpq will see."""
+    with suppress(ValueError):
+        read = read_address(data.decode("utf-8"))
+        assert 0 < len(",".join(host for host, _ in read.hosts).split(",")) == len(read.hosts)
+
+
+def places() -> Iterator[bytes]:
+    """Yield places of each kind."""
+    yield b"postgresql://node@db.example/watchword"
+    yield b"postgres://node@%2Frun%2Fpostgresql,[::1]:5433,10.0.0.1:1/w"
 
 
 def look_at(data: bytes) -> None:

@@ -282,6 +282,7 @@ TARGETS: Mapping[str, Target] = {
     "sealed_copy": Target(keys.read_sealed, keys.copies, 1024),
     "applied_index": Target(keys.read_applied, keys.indexes, 1024),
     "canary_request": Target(keys.look_at, keys.requests, 512),
+    "store_place": Target(keys.read_place, keys.places, 256),
     "engine_log": Target(logs.read_log, logs.logs, 1024),
 }
 """The targets by name; the name is also that of the folder with the corpus."""

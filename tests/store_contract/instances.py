@@ -9,7 +9,7 @@ import pytest
 from tests.store_contract.entries import audit, instance, reason_of, run, use
 from tests.unit.enrolment.simulators import NOW
 
-from watchword.adapters.store import EngineStore
+from watchword.adapters.store import EXPIRED_AT_ONCE, FLUSHED_AT_ONCE, EngineStore
 from watchword.enrolment.renewal_days import days_of
 from watchword.ports import CountLimit, EnrolledCounts, Instance, RevocationCursor, StoredReceipt
 from watchword.reasons import Reason, RefusedError
@@ -503,6 +503,30 @@ def test_what_is_withheld_is_written_later(store: EngineStore) -> None:
     assert found is not None
     assert (found.revoked_at, found.revoked_because) == (NOW, "stolen")
     assert run(lambda: store.revoke_again([audit("instance.revoked")])) == 0
+
+
+def test_much_that_is_pending_is_written_in_pieces(store: EngineStore) -> None:
+    """All of it, each entry once and in its order."""
+    count = 2 * FLUSHED_AT_ONCE + 3
+    for number in range(count):
+        store.enqueue(audit(f"a{number}"))
+    assert (run(store.flush), store.pending) == (count, 0)
+    actions = [each.action for each in run(lambda: store.audit_from(1, 2 * count))]
+    assert actions == [f"a{number}" for number in range(count)]
+    assert run(store.flush) == 0
+
+
+def test_much_that_expired_is_forgotten_in_pieces(store: EngineStore) -> None:
+    """All that did, and nothing else."""
+    run(lambda: store.enrol(use(b"lives", 302), instance("a"), audit()))
+    rows = [(number.to_bytes(4), 0) for number in range(EXPIRED_AT_ONCE + 7)]
+    statement = "INSERT INTO used_challenges (nonce, expires_at) VALUES (?, ?)"
+    run(lambda: store._database.write(lambda each: each.executemany(statement, rows)))
+    at = NOW + timedelta(seconds=301)
+    assert run(lambda: store.forget_expired(at)) == len(rows)
+    assert run(lambda: store.forget_expired(at)) == 0
+    call = lambda: store.enrol(use(b"lives"), instance("b"), audit())  # noqa: E731
+    assert reason_of(call) is Reason.CHALLENGE_USED
 
 
 def test_known_revocations_come_back(store: EngineStore) -> None:

@@ -206,6 +206,12 @@ print(*sorted({pattern.kind for pattern, at in candidates(joined, generic=False)
 from watchword.adapters.replay.valkey import ValkeyReplayStore
 print(ValkeyReplayStore("redis://127.0.0.1:6379", "https://api.example"))
 """,
+    "postgres": """
+from watchword.adapters.postgres.address import read_address
+from watchword.adapters.postgres.database import DIALECT, PostgresStore
+from watchword.adapters.postgres.link import connect
+print(read_address("postgresql://node@db.example/watchword").where, DIALECT.row, callable(connect))
+""",
     "openbao": """
 from pathlib import Path
 from watchword.adapters.openbao.connection import OpenBao, OpenBaoPlace
@@ -222,6 +228,7 @@ PRINTED: Final = {
     "plan": "PR-B01\n([0.0, 1.0], True)",
     "scan": "github-pat",
     "valkey": "ValkeyReplayStore('redis://127.0.0.1:6379')",
+    "postgres": "db.example:5432/watchword number True",
     "openbao": "OpenBao('https://bao.example:8200')",
 }
 
@@ -257,6 +264,7 @@ MISSING: Final = {
     "plan": ("watchword.plan.highs",),
     "scan": ("watchword.scan.service", "watchword.scan.secrets.detection"),
     "valkey": ("watchword.adapters.replay.valkey", "watchword.adapters.usage.valkey"),
+    "postgres": ("watchword.adapters.postgres.database", "watchword.adapters.postgres.link"),
     "openbao": ("watchword.adapters.openbao.connection", "watchword.adapters.openbao.secret_store"),
 }
 

@@ -11,6 +11,7 @@ TESTS = Path(__file__).parents[2]
 ENGINES = (
     TESTS / "unit/adapters/test_store_contract.py",
     TESTS / "system/adapters/postgres/test_store_contract.py",
+    TESTS / "system/adapters/postgres/test_pooled_store_contract.py",
 )
 
 

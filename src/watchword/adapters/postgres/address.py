@@ -16,6 +16,7 @@ _SCHEMES: Final = ("postgresql", "postgres")
 _PLACE: Final = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+|%2[Ff][A-Za-z0-9%._~-]*)(?::(?P<port>[0-9]{1,5}))?"
 )
+_DIRECTORY: Final = re.compile(r"[A-Za-z0-9/._~-]+")
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_$-]{0,62}")
 
 
@@ -86,10 +87,13 @@ def _host(place: str) -> tuple[str, int]:
         raise ValueError(
             "each host as a name, an address ([::1] in brackets) or a socket's directory (%2Frun%2Fpostgresql)"
         )
-    port = int(match["port"] or 5432)
+    host, port = unquote(match["host"]).strip("[]"), int(match["port"] or 5432)
+    # A comma that was quoted would be one more host for libpq.
+    if host.startswith("/") and _DIRECTORY.fullmatch(host) is None:
+        raise ValueError("a socket's directory of letters, digits, /, ., _, ~ and -")
     if not 0 < port < 65536:
         raise ValueError("a port from 1 to 65535")
-    return unquote(match["host"]).strip("[]"), port
+    return host, port
 
 
 def _is_near(host: str) -> bool:

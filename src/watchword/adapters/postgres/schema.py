@@ -16,7 +16,7 @@ from watchword.adapters.postgres.address import PostgresAddress
 from watchword.adapters.postgres.link import Link, connect, said, unavailable
 from watchword.extras import needs
 from watchword.ports import Entropy
-from watchword.reasons import WatchwordError
+from watchword.reasons import ExitCode, WatchwordError
 
 with needs("postgres"):
     from psycopg import Error, errors, sql
@@ -48,6 +48,8 @@ _GRANTS: Final = (
 
 class SchemaError(WatchwordError):
     """Report tables that can't be made or brought up to date, and what to do about it."""
+
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, slots=True)

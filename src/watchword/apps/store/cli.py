@@ -9,6 +9,7 @@ import click
 from watchword.apps.terminal.lazy import LazyGroup, body_in
 
 _body = body_in("watchword.apps.store.commands")
+_tables_body = body_in("watchword.apps.store.tables")
 _sealing = body_in("watchword.apps.store.sealing")
 
 
@@ -55,7 +56,7 @@ def status_command() -> None:
 @_as_owner
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-@_body
+@_tables_body
 def init_command() -> None:
     """Make the tables in the database that service.store names, and grant its role what a node needs.
 
@@ -72,7 +73,7 @@ def init_command() -> None:
 @_as_owner
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-@_body
+@_tables_body
 def upgrade_command() -> None:
     """Bring the tables up to this version while the service runs: forward only, each step whole or not at all.
 
@@ -96,7 +97,7 @@ def upgrade_command() -> None:
 @_as_owner
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-@_body
+@_tables_body
 def migrate_command() -> None:
     """Move all rows into the empty tables of the database that service.store names, and compare counts and hashes.
 
@@ -165,7 +166,7 @@ def put_back_command() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-@_body
+@_tables_body
 def nodes_command() -> None:
     """Show the nodes that share the PostgreSQL of service.store: whether each takes requests, or why not, and which chores it does.
 

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
@@ -30,37 +30,55 @@ UNSYNCED = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_
 _names = count()
 
 
-def programs(major: int | None = None) -> Path | None:
-    """Return the directory of a PostgreSQL's programs, the newest where no version is named; None where there is none."""
-    found = {
+def installed() -> Mapping[int, Path]:
+    """Return the directories of PostgreSQL's programs, by version."""
+    return {
         int(each.parent.name): each
         for each in Path("/usr/lib/postgresql").glob("[0-9]*/bin")
         if (each / "initdb").exists()
     }
-    if not found:
-        return None
-    return found.get(max(found) if major is None else major)
+
+
+def programs(major: int | None = None) -> Path | None:
+    """Return the directory of a version's programs, of the newest where none is named; None where there is none."""
+    found = installed()
+    return found.get(max(found, default=0) if major is None else major)
 
 
 class Postgres:
     """Hold one server; everything it writes lies in one directory."""
 
-    def __init__(self, directory: Path, bin_directory: Path, *options: str) -> None:
-        """Make a cluster and start it, with more options than it needs."""
+    def __init__(
+        self, directory: Path, bin_directory: Path, *options: str, data: Path | None = None
+    ) -> None:
+        """Start a server with more options than it needs.
+
+        :param data: of its cluster; None makes one.
+        """
         self.directory = directory
-        self.data = directory / "data"
+        self.data = data or directory / "data"
         self.port = free_port()
         self._bin = bin_directory
         self._options = options
-        words = ("--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--no-sync")
-        self.run("initdb", "--pgdata", str(self.data), "--locale", "C.UTF-8", *words)
+        if data is None:
+            words = ("--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--no-sync")
+            self.run("initdb", "--pgdata", str(self.data), "--locale", "C.UTF-8", *words)
         self.start()
+
+    @contextmanager
+    def beside(self, data: str) -> Iterator["Postgres"]:
+        """Run another server on a cluster in this one's directory."""
+        other = Postgres(self.directory, self._bin, *self._options, data=self.directory / data)
+        try:
+            yield other
+        finally:
+            other.stop()
 
     def run(self, program: str, *words: str) -> str:
         """Run one of its programs and return what it printed."""
         done = subprocess.run(
             [str(self._bin / program), *words],
-            **self._as_nobody(),
+            **self.as_nobody(),
             cwd=self.directory,
             capture_output=True,
             text=True,
@@ -81,7 +99,7 @@ class Postgres:
                 *("-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=16MB"),
                 *self._options,
             ],
-            **self._as_nobody(),
+            **self.as_nobody(),
             stdout=log,
             stderr=log,
         )
@@ -162,8 +180,39 @@ class Postgres:
             self.process.wait(timeout=patience(30))
 
     @staticmethod
-    def _as_nobody() -> dict[str, Any]:
+    def as_nobody() -> dict[str, Any]:
+        """Return as whom its programs run: it refuses to run as root."""
         return {"user": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+@contextmanager
+def pooled(server: Postgres) -> Iterator[int]:
+    """Run a pgbouncer in transaction mode in front of a server; its socket is in the same directory, at this port."""
+    program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+    if program is None:
+        pytest.skip("pgbouncer isn't installed here: scripts/setup dev installs it")
+    port, place = free_port(), server.directory
+    (place / "users.txt").write_text("".join(f'"{role}" ""\n' for role in (OWNER, NODE)))
+    (place / "pgbouncer.ini").write_text(
+        f"[databases]\n* = host={place} port={server.port}\n"
+        f"[pgbouncer]\nunix_socket_dir = {place}\nlisten_port = {port}\nauth_type = trust\n"
+        f"auth_file = {place}/users.txt\npool_mode = transaction\ndefault_pool_size = 2\n"
+        "max_client_conn = 50\n"
+    )
+    with (place / "pgbouncer.log").open("ab") as log:
+        process = subprocess.Popen(
+            [program, str(place / "pgbouncer.ini")],
+            **server.as_nobody(),
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        while not (place / f".s.PGSQL.{port}").exists():
+            assert process.poll() is None, (place / "pgbouncer.log").read_text()
+        yield port
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
 
 
 @contextmanager
