@@ -165,13 +165,16 @@ class Enrolment:
         self._room = room
         self._refusals = refusals
 
-    def challenge(self, app: str, purpose: Purpose, now: datetime) -> tuple[bytes, int]:
+    def challenge(
+        self, app: str, purpose: Purpose, now: datetime, nonce: bytes | None = None
+    ) -> tuple[bytes, int]:
         """Return a challenge and its life in seconds; nothing is stored.
 
+        :param nonce: see :meth:`watchword.enrolment.pace.Pace.admit`.
         :raises RefusedError: ``statement.app_unknown``.
         """
         require_app(self._policy, app)
-        made = self._validator.challenges.make(app, purpose, now, self._entropy)
+        made = self._validator.challenges.make(app, purpose, now, self._entropy, nonce)
         return made, CHALLENGE_SECONDS
 
     async def enrol(self, request: EnrolmentRequest, now: datetime) -> Enrolled:

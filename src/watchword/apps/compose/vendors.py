@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -30,8 +30,17 @@ from watchword.attestation.certificates import BoundedIssuerCache, load_p256
 from watchword.attestation.interface import AndroidApp, AppleApp, EvidenceFormat, PlayKeys, Trust
 from watchword.attestation.play_tokens import KEY_BYTES
 from watchword.enrolment.evidence import ReceiptRefresh, Rejudgement
-from watchword.ports import Clock, Entropy, Fetcher, InstanceStore, PlayDecoder
-from watchword.reasons import WatchwordError
+from watchword.enrolment.pace import Pace
+from watchword.ports import (
+    Clock,
+    Entropy,
+    Fetcher,
+    FetchRequest,
+    FetchResponse,
+    InstanceStore,
+    PlayDecoder,
+)
+from watchword.reasons import UnavailableError, WatchwordError
 
 if TYPE_CHECKING:
     from watchword.adapters.fetcher import HttpxFetcher
@@ -300,8 +309,54 @@ def _fetcher() -> "HttpxFetcher":
     return HttpxFetcher()
 
 
+VENDOR_FAILS: Final = 500
+"""From this status on an answer is the vendor's failure, and so is :data:`TOO_MANY`."""
+
+TOO_MANY: Final = 429
+
+
+class HeardFetcher:
+    """Implement :class:`watchword.ports.Fetcher` around another one, and tell how each exchange ended."""
+
+    def __init__(self, fetcher: Fetcher, hear: Callable[[bool], None]) -> None:
+        """Keep both.
+
+        :param hear: is told whether the vendor answered: with anything but a failure of its own, or too many requests.
+        """
+        self._fetcher = fetcher
+        self._hear = hear
+
+    async def fetch(self, request: FetchRequest) -> FetchResponse:
+        """See :meth:`watchword.ports.Fetcher.fetch`."""
+        try:
+            answer = await self._fetcher.fetch(request)
+        except UnavailableError:
+            self._hear(False)
+            raise
+        self._hear(answer.status < VENDOR_FAILS and answer.status != TOO_MANY)
+        return answer
+
+
+def heard_for(fetcher: Fetcher, pace: Pace | None, apps: Iterable[str]) -> Fetcher:
+    """Return a fetcher whose exchanges set the pace of these apps; the same one where nothing is paced."""
+    if pace is None:
+        return fetcher
+    names = tuple(apps)
+
+    def hear(answered: bool) -> None:
+        for app in names:
+            pace.hear(app, answered=answered)
+
+    return HeardFetcher(fetcher, hear)
+
+
 def receipts_of(
-    settings: Settings, store: InstanceStore, trust: Trust, fetcher: Fetcher | None, clock: Clock
+    settings: Settings,
+    store: InstanceStore,
+    trust: Trust,
+    fetcher: Fetcher | None,
+    clock: Clock,
+    pace: Pace | None = None,
 ) -> ReceiptRefresh | None:
     """Return who has receipts refreshed, None where no app asks for it.
 
@@ -314,7 +369,8 @@ def receipts_of(
         identity = settings.apps[name].identity
         assert isinstance(identity, AppleApp)  # The reader takes receipts of iOS apps alone.
         apps[name] = AppleTeamApp(team_key_of(ways), server_of(ways.server, identity.environment))
-    return ReceiptRefresh(store, AppleReceiptServer(fetcher, clock, apps), trust)
+    heard = heard_for(fetcher, pace, apps)
+    return ReceiptRefresh(store, AppleReceiptServer(heard, clock, apps), trust)
 
 
 def vendor_work(
@@ -323,9 +379,11 @@ def vendor_work(
     trust: Trust,
     fetcher: "HttpxFetcher | None",
     clock: Clock,
+    pace: Pace | None = None,
 ) -> VendorWork:
     """Return what is asked of vendors beside the requests.
 
+    :param pace: is told how Apple's answers come; None tells nobody.
     :raises WatchwordError: when a team's key can't be read.
     """
     withdrawn = trust.revocation
@@ -333,7 +391,7 @@ def vendor_work(
     return VendorWork(
         status_list=known if isinstance(known, LiveStatusList) else None,
         rejudgement=None if known is None else Rejudgement(store, known, trust.issuers),
-        receipts=receipts_of(settings, store, trust, fetcher, clock),
+        receipts=receipts_of(settings, store, trust, fetcher, clock, pace),
         receipt_apps=tuple(settings.receipts),
         fetcher=fetcher,
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 import structlog
 
 from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.private_file import PrivateFileError
+from watchword.adapters.pace_file import PaceFile
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
@@ -33,6 +35,7 @@ from watchword.attestation.interface import AppleApp
 from watchword.enrolment.delivery import SecretDelivery
 from watchword.enrolment.evidence import Invitations
 from watchword.enrolment.interface import EnrolmentPolicy, EnrolmentRoom, EvidenceVerifier
+from watchword.enrolment.pace import Pace
 from watchword.enrolment.refusals import RefusalSigner
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.enrolment.statement import ChallengeEpochs
@@ -75,6 +78,8 @@ class Service:
         await self.scheduler.stop()
         with suppress(UnavailableError):
             await self.context.safeguards.follow(self.context.store)
+        with suppress(PrivateFileError):
+            await background.keep_pace(self.context)
         for first in self._firsts:
             first.cancel()
             await asyncio.wait({first})
@@ -163,6 +168,8 @@ def build_service(
     safeguards: Safeguards = NO_SAFEGUARDS,
     room: EnrolmentRoom | None = None,
     addresses: ClientAddresses | None = None,
+    pace: Pace | None = None,
+    pace_file: PaceFile | None = None,
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
@@ -174,6 +181,7 @@ def build_service(
     :param secrets: what is injected at the edge and delivered, and which canaries are planted.
     :param safeguards: what guards the store beside it, and watches the clock.
     :param room: bounds how many enrol, by the addresses that ``addresses`` tells; None bounds nothing.
+    :param pace: says when who enrols has his turn, and ``pace_file`` keeps it; None for all at once.
     """
     mark, refusals = safeguards.mark, RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
     enrolment = _enrolment(
@@ -196,6 +204,8 @@ def build_service(
         secrets=secrets,
         records=None if recorder is None else recorder.log,
         safeguards=safeguards,
+        pace=pace,
+        pace_file=pace_file,
     )
     return _served(context, addresses, reveal=policy.environment is Environment.LAB)
 
