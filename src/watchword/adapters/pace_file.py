@@ -10,7 +10,11 @@ from typing import Any, Final
 
 import structlog
 
-from watchword.adapters.keyring.private_file import read_private, require_format, write_private
+from watchword.adapters.keyring.private_file import (
+    read_private,
+    require_known_format,
+    write_private,
+)
 from watchword.encoding import strict_json
 from watchword.enrolment.pace import LineState, PaceState
 from watchword.reasons import MalformedError
@@ -24,6 +28,7 @@ MAX_BYTES: Final = 256 * 1024
 _MOST: Final = 2**53
 _QUEUE_CHARACTERS: Final = 16
 _LINES: Final = 2
+_MILLION: Final = 1_000_000
 _log = structlog.get_logger()
 
 
@@ -45,46 +50,50 @@ class PaceFile:
         data = read_private(self._path, MAX_BYTES)
         if data is None:
             return {}
+        require_known_format(self._path, FORMAT, MAX_BYTES)
         try:
-            members = strict_json.loads(data, MAX_BYTES)
-            version = members["v"]
-            found = parse_states(members["apps"]) if version == FORMAT else {}
-        except (MalformedError, ValueError, TypeError, KeyError, AttributeError) as error:
+            return read_states(data)
+        except ValueError as error:
             _log.warning(
-                "how far the lines are isn't known",
-                file=str(self._path),
-                fault=type(error).__name__,
+                "how far the lines are isn't known", file=str(self._path), fault=str(error)
             )
             return {}
-        require_format(self._path, version, FORMAT)
-        return found
 
     def write(self, states: Mapping[str, PaceState]) -> None:
         """Write what changed since the last time; whole, or not at all.
 
         :raises PrivateFileError: when it can't be written.
         """
-        if states == self._written:
-            return
-        apps = {
-            app: {
-                "queue": state.queue.hex(),
-                "rate": int(state.rate * 1000),
-                "lines": [[line.issued, int(line.called)] for line in state.lines],
-            }
-            for app, state in states.items()
+        if states != self._written:
+            write_private(self._path, write_states(states))
+            self._written = dict(states)
+
+
+def write_states(states: Mapping[str, PaceState]) -> bytes:
+    """Return the document; rates in millionths of an instance a second."""
+    apps = {
+        app: {
+            "queue": state.queue.hex(),
+            "rate": round(state.rate * _MILLION),
+            "lines": [[line.issued, int(line.called)] for line in state.lines],
         }
-        write_private(self._path, strict_json.dumps({"v": FORMAT, "apps": apps}) + b"\n")
-        self._written = dict(states)
+        for app, state in states.items()
+    }
+    return strict_json.dumps({"v": FORMAT, "apps": apps}) + b"\n"
 
 
-def parse_states(apps: Mapping[str, Any]) -> dict[str, PaceState]:
-    """Return the states of a document.
+def read_states(data: bytes) -> dict[str, PaceState]:
+    """Return what a document says.
 
-    :raises ValueError: for a number or a name that can't be.
-    :raises TypeError: for a value of another kind; so do ``KeyError`` and ``AttributeError`` for what is missing.
+    :raises ValueError: when it is none; its text quotes nothing of it.
     """
-    return {app: _state(entry) for app, entry in apps.items()}
+    try:
+        members = strict_json.loads(data, MAX_BYTES)
+        if members["v"] != FORMAT:
+            raise ValueError("got another version")
+        return {app: _state(entry) for app, entry in members["apps"].items()}
+    except (MalformedError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"got another document ({type(error).__name__})") from None
 
 
 def _state(entry: Mapping[str, Any]) -> PaceState:
@@ -92,7 +101,10 @@ def _state(entry: Mapping[str, Any]) -> PaceState:
     if len(queue) != _QUEUE_CHARACTERS or len(lines) != _LINES:
         raise ValueError("got a queue or lines of another length")
     first, second = (_line(*line) for line in lines)
-    return PaceState(bytes.fromhex(queue), _whole(rate) / 1000, (first, second))
+    name = bytes.fromhex(queue)
+    if len(name) * 2 != _QUEUE_CHARACTERS:
+        raise ValueError("got a queue of another length")
+    return PaceState(name, _whole(rate) / _MILLION, (first, second))
 
 
 def _line(issued: Any, called: Any) -> LineState:

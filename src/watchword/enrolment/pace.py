@@ -22,7 +22,7 @@ before a loss, counts from the time on that it was given as its turn.
 
 import hmac
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -55,6 +55,9 @@ ROUND_SECONDS: Final = 60.0
 
 MOST_AHEAD: Final = 8.0
 """How many times faster than the rate is called at most, where those called don't come."""
+
+REMEMBERED_ROUNDS: Final = 32
+"""Rounds in which it is known of each called number whether it came, a byte each: longer than :data:`LONGEST_SECONDS`."""
 
 LEAST_ROUND: Final = 10
 """Fewer calls in a round say nothing of how many come."""
@@ -217,7 +220,8 @@ class PaceView(NamedTuple):
     :param waiting: places that weren't called yet, by line.
     :param wait: seconds that somebody waits who comes now.
     :param slowed: whether a vendor's errors hold the ramp.
-    :param outcomes: since the start: ``at_once``, ``called``, ``later``, ``ended``, ``forged``.
+    :param outcomes: since the start: ``at_once``, ``called``, ``later``; places that count as none are ``ended``, ``forged``
+        or, where that is better for them, ``moved``.
     """
 
     rate: float
@@ -286,7 +290,7 @@ class Line:
         self.called = min(state.called, float(state.issued))
         self.ahead = 1.0
         """How many times faster than its part of the rate it is called."""
-        self._from = self._middle = int(self.called)
+        self._marks = deque([int(self.called)] * 2, REMEMBERED_ROUNDS)
         self._came = bytearray()
 
     @property
@@ -312,32 +316,28 @@ class Line:
         self.called += called
         return room - called / self.ahead
 
-    def came(self, number: int) -> bool:
-        """Note that a called number came; tell whether it is the first time, as far as that is remembered."""
-        index = number - self._from - 1
-        if index < 0:
-            return False
+    def came(self, number: int) -> None:
+        """Note that a called number came, which :meth:`has_come` didn't know of."""
+        index = number - self._marks[0] - 1
         if index >= len(self._came):
-            self._came += bytes(int(self.called) - self._from - len(self._came))
-        first = not self._came[index]
+            self._came += bytes(int(self.called) - self._marks[0] - len(self._came))
         self._came[index] = 1
-        return first
 
     def has_come(self, number: int) -> bool:
         """Tell whether a called number came before, or is too old for anybody to know."""
-        index = number - self._from - 1
+        index = number - self._marks[0] - 1
         return index < 0 or (index < len(self._came) and bool(self._came[index]))
 
     def close_round(self) -> None:
         """See how many came of those that were called in the round before the last one."""
-        size = self._middle - self._from
-        if size >= LEAST_ROUND:
-            came = self._came.count(1, 0, size)
-            self.ahead = min(MOST_AHEAD, (size + 1) / (came + 1))
+        first, begin, end = self._marks[0], self._marks[-2], self._marks[-1]
+        if end - begin >= LEAST_ROUND:
+            came = self._came.count(1, begin - first, end - first)
+            self.ahead = min(MOST_AHEAD, (end - begin + 1) / (came + 1))
         elif not self.waiting:
             self.ahead = 1.0
-        del self._came[:size]
-        self._from, self._middle = self._middle, int(self.called)
+        self._marks.append(int(self.called))
+        del self._came[: self._marks[0] - first]
 
 
 @dataclass(slots=True)
@@ -423,6 +423,12 @@ class AppPace:
         self._level -= 1.0
         self.ramp.use()
 
+    @property
+    def wait_at_end(self) -> int:
+        """Return the seconds until somebody has his turn who comes now."""
+        first = self.lines[0]
+        return self.wait(0, first.issued + 1) if first.waiting else 0
+
     def wait(self, line: int, number: int) -> int:
         """Return the seconds until a number is called, as far as that can be told."""
         of, other = self.lines[line], self.lines[1 - line]
@@ -491,6 +497,9 @@ class Pace:
                 paced.outcomes["forged"] += 1
             elif paced.has_ended(opened, seconds):
                 paced.outcomes["ended"] += 1
+            elif opened.queue != paced.state.queue and paced.wait_at_end < opened.turn - seconds:
+                # Of another node, or of before a loss: nobody who came later goes before it.
+                paced.outcomes["moved"] += 1
             else:
                 return self._serve(app, paced, opened, seconds)
         busy = address is not None and self._tally is not None and self._tally(address, at) > 0
@@ -549,7 +558,7 @@ class Pace:
                 floor=paced.rates.floor,
                 most=paced.rates.most,
                 waiting=waiting,
-                wait=paced.wait(0, first.issued + 1) if waiting[0] else 0,
+                wait=paced.wait_at_end,
                 slowed=paced.ramp.is_held(at),
                 outcomes=dict(paced.outcomes),
             )

@@ -21,6 +21,7 @@ from tests.unit.enrolment.simulators import (
 
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.pace_file import PaceFile
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.revocation_journal import RevocationJournal
@@ -31,6 +32,7 @@ from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.apps.service.service import Service, build_service
 from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
+from watchword.enrolment.pace import Pace, PaceRates, PaceState, PlaceSeal
 from watchword.gate.bundle import GateBundle, from_jws
 from watchword.gate.interface import GatePolicy, Route
 from watchword.gate.limits import (
@@ -38,6 +40,7 @@ from watchword.gate.limits import (
     EnrolmentLimits,
     EnrolmentRates,
     Network,
+    RateLimiter,
 )
 from watchword.tokens.interface import TokenExpectation
 from watchword.vocabulary import Environment, Level, Mode, Proof, Purpose
@@ -106,10 +109,12 @@ def service_bench(
     steady: Callable[[], float] | None = None,
     rates: EnrolmentRates | None = None,
     trusted_proxies: Sequence[Network] = (),
+    pace: PaceRates | None = None,
 ) -> ServiceBench:
     """Build a service on a state directory; the caller closes the store.
 
     :param steady: a clock that nobody sets, to compare the bench's with; None compares nothing.
+    :param pace: how fast each app enrols, counted by the bench's clock; None for all at once.
     :param vendors: makes what is asked of vendors beside the requests; None asks nobody.
     """
     clock, entropy = MovableClock(), SeededEntropy()
@@ -122,6 +127,7 @@ def service_bench(
     )
     store = SqliteStore(directory / "watchword.db", max_pages=max_pages)
     log = MemoryRefusalLog(clock)
+    pace_file = PaceFile(directory / "pace.json")
     service = build_service(
         policy=replace(policy),
         verifier=verifier or CredulousVerifier(),
@@ -142,8 +148,29 @@ def service_bench(
         vendors=NO_VENDORS if vendors is None else vendors(store, clock),
         room=None if rates is None else EnrolmentLimits(rates),
         addresses=ClientAddresses(trusted_proxies),
+        pace=None if pace is None else bench_pace(pace, policy, keyring, clock, pace_file.read()),
+        pace_file=None if pace is None else pace_file,
     )
     return ServiceBench(service, store, keyring, log, clock, directory)
+
+
+def bench_pace(
+    rates: PaceRates,
+    policy: EnrolmentPolicy,
+    keyring: FileKeyRing,
+    clock: MovableClock,
+    kept: Mapping[str, PaceState],
+) -> Pace:
+    """Return what paces the enrolments of a bench."""
+    return Pace(
+        rates,
+        policy.apps,
+        PlaceSeal(policy.issuer, keyring.ring.challenge_key),
+        entropy=SeededEntropy(b"pace"),
+        steady=clock.timestamp,
+        tally=RateLimiter(EnrolmentRates().address).take,
+        kept=kept,
+    )
 
 
 @dataclass

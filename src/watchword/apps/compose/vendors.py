@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -316,38 +316,35 @@ TOO_MANY: Final = 429
 
 
 class HeardFetcher:
-    """Implement :class:`watchword.ports.Fetcher` around another one, and tell how each exchange ended."""
+    """Implement :class:`watchword.ports.Fetcher` around another one, and let each exchange set the pace of apps.
 
-    def __init__(self, fetcher: Fetcher, hear: Callable[[bool], None]) -> None:
-        """Keep both.
+    An answer that says a failure of the vendor's own, or too many requests, counts as none.
+    """
 
-        :param hear: is told whether the vendor answered: with anything but a failure of its own, or too many requests.
-        """
+    def __init__(self, fetcher: Fetcher, pace: Pace, apps: Iterable[str]) -> None:
+        """Keep them."""
         self._fetcher = fetcher
-        self._hear = hear
+        self._pace = pace
+        self._apps = tuple(apps)
 
     async def fetch(self, request: FetchRequest) -> FetchResponse:
         """See :meth:`watchword.ports.Fetcher.fetch`."""
         try:
             answer = await self._fetcher.fetch(request)
         except UnavailableError:
-            self._hear(False)
+            self._hear(answered=False)
             raise
-        self._hear(answer.status < VENDOR_FAILS and answer.status != TOO_MANY)
+        self._hear(answered=answer.status < VENDOR_FAILS and answer.status != TOO_MANY)
         return answer
+
+    def _hear(self, *, answered: bool) -> None:
+        for app in self._apps:
+            self._pace.hear(app, answered=answered)
 
 
 def heard_for(fetcher: Fetcher, pace: Pace | None, apps: Iterable[str]) -> Fetcher:
     """Return a fetcher whose exchanges set the pace of these apps; the same one where nothing is paced."""
-    if pace is None:
-        return fetcher
-    names = tuple(apps)
-
-    def hear(answered: bool) -> None:
-        for app in names:
-            pace.hear(app, answered=answered)
-
-    return HeardFetcher(fetcher, hear)
+    return fetcher if pace is None else HeardFetcher(fetcher, pace, apps)
 
 
 def receipts_of(
