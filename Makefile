@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo dist test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-sdk bench-start bench-up bench-workshop mutants fuzz sdk-tools sdk-dex sdk-android sdk-ios sdk-rn site lock clean
+.PHONY: help demo dist test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-sdk bench-start bench-storm bench-up bench-workshop mutants fuzz sdk-tools sdk-dex sdk-android sdk-ios sdk-rn site lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -77,6 +77,9 @@ bench-workshop: .venv/.dev-ready  ## Measure how long after an answer the page w
 
 bench-pushes: .venv/.dev-ready  ## Measure how long a revocation or another policy takes to count, at every enforcement point and engine; REVOKED=N: behind so many revoked instances.
 	$(PY)/python -m benchmarks.bench_pushes $(if $(REVOKED),--revoked $(REVOKED))
+
+bench-storm: .venv/.dev-ready  ## Cut off the tokens of a whole fleet under load: renewals, revoked phones, gates; FLEET=N: of so many, 500,000 by default.
+	$(PY)/python -m benchmarks.bench_storm $(if $(FLEET),--fleet $(FLEET))
 
 bench-drill: .venv/.dev-ready  ## Measure a whole drill of the demo's clinic, beside as many plain requests.
 	$(PY)/python -m benchmarks.bench_drill

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from benchmarks.gate_load import SERVER_CORE, free_port, pinned
@@ -55,7 +55,7 @@ class Deployment:
     """Hold a running ``watchword up``."""
 
     port: int
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[Any]
     authorities: LabAuthorities
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
+    Stamp,
     locked_directory,
     read_private,
     require_format,
@@ -71,7 +72,7 @@ class HoneytokenFile:
         """Keep the path; the file is made with the first canary."""
         self._path = path
         self._entropy = entropy
-        self._read: tuple[tuple[int, int, int], _Honeytokens] | None = None
+        self._read: tuple[Stamp, _Honeytokens] | None = None
 
     def watch(self) -> HoneytokenWatch | None:
         """Return by what canaries are recognised, None while there are none; cheap while nothing changes."""

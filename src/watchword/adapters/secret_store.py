@@ -25,6 +25,7 @@ from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     locked_directory,
     read_private,
+    remove_leftovers,
     sync_directory,
     write_private,
 )
@@ -787,8 +788,7 @@ class FileSecretStore:
             if read_private(self._path, MAX_DOCUMENT_BYTES) != expected:
                 return False
             # Nobody writes but who holds the lock: what is there was left by killed processes.
-            for left in self._path.parent.glob(f".{self._path.name}.*.new"):
-                left.unlink(missing_ok=True)
+            remove_leftovers(self._path)
             write_private(self._path, data)
         return True
 

@@ -928,22 +928,27 @@ _HOLDERS_AT_ONCE: Final = 20_000
 """Rows of instances that are looked at in one piece, in about 10 ms, so that renewals come in between."""
 
 
-def count_holders_from(
+_HOLDERS: Final = (
+    "FROM instances WHERE rowid > ? AND rowid <= ? AND app = ? AND level = coalesce(?, level) "
+    "AND revoked_at IS NULL AND renewed_at >= ? AND renewed_at < ?"
+)
+
+
+def holders_from(
     connection: sqlite3.Connection,
-    app: str,
-    level: Level | None,
-    times: tuple[datetime, datetime],
+    columns: str,
+    wanted: tuple[str, Level | None, datetime, datetime],
     after: int,
-) -> tuple[int, int | None]:
-    """Count who was issued tokens in a span of time, in one piece of the table."""
+) -> tuple[list[Any], int | None]:
+    """Return rows of who was issued tokens in a span of time, in one piece of the table, and where to go on."""
+    app, level, *times = wanted
     until = after + _HOLDERS_AT_ONCE
-    (count,) = connection.execute(
-        "SELECT count(*) FROM instances WHERE rowid > ? AND rowid <= ? AND app = ? AND level = coalesce(?, level) "
-        "AND revoked_at IS NULL AND renewed_at >= ? AND renewed_at < ?",
+    rows = connection.execute(
+        f"SELECT {columns} {_HOLDERS}",
         (after, until, app, None if level is None else level.value, *map(microseconds, times)),
-    ).fetchone()
+    ).fetchall()
     (last,) = connection.execute("SELECT coalesce(max(rowid), 0) FROM instances").fetchone()
-    return count, until if until < last else None
+    return rows, until if until < last else None
 
 
 MAX_PENDING: Final = 10_000
@@ -1458,9 +1463,23 @@ class SqliteStore(WriteBehindStore):
         self, app: str, level: Level | None, since: datetime, before: datetime, after: int
     ) -> tuple[int, int | None]:
         """See :meth:`watchword.gate.cuts.CutStore.count_holders`."""
-        return await self._database.read(
-            lambda connection: count_holders_from(connection, app, level, (since, before), after)
+        rows, more = await self._database.read(
+            lambda connection: holders_from(
+                connection, "count(*)", (app, level, since, before), after
+            )
         )
+        return rows[0][0], more
+
+    async def holders(
+        self, app: str, level: Level | None, since: datetime, before: datetime, after: int
+    ) -> tuple[Sequence[tuple[str, tuple[str, ...]]], int | None]:
+        """See :meth:`watchword.gate.cuts.CutStore.holders`."""
+        rows, more = await self._database.read(
+            lambda connection: holders_from(
+                connection, "id, audiences", (app, level, since, before), after
+            )
+        )
+        return [(name, _audiences(told)) for name, told in rows], more
 
     async def audit_entries(
         self, limit: int, subject: str | None = None, before: int | None = None

@@ -187,7 +187,6 @@ class Engine:
         about everything needs nobody to, since that follows the bundle itself.
     :param unfollowed: of an engine that is followed, what holds until it is.
     :param over_tls: whether it asks ``/authz`` over mutual TLS, since it knows no Unix sockets.
-    :param reads_digests: whether its files are made of a bundle of the second version too, which lists digests.
     """
 
     asks: str
@@ -197,7 +196,6 @@ class Engine:
     follows: bool = False
     unfollowed: str = "keys, revoked instances and routes are those of now"
     over_tls: bool = False
-    reads_digests: bool = False
 
 
 def living_keys(keys: Iterable[VerificationKey], now: float) -> tuple[VerificationKey, ...]:

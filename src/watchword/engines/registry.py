@@ -22,9 +22,7 @@ def _differences(engine: str) -> tuple[Difference, ...]:
 
 
 ENGINES: Final[Mapping[str, Engine]] = {
-    "caddy": Engine(
-        "forwarded", _differences("caddy"), caddy.generate, caddy.start, reads_digests=True
-    ),
+    "caddy": Engine("forwarded", _differences("caddy"), caddy.generate, caddy.start),
     "envoy": Engine("envoy", _differences("envoy")),
     "haproxy": Engine(
         "original",
@@ -32,7 +30,6 @@ ENGINES: Final[Mapping[str, Engine]] = {
         haproxy.generate,
         haproxy.start,
         follows=True,
-        reads_digests=True,
     ),
     "nginx": Engine(
         "original",
@@ -40,7 +37,6 @@ ENGINES: Final[Mapping[str, Engine]] = {
         nginx.generate,
         nginx.start,
         follows=True,
-        reads_digests=True,
     ),
     "nginx-authz": Engine(
         "original",
@@ -48,7 +44,6 @@ ENGINES: Final[Mapping[str, Engine]] = {
         nginx_authz.generate,
         nginx_authz.start,
         follows=True,
-        reads_digests=True,
         unfollowed="no verdict is kept, and each request is asked about",
     ),
     "traefik": Engine(
@@ -57,7 +52,6 @@ ENGINES: Final[Mapping[str, Engine]] = {
         traefik.generate,
         traefik.start,
         over_tls=True,
-        reads_digests=True,
     ),
 }
 """Each by its name."""

@@ -5,7 +5,7 @@ private file and sent over mutual TLS alone; the signature is there beside both,
 can replace the file, or stands in for the service, still can't say who is let in.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
@@ -280,7 +280,11 @@ _DEVICE_FOR_SESSION: Final = "device_for_session"
 _OPTIONAL: Final = frozenset({"case", _DEVICE_FOR_SESSION})
 """Left out where they say nothing, so that gates which don't know them read all other tables."""
 
-_SUBJECTS_IN_A_PIECE: Final = 1000
+PIECE: Final = 998
+"""So many revoked instances stand in one piece: 44 bytes each and 2 more are a multiple of three, as :data:`_BEGINNING` is, so
+that the base64url of a piece doesn't depend on what stands before it."""
+
+_BEGINNING: Final = b'{"revoked":['
 
 
 def _policy_to_json(policy: GatePolicy) -> dict[str, Any]:
@@ -442,10 +446,7 @@ def _in_pieces(subjects: list[str]) -> list[str]:
 
     A third of a million strings would be read in one piece that lets no other thread run.
     """
-    return [
-        " ".join(subjects[start : start + _SUBJECTS_IN_A_PIECE])
-        for start in range(0, len(subjects), _SUBJECTS_IN_A_PIECE)
-    ]
+    return [" ".join(subjects[start : start + PIECE]) for start in range(0, len(subjects), PIECE)]
 
 
 def _revoked(value: Any) -> frozenset[str]:
@@ -606,25 +607,43 @@ def to_jws(bundle: GateBundle, signer: Signer) -> bytes:
 
     :raises GateBundleError: when it would be larger than gates accept.
     """
+    return b"".join(to_parts(bundle, signer))
+
+
+def to_parts(bundle: GateBundle, signer: Signer, pieces: Sequence[bytes] = ()) -> tuple[bytes, ...]:
+    """Return the bundle, signed, in parts that stand behind one another.
+
+    :param pieces: who is revoked beside those whom the bundle names, as :func:`piece_of` returns it: what was encoded once
+        needs not be so again.  With pieces the bundle must name somebody.
+    :raises GateBundleError: when it would be larger than gates accept.
+    """
+    assert bundle.revoked or not pieces
     state = state_to_json(bundle)
     members = {
         "v": _VERSION,
         "generation": bundle.generation,
         "made_at": bundle.made_at,
-        "policy": state["policy"],
-        "keys": state["keys"],
-        "secrets": state["secrets"],
-        "revoked": _in_pieces(sorted(bundle.revoked)),
-        **{name: state[name] for name in ("reference_key", "verdict_key", "lent", "canaries")},
+        **{name: state[name] for name in _STATE_READERS},
     }
-    payload = strict_json.dumps(members)
-    if len(payload) > MAX_PAYLOAD_BYTES:
+    named = strict_json.dumps(_in_pieces(sorted(bundle.revoked)))
+    rest = b"%b,%b" % (named[1:], strict_json.dumps(members)[1:])
+    size = len(_BEGINNING) + sum(map(len, pieces)) * 3 // 4 + len(rest)
+    if size > MAX_PAYLOAD_BYTES:
         raise GateBundleError(
-            f"got {len(payload)} bytes for the gate of {bundle.policy.api} with "
-            f"{len(bundle.revoked)} revoked instances, expected at most {MAX_PAYLOAD_BYTES}; "
-            "gates keep what they have"
+            f"got {size} bytes for the gate of {bundle.policy.api} with "
+            f"{len(bundle.revoked) + len(pieces) * PIECE} revoked instances, expected at most "
+            f"{MAX_PAYLOAD_BYTES}; gates keep what they have"
         )
-    return jose.assemble(payload, BUNDLE_TYPE, signer).encode("ascii")
+    head = f"{jose.header_segment(signer.kid, BUNDLE_TYPE)}.{base64url.encode(_BEGINNING)}"
+    parts = (head.encode("ascii"), *pieces, base64url.encode(rest).encode("ascii"))
+    signature = base64url.encode(signer.sign(b"".join(parts)))
+    return (*parts, f".{signature}".encode("ascii"))
+
+
+def piece_of(names: Sequence[str]) -> bytes:
+    """Return :data:`PIECE` names of revoked instances as they stand in a signed bundle, wherever they do."""
+    assert len(names) == PIECE
+    return base64url.encode(b'"%b",' % " ".join(names).encode("ascii")).encode("ascii")
 
 
 def from_jws(data: bytes, key: VerificationKey) -> GateBundle:

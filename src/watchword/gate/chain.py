@@ -66,6 +66,9 @@ MOST_DELTAS: Final = 4096
 MAX_CHAIN_BYTES: Final = 2 * MAX_LINE_BYTES
 """Most bytes of a whole chain."""
 
+MOST_LINES: Final = 4 * MOST_DELTAS
+"""Most lines that are looked at: of two who write one file, each may append what the other has."""
+
 _COMMON: Final = frozenset({"v", "api", "generation", "made_at", "cuts", "audit", "may_ignore"})
 _SNAPSHOT: Final = _COMMON | {"state", "digest_key", "revoked"}
 _DELTA: Final = _COMMON | {"base", "set", "add"}
@@ -90,6 +93,12 @@ def joined(lines: Sequence[bytes]) -> bytes:
     """Return lines as they stand in a file and are sent: each with its end."""
     # The empty one behind them ends the last one without another copy of all of it.
     return b"\n".join((*lines, b""))
+
+
+def lines_of(data: bytes) -> list[bytes]:
+    """Return the lines in ``data``, without the end of the last one; beyond :data:`MOST_LINES` all the rest is one."""
+    # Millions of empty lines would take more memory than any chain.
+    return data.split(b"\n", MOST_LINES)
 
 
 def snapshot_to_line(bundle: GateBundle, digest_key: bytes, packed: bytes, signer: Signer) -> bytes:

@@ -134,3 +134,8 @@ class CutStore(Protocol):
         :param after: 0, or the second number of the answer before.
         :returns: how many, and where to go on; None at the end.
         """
+
+    async def holders(
+        self, app: str, level: Level | None, since: datetime, before: datetime, after: int
+    ) -> tuple[Sequence[tuple[str, tuple[str, ...]]], int | None]:
+        """Return them, each with its audiences, as :meth:`count_holders` counts them."""

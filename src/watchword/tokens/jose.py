@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     derive_private_key,
 )
 from cryptography.hazmat.primitives.asymmetric.utils import (
+    Prehashed,
     decode_dss_signature,
     encode_dss_signature,
 )
@@ -103,6 +104,7 @@ SIGNATURE_BYTES: Final = 64
 
 _HALF: Final = SIGNATURE_BYTES // 2
 _SCHEME: Final = ECDSA(SHA256())
+_OF_HASHED: Final = ECDSA(Prehashed(SHA256()))
 
 
 def is_signed_by(key: EllipticCurvePublicKey, signature: bytes, data: bytes) -> bool:
@@ -187,7 +189,9 @@ class SigningKey:
 
 def sign(private: EllipticCurvePrivateKey, message: bytes) -> bytes:
     """Return the 64-byte r||s of ES256 over ``message``, by a key on P-256."""
-    r, s = decode_dss_signature(private.sign(message, ECDSA(SHA256())))
+    # Hashed here, since other threads can run meanwhile: of 20 MB it takes tens of milliseconds.
+    hashed = hashlib.sha256(message).digest()
+    r, s = decode_dss_signature(private.sign(hashed, _OF_HASHED))
     return r.to_bytes(SCALAR_BYTES, "big") + s.to_bytes(SCALAR_BYTES, "big")
 
 

@@ -122,6 +122,12 @@ class Machine:
         """End a process."""
         end(self.running.pop(name))
 
+    def kill(self, name: str) -> None:
+        """End a process, and whatever it started, in the middle of whatever they do."""
+        process = self.running.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
     def said(self, name: str, since: int = 0) -> str:
         """Return the end of what a process printed.
 

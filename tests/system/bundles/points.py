@@ -3,7 +3,7 @@
 import http.client
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -151,7 +151,7 @@ def _authz(machine: GateMachine, release: Release) -> Point:
 class Load:
     """Send a genuine instance's requests to each point without a break, and count what comes back."""
 
-    def __init__(self, points: list[Point], token: Callable[[], str]) -> None:
+    def __init__(self, points: Sequence[Point], token: Callable[[], str]) -> None:
         """Take the points.
 
         :param token: returns the token that a request sends; asked each time, since it is renewed meanwhile.

@@ -18,6 +18,7 @@ from tests.unit.conformance.processes import PATIENCE_SECONDS, authz, published
 
 from watchword.adapters.gate_bundle import publish_bundle
 from watchword.adapters.gate_bundle.chain_file import append_lines, chain_path, write_chain
+from watchword.adapters.keyring.private_file import Stamp
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle, to_jws
@@ -100,6 +101,7 @@ class ChainPublication(Publication):
         self._path = chain_path(directory / BUNDLE_FILE)
         self._key = bytes(DIGEST_KEY_BYTES)
         self._said: GateBundle | None = None
+        self._stamp: Stamp | None = None
         self._tip = ""
 
     def write(self, bundle: GateBundle) -> None:
@@ -108,12 +110,13 @@ class ChainPublication(Publication):
             self._key = SystemEntropy().token_bytes(DIGEST_KEY_BYTES)
             packed = pack([*self._before, *self._digests(bundle.revoked)])
             line = snapshot_to_line(bundle, self._key, packed, self.signer)
-            write_chain(self._path, [line])
+            self._stamp = write_chain(self._path, [line])
             self.sizes = (len(line), self.sizes[1])
         else:
             added = self._digests(bundle.revoked - self._said.revoked)
             line = delta_to_line(self._said, bundle, self._tip, added, self.signer)
-            append_lines(self._path, [line])
+            assert self._stamp is not None
+            self._stamp = append_lines(self._path, [line], self._stamp)
             self.sizes = (self.sizes[0], len(line))
         self._said, self._tip = bundle, tip_of(line)
 

@@ -5,21 +5,16 @@ from array import array
 from pathlib import Path
 
 import pytest
-from tests.system.conformance.pushes import CHANGES, FOLLOWED, Client, pushed
+from tests.system.conformance.pushes import CHANGES, Client, pushed
 from tests.unit.conformance.enforcement_points import ENFORCEMENT_POINTS, behind
-
-from watchword.engines.registry import ENGINES
-
-CHAINED = [
-    name for name in ENFORCEMENT_POINTS if name not in FOLLOWED or ENGINES[name].reads_digests
-]
 
 
 @pytest.mark.parametrize(
     ("name", "chained"),
     [
-        *(pytest.param(name, False, id=name) for name in ENFORCEMENT_POINTS),
-        *(pytest.param(name, True, id=f"{name}-chained") for name in CHAINED),
+        pytest.param(name, chained, id=f"{name}-chained" if chained else name)
+        for name in ENFORCEMENT_POINTS
+        for chained in (False, True)
     ],
 )
 def test_what_is_pushed_counts_for_open_and_new_connections(

@@ -28,22 +28,23 @@ from watchword.apps.service.publisher import (
     MOST_LIFTED,
     MOST_READ,
     GatePublisher,
+    PublishedStore,
     PublisherBounds,
 )
-from watchword.apps.service.window import KEPT_SECONDS, TokenWindow
+from watchword.apps.service.window import KEPT_SECONDS, PatientClock, TokenWindow
 from watchword.encoding import base64url
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import GateBundle, from_jws
 from watchword.gate.chain import ChainReader
+from watchword.gate.cuts import ScheduledCut
 from watchword.ports import (
     AuditEntry,
-    InstanceStore,
     RevocationCursor,
     RevocationNews,
     RevokedInstance,
 )
 from watchword.tokens.interface import TokenClaims
-from watchword.vocabulary import Environment
+from watchword.vocabulary import Environment, Level
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 LIFETIME = 300
@@ -54,14 +55,29 @@ class SimulatedStore:
     """Implement the part of the store that the publisher asks: who was revoked, in the order of the trail.
 
     :ivar pending: who was revoked and couldn't be written yet.
+    :ivar scheduled: what an operator cut.
+    :ivar held: whose last token a cut covers.
     """
 
     revoked: list[RevokedInstance] = field(default_factory=list)
     pending: list[RevokedInstance] = field(default_factory=list)
+    scheduled: list[ScheduledCut] = field(default_factory=list)
+    held: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
     def revoke(self, *names: str, at: datetime = NOW) -> None:
         """Revoke instances."""
         self.revoked += [RevokedInstance(each, (CLINIC,), at) for each in names]
+
+    async def cuts(self, since: int) -> list[ScheduledCut]:
+        """See the port."""
+        return [each for each in self.scheduled if each.cut.before >= since]
+
+    async def holders(
+        self, app: str, level: Level | None, since: datetime, before: datetime, after: int
+    ) -> tuple[list[tuple[str, tuple[str, ...]]], int | None]:
+        """See the port."""
+        del app, level, since, before, after
+        return self.held, None
 
     async def revocations(
         self, since: datetime, after: RevocationCursor | None, limit: int
@@ -98,6 +114,7 @@ class PublisherBench:
     bounds: PublisherBounds = field(default_factory=PublisherBounds)
     lifetime: int = LIFETIME
     now: datetime = NOW
+    set_by: float = 0.0
     entropy: SeededEntropy = field(default_factory=SeededEntropy)
 
     def __post_init__(self) -> None:
@@ -117,11 +134,17 @@ class PublisherBench:
             directory=self.directory / "gates",
             policies=GATE_POLICIES[:1],
             keyring=self.keyring,
-            store=cast(InstanceStore, self.store),
+            store=cast(PublishedStore, self.store),
             random=self.entropy.token_bytes,
             token_lifetime=self.lifetime,
             bounds=self.bounds,
+            steady=lambda: self.now.timestamp() - self.set_by,
         )
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the clock of the service ahead, or back: no time passes."""
+        self.now += timedelta(seconds=seconds)
+        self.set_by += seconds
 
     def tick(self) -> None:
         """Publish."""
@@ -279,6 +302,66 @@ def test_who_can_have_no_token_is_forgotten(bench: PublisherBench) -> None:
     assert bench.first.revoked == {bench.subject("late")}
     changed_until(bench, snapshot)
     assert bench.lists("n0", "late") == [False, True]
+
+
+@pytest.mark.parametrize("jump", [3 * 86_400, LIFETIME + 121, 30, -30, -3600])
+def test_who_was_revoked_stays_so_whatever_the_clock_says(
+    bench: PublisherBench, jump: float
+) -> None:
+    """Gates have clocks of their own: nobody's token ends earlier because ours was set, ahead or back, and right again."""
+    bench.now += timedelta(hours=1)
+    bench.store.revoke("before", at=bench.now)
+    bench.tick()
+    bench.set_clock(jump)
+    bench.tick()
+    bench.store.revoke("meanwhile", at=bench.now)
+    bench.now += timedelta(seconds=1)
+    bench.tick()
+    everyone = {bench.subject("before"), bench.subject("meanwhile")}
+    assert bench.first.revoked == everyone
+    bench.set_clock(-jump)
+    bench.tick()
+    bench.now += timedelta(seconds=LIFETIME + 118)
+    bench.tick()
+    assert bench.first.revoked == everyone
+    assert bench.lists("before", "meanwhile") == [True, True]
+    bench.now += timedelta(seconds=5)
+    bench.store.revoke("late", at=bench.now)
+    bench.tick()
+    assert bench.first.revoked == {bench.subject("late")}
+
+
+def test_a_clock_that_was_wrong_at_first(bench: PublisherBench) -> None:
+    """It is set right by more than a window, for good: the names of before go when their time is really over."""
+    bench.store.revoke("before", at=bench.now)
+    bench.tick()
+    bench.set_clock(86_400)
+    for _ in range(59):
+        bench.tick()
+        assert bench.first.revoked == {bench.subject("before")}
+        bench.now += timedelta(minutes=1)
+    bench.now += timedelta(minutes=5)
+    bench.tick()
+    bench.store.revoke("late", at=bench.now)
+    bench.tick()
+    assert bench.first.revoked == {bench.subject("late")}
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 500), st.sampled_from((0, 0, 0, 5, 86_400, -5, -86_400))),
+        min_size=2,
+    )
+)
+def test_nothing_grows_old_faster_than_time_passes(steps: list[tuple[float, int]]) -> None:
+    """Whatever the clock is set to: but for what is believed after a whole window, and for a clock that was set back."""
+    clock, wall, steady = PatientClock(), 1_700_000_000.0, 0.0
+    told = clock.time(wall, steady)
+    for passed, jump in steps:
+        wall, steady = wall + passed + jump, steady + passed
+        before, told = told, clock.time(wall, steady)
+        assert told <= wall
+        assert told <= before + passed + 1 or steady > 3720
 
 
 @contextmanager

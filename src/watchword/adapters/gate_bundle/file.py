@@ -15,7 +15,12 @@ from watchword.adapters.gate_bundle.floor import Floor, raise_floor, read_floor
 from watchword.adapters.gate_bundle.freshness import StalenessAlarm
 from watchword.adapters.gate_bundle.heads import keep_heads, newest_head
 from watchword.adapters.gate_bundle.signer_file import read_signer
-from watchword.adapters.keyring.private_file import PrivateFileError, read_private
+from watchword.adapters.keyring.private_file import (
+    PrivateFileError,
+    Stamp,
+    read_private,
+    stamp_from,
+)
 from watchword.broker.interface import HoneytokenWatch, InjectedValue
 from watchword.gate.bundle import (
     MAX_BUNDLE_BYTES,
@@ -88,7 +93,6 @@ class GateBundleFile:
         *,
         api: str | None = None,
         on_policy: Callable[[GatePolicy], None] | None = None,
-        chains: bool = True,
     ) -> None:
         """Read the file if it is there already; it may also come later.
 
@@ -97,7 +101,6 @@ class GateBundleFile:
         :param api: whose gate this is; the service signs those of all its APIs with one key, and in
             another's place a bundle would let in who may go there.  None takes what comes first.
         :param on_policy: is told each policy that comes into force, the first one too, and raises nothing.
-        :param chains: whether the second version is followed where it is there.
         """
         self.fault: str | None = None
         self._told_first = True
@@ -107,15 +110,14 @@ class GateBundleFile:
         self._api = api
         self._on_policy = on_policy
         self._now: _Known | None = None
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: Stamp | None = None
         self._next_look = 0.0
         self._looking = threading.Lock()
         self._staleness = StalenessAlarm(path, monotonic)
         self._silent: str | None = None
-        self._chains = chains
         self._chain = chain_path(path)
         self._tail = ChainTail(self._chain)
-        self._chain_stamp: tuple[int, int, int] | None = None
+        self._chain_stamp: Stamp | None = None
         self._reader: ChainReader | None = None
         self._floor: Floor | None = None
         self._floor_due = 0.0
@@ -222,19 +224,17 @@ class GateBundleFile:
     def _due(self) -> tuple[int, Callable[[], None]] | None:
         """Return how many bytes there are to read, and what reads them; None where nothing changed."""
         if not self._follows_chain():
-            stamp, size = self._stamp_of(self._path, self._stamp is None)
+            stamp = self._stamp_of(self._path, self._stamp is None)
             if stamp is None or stamp == self._stamp:
                 return None
-            return size, partial(self._read, stamp)
-        stamp, size = self._stamp_of(self._chain, self._chain_stamp is None)
+            return stamp.size, partial(self._read, stamp)
+        stamp = self._stamp_of(self._chain, self._chain_stamp is None)
         if stamp is None or stamp == self._chain_stamp:
             return None
-        return size - self._tail.offset(stamp[0]), partial(self._read_chain, stamp)
+        return stamp.size - self._tail.offset(stamp), partial(self._read_chain, stamp)
 
     def _follows_chain(self) -> bool:
         """Tell whether the second version is followed: it is there, or ever was."""
-        if not self._chains:
-            return False
         if self._now is not None and self._now.bundle.digests is not None:
             return True
         if self._floor is None:
@@ -245,7 +245,7 @@ class GateBundleFile:
                 return True
         return self._floor.version > 1 or os.path.lexists(self._chain)
 
-    def _read_chain(self, stamp: tuple[int, int, int]) -> None:
+    def _read_chain(self, stamp: Stamp | None) -> None:
         """Take in the lines that are new; those before a bad one count."""
         floor = self._floor
         if floor is None:
@@ -269,6 +269,9 @@ class GateBundleFile:
             # Read as a whole next time: whoever mends it replaces it.
             self._tail.forget()
             trouble = error
+            if not self._tail.is_anew:
+                # Another file may bear the number of the one that we read the beginning of: the next look shows it.
+                stamp = None
         bundle = self._reader.bundle
         if bundle is not None and (self._now is None or bundle is not self._now.bundle):
             if self._now is None or self._now.bundle.digests is None:
@@ -314,7 +317,7 @@ class GateBundleFile:
         finally:
             self._looking.release()
 
-    def _read(self, stamp: tuple[int, int, int]) -> None:
+    def _read(self, stamp: Stamp) -> None:
         try:
             key = self._pinned()
             data = read_private(self._path, MAX_BUNDLE_BYTES)
@@ -336,8 +339,8 @@ class GateBundleFile:
             self._key = read_signer(self._key)
         return self._key
 
-    def _stamp_of(self, path: Path, at_first: bool) -> tuple[tuple[int, int, int] | None, int]:
-        """Return what changes when a file is replaced or written, None if it can't be seen; and its size."""
+    def _stamp_of(self, path: Path, at_first: bool) -> Stamp | None:
+        """Return what changes when a file is replaced or written, None if it can't be seen."""
         try:
             found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat.
         except OSError as error:
@@ -348,8 +351,8 @@ class GateBundleFile:
             else:
                 self._note(f"{path}: {error.strerror}")
             self._stamp = self._chain_stamp = None
-            return None, 0
-        return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns), found.st_size
+            return None
+        return stamp_from(found)
 
     def _accept(self, bundle: GateBundle) -> None:
         current = None if self._now is None else self._now.bundle

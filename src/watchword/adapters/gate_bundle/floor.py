@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from watchword.adapters.keyring.private_file import (
+    OtherFormatError,
     PrivateFileError,
     read_private,
     require_format,
@@ -32,10 +33,15 @@ def floor_path(bundle: Path) -> Path:
     return bundle.with_suffix(_SUFFIX)
 
 
+class SpoiledFloorError(GateBundleError):
+    """Report a floor that says nothing; whoever has a bundle that is known to be the newest writes it anew."""
+
+
 def read_floor(bundle: Path) -> Floor:
     """Return what is remembered; nothing where no file is.
 
-    :raises GateBundleError: when there is one that can't be read: who spoils it must not gain by it.
+    :raises SpoiledFloorError: when there is one that can't be read: who spoils it must not gain by it.
+    :raises GateBundleError: when it is of another format, most likely a newer Watchword's.
     """
     path = floor_path(bundle)
     try:
@@ -50,19 +56,24 @@ def read_floor(bundle: Path) -> Floor:
             a_number(members["version"], "version", 1),
             a_number(members["generation"], "generation", 0),
         )
-    except (PrivateFileError, MalformedError, ValueError) as error:
-        raise GateBundleError(
+    except OtherFormatError as error:
+        raise GateBundleError(str(error)) from None
+    except (PrivateFileError, MalformedError, GateBundleError, ValueError) as error:
+        raise SpoiledFloorError(
             f"{path}: {error}; it says how far this gate was, remove it only if you know that the bundle is the newest"
         ) from None
 
 
 def raise_floor(bundle: Path, floor: Floor) -> None:
-    """Remember a floor, unless a higher one is remembered.
+    """Remember a floor, unless a higher one is remembered; one that was spoiled is mended by it.
 
     :raises PrivateFileError: when it can't be written.
-    :raises GateBundleError: as :func:`read_floor` does.
+    :raises GateBundleError: when the one that is there is of another format.
     """
-    known = read_floor(bundle)
+    try:
+        known = read_floor(bundle)
+    except SpoiledFloorError:
+        known = Floor()
     risen = Floor(
         max(known.version, floor.version),
         max(known.generation, floor.generation),

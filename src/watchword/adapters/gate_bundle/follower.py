@@ -16,17 +16,25 @@ from watchword.adapters.gate_bundle.chain_file import (
     write_chain,
 )
 from watchword.adapters.gate_bundle.file import FLOOR_SECONDS
-from watchword.adapters.gate_bundle.floor import Floor, raise_floor, read_floor
+from watchword.adapters.gate_bundle.floor import (
+    Floor,
+    SpoiledFloorError,
+    raise_floor,
+    read_floor,
+)
 from watchword.adapters.gate_bundle.freshness import note_fresh
 from watchword.adapters.gate_bundle.heads import keep_heads, newest_head
 from watchword.adapters.gate_bundle.remote import BundleSource, Fetched, Known
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
+    Stamp,
     read_private,
+    remove_leftovers,
+    stamp_of,
     write_private,
 )
 from watchword.gate.bundle import MAX_BUNDLE_BYTES, GateBundle, GateBundleError, from_jws
-from watchword.gate.chain import VERSION, ChainError, ChainReader, is_snapshot
+from watchword.gate.chain import VERSION, ChainError, ChainReader, is_snapshot, lines_of
 from watchword.gate.trail import what_contradicts
 from watchword.ports import VerificationKey
 
@@ -60,11 +68,13 @@ class BundleFollower:
         self._chain_only = chain_only
         self._monotonic = monotonic
         self._known: GateBundle | None = None
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: Stamp | None = None
         self._reader: ChainReader | None = None
-        self._chain_stamp: tuple[int, int, int] | None = None
+        self._chain_stamp: Stamp | None = None
         self._floor_due = 0.0
+        self._floor_trouble = ""
         self._reached = 0
+        self._swept = False
 
     def turn(self, *, wait: bool) -> GateBundle | None:
         """Ask once, write what came, and note for the gate that the service was heard of.
@@ -76,8 +86,12 @@ class BundleFollower:
             earlier version than was taken before; the files are as they were.
         :raises PrivateFileError: when a file can't be written.
         """
+        if not self._swept:
+            for each in (self._path, self._chain):
+                remove_leftovers(each)
+            self._swept = True
         # Asked each time: whoever removed, spoiled or put back a file finds ours again.
-        stamp = _stamp(self._chain)
+        stamp = stamp_of(self._chain)
         if stamp is None or stamp != self._chain_stamp:
             self._reader, self._chain_stamp = self._in_chain(), stamp
         if self._reader is None:
@@ -88,20 +102,23 @@ class BundleFollower:
             note_fresh(self._path)
             return written
         note_fresh(self._chain)
+        self._note_floor(self._reader)
         if not self._chain_only:
             written = self._keep_bundle(self._reader) or written
         return written
 
     def _lags(self) -> bool:
         """Tell whether somebody removed or replaced the bundle's first version."""
-        return not self._chain_only and _stamp(self._path) != self._stamp
+        return not self._chain_only and stamp_of(self._path) != self._stamp
 
     def _keep_bundle(self, reader: ChainReader) -> GateBundle | None:
         """Bring the first version as far as the service has it; return it where it was written."""
         assert reader.bundle is not None
         reached = reader.bundle.generation
-        if self._known is None or _stamp(self._path) != self._stamp:
-            self._known, self._stamp = self._in_file(), _stamp(self._path)
+        if self._known is None or stamp_of(self._path) != self._stamp:
+            # In this order: what is put there while we read is read the next time.
+            self._stamp = stamp_of(self._path)
+            self._known = self._in_file()
         known, written = self._known, None
         if known is None or known.generation < reached:
             data = self._source.fetch_first(None if known is None else known.generation)
@@ -113,8 +130,12 @@ class BundleFollower:
 
     def _turn_from_bundle(self, *, wait: bool) -> GateBundle | None:
         """Ask while no chain is here that could be extended; a service that has one answers at once."""
-        floor = read_floor(self._path)
-        stamp = _stamp(self._path)
+        try:
+            floor = read_floor(self._path)
+        except SpoiledFloorError:
+            # It said at least this; what comes from the service itself is the newest.
+            floor = Floor(VERSION)
+        stamp = stamp_of(self._path)
         known = self._known if stamp is not None and stamp == self._stamp else self._in_file()
         generation = None if known is None else known.generation
         answer = self._source.fetch(Known(generation if wait else None))
@@ -133,7 +154,7 @@ class BundleFollower:
         return self._take_bundle(known, stamp, answer.data)
 
     def _take_bundle(
-        self, known: GateBundle | None, stamp: tuple[int, int, int] | None, data: bytes
+        self, known: GateBundle | None, stamp: Stamp | None, data: bytes
     ) -> GateBundle | None:
         bundle = from_jws(data, self._key)
         if bundle.policy.api != self._api:
@@ -148,8 +169,7 @@ class BundleFollower:
                 f"got generation {bundle.generation}, expected more than {known.generation}; "
                 "was the service set back to an old backup?"
             )
-        write_private(self._path, data)
-        self._known, self._stamp = bundle, _stamp(self._path)
+        self._known, self._stamp = bundle, write_private(self._path, data)
         return bundle
 
     def _turn_from_chain(self, reader: ChainReader, *, wait: bool) -> GateBundle | None:
@@ -168,7 +188,8 @@ class BundleFollower:
         lines = _lines(answer)
         if is_snapshot(lines[0]):
             return self._begin(reader, answer)
-        if _stamp(self._chain) != self._chain_stamp:
+        stamp = self._chain_stamp
+        if stamp is None or stamp_of(self._chain) != stamp:
             # Somebody changed the file while the service let us wait: what follows ours mustn't stand behind that.  The
             # next turn reads it, and asks for what it lacks.
             return None
@@ -178,14 +199,11 @@ class BundleFollower:
             changed = reader.take(lines)
         except ChainError:
             # What follows isn't what the service says it is: the next turn asks for all of it.  The file stays as it is.
-            self._reader, self._chain_stamp = None, _stamp(self._chain)
+            self._reader, self._chain_stamp = None, stamp
             raise
         finally:
             self._reached = (reader.bundle or bundle).generation
-        if changed:
-            append_lines(self._chain, lines)
-        self._chain_stamp = _stamp(self._chain)
-        self._note_floor(reader)
+        self._chain_stamp = append_lines(self._chain, lines, stamp) if changed else stamp
         return reader.bundle if changed else None
 
     def _begin(self, reader: ChainReader, answer: Fetched) -> GateBundle | None:
@@ -199,8 +217,7 @@ class BundleFollower:
         # Before the chain itself: from then on no bundle of version 1 is taken, whatever comes in between.
         self._floor_due = 0.0
         self._note_floor(reader)
-        write_chain(self._chain, lines)
-        self._reader, self._chain_stamp = reader, _stamp(self._chain)
+        self._reader, self._chain_stamp = reader, write_chain(self._chain, lines)
         return bundle if changed else None
 
     def _note_floor(self, reader: ChainReader) -> None:
@@ -213,9 +230,17 @@ class BundleFollower:
         if reader.told is not None and (doubts or now >= self._floor_due):
             with suppress(PrivateFileError, GateBundleError):
                 keep_heads(self._path, reader.told, doubts)
-        if now >= self._floor_due:
+        if now < self._floor_due:
+            return
+        self._floor_due = now + FLOOR_SECONDS
+        trouble = ""
+        try:
             raise_floor(self._path, Floor(VERSION, bundle.generation))
-            self._floor_due = now + FLOOR_SECONDS
+        except (PrivateFileError, GateBundleError) as error:
+            trouble = str(error)
+        if trouble and trouble != self._floor_trouble:
+            _log.warning("an older bundle may be taken after a restart: %s", trouble)
+        self._floor_trouble = trouble
 
     def _in_chain(self) -> ChainReader | None:
         """Return what the chain's file says, None if no gate would believe all of it."""
@@ -243,13 +268,4 @@ def _lines(answer: Fetched) -> list[bytes]:
     whole, end, rest = answer.data.rpartition(b"\n")
     if not end or rest:
         raise ChainError("got a chain whose last line has no end")
-    return whole.split(b"\n")
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when the file is replaced or written, None where there is none."""
-    try:
-        found = path.stat(follow_symlinks=False)
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+    return lines_of(whole)

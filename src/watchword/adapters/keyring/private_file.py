@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import BinaryIO, Final, NamedTuple
 
 from watchword.encoding import strict_json
 from watchword.encoding.phrases import other_format
@@ -114,8 +114,16 @@ def require_known_format(path: Path, expected: int, limit: int = MAX_FILE_BYTES)
             require_format(path, got, expected)
 
 
-Stamp: TypeAlias = tuple[int, int, int]
-"""What tells one state of a file from the next: when it was written, which one it is, and its size."""
+class Stamp(NamedTuple):
+    """What tells one state of a file from the next.
+
+    Both times are read from a clock that ticks every few milliseconds; of two writes within one tick the size tells.
+    """
+
+    written: int
+    inode: int
+    size: int
+    changed: int
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -127,12 +135,18 @@ def stamp_of(path: Path) -> Stamp | None:
         found = path.stat(follow_symlinks=False)
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    return stamp_from(found)
 
 
-def write_private(path: Path, data: bytes) -> None:
+def stamp_from(found: os.stat_result) -> Stamp:
+    """Return the stamp of a file that was asked for already."""
+    return Stamp(found.st_mtime_ns, found.st_ino, found.st_size, found.st_ctime_ns)
+
+
+def write_private(path: Path, data: bytes) -> Stamp:
     """Replace the file as a whole; it survives a loss of power right afterwards.
 
+    :returns: the stamp of what was written, also where somebody put another file in its place right afterwards.
     :raises PrivateFileError: when the disk refuses; the file is then as it was.
     """
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
@@ -141,13 +155,22 @@ def write_private(path: Path, data: bytes) -> None:
         # read what is written into it: a file keeps its mode and its owner.
         new.unlink(missing_ok=True)
         handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        _fill(handle, data)
-        new.replace(path)
-        sync_directory(path.parent)
+        with os.fdopen(handle, "wb") as file:
+            _fill(file, data)
+            new.replace(path)
+            sync_directory(path.parent)
+            return stamp_from(os.fstat(handle))
     except OSError as error:
         with suppress(OSError):
             new.unlink()
         raise PrivateFileError(f"{path}: can't be written: {error.strerror}") from None
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes left that were killed while they wrote a file; whoever writes it now must begin again."""
+    with suppress(OSError):
+        for left in path.parent.glob(f".{path.name}.*.new"):
+            left.unlink(missing_ok=True)
 
 
 def write_new(
@@ -170,7 +193,8 @@ def write_new(
     except OSError as error:
         raise fault(f"{path}: can't be written: {error.strerror}") from error
     try:
-        _fill(handle, data)
+        with os.fdopen(handle, "wb") as file:
+            _fill(file, data)
         sync_directory(path.parent)
     except OSError as error:
         with suppress(OSError):
@@ -178,12 +202,11 @@ def write_new(
         raise fault(f"{path}: can't be written: {error.strerror}") from error
 
 
-def _fill(handle: int, data: bytes) -> None:
-    """Write a new file whole, onto the disk, and close it."""
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(handle)
+def _fill(file: BinaryIO, data: bytes) -> None:
+    """Write a new file whole, onto the disk."""
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def private_directory(directory: Path) -> None:

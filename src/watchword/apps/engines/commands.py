@@ -95,13 +95,11 @@ def following(
     for notice in notices(options, engine):
         click.echo(printable_lines(notice), err=True)
     bundle = given["bundle"] or settings.service.gate_bundle(api.name)
-    digests = ENGINES[engine].reads_digests
-    if required and not (bundle.exists() or (digests and chain_path(bundle).exists())):
+    if required and not (bundle.exists() or chain_path(bundle).exists()):
         detail = f"{bundle}: isn't there yet; `watchword up` or `watchword gate pull` writes it"
         raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, detail)
     signer = given["signer"] or settings.service.bundle_key
-    # Where an engine is written names, the second version of a bundle doesn't have them.
-    return GateBundleFile(bundle, signer, api=api.name, chains=digests), options
+    return GateBundleFile(bundle, signer, api=api.name), options
 
 
 def notices(options: EngineOptions, engine: str) -> Sequence[str]:

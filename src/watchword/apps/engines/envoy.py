@@ -17,10 +17,22 @@ from watchword.adapters.edge_wire import check_addresses
 from watchword.apps.engines.follower import BundleListener, BundleSource, by_routes_of, write_files
 from watchword.apps.engines.process import EngineProcessError, ProcessKeeper, require_free
 from watchword.broker.interface import EdgeRule
-from watchword.engines.envoy.generation import generate, next_change, table_of
+from watchword.engines.envoy.generation import (
+    REVOCATIONS,
+    generate,
+    next_change,
+    revocations,
+    table_of,
+)
 from watchword.engines.envoy.injection import INJECTED_PREFIX, empty_secret_file, injected_rules
 from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions
-from watchword.engines.interface import Endpoint, EngineFile, Files, UnsupportedError
+from watchword.engines.interface import (
+    Endpoint,
+    EngineFile,
+    EngineFileKind,
+    Files,
+    UnsupportedError,
+)
 from watchword.extras import install_command
 from watchword.gate.bundle import GateBundle
 from watchword.reasons import RefusedError, WatchwordError
@@ -255,7 +267,7 @@ class ControlPlane(BundleListener):
         self._rejected: dict[str, int] | None = None
         self._files: Sequence[EngineFile] = ()
         self._written_at = 0.0
-        self._good: Sequence[EngineFile] = ()
+        self._good: tuple[Sequence[EngineFile], GateBundle] | None = None
 
     def step(self) -> bool:
         """Look once; tell whether files were written."""
@@ -343,8 +355,8 @@ class ControlPlane(BundleListener):
                 f"Envoy rejected its configuration and keeps the last good one ({rejected[0]})"
             )
             self._put_back()
-        elif self._now() - self._written_at >= PROVEN_SECONDS:
-            self._good = self._files
+        elif self._served is not None and self._now() - self._written_at >= PROVEN_SECONDS:
+            self._good = self._files, self._served
 
     def _is_of_another_table(self, name: str) -> bool:
         """Tell whether a count is of a listener that ends, which takes no table but its own."""
@@ -352,25 +364,32 @@ class ControlPlane(BundleListener):
         return bool(table) and ".rds." in name and f".rds.{table}." not in name
 
     def _put_back(self) -> None:
-        if not self._good:
+        if self._good is None or self._written is None:
             return
+        files, bundle = self._good
         try:
-            write_files(Path(self._options.directory), self._without_old_keys())
+            kept = self._brought_up_to_date(files, by_routes_of(bundle, self._written))
+            write_files(Path(self._options.directory), kept)
         except (OSError, WatchwordError) as error:
             self.fault(f"the last good files can't be put back: {error}")
         else:
-            self._files = self._good
+            self._files = files
             self.say("the last good files are in their place again")
 
-    def _without_old_keys(self) -> Sequence[EngineFile]:
-        """Return the last good files, but for keys, which stay what they are now: an old one may be revoked."""
+    def _brought_up_to_date(
+        self, good: Sequence[EngineFile], bundle: GateBundle
+    ) -> Sequence[EngineFile]:
+        """Return the last good files with whoever is revoked by now, and the keys of now: an old one may be revoked."""
         current = {file.name: file for file in self._files}
-        return [
+        listed = revocations(bundle) if any(file.name == REVOCATIONS for file in good) else ()
+        rest = [
             current.get(file.name) or empty_secret_file(file.name)
             if file.name.startswith(INJECTED_PREFIX)
             else file
-            for file in self._good
+            for file in good
+            if file.name != REVOCATIONS and file.kind is not EngineFileKind.BULK
         ]
+        return [*listed, *rest]
 
 
 def find_envoy(named: Path | None) -> Path:

@@ -236,9 +236,6 @@ class EngineFollower(BundleListener):
         return False
 
 
-_KEPT_SECRETS = 2
-
-
 def write_files(directory: Path, files: Sequence[EngineFile]) -> None:
     """Write the files that changed, in their order; each is renamed onto its name.
 
@@ -259,10 +256,10 @@ def write_files(directory: Path, files: Sequence[EngineFile]) -> None:
             new.write_bytes(data)
             new.replace(path)
     named = {file.name for file in files}
-    _forget_old_secrets(directory, named)
     _forget_keys(directory, named)
     if any(file.kind in {EngineFileKind.BULK, EngineFileKind.PRIVATE} for file in files):
-        _forget_digests(directory, named)
+        for prefix in (BULK_PREFIX, PRIVATE_PREFIX):
+            _forget_others(directory, prefix, named)
 
 
 def _is_kept(path: Path, data: bytes) -> bool:
@@ -281,27 +278,13 @@ def _holds(path: Path, data: bytes) -> bool:
         return False
 
 
-def _forget_old_secrets(directory: Path, named: Collection[str]) -> None:
-    """Remove the secrets of generations that no script is loaded with any more.
+def _forget_others(directory: Path, prefix: str, named: Collection[str]) -> None:
+    """Remove the digests or secrets that nothing names any more, but for the last: a worker may be about to read these.
 
-    :param named: the files that were just written, which stay though newer ones are there.
+    :param named: the files that were just written.
     """
-    found = [
-        path
-        for path in directory.glob(f"{PRIVATE_PREFIX}*")
-        if path.name.removeprefix(PRIVATE_PREFIX).isdecimal()
-    ]
-    found.sort(key=lambda path: int(path.name.removeprefix(PRIVATE_PREFIX)))
-    for path in found[:-_KEPT_SECRETS]:
-        if path.name not in named:
-            with suppress(OSError):
-                path.unlink()
-
-
-def _forget_digests(directory: Path, named: Collection[str]) -> None:
-    """Remove the digests that nothing names any more, but for the last ones: a worker may be about to read these."""
     found = []
-    for path in directory.glob(f"{BULK_PREFIX}*"):
+    for path in directory.glob(f"{prefix}*"):
         with suppress(OSError):
             if path.name not in named:
                 found.append((path.lstat().st_mtime_ns, path))

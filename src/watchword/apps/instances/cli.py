@@ -1,11 +1,40 @@
 """Operate on instances: ``watchword instances`` and its subcommands."""
 
+from datetime import datetime
+from typing import Final
+
 import click
 
 from watchword.apps.terminal.lazy import LazyGroup, body_in
-from watchword.apps.terminal.parameters import NamesLikeOptions, life, reason
+from watchword.apps.terminal.parameters import NamesLikeOptions, life, reason, seconds_of
+
+MAX_PAUSE: Final = 600
+"""Most seconds between two steps of a cut; the service has the same limit."""
 
 _body = body_in("watchword.apps.instances.commands")
+
+
+def _instant(_ctx: click.Context, _parameter: click.Parameter, value: str) -> int | None:
+    """Accept ``now``, or a time with its offset from UTC as seconds since 1970."""
+    if value == "now":
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None or at.timestamp() < 1:
+        raise click.BadParameter(
+            f"got {value!r}, expected now, or a time such as 2026-11-29T14:11:51Z"
+        )
+    return int(at.timestamp())
+
+
+def _pause(_ctx: click.Context, _parameter: click.Parameter, value: str) -> int:
+    """Accept a duration of at most ten minutes, in seconds."""
+    found = 0 if value == "0s" else seconds_of(value, "--pause")
+    if found > MAX_PAUSE:
+        raise click.BadParameter(f"got {value!r}, expected 0s to {MAX_PAUSE}s")
+    return found
 
 
 @click.group(cls=LazyGroup, epilog="Example: watchword instances list --app clinic-ios")
@@ -152,4 +181,88 @@ def cancel_command() -> None:
     """Cancel a code that wasn't used, by its id; a second time changes nothing.
 
     One that was used is refused, with the instance that it enrolled: that has to be revoked.
+    """
+
+
+@command.command(
+    "cut",
+    short_help="End the tokens of a whole app, step by step.",
+    epilog="Example: watchword instances cut --app clinic-ios --because 'token key leaked' --rehearse",
+)
+@click.option("--app", required=True, help="The app in watchword.yaml whose tokens end.")
+@click.option(
+    "--level",
+    type=click.Choice(["hardware", "verified", "software"]),
+    help="Only tokens of this level.",
+)
+@click.option(
+    "--issued-before",
+    default="now",
+    show_default=True,
+    callback=_instant,
+    metavar="TIME",
+    help="Only tokens issued before this time, such as 2026-11-29T14:11:51Z.",
+)
+@click.option(
+    "--step",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="How many of the 64 parts of the fleet are cut at a time; 64 cuts all at once.",
+)
+@click.option(
+    "--pause",
+    default="30s",
+    show_default=True,
+    callback=_pause,
+    metavar="DURATION",
+    help="Time between two steps; at most 600s.",
+)
+@click.option("--because", required=True, callback=reason, help="Why, for the audit trail.")
+@click.option("--rehearse", is_flag=True, help="Show what it would do, and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_body
+def cut_command() -> None:
+    """End all tokens of an app that were issued before a time, and let genuine instances renew.
+
+    Gates refuse these tokens with `token.expired`. A genuine app renews and goes on; a revoked instance can't. Revoke
+    known instances first: revocations count at once, whatever the steps.
+
+    A cut can't be taken back. `instances cut-stop` ends its steps; what is cut by then stays cut.
+
+    Rehearse it first: --rehearse shows how many instances it hits, how long it takes, and whether this service can
+    carry out the renewals.
+    """
+
+
+@command.command(
+    "cuts",
+    short_help="List the cuts that are in force.",
+    epilog="Example: watchword instances cuts",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_obj
+@_body
+def cuts_command() -> None:
+    """List the cuts that are in force, and how far each is; times are UTC.
+
+    A cut leaves the list by itself when no token from before it can be valid any more.
+    """
+
+
+@command.command(
+    "cut-stop",
+    short_help="Take no further steps of a cut.",
+    epilog="Example: watchword instances cut-stop cut-1 --because 'renewals are too many'",
+)
+@click.argument("cut_id", metavar="ID")
+@click.option("--because", required=True, callback=reason, help="Why, for the audit trail.")
+@click.option("--json", "as_json", is_flag=True, help="Print the cut as JSON.")
+@click.pass_obj
+@_body
+def cut_stop_command() -> None:
+    """Take no further steps of a cut; a second time changes nothing.
+
+    What is cut stays cut. To go on, make another cut with the same --issued-before.
     """

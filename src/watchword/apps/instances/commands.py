@@ -1,5 +1,7 @@
 """Run what :mod:`watchword.apps.instances.cli` declares."""
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,7 +11,7 @@ import click
 from watchword.apps.service.client import NOT_RECORDED, operator_of
 from watchword.apps.terminal.console import print_json
 from watchword.apps.terminal.paragraphs import table
-from watchword.encoding.phrases import duration
+from watchword.encoding.phrases import counted, duration
 
 
 def list_command(
@@ -175,3 +177,109 @@ def cancel_command(config: Path, *, code_id: str, as_json: bool) -> None:
         print_json(cancelled)
     else:
         click.echo(f"Cancelled {cancelled['id']} ({cancelled['app']}).")
+
+
+def cut_command(
+    config: Path,
+    *,
+    app: str,
+    level: str | None,
+    issued_before: int | None,
+    step: int,
+    pause: int,
+    because: str,
+    rehearse: bool,
+    as_json: bool,
+) -> None:
+    """See ``watchword instances cut``."""
+    wanted: dict[str, Any] = {"app": app, "step": step, "pause": pause}
+    given = {"level": level, "issued_before": issued_before}
+    wanted |= {name: value for name, value in given.items() if value is not None}
+    with operator_of(config) as service:
+        if rehearse:
+            found = service.get("/v1/cuts/rehearsal", **wanted)
+        else:
+            found = service.post("/v1/cuts", wanted | {"because": because})
+    if as_json:
+        print_json(found)
+    elif rehearse:
+        for line in _rehearsed(found):
+            click.echo(line)
+    else:
+        click.echo(f"{found['id']}: {_extent(found)}")
+        if found["goes_on"]:
+            click.echo(f"Stop its steps with: watchword instances cut-stop {found['id']}", err=True)
+
+
+def _rehearsed(found: dict[str, Any]) -> Iterator[str]:
+    """Yield what a cut would do, and what to do about it."""
+    level = f" of level {found['level']}" if found["level"] else ""
+    a_step = math.ceil(found["instances"] * found["step"] / 64)
+    yield "A rehearsal; nothing was changed."
+    yield f"Hits:      {counted(found['instances'], 'instance')} of {found['app']}{level}"
+    yield (
+        f"Takes:     {counted(found['steps'], 'step')} of about {counted(a_step, 'instance')}, "
+        f"one every {found['pause']} s: {duration(found['seconds'])} in all"
+    )
+    yield (
+        f"Renewals:  up to {found['peak']:,.1f} a second, {found['usual']:,.1f} of them usual; this service carries out "
+        f"about {found['capacity']:,.0f} a second (an estimate)"
+    )
+    if found["fits"]:
+        yield "Verdict:   fits, with as much again to spare for clients that don't spread their renewals"
+    elif found["fitting_pause"] is None:
+        yield "Verdict:   too many; no pace fits, since the usual renewals take up the room"
+    else:
+        yield f"Verdict:   too fast; take --step 1 --pause {found['fitting_pause']}s"
+    if found["seconds"] > found["token_lifetime"]:
+        yield f"Note:      tokens end by themselves after {duration(found['token_lifetime'])}, before the last step"
+
+
+def cuts_command(config: Path, *, as_json: bool) -> None:
+    """See ``watchword instances cuts``."""
+    with operator_of(config) as service:
+        cuts = service.get("/v1/cuts")["cuts"]
+    if as_json:
+        for each in cuts:
+            print_json(each)
+        return
+    if not cuts:
+        click.echo("No cuts.")
+        return
+    rows = [
+        (c["id"], _progress(c), c["level"] or "-", c["app"], c["issued_before"], c["because"])
+        for c in cuts
+    ]
+    for line in table(("id", "state", "level", "app", "issued before", "why"), rows):
+        click.echo(line)
+
+
+def _progress(cut: dict[str, Any]) -> str:
+    share = f"{cut['share']}/{cut['of']}"
+    if cut["stopped_at"] and cut["share"] < cut["of"]:
+        return f"stopped at {share}"
+    return f"{share}, goes on" if cut["goes_on"] else share
+
+
+def _extent(cut: dict[str, Any]) -> str:
+    level = f" of level {cut['level']}" if cut["level"] else ""
+    said = f"tokens of {cut['app']}{level} from before {cut['issued_before']} are refused"
+    if not cut["goes_on"]:
+        return f"{said}, for {cut['share']} of {cut['of']} parts of the fleet"
+    left = -(-(cut["of"] - cut["share"]) // cut["step"])
+    return (
+        f"{said}, for {cut['share']} of {cut['of']} parts of the fleet now and {cut['step']} more every "
+        f"{cut['pause']} s ({counted(left, 'step')} to go)"
+    )
+
+
+def cut_stop_command(config: Path, *, cut_id: str, because: str, as_json: bool) -> None:
+    """See ``watchword instances cut-stop``."""
+    with operator_of(config) as service:
+        cut = service.post(f"/v1/cuts/{quote(cut_id, safe='')}/stop", {"because": because})
+    if as_json:
+        print_json(cut)
+    elif cut["share"] == cut["of"]:
+        click.echo(f"{cut['id']} has no step left: {_extent(cut)}")
+    else:
+        click.echo(f"Stopped {cut['id']}: {_extent(cut)}")

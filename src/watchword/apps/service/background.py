@@ -157,6 +157,7 @@ def periodic_tasks(context: ServiceContext) -> Iterator[PeriodicTask]:
     now = context.clock.now
     yield PeriodicTask("upkeep", TICK_SECONDS, lambda: tick(context))
     yield PeriodicTask("clock", TICK_SECONDS, lambda: _watch_clock(context))
+    yield PeriodicTask("cuts", TICK_SECONDS, context.cuts.advance)
     yield PeriodicTask("store's mark", TICK_SECONDS, lambda: follow_store(context))
     yield PeriodicTask("reserve", FORGET_SECONDS, lambda: _refill(context))
     yield PeriodicTask("forgetting", FORGET_SECONDS, lambda: forget(context))

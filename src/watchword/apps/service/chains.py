@@ -345,11 +345,10 @@ class ChainWriter:
         whole = known == 0 or not self._is_written or self._is_replaced()
         # Whatever happens: what is half written is written as a whole the next time.
         self._is_written = False
-        if whole:
-            write_chain(self._path, self._lines)
+        if whole or self._stamp is None:
+            self._stamp = write_chain(self._path, self._lines)
         else:
-            append_lines(self._path, self._lines[known:])
-        self._stamp = stamp_of(self._path)
+            self._stamp = append_lines(self._path, self._lines[known:], self._stamp)
         self._is_written = True
 
     def _is_replaced(self) -> bool:
@@ -367,7 +366,7 @@ class ChainWriter:
             self._adopt(reader.bundle, lines)
             self._stamp = stamp
             # Half a line at its end, of a process that died, would spoil the one that is appended.
-            self._is_written = stamp is not None and stamp[2] == len(joined(lines))
+            self._is_written = stamp is not None and stamp.size == len(joined(lines))
 
     def _adopt(self, bundle: GateBundle, lines: Sequence[bytes]) -> None:
         self.bundle, self.tip = bundle, tip_of(lines[-1])

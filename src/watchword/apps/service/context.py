@@ -12,6 +12,7 @@ from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
+from watchword.apps.service.cuts import CutSchedule
 from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.safeguards import NO_SAFEGUARDS, GuardedStore, Safeguards
 from watchword.enrolment.delivery import LeaseStore, SecretDelivery
@@ -19,6 +20,7 @@ from watchword.enrolment.evidence import Invitations
 from watchword.enrolment.interface import OperatorCodeStore
 from watchword.enrolment.pace import Pace
 from watchword.enrolment.service import Enrolment
+from watchword.gate.cuts import CutStore
 from watchword.gate.limits import LimitTally
 from watchword.gate.references import NONCE_BYTES, seal
 from watchword.gate.tallies import Tallies
@@ -27,7 +29,7 @@ from watchword.ports import Clock, Entropy, InstanceStore, RecordLog
 from watchword.reasons import Refusal
 
 
-class ServiceStore(InstanceStore, OperatorCodeStore, LeaseStore, GuardedStore, Protocol):
+class ServiceStore(InstanceStore, OperatorCodeStore, LeaseStore, GuardedStore, CutStore, Protocol):
     """Keep instances, the codes that enrol some of them, and what they hold, in the same transactions."""
 
 
@@ -36,6 +38,7 @@ class ServiceContext:
     """Hold the parts that endpoints call, all made elsewhere.
 
     :param delivery: hands secrets to instances; where none is to be, it refuses.
+    :param cuts: cuts tokens off by an operator's word.
     :param invitations: makes the codes of test instances.
     :param vendors: what is asked of vendors beside the requests.
     :param secrets: what is known of secrets; its ``keeper`` is None where the file names none.
@@ -58,6 +61,7 @@ class ServiceContext:
     store: ServiceStore
     keyring: FileKeyRing
     publisher: GatePublisher
+    cuts: CutSchedule
     refusal_log: MemoryRefusalLog
     clock: Clock
     entropy: Entropy

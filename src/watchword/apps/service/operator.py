@@ -34,6 +34,7 @@ from watchword.apps.service.audit import (
     record_or_enqueue,
 )
 from watchword.apps.service.context import ServiceContext
+from watchword.apps.service.operator_cuts import list_cuts, make_cut, rehearse_cut, stop_cut
 from watchword.apps.service.operator_secrets import (
     add_secret,
     list_alarms,
@@ -506,6 +507,15 @@ async def show_metrics(context: ServiceContext, _request: Request) -> Response:
 OPERATOR_ROUTES: Final = (
     Route("GET", "/v1/instances", list_instances, arguments=("app", "before", "limit")),
     Route("POST", "/v1/instances/{id}/revoke", revoke_instance, takes_json=True),
+    Route(
+        "GET",
+        "/v1/cuts/rehearsal",
+        rehearse_cut,
+        arguments=("app", "issued_before", "level", "pause", "step"),
+    ),
+    Route("POST", "/v1/cuts", make_cut, takes_json=True),
+    Route("GET", "/v1/cuts", list_cuts),
+    Route("POST", "/v1/cuts/{id}/stop", stop_cut, takes_json=True),
     Route("POST", "/v1/test-codes", create_code, takes_json=True),
     Route("GET", "/v1/test-codes", list_codes, arguments=("limit",)),
     Route("POST", "/v1/test-codes/{id}/revoke", cancel_code),

@@ -47,6 +47,7 @@ async def create_instance(context: ServiceContext, request: Request) -> Response
     """Enrol an instance and return its first tokens."""
     require_members(request.members, "statement", "evidence")
     context.safeguards.require_steady_clock()
+    await context.cuts.issuable()
     now = context.clock.now()
     enrolled = await context.enrolment.enrol(
         EnrolmentRequest(_statement(request.members), _evidence(request.members), request.address),
@@ -60,6 +61,7 @@ async def create_instance(context: ServiceContext, request: Request) -> Response
 async def create_tokens(context: ServiceContext, request: Request) -> Response:
     """Renew an instance and return fresh tokens."""
     context.safeguards.require_steady_clock()
+    await context.cuts.issuable()
     now = context.clock.now()
     renewed = await context.enrolment.renew(read_renewal(request.members), now)
     return json_response(200, _document(context, renewed, now))
@@ -336,7 +338,7 @@ class GateDelivery:
             self._waiting[name] -= 1
         if newer is None:
             return _NOT_MODIFIED
-        return _handed(newer.data, "application/jose", newer.bundle.generation)
+        return _handed(newer.data, "application/jose", newer.generation)
 
     def _allowed(self, names: Sequence[str], api: str) -> str:
         for name in names:

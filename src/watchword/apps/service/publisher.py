@@ -2,20 +2,20 @@
 
 One bundle for each API, assembled from policy, key ring and store alone, so that it can be made anew at any time, and
 written only when what it says has changed.  It is written twice under one generation: as a chain
-(:mod:`watchword.apps.service.chains`), and in the first version for engines and for gates of an earlier Watchword.
+(:mod:`watchword.apps.service.chains`), and then in the first version (:mod:`watchword.apps.service.first_version`).
 What the store has is read once, and from then on only what is new.
 """
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -28,27 +28,27 @@ from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     locked_directory,
     read_private,
+    remove_leftovers,
 )
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.chains import ChainWriter, RevokedSubjects
+from watchword.apps.service.cut_names import CutNames
+from watchword.apps.service.first_version import FirstVersionWriter, Published
 from watchword.apps.service.trail import AuditSeal
-from watchword.apps.service.window import TokenWindow
+from watchword.apps.service.window import PatientClock, TokenWindow
 from watchword.broker.interface import HoneytokenWatch
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import (
-    MAX_BUNDLE_BYTES,
     GateBundle,
-    GateBundleError,
-    from_jws,
     signer_to_json,
-    to_jws,
 )
 from watchword.gate.chain import MOST_REVOKED
-from watchword.gate.cuts import Cut
+from watchword.gate.cuts import MOST_CUTS, Cut, CutStore, ScheduledCut, merged
 from watchword.gate.interface import GatePolicy
 from watchword.gate.trail import AuditHead, trail_key
 from watchword.ports import InstanceStore, RevocationCursor, RevocationNews
 from watchword.reasons import WatchwordError
+from watchword.tokens.interface import MAX_LEEWAY_SECONDS, MAX_LIFETIME_SECONDS
 
 SIGNER_FILE: Final = "signer.jwk"
 _GENERATION_FILE: Final = "gate-generation"
@@ -80,21 +80,7 @@ MOST_READ: Final = 1000
 
 _PAUSE_SECONDS: Final = 0.001
 
-_Stamp = tuple[int, int, int]
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Hold one published bundle, as a value and as it is signed."""
-
-    bundle: GateBundle
-    data: bytes
-    stamp: _Stamp | None
-
-    def __repr__(self) -> str:
-        """Show no secret."""
-        return f"Published({self.bundle!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +95,10 @@ class ChainAnswer:
         return f"ChainAnswer({len(self.data)} bytes, generation={self.generation})"
 
 
+class PublishedStore(InstanceStore, CutStore, Protocol):
+    """Tell who is revoked and what is cut."""
+
+
 class GatePublisher:
     """Assemble, sign and write the bundles; the only one who does."""
 
@@ -118,11 +108,12 @@ class GatePublisher:
         directory: Path,
         policies: Sequence[GatePolicy],
         keyring: FileKeyRing,
-        store: InstanceStore,
+        store: PublishedStore,
         secrets: SecretWork = NO_SECRETS,
         random: Callable[[int], bytes],
         token_lifetime: int,
         bounds: PublisherBounds = PublisherBounds(),
+        steady: Callable[[], float] | None = None,
     ) -> None:
         """Keep the sources; nothing is written yet.
 
@@ -131,6 +122,7 @@ class GatePublisher:
             removed and the clock was set back.
         :param random: returns so many bytes that nobody can guess.
         :param token_lifetime: seconds for which tokens are issued now.
+        :param steady: seconds that nobody sets; None where jumps of the clock are meant.
         """
         self._directory = directory
         self._counter = directory.with_name(_GENERATION_FILE)
@@ -143,15 +135,22 @@ class GatePublisher:
         self._turn = asyncio.Lock()
         self._generation = 0
         self._beaten = 0
-        self._last: dict[str, Published] = {}
+        self._firsts: dict[str, FirstVersionWriter] = {}
         self._news = asyncio.Event()
         self._random = random
+        self._steady = steady
+        self._patient = PatientClock()
+        self._since = datetime.min.replace(tzinfo=UTC)
         self._window = TokenWindow(directory.with_name(_WINDOW_FILE), token_lifetime)
         self._bounds = bounds
         self._cursor: RevocationCursor | None = None
         self._revoked: dict[str, RevokedSubjects] = {}
-        self._cut_off: dict[str, int] = {}
-        self._named: dict[str, tuple[int, frozenset[str]]] = {}
+        self._cut_off: dict[str, tuple[int, float]] = {}
+        self._scheduled: Sequence[ScheduledCut] = ()
+        self._ahead: dict[int, int] = {}
+        self._cut_names = CutNames(store, keyring.ring.pairwise_key)
+        self.window_seconds = MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS
+        """For so long after an instant a token of before it may be alive, as of the last publication."""
         self._chains: dict[str, ChainWriter] = {}
         self._preparing: dict[str, threading.Thread] = {}
         self._without_names: dict[str, str] = {}
@@ -189,6 +188,8 @@ class GatePublisher:
             extent = await self._catch_up(now)
             audit = await self._seal.advance(extent, now.timestamp())
             states = await self._assemble(now, audit)
+            cuts = frozenset(cut for state in states for cut in state.cuts)
+            await self._cut_names.refresh(cuts, self._since, now)
             try:
                 changed = await asyncio.to_thread(self._write, states, now)
             finally:
@@ -204,18 +205,22 @@ class GatePublisher:
 
         :returns: the number of the last entry of the audit trail.
         """
-        seconds = await asyncio.to_thread(self._window.seconds, now.timestamp())
-        since = now - timedelta(seconds=seconds)
+        steady = now.timestamp() if self._steady is None else self._steady()
+        aged = self._patient.time(now.timestamp(), steady)
+        seconds = await asyncio.to_thread(self._window.seconds, aged)
+        self._since = since = datetime.fromtimestamp(aged - seconds, UTC)
         while True:
             news = await self._store.revocations(since, self._cursor, MOST_READ)
-            await asyncio.to_thread(self._take_in, news, now)
+            await asyncio.to_thread(self._take_in, news, now, steady)
             self._cursor = news.cursor
             if not news.more:
                 break
+        self.window_seconds = seconds
+        self._scheduled = await self._store.cuts(int(since.timestamp()))
         for revoked in self._revoked.values():
-            revoked.forget(since.timestamp())
-        for audience, before in tuple(self._cut_off.items()):
-            if before + seconds < now.timestamp():
+            revoked.forget(steady - seconds)
+        for audience, (_, made_at) in tuple(self._cut_off.items()):
+            if made_at < steady - seconds:
                 del self._cut_off[audience]
         return news.cursor.sequence
 
@@ -242,8 +247,9 @@ class GatePublisher:
             async with asyncio.timeout(seconds):
                 while True:
                     news = self._news
-                    last = self._last.get(api)
-                    if last is not None and last.bundle.generation > than:
+                    first = self._firsts.get(api)
+                    last = None if first is None else first.published
+                    if last is not None and last.generation > than:
                         return last
                     await news.wait()
         return None
@@ -294,7 +300,7 @@ class GatePublisher:
         with locked_directory(self._directory):
             return self._write_changed(states, int(now.timestamp()))
 
-    def _take_in(self, news: RevocationNews, now: datetime) -> None:
+    def _take_in(self, news: RevocationNews, now: datetime, steady: float) -> None:
         """List who isn't yet."""
         if news.anew:
             self._revoked = {}
@@ -304,7 +310,9 @@ class GatePublisher:
         reading_all = news.anew or (self._cursor is not None and self._cursor.row is not None)
         found: dict[str, list[tuple[str, float]]] = {}
         for each in news.instances:
-            at = each.revoked_at.timestamp()
+            # Who is revoked while we run is revoked now, whatever was written by a clock that somebody may have set.
+            age = (now - each.revoked_at).total_seconds() if reading_all else 0.0
+            at = steady - max(0.0, age)
             for audience in each.audiences:
                 subject = pairwise_subject(each.id, audience, key)
                 # What couldn't be written to the store yet comes each time.
@@ -316,7 +324,7 @@ class GatePublisher:
             if len(revoked) > self._bounds.listed:
                 revoked.forget(float("inf"))
                 # A token of this very second may be one of theirs.
-                self._cut_off[audience] = int(now.timestamp()) + 1
+                self._cut_off[audience] = int(now.timestamp()) + 1, steady
                 _log.warning(
                     "too many are revoked to list them: all tokens of before are cut off",
                     audience=audience,
@@ -346,9 +354,8 @@ class GatePublisher:
             except PrivateFileError as error:
                 # The disk is full: gates are told over the network all the same.
                 trouble = error
-        for state in states:
-            tell = self._write_chain if state.policy.api in due else self._mend_chain
-            for step in (tell, self._write_first):
+        for step in (partial(self._write_chain, due), self._write_first):
+            for state in states:
                 try:
                     step(replace(state, generation=self._generation))
                 except WatchwordError as error:
@@ -374,15 +381,16 @@ class GatePublisher:
         listed = self._subjects(state.policy.expectation.audience)
         if not chain.says(state, listed) or chain.lags(state):
             return True
-        named = self._with_names(state)
-        if named is None:
+        said = self._as_first(state)
+        if said is None:
             return False
-        same, last = self._says_the_same(named), self._last.get(state.policy.api)
-        if last is None or last.bundle.generation > chain.generation:
+        first = self._first(state.policy.api)
+        same = first.says(said, listed)
+        if first.bundle is None or first.generation > chain.generation:
             # A gate that has this one would take no chain that is older.
             return True
         # One that is behind the chain is brought after: no gate can have had it under the chain's generation.
-        return not same and last.bundle.generation == chain.generation
+        return not same and first.generation == chain.generation
 
     def _chain(self, api: str) -> ChainWriter:
         if api not in self._chains:
@@ -394,43 +402,45 @@ class GatePublisher:
             self._chains[api] = made
         return self._chains[api]
 
-    def _write_chain(self, state: GateBundle) -> None:
-        everyone = self._subjects(state.policy.expectation.audience)
-        self._chain(state.policy.api).write(state, everyone, self._keyring.bundle_signer())
+    def _first(self, api: str) -> FirstVersionWriter:
+        if api not in self._firsts:
+            key = self._keyring.bundle_signer().verification_key()
+            pause = partial(time.sleep, _PAUSE_SECONDS)
+            self._firsts[api] = FirstVersionWriter(self._path(api), key, pause)
+        return self._firsts[api]
 
-    def _mend_chain(self, state: GateBundle) -> None:
-        self._chain(state.policy.api).mend()
+    def _write_chain(self, due: Collection[str], state: GateBundle) -> None:
+        chain = self._chain(state.policy.api)
+        if state.policy.api in due:
+            everyone = self._subjects(state.policy.expectation.audience)
+            chain.write(state, everyone, self._keyring.bundle_signer())
+        else:
+            chain.mend()
 
-    def _with_names(self, state: GateBundle) -> GateBundle | None:
-        """Return a state as the first version of a bundle says it, None where that can't."""
+    def _as_first(self, state: GateBundle) -> GateBundle | None:
+        """Return a state as the first version says it beside who is revoked, None where that can't: it is left as it is then."""
         api, audience = state.policy.api, state.policy.expectation.audience
-        revoked = self._subjects(audience)
-        trouble = ""
-        if state.cuts:
-            trouble = "they can't be told that tokens are cut off"
-        elif len(revoked) > self._bounds.named:
+        cut, trouble = self._cut_names.of(audience), ""
+        if cut is None:
+            trouble = "they can't be told that tokens are cut off: the instances are too many"
+        elif len(self._subjects(audience)) > self._bounds.named:
             trouble = f"more than {self._bounds.named} are revoked"
         if trouble != self._without_names.get(api, ""):
             self._without_names[api] = trouble
             event = "engines and earlier gates aren't told" if trouble else "all gates are told"
             _log.warning(event, api=api, detail=trouble)
-        if trouble:
-            return None
-        version, names = self._named.get(audience, (-1, frozenset()))
-        if version != revoked.version:
-            names = frozenset(revoked)
-            self._named[audience] = revoked.version, names
-        return replace(state, revoked=names)
+        return None if cut is None or trouble else replace(state, revoked=cut, cuts=())
 
     def _write_first(self, state: GateBundle) -> None:
         """Bring the first version as far as the chain is."""
         api = state.policy.api
-        generation = self._chain(api).generation
-        named = self._with_names(replace(state, generation=generation))
-        if named is None:
-            self._named.pop(state.policy.expectation.audience, None)
-        elif not self._says_the_same(named, generation):
-            self._write_one(named)
+        first, generation = self._first(api), self._chain(api).generation
+        everyone = self._subjects(state.policy.expectation.audience)
+        if (said := self._as_first(state)) is None:
+            first.rest()
+        elif not first.says(said, everyone) or first.generation != generation:
+            said = replace(said, generation=generation)
+            first.write(said, everyone, self._keyring.bundle_signer())
 
     def _beat(self, now: int) -> None:
         """Let the gates know now and then that what they have is the newest there is."""
@@ -442,52 +452,9 @@ class GatePublisher:
                     note_fresh(self._path(api))
                 note_fresh(chain_path(self._path(api)))
 
-    def _write_one(self, bundle: GateBundle) -> None:
-        data, path = to_jws(bundle, self._keyring.bundle_signer()), self._path(bundle.policy.api)
-        publish_bundle(path, data)
-        self._last[bundle.policy.api] = Published(bundle, data, _stamp(path))
-
-    def _says_the_same(self, bundle: GateBundle, generation: int | None = None) -> bool:
-        """Tell whether the file of an API says all that it should.
-
-        The file itself is asked for what was published last: it outlives this process, and
-        somebody may have removed or replaced it meanwhile.
-
-        :param generation: which it must say, None where any will do.
-        """
-        api = bundle.policy.api
-        path = self._path(api)
-        stamp, last = _stamp(path), self._last.get(api)
-        if last is None or last.stamp != stamp:
-            last = self._read(path, stamp)
-            if last is None:
-                return False
-            self._last[api] = last
-        said = last.bundle
-        if generation not in {None, said.generation}:
-            return False
-        return replace(bundle, generation=said.generation, made_at=said.made_at) == said
-
-    def _read(self, path: Path, stamp: _Stamp | None) -> Published | None:
-        """Return what the file says, None if there is nothing that a gate would believe."""
-        try:
-            data = read_private(path, MAX_BUNDLE_BYTES)
-            if data is None:
-                return None
-            key = self._keyring.bundle_signer().verification_key()
-            bundle = from_jws(data, key)
-        except (PrivateFileError, GateBundleError):
-            return None
-        return None if self._is_behind(bundle) else Published(bundle, data, stamp)
-
-    def _is_behind(self, bundle: GateBundle) -> bool:
-        """Tell whether gates have had a newer one: somebody put an old file back."""
-        last = self._last.get(bundle.policy.api)
-        return last is not None and bundle.generation < last.bundle.generation
-
     def _highest(self) -> int:
         """Return the highest generation that any gate may have."""
-        published = (each.bundle.generation for each in self._last.values())
+        published = (each.generation for each in self._firsts.values())
         chained = (each.generation for each in self._chains.values())
         return max(self._generation, self._counted(), self._lifted, *published, *chained, 0)
 
@@ -512,6 +479,9 @@ class GatePublisher:
         if self._swept:
             return
         self._swept = True
+        for path in map(self._path, self._policies):
+            for each in (path, chain_path(path)):
+                remove_leftovers(each)
         for path in self._directory.glob("*.jws"):
             if path.stem not in self._policies:
                 for each in (path, chain_path(path)):
@@ -544,15 +514,42 @@ class GatePublisher:
                         policy.edges, None if told is None else told.injected, at
                     ),
                     canaries=canaries,
-                    cuts=self._cuts(audience),
+                    cuts=self._cuts(policy.api, audience, int(at)),
                     audit=audit,
                 )
             )
         return bundles
 
-    def _cuts(self, audience: str) -> tuple[Cut, ...]:
-        before = self._cut_off.get(audience)
-        return () if before is None else (Cut(None, None, before),)
+    def _cuts(self, api: str, audience: str, now: int) -> tuple[Cut, ...]:
+        """Return what is cut at an API, until no token of before can be alive.
+
+        What its gates were told last holds on: the store may be an older copy.
+        """
+        told = self._told().get(api)
+        known = [
+            each
+            for each in (() if told is None else told.cuts)
+            if self._since.timestamp() <= each.before <= now + 1
+        ]
+        more = [self._dated(each, now) for each in self._scheduled]
+        if (off := self._cut_off.get(audience)) is not None:
+            more.append(Cut(None, None, off[0]))
+        found = merged(known, more)
+        if len(found) > MOST_CUTS:
+            return (Cut(None, None, max(each.before for each in found)),)
+        return found
+
+    def _dated(self, each: ScheduledCut, now: int) -> Cut:
+        """Return a cut as gates are told of it.
+
+        One of a clock that ran ahead ends at the instant at which that was noticed: no token could be issued otherwise.
+        """
+        if each.cut.before <= now + MAX_LEEWAY_SECONDS:
+            return each.cut
+        if each.id not in self._ahead:
+            self._ahead[each.id] = now + 1
+            _log.warning("a cut is of a clock that ran ahead: it holds up to now", cut=each.name)
+        return replace(each.cut, before=self._ahead[each.id])
 
     def _canaries(self, before: Mapping[str, GateBundle]) -> HoneytokenWatch | None:
         """Return by what gates recognise canaries; what they were told last while that can't be read."""
@@ -575,11 +572,14 @@ class GatePublisher:
         return self._before
 
     def _read_all(self) -> dict[str, GateBundle]:
+        found = {}
         for api in self._policies:
             self._chain(api)
-        read = {api: self._read(self._path(api), _stamp(self._path(api))) for api in self._policies}
+            first = self._first(api)
+            if first.read() and first.bundle is not None:
+                found[api] = first.bundle
         # A chain says more: it goes on where the first version has no room.
-        return {api: each.bundle for api, each in read.items() if each is not None} | self._told()
+        return found | self._told()
 
     def _told(self) -> dict[str, GateBundle]:
         """Return by API what its gate was told last."""
@@ -593,12 +593,3 @@ class GatePublisher:
             for api, each in self._told().items()
             if secret in each.injected
         }
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    """Return what changes when a file is replaced or written, None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns

@@ -27,10 +27,11 @@ from watchword.apps.service.background import (
     periodic_tasks,
 )
 from watchword.apps.service.context import ServiceContext, ServiceStore
+from watchword.apps.service.cuts import CutSchedule
 from watchword.apps.service.operator import OPERATOR_ROUTES
 from watchword.apps.service.public import PUBLIC_ROUTES, GateDelivery
 from watchword.apps.service.publisher import GatePublisher
-from watchword.apps.service.safeguards import NO_SAFEGUARDS, Safeguards
+from watchword.apps.service.safeguards import NO_SAFEGUARDS, ClockWatch, Safeguards
 from watchword.attestation.interface import AppleApp
 from watchword.enrolment.delivery import SecretDelivery
 from watchword.enrolment.evidence import Invitations
@@ -188,13 +189,17 @@ def build_service(
         policy, verifier, store, keyring, entropy, vendors, recorder, mark, room, refusals
     )
     published = PublishedPins() if pins is None else pins
+    publisher = _publisher(
+        gates, gate_policies, policy, store, keyring, entropy, secrets, safeguards.watch
+    )
     context = ServiceContext(
         enrolment=enrolment,
         delivery=_delivery(policy, verifier, store, keyring, entropy, secrets, mark, refusals),
         invitations=Invitations(policy, store, entropy),
         store=store,
         keyring=keyring,
-        publisher=_publisher(gates, gate_policies, policy, store, keyring, entropy, secrets),
+        publisher=publisher,
+        cuts=CutSchedule(store, publisher, clock, policy),
         refusal_log=refusal_log,
         clock=clock,
         entropy=entropy,
@@ -218,6 +223,7 @@ def _publisher(
     keyring: FileKeyRing,
     entropy: Entropy,
     secrets: SecretWork,
+    watch: ClockWatch | None,
 ) -> GatePublisher:
     return GatePublisher(
         directory=gates,
@@ -227,6 +233,7 @@ def _publisher(
         secrets=secrets,
         random=entropy.token_bytes,
         token_lifetime=policy.token_lifetime,
+        steady=None if watch is None else watch.steady,
     )
 
 

@@ -19,9 +19,43 @@ from watchword.tokens.interface import MAX_LEEWAY_SECONDS, MAX_LIFETIME_SECONDS
 KEPT_SECONDS: Final = MAX_LIFETIME_SECONDS
 """How long a lifetime counts after it was configured last: no token of it lives longer."""
 
+_JUMP_SECONDS: Final = 0.5
+"""By so much a clock may run ahead of a steady one from one look to the next."""
+
 _FORMAT: Final = 1
 _MOST_BYTES: Final = 256
 _log = structlog.get_logger()
+
+
+class PatientClock:
+    """Tell the time by which things grow old: of a wall clock that is set ahead only once the longest window has passed.
+
+    Gates go by clocks of their own: for them nothing is older because the service's clock was set.
+    """
+
+    def __init__(self) -> None:
+        """Have heard of no time yet."""
+        self._told: float | None = None
+        self._at = 0.0
+        self._ahead_since: float | None = None
+
+    def time(self, now: float, steady: float) -> float:
+        """Return the time, in seconds since 1970.
+
+        :param now: what the wall clock says.
+        :param steady: seconds that nobody sets.
+        """
+        expected = now if self._told is None else self._told + steady - self._at
+        if now <= expected + _JUMP_SECONDS:
+            told, self._ahead_since = now, None
+        elif self._ahead_since is None:
+            told, self._ahead_since = expected, steady
+        elif steady - self._ahead_since > MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS:
+            told, self._ahead_since = now, None
+        else:
+            told = expected
+        self._told, self._at = told, steady
+        return told
 
 
 class TokenWindow:

@@ -80,6 +80,7 @@ def _provider(jwks: str, expectation: TokenExpectation, options: EnvoyOptions) -
                 {"header_name": names.APP_HEADER, "claim_name": "app.id"},
                 {"header_name": names.ENVIRONMENT_HEADER, "claim_name": "env"},
                 {"header_name": names.DEVICE_HEADER, "claim_name": "dev"},
+                {"header_name": names.ISSUED_HEADER, "claim_name": "iat"},
             ],
             "Only these reach the API: what a client sent by such names is gone by now.",
         ),
@@ -91,7 +92,7 @@ def _provider(jwks: str, expectation: TokenExpectation, options: EnvoyOptions) -
 
 
 def fields_filter() -> dict[str, object]:
-    """Return what refuses fields that are there twice, on routes without a standing filter."""
+    """Return what refuses fields that are there twice, on routes without a filter of claims."""
     return _first_of([_doubled()], {"action": _action("clear", "ALLOW")})
 
 
@@ -113,13 +114,20 @@ def _doubled() -> dict[str, object]:
     }
 
 
-def standing_filter(
-    keys: Iterable[VerificationKey],
-    revoked: Sequence[str],
-    environment: Environment,
-    level: Level,
+def counts_filter(script: str) -> dict[str, object]:
+    """Return what marks requests by whether their token still counts, in Lua."""
+    return {
+        **proof_filter(script),
+        "clear_route_cache": Commented(
+            value=False, comment="Its mark leads to no other route, and finding one again costs."
+        ),
+    }
+
+
+def claims_filter(
+    keys: Iterable[VerificationKey], environment: Environment, level: Level
 ) -> dict[str, object]:
-    """Return what refuses odd spellings, tokens of the other environment, revoked instances, low levels.
+    """Return what refuses odd spellings, tokens of the other environment, those that count no more, low levels.
 
     The token check reads base64 in several ways and looks at no header but ``alg`` and ``kid``.  The
     service writes each key's header in one way, so that a token is known by its first characters.
@@ -131,17 +139,14 @@ def standing_filter(
     # A signature of 64 bytes ends in two bits and four zeros.
     spelling = rf"(?:{headers})\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{{85}}[AQgw]"
     levels = [each.value for each in Level if each.satisfies(level)]
-    rest = _looked_up(
-        names.LEVEL_HEADER,
-        levels,
-        {"action": _action("standing", "ALLOW")},
-        {"action": _action("level", "DENY")},
-    )
-    if revoked:
-        refused = {"action": _action("revoked", "DENY")}
-        rest = _looked_up(names.INSTANCE_HEADER, revoked, refused, rest)
-    elsewhere = {"action": _action("environment", "DENY")}
-    rest = _looked_up(names.ENVIRONMENT_HEADER, [environment.value], rest, elsewhere)
+    allowed = {"action": _action("claims", "ALLOW")}
+    counted = {
+        "holds": _looked_up(names.LEVEL_HEADER, dict.fromkeys(levels, allowed), "level"),
+        "revoked": {"action": _action("revoked", "DENY")},
+        "cut": {"action": _action("cut", "DENY")},
+    }
+    here = {environment.value: _looked_up(names.COUNTS_HEADER, counted, "uncounted")}
+    rest = _looked_up(names.ENVIRONMENT_HEADER, here, "environment")
     matches = {"safe_regex": {"google_re2": {}, "regex": spelling}}
     spelled = {"predicate": _reads(names.TOKEN_HEADER, matches), "on_match": rest}
     return _first_of([_doubled(), spelled], {"action": _action("spelling", "DENY")})
@@ -163,19 +168,19 @@ def _reads(name: str, matches: Mapping[str, object]) -> dict[str, object]:
 
 
 def _looked_up(
-    header: str,
-    values: Sequence[str],
-    found: Mapping[str, object],
-    otherwise: Mapping[str, object],
+    header: str, found: Mapping[str, Mapping[str, object]], otherwise: str
 ) -> Mapping[str, object]:
-    """Return what goes on with ``found`` where a header has one of these values, by one look-up."""
+    """Return what goes on by the value of a header, by one look-up.
+
+    :param otherwise: as what a request with none of these values is refused.
+    """
     return {
         "matcher": {
             "matcher_tree": {
                 "input": _header_input(header),
-                "exact_match_map": {"map": dict.fromkeys(values, found)},
+                "exact_match_map": {"map": found},
             },
-            "on_no_match": otherwise,
+            "on_no_match": {"action": _action(otherwise, "DENY")},
         }
     }
 

@@ -1,5 +1,6 @@
 """Write the page that lies beside the files: what each is for, and who judges which route."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -9,13 +10,14 @@ from watchword.broker.interface import EdgeRule
 from watchword.engines.envoy import options as names
 from watchword.engines.envoy.filters import (
     authz_filter,
+    claims_filter,
     counters,
     counting_filter,
+    counts_filter,
     fields_filter,
     named_filter,
     proof_filter,
     rate_filter,
-    standing_filter,
     token_filter,
     window_end,
 )
@@ -37,17 +39,26 @@ from watchword.engines.envoy.listener import (
 )
 from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions, typed
 from watchword.engines.envoy.routes import PlannedRow, Way, plan, route_configuration
-from watchword.engines.envoy.script import ScriptOptions, render_secrets, script
+from watchword.engines.envoy.script import (
+    ScriptOptions,
+    counts_script,
+    render_revocations,
+    render_secrets,
+    script,
+)
 from watchword.engines.interface import (
     EngineFile,
     EngineFileKind,
+    Files,
     UnsupportedError,
+    bulk_file,
     living_keys,
     next_retirement,
 )
 from watchword.engines.yaml_text import render
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import DEFAULT_MAX_BODY, GatePolicy
+from watchword.gate.revocations import digested
 from watchword.vocabulary import Level
 
 _BY = {
@@ -79,7 +90,9 @@ def page(
         "| `filter-*.yaml` | one filter each; a change counts for the next request |",
         "| `endpoints-*.yaml` | where keys are sent: addresses that were checked |",
         "| `lent-*.yaml` | mode 0600: an injected key each, overwritten when it is rotated or revoked |",
-        "| `secrets-*` | mode 0600: gate secrets and revoked instances for the script in Lua |",
+        "| `secrets-*` | mode 0600: gate secrets for the script in Lua that verifies proofs |",
+        "| `revocations` | mode 0600: revoked instances and cuts, for the script that every token meets |",
+        "| `revoked-*` | mode 0600: most of the digests of revoked instances, where there are many |",
         "",
         f"Filters, in the order in which a request meets them: {', '.join(used) or 'none'}.",
         "",
@@ -112,19 +125,21 @@ ROUTES: Final = "routes.yaml"
 """The file with the route table."""
 
 PRIVATE_PREFIX: Final = "secrets-"
-"""Files of this name hold secrets; one for each generation, so that a script that is being loaded finds
-the file that it was made with."""
+"""Files of this name hold secrets, and are named by what they hold, so that a script that is being loaded finds the file
+that it was made with."""
+
+REVOCATIONS: Final = "revocations"
+"""The private file that says who is revoked and what is cut."""
 
 _TABLE: Final = re.compile(r'name: "(watchword-[0-9a-f]{12})"')
 
 _ABOUT: Final = {
     names.FIELDS: "Fields that decide and are there twice: refused on every route.",
     names.TOKEN: "The token check: signature, issuer, audience, expiry.",
+    names.COUNTS: "Marks requests by whether their token still counts, in Lua. Who is revoked is in a file of its own.",
     **{
-        names.standing(
-            level
-        ): "What a valid token isn't enough for: its spelling, its environment, "
-        f"revoked instances, level {level.value}; and doubled fields."
+        names.claims(level): "What a valid token isn't enough for: its spelling, its environment, "
+        f"whether it still counts, level {level.value}; and doubled fields."
         for level in Level
     },
     names.RATE: "The rate of each instance.",
@@ -151,7 +166,9 @@ def generate(
     rows = plan(policy, options)
     rules = injected_rules(policy)
     used = (*_filters_used(rows, rated=policy.rate is not None), *_filters_behind(policy, rules))
-    files = []
+    files: list[EngineFile] = []
+    if names.COUNTS in used:
+        files += revocations(bundle)
     if names.PROOF in used:
         files.append(_private(bundle))
     for rule in rules:
@@ -161,20 +178,18 @@ def generate(
         resource = typed(
             "envoy.config.core.v3.TypedExtensionConfig", {"name": name, "typed_config": body}
         )
-        files.append(_resources(filter_file(name), _about(name, policy), bundle, [resource]))
+        files.append(_resources(filter_file(name), _about(name, policy), [resource]))
     servers = [*clusters(options), *(origin_cluster(rule, options) for rule in rules)]
     files += [
         _resources(
             ROUTES,
             "The route table: the first row that matches decides.",
-            bundle,
             [route_configuration(policy, rows, used, bundle.injected)],
         ),
-        _resources("clusters.yaml", "The servers that Envoy talks to.", bundle, servers),
+        _resources("clusters.yaml", "The servers that Envoy talks to.", servers),
         _resources(
             "listeners.yaml",
             "Where clients come in, and what every request meets.",
-            bundle,
             [listener(options, used, policy.rate)],
             EngineFileKind.ROOT,
         ),
@@ -201,9 +216,20 @@ def table_of(files: Iterable[EngineFile]) -> str:
     return ""
 
 
-def private_name(generation: int) -> str:
-    """Return the name of the private file of a generation."""
-    return f"{PRIVATE_PREFIX}{generation}"
+def revocations(bundle: GateBundle) -> Files:
+    """Return the files that say who is revoked and what is cut; nothing else changes with either.
+
+    :raises UnsupportedError: on what they can't say.
+    """
+    revoked = digested(bundle).parts()
+    try:
+        content = render_revocations(bundle.generation, bundle.cuts, revoked)
+    except ValueError as error:
+        api = bundle.policy.api
+        raise UnsupportedError(api, "cuts", str(error), "cut off all apps") from None
+    bulk = bulk_file(revoked)
+    own = EngineFile(REVOCATIONS, EngineFileKind.PRIVATE, content)
+    return (own,) if bulk is None else (bulk, own)
 
 
 def next_change(bundle: GateBundle, now: float) -> float | None:
@@ -227,7 +253,8 @@ def _filters_used(rows: Sequence[PlannedRow], *, rated: bool) -> tuple[str, ...]
     used: Mapping[str, bool] = {
         names.FIELDS: True,
         names.TOKEN: native or rated,
-        **{names.standing(level): level in levels for level in Level},
+        names.COUNTS: native or rated,
+        **{names.claims(level): level in levels for level in Level},
         names.RATE: rated,
         names.PROOF: Way.PROOF in ways,
         names.AUTHZ: Way.ASK in ways,
@@ -261,7 +288,7 @@ def _origin_files(
     about = f"Where {rule.host} is: addresses that were checked."
     return (
         secret_file(rule, bundle.injected.get(rule.secret)),
-        _resources(endpoints_file_name(rule.secret), about, bundle, [endpoints]),
+        _resources(endpoints_file_name(rule.secret), about, [endpoints]),
     )
 
 
@@ -276,21 +303,17 @@ def _filter(
     if name == names.RATE:
         assert policy.rate is not None  # The filter is used for nothing else.
         return rate_filter(policy.rate)
-    if name == names.PROOF:
-        return proof_filter(_script(bundle, options))
+    if name in {names.COUNTS, names.PROOF}:
+        return _lua_filter(name, bundle, options)
     if name == names.AUTHZ:
         largest = max((row.route.max_body for row in rows), default=DEFAULT_MAX_BODY)
         return authz_filter(largest)
     if name == names.NAMED:
         return named_filter(policy.api)
     for level in Level:
-        if names.standing(level) == name:
-            return standing_filter(
-                living_keys(bundle.keys, now),
-                sorted(bundle.revoked),
-                policy.expectation.environment,
-                level,
-            )
+        if names.claims(level) == name:
+            environment = policy.expectation.environment
+            return claims_filter(living_keys(bundle.keys, now), environment, level)
     return _filter_behind(name, policy, options, now)
 
 
@@ -317,20 +340,24 @@ def stands_still(bundle: GateBundle) -> Sequence[str]:
     return found
 
 
-def _script(bundle: GateBundle, options: EnvoyOptions) -> str:
+def _lua_filter(name: str, bundle: GateBundle, options: EnvoyOptions) -> dict[str, object]:
     try:
-        return script(
-            ScriptOptions(
-                api=bundle.policy.api,
-                generation=bundle.generation,
-                private_file=options.path(private_name(bundle.generation)),
-                leeway=bundle.policy.expectation.leeway,
-                replay_directory=options.replay_directory,
+        if name == names.COUNTS:
+            return counts_filter(counts_script(options.path(REVOCATIONS)))
+        return proof_filter(
+            script(
+                ScriptOptions(
+                    api=bundle.policy.api,
+                    private_file=options.path(_private(bundle).name),
+                    leeway=bundle.policy.expectation.leeway,
+                    replay_directory=options.replay_directory,
+                )
             )
         )
     except ValueError as error:
+        setting = name.removeprefix("watchword.")
         raise UnsupportedError(
-            bundle.policy.api, "proof", str(error), "choose another directory or name"
+            bundle.policy.api, setting, str(error), "choose another directory or name"
         ) from None
 
 
@@ -338,29 +365,24 @@ def _private(bundle: GateBundle) -> EngineFile:
     expectation = bundle.policy.expectation
     try:
         content = render_secrets(
-            generation=bundle.generation,
             issuer=expectation.issuer,
             audience=expectation.audience,
             keys=bundle.keys,
             secrets=bundle.secrets,
-            revoked=sorted(bundle.revoked),
         )
     except ValueError as error:
         raise UnsupportedError(
             bundle.policy.api, "proof", str(error), "use proof: bearer behind Envoy"
         ) from None
-    return EngineFile(
-        private_name(bundle.generation), EngineFileKind.PRIVATE, content.decode("ascii")
-    )
+    name = f"{PRIVATE_PREFIX}{hashlib.sha256(content.encode()).hexdigest()[:32]}"
+    return EngineFile(name, EngineFileKind.PRIVATE, content)
 
 
 def _resources(
     name: str,
     about: str,
-    bundle: GateBundle,
     resources: Sequence[Mapping[str, object]],
     kind: EngineFileKind = EngineFileKind.PART,
 ) -> EngineFile:
     heading = f"{about}\nWritten by Watchword from the gate bundle; changes here are overwritten."
-    document = {"version_info": str(bundle.generation), "resources": list(resources)}
-    return EngineFile(name, kind, render(document, heading))
+    return EngineFile(name, kind, render({"resources": list(resources)}, heading))

@@ -39,6 +39,7 @@ def local_replies(rate: Rate | None) -> dict[str, object]:
         _rewrite(_cel(denied), PublicClass.TOKEN_REFUSED),
         _denied_by("ambiguous", PublicClass.REQUEST_MALFORMED),
         _denied_by("level", PublicClass.LEVEL_INSUFFICIENT),
+        _denied_by("uncounted", PublicClass.UNAVAILABLE),
         _denied_by("unnamed", PublicClass.UNAVAILABLE),
         _rewrite(
             _cel("response.code_details.startsWith('rbac_access_denied')"),
@@ -168,7 +169,7 @@ def access_log(path: str) -> dict[str, object]:
 
 _SIGN: Final = r"[-!#$%&'*+.^_\x60|~]"
 _STATED_HERE: Final = (
-    rf"watchword{_SIGN}(?:instance|level|app|verdict|environment|framed|api)"
+    rf"watchword{_SIGN}(?:instance|level|app|verdict|environment|issued|counts|framed|api)"
     rf"|x{_SIGN}(?:envoy{_SIGN}.*|forwarded{_SIGN}.*|request{_SIGN}id)"
     rf"|{'|'.join(_SIGN.join(name.lower().split('-')) for name in CLIENT_SIDE if not name.startswith(FORWARDED_PREFIX))}"
     r"|watchword[!#$%&'*+.^_\x60|~]status"
@@ -179,7 +180,8 @@ _STATED_HERE: Final = (
 FILTER_TYPES: Final = {
     names.FIELDS: "envoy.extensions.filters.http.rbac.v3.RBAC",
     names.TOKEN: "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
-    **{names.standing(level): "envoy.extensions.filters.http.rbac.v3.RBAC" for level in Level},
+    names.COUNTS: "envoy.extensions.filters.http.lua.v3.Lua",
+    **{names.claims(level): "envoy.extensions.filters.http.rbac.v3.RBAC" for level in Level},
     names.RATE: "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
     names.PROOF: "envoy.extensions.filters.http.lua.v3.Lua",
     names.AUTHZ: "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",

@@ -46,11 +46,12 @@ class EnvoyOptions(EngineOptions):
 FIELDS: Final = "watchword.fields"
 TOKEN: Final = "watchword.token"  # noqa: S105 - a filter.
 RATE: Final = "watchword.rate"
+COUNTS: Final = "watchword.counts"
 PROOF: Final = "watchword.proof"
 AUTHZ: Final = "watchword.authz"
 NAMED: Final = "watchword.named"
 STRIP: Final = "watchword.strip"
-"""The filters, in the order in which a request meets them, but for :func:`standing` behind ``token``, and
+"""The filters, in the order in which a request meets them, but for ``counts`` and :func:`claims` behind ``token``, and
 :func:`limit` and :func:`quota` in front of ``strip``, :func:`inject` behind it."""
 
 UPSTREAM: Final = "upstream"
@@ -75,13 +76,23 @@ STATUS_HEADER: Final = "watchword-status"
 DEVICE_HEADER: Final = "watchword-device"
 """Says inside of Envoy by which device requests are counted, where the token names one; the API never sees it."""
 
+ISSUED_HEADER: Final = "watchword-issued"
+"""Says inside of Envoy when the token was issued; the API never sees it."""
+
+COUNTS_HEADER: Final = "watchword-counts"
+"""Says inside of Envoy whether the token still counts: ``holds``, ``revoked`` or ``cut``; the API never sees it."""
+
 FRAMED_HEADER: Final = "watchword-framed"
 """Carries inside of Envoy what ``Transfer-Encoding`` said."""
 
 
-def standing(level: Level) -> str:
-    """Return the filter that looks at what a valid token isn't enough for, on routes of a level."""
-    return f"watchword.standing-{level.value}"
+def claims(level: Level) -> str:
+    """Return the filter that looks at what a valid token isn't enough for, on routes of a level.
+
+    In version 0.2.0 it was called ``standing``, and asked for no mark of ``counts``.  Under that name it would change on
+    connections whose listener has no such filter yet, and refuse all of their requests.
+    """
+    return f"watchword.claims-{level.value}"
 
 
 def table(filters: Sequence[str]) -> str:

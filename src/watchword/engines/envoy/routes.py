@@ -214,6 +214,8 @@ def route_configuration(
                     names.TOKEN_HEADER,
                     names.ENVIRONMENT_HEADER,
                     names.DEVICE_HEADER,
+                    names.ISSUED_HEADER,
+                    names.COUNTS_HEADER,
                     names.FRAMED_HEADER,
                     names.API_HEADER,
                     names.STATUS_HEADER,
@@ -550,13 +552,14 @@ def _filters(row: PlannedRow, way: Way, policy: GatePolicy) -> dict[str, object]
 
 def _token_filters(level: Level, requirement: str = "token") -> dict[str, object]:
     return {
-        # The standing filter looks at doubled fields too.
+        # The filter of claims looks at doubled fields too.
         names.FIELDS: typed("envoy.config.route.v3.FilterConfig", {"disabled": True}),
         names.TOKEN: typed(
             "envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig",
             {"requirement_name": requirement},
         ),
-        names.standing(level): _on(),
+        names.COUNTS: _on(),
+        names.claims(level): _on(),
     }
 
 

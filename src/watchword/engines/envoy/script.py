@@ -1,34 +1,46 @@
-"""Write the Lua script with which a stock Envoy verifies proofs of possession, and the private file that it reads.
+"""Write the Lua scripts of a stock Envoy, and the private file that each reads.
 
-The parts are in :mod:`watchword.engines.lua`; what differs from
-gate to gate, and what must be the same here and there (reasons and their public classes), is written between the
-first part and the rest.
-The script holds no secret: an engine's admin endpoint shows it.  What is secret it reads from the private
-file (:func:`render_secrets`).
+One marks requests by whether their token still counts (:func:`counts_script`), the other verifies proofs of possession
+(:func:`script`).  The parts are in :mod:`watchword.engines.lua`; what differs from gate to gate, and what must be the same
+here and there (reasons and their public classes), is written between the first part and the rest.  The scripts hold no
+secret: an engine's admin endpoint shows them.
 
-The private file has what the script needs and no configuration dump may show.  Lines, since stock Lua reads no JSON::
+Private files have what a script needs and no configuration dump may show.  They are lines, since stock Lua reads no JSON.
+What proofs are verified with (:func:`render_secrets`)::
 
-    watchword-envoy-secrets 1
-    generation 7
+    watchword-envoy-secrets 2
     issuer https://attest.example
     audience https://api.example
     key eyJhbGciOiJFUzI1NiJ9 128 hexadecimal digits
     secret 3 - 64 hexadecimal digits
     secret 2 1900000000.000 64 hexadecimal digits
-    revoked a pairwise subject
     end
 
 A key is one that tokens are signed with: the first segment of each of its tokens, and its x and y.
 The number behind an epoch is the time (seconds since 1970) from which its tokens are refused, ``-`` while
 it isn't retired.  The last line tells a whole file from one that was cut off.
+
+Who is revoked, and what is cut (:func:`render_revocations`)::
+
+    watchword-envoy-revocations 1
+    generation 7
+    key 24 hexadecimal digits
+    base 16 hexadecimal digits, and how many digests are in the file of this name; or - 0
+    cut 1900000000 64 all :com.example.app
+    added 16 hexadecimal digits of each digest, with a blank behind it
+    end
+
+A cut is of tokens issued before a time, of so many parts of the instances, of a level, and of an app; of either, ``all``.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from watchword.engines.lua import part, refusals, settings
+from watchword.gate.cuts import Cut
+from watchword.gate.revocations import DIGEST_BYTES, DigestParts
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason
 from watchword.tokens import jose
@@ -50,7 +62,6 @@ _REASONS: Final = (
     Reason.TOKEN_ISSUER,
     Reason.TOKEN_AUDIENCE,
     Reason.TOKEN_EXPIRED,
-    Reason.TOKEN_INSTANCE_REVOKED,
     Reason.PROOF_MISSING,
     Reason.PROOF_AMBIGUOUS,
     Reason.PROOF_MALFORMED,
@@ -73,10 +84,9 @@ _REASONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ScriptOptions:
-    """Hold what differs from gate to gate.
+    """Hold what differs from gate to gate in the script that verifies proofs.
 
     :param api: name of the API; part of the replay table's name.
-    :param generation: of the private file; a file of another one is refused.
     :param private_file: absolute path of what :func:`render_secrets` wrote.
     :param leeway: seconds by which clocks may differ, 0 to ``MAX_LEEWAY_SECONDS``.
     :param replay_directory: where the replay table is kept; in memory, since it is written at each request.
@@ -87,7 +97,6 @@ class ScriptOptions:
     """
 
     api: str
-    generation: int
     private_file: str
     leeway: int = LEEWAY_SECONDS
     replay_directory: str = "/dev/shm"  # noqa: S108 - a file there must be ours, with mode 0600.
@@ -99,11 +108,7 @@ class ScriptOptions:
         if not _NAME.fullmatch(self.api):
             raise ValueError(f"api: got {self.api!r}, expected 1 to 64 of A-Z a-z 0-9 _ -")
         for field in ("private_file", "replay_directory"):
-            if not _PATH.fullmatch(getattr(self, field)):
-                raise ValueError(
-                    f"{field}: got {getattr(self, field)!r}, expected an absolute path of at most"
-                    " 256 characters A-Z a-z 0-9 . _ / -"
-                )
+            _require_path(field, getattr(self, field))
         if not 0 <= self.leeway <= MAX_LEEWAY_SECONDS:
             raise ValueError(f"leeway: got {self.leeway}, expected 0 to {MAX_LEEWAY_SECONDS} s")
         sets = self.replay_sets
@@ -114,12 +119,39 @@ class ScriptOptions:
             )
         if not 1 <= self.cached_tokens <= 2**20:
             raise ValueError(f"cached_tokens: got {self.cached_tokens}, expected 1 to {2**20}")
-        if not 0 <= self.generation < 2**53:
-            raise ValueError(f"generation: got {self.generation}, expected 0 to 2^53 - 1")
+
+
+def _require_path(field: str, path: str) -> None:
+    if not _PATH.fullmatch(path):
+        raise ValueError(
+            f"{field}: got {path!r}, expected an absolute path of at most"
+            " 256 characters A-Z a-z 0-9 . _ / -"
+        )
+
+
+def counts_script(state_file: str) -> str:
+    """Return the script that marks requests by whether their token still counts.
+
+    It stays the same whoever is revoked, so that its workers go on with what they know.
+
+    :param state_file: absolute path of what :func:`render_revocations` wrote.
+    :raises ValueError: for a path that could be read as Lua.
+    """
+    _require_path("state_file", state_file)
+    return "\n".join(
+        (
+            part("envoy/01_closed"),
+            settings({"state_file": f'"{state_file}"'}),
+            part("sha256"),
+            part("system"),
+            part("revocations"),
+            part("envoy/counts"),
+        )
+    )
 
 
 def script(options: ScriptOptions) -> str:
-    """Return the whole script, for ``default_source_code.inline_string`` of the Lua filter."""
+    """Return the script that verifies proofs, for ``default_source_code.inline_string`` of the Lua filter."""
     return "\n".join(
         (
             part("envoy/01_closed"),
@@ -143,7 +175,6 @@ def _settings(options: ScriptOptions) -> str:
     return settings(
         {
             "api": f'"{options.api}"',
-            "generation": f'"{options.generation}"',
             "private_file": f'"{options.private_file}"',
             "leeway": str(options.leeway),
             "life": str(PROOF_LIFE_SECONDS + options.leeway),
@@ -154,32 +185,27 @@ def _settings(options: ScriptOptions) -> str:
     )
 
 
-MAX_SECRETS_BYTES: Final = 16 * 1024 * 1024
-"""Most bytes that the script reads; a revoked instance takes about 50."""
+MAX_PRIVATE_BYTES: Final = 1024 * 1024
+"""Most bytes that a script reads of its private file."""
 
-_SUBJECT: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _IDENTIFIER: Final = re.compile(r"[!-~]{1,1024}")
 
 
 def render_secrets(
     *,
-    generation: int,
     issuer: str,
     audience: str,
     keys: Iterable[VerificationKey],
     secrets: Iterable[GateSecret],
-    revoked: Iterable[str],
-) -> bytes:
-    """Return the content of the private file; write it with mode 0600, whole or not at all.
+) -> str:
+    """Return what proofs are verified with; write it with mode 0600, whole or not at all.
 
-    :param generation: the same number that the script is made with.
     :param keys: which tokens are verified with.  They aren't secret, but the script reads all that it
-        needs from one file of one generation.
+        needs from one file.
     :param secrets: every epoch that gates hold: prepared, active, retired.
-    :param revoked: subjects of revoked instances whose tokens may still be alive.
     :raises ValueError: on a value that the file's lines can't hold; no message has a secret in it.
     """
-    lines = ["watchword-envoy-secrets 1", f"generation {generation:d}"]
+    lines = ["watchword-envoy-secrets 2"]
     for name, value in (("issuer", issuer), ("audience", audience)):
         if not _IDENTIFIER.fullmatch(value):
             raise ValueError(f"{name}: got {value!r}, expected 1 to 1024 visible ASCII characters")
@@ -199,15 +225,36 @@ def render_secrets(
         epochs.add(secret.epoch)
         until = "-" if secret.verify_until is None else f"{secret.verify_until:.3f}"
         lines.append(f"secret {secret.epoch:d} {until} {secret.secret.hex()}")
-    for subject in revoked:
-        if not _SUBJECT.fullmatch(subject):
-            raise ValueError(f"revoked: got {subject!r}, expected 1 to 256 of A-Z a-z 0-9 _ -")
-        lines.append(f"revoked {subject}")
-    lines.append("end")
-    data = "\n".join(lines).encode() + b"\n"
-    if len(data) > MAX_SECRETS_BYTES:
-        raise ValueError(
-            f"got {len(data)} bytes of secrets and revoked instances, expected at most"
-            f" {MAX_SECRETS_BYTES}"
-        )
-    return data
+    return _ended(lines)
+
+
+def render_revocations(generation: int, cuts: Sequence[Cut], revoked: DigestParts) -> str:
+    """Return who is revoked and what is cut; write it with mode 0600, whole or not at all.
+
+    :param generation: workers take none that is earlier than the one they have.
+    :param revoked: who is revoked; the base is in a file of its own.
+    :raises ValueError: on a value that the file's lines can't hold.
+    """
+    lines = [
+        "watchword-envoy-revocations 1",
+        f"generation {generation:d}",
+        f"key {revoked.key.hex()}",
+        f"base {revoked.name or '-'} {len(revoked.base) // DIGEST_BYTES}",
+    ]
+    for cut in cuts:
+        if cut.app is not None and not _IDENTIFIER.fullmatch(cut.app):
+            raise ValueError(
+                f"app of a cut: got {cut.app!r}, expected 1 to 1024 visible ASCII characters"
+            )
+        level = "all" if cut.level is None else cut.level.value
+        app = "all" if cut.app is None else f":{cut.app}"
+        lines.append(f"cut {cut.before:d} {cut.share:d} {level} {app}")
+    lines.append("added " + "".join(f"{each:016x} " for each in revoked.added))
+    return _ended(lines)
+
+
+def _ended(lines: Sequence[str]) -> str:
+    text = "\n".join([*lines, "end", ""])
+    if len(text) > MAX_PRIVATE_BYTES:
+        raise ValueError(f"got {len(text)} bytes, expected at most {MAX_PRIVATE_BYTES}")
+    return text

@@ -69,6 +69,19 @@ function system.open_private(path, flags)
   return fd, tonumber(found.size)
 end
 
+-- Returns what is in a regular file that is ours and nobody else's, of at most `most` bytes.
+function system.contents(path, most)
+  local fd, size = system.open_private(path, 0)
+  local data
+  if size <= most then
+    local buffer = ffi.new("uint8_t[?]", size + 1)
+    data = system.fill(fd, buffer, size + 1) == size and ffi.string(buffer, size)
+  end
+  ffi.C.close(fd)
+  if not data then error("watchword: " .. path .. " has more than " .. most .. " bytes, or somebody writes to it", 0) end
+  return data
+end
+
 -- Returns what tells a file from every other one that may stand under its name, nil if there is none: inode, size, and
 -- when content and entry changed last.
 local marked = ffi.new("watchword_statx")

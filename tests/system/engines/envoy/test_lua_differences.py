@@ -37,19 +37,17 @@ def envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
         GateSecret(RETIRED, ISSUES.secrets[RETIRED], clock() - 1.0),
         GateSecret(PREPARED, ISSUES.secrets[PREPARED]),
     ]
-    private.write_bytes(
+    private.write_text(
         render_secrets(
-            generation=1,
             issuer=ISSUER,
             audience=AUDIENCE,
             keys=ISSUES.keys,
             secrets=held,
-            revoked=[],
         )
     )
     private.chmod(0o600)
     options = ScriptOptions(
-        "shop", 1, str(private), leeway=LEEWAY, replay_directory=str(folder), cached_tokens=4
+        "shop", str(private), leeway=LEEWAY, replay_directory=str(folder), cached_tokens=4
     )
     api = Api()
     try:

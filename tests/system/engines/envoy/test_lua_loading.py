@@ -7,7 +7,7 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,25 +26,25 @@ PAGE = 4096
 
 
 def made(
-    folder: Path, generation: int = 1, *, revoked: tuple[str, ...] = (), sets: int = 2**10
+    folder: Path,
+    number: int = 1,
+    *,
+    secrets: Mapping[int, bytes] = ISSUES.secrets,
+    sets: int = 2**10,
 ) -> str:
     """Write a private file; return the script that reads it."""
-    private = folder / f"secrets.{generation}"
-    private.write_bytes(
+    private = folder / f"secrets.{number}"
+    private.write_text(
         render_secrets(
-            generation=generation,
             issuer=ISSUER,
             audience=AUDIENCE,
             keys=ISSUES.keys,
-            secrets=[GateSecret(1, ISSUES.secrets[1])],
-            revoked=revoked,
+            secrets=[GateSecret(epoch, secret) for epoch, secret in secrets.items()],
         )
     )
     private.chmod(0o600)
     return script(
-        ScriptOptions(
-            "shop", generation, str(private), replay_directory=str(folder), replay_sets=sets
-        )
+        ScriptOptions("shop", str(private), replay_directory=str(folder), replay_sets=sets)
     )
 
 
@@ -98,7 +98,7 @@ def test_error_in_the_check_refuses(tmp_path: Path) -> None:
         lambda file: file.unlink(),
         lambda file: file.chmod(0o644),
         lambda file: file.write_bytes(file.read_bytes()[:-4]),
-        lambda file: file.write_bytes(file.read_bytes().replace(b"generation 2", b"generation 3")),
+        lambda file: file.write_bytes(file.read_bytes().replace(b"secrets 2", b"secrets 1")),
         lambda file: file.write_bytes(file.read_bytes().replace(b"secret 1", b"secret x")),
         lambda file: file.write_bytes(file.read_bytes().replace(b"\nkey ", b"\nkey x ")),
         lambda file: file.write_bytes(file.read_bytes().replace(b"\nsecret", b"0\nsecret")),
@@ -108,28 +108,28 @@ def test_bad_private_file_leaves_the_last_good_one(
     tmp_path: Path, spoil: Callable[[Path], object]
 ) -> None:
     """A push that can't be loaded is rejected as a whole; what was refused stays refused."""
-    with running(tmp_path, made(tmp_path, revoked=("gone",)), workers=2) as envoy:
-        text = made(tmp_path, 2)
+    with running(tmp_path, made(tmp_path), workers=2) as envoy:
+        text = made(tmp_path, 2, secrets={**ISSUES.secrets, 2: b"s" * 32})
         spoil(tmp_path / "secrets.2")
         envoy.write(text)
         wait_for(lambda: envoy.stat("listener_manager.lds.update_rejected") >= 1)
         assert envoy.send("/api", PHONE.proof("session")).status == 200
-        gone = Phone(ISSUES, sub="gone")
-        assert envoy.send("/api", gone.proof("session")).status == 401
+        assert envoy.send("/api", Phone(ISSUES, epoch=2).proof("session")).status == 401
+        assert envoy.reason() == "proof.epoch"
 
 
-def test_push_revokes_a_remembered_token_within_a_second(tmp_path: Path) -> None:
-    """A new generation empties what each worker remembered; used proofs stay used."""
-    phone = Phone(ISSUES)
+def test_push_withdraws_an_epoch_within_a_second(tmp_path: Path) -> None:
+    """Other secrets empty what each worker remembered; used proofs stay used."""
     with running(tmp_path, made(tmp_path), workers=2) as envoy:
         used = PHONE.proof("session")
         assert envoy.send("/api", used).status == 200
-        assert envoy.send("/api", phone.proof("session")).status == 200
-        envoy.write(made(tmp_path, 2, revoked=(phone.claims["sub"],)))
-        wait_for(lambda: envoy.send("/api", phone.proof("session")).status == 401, seconds=1)
-        assert envoy.reason() == "token.instance_revoked"
+        envoy.write(made(tmp_path, 2, secrets={2: b"s" * 32}))
+        wait_for(lambda: envoy.send("/api", PHONE.proof("session")).status == 401, seconds=1)
+        assert envoy.reason() == "proof.epoch"
+        envoy.write(made(tmp_path, 3))
+        wait_for(lambda: envoy.send("/api", PHONE.proof("session")).status == 200, seconds=1)
         assert envoy.send("/api", used).status == 401
-        assert envoy.send("/api", PHONE.proof("session")).status == 200
+        assert envoy.reason() == "proof.replayed"
 
 
 def test_full_table_refuses(tmp_path: Path) -> None:

@@ -171,12 +171,16 @@ def test_the_next_epoch_is_taken_beside_the_old_and_a_revoked_instance_refused_w
 def test_a_script_that_cannot_load_passes_nobody(tmp_path: Path, harm: str) -> None:
     """A script that cannot load passes nobody: its secrets are gone, or others could read them."""
     directory = tmp_path / "e"
-    private = directory / "secrets-1"
-    harms: dict[str, Callable[[], None]] = {
-        "gone": private.unlink,
-        "readable": lambda: private.chmod(0o644),
+    harms: dict[str, Callable[[Path], None]] = {
+        "gone": Path.unlink,
+        "readable": lambda private: private.chmod(0o644),
     }
-    with envoy_before_api(directory, bundle_of(ROUTES), then=harms[harm]) as rig:
+
+    def spoil() -> None:
+        (private,) = directory.glob("secrets-*")
+        harms[harm](private)
+
+    with envoy_before_api(directory, bundle_of(ROUTES), then=spoil) as rig:
         for _ in range(20):
             fields = proved("session", prover(), target="/pay/1")
             assert rig.send(b"/pay/1", *fields).status in {0, 500, 503}
@@ -188,7 +192,7 @@ def test_a_script_that_fails_later_changes_nothing(tmp_path: Path) -> None:
     directory = tmp_path / "e"
     with envoy_before_api(directory, bundle_of(ROUTES)) as rig:
         written = (directory / "filter-proof.yaml").read_text("utf-8")
-        changed = written.replace(str(directory / "secrets-1"), str(directory / "secrets-9"))
+        changed = written.replace(str(directory / "secrets-"), str(directory / "others-"))
         assert changed != written
         (directory / "new").write_text(changed, "utf-8")
         (directory / "new").replace(directory / "filter-proof.yaml")

@@ -296,8 +296,9 @@ def write(
     moment = SystemClock().timestamp() if now is None else now
     for file in generate(bundle, options, moment, addresses):
         new = directory / f".{file.name}.new"
-        new.write_text(file.content, "utf-8")
-        new.chmod(0o600 if file.kind is EngineFileKind.PRIVATE else 0o644)
+        new.write_bytes(file.data)
+        private = file.kind in {EngineFileKind.BULK, EngineFileKind.PRIVATE}
+        new.chmod(0o600 if private else 0o644)
         new.replace(directory / file.name)
 
 

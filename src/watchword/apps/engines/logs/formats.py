@@ -269,6 +269,8 @@ _POLICIES: Final = {
     "ambiguous": Reason.REQUEST_HEADER_DUPLICATED,
     "level": Reason.GATE_LEVEL,
     "revoked": Reason.TOKEN_INSTANCE_REVOKED,
+    "cut": Reason.TOKEN_EXPIRED,
+    "uncounted": Reason.GATE_STATE_UNAVAILABLE,
     "environment": Reason.TOKEN_ENVIRONMENT,
     "spelling": Reason.TOKEN_MALFORMED,
     "unnamed": Reason.GATE_STATE_UNAVAILABLE,

@@ -1,4 +1,4 @@
--- Watchword: proofs of possession, verified inside Envoy's stock Lua filter.
+-- Watchword, inside Envoy's stock Lua filter.
 --
 -- A script that throws while a worker loads it would leave the filter out, and each request would
 -- pass unchecked.  So the first statement is a gate that is shut; only the last one opens it.

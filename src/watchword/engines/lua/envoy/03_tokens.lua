@@ -143,7 +143,6 @@ local tokens = (function()
     end
     local x, y = base64.url(jwk.x), base64.url(jwk.y)
     if not x or not y or #x ~= 32 or #y ~= 32 then return "token.malformed" end
-    if secrets.revoked[subject] then return "token.instance_revoked" end
     entry.ends, entry.epoch, entry.prepared = ends, epoch, 0
     -- Whether the device's own signature stands for a session proof.
     entry.signs = claims.prf == "device" and 1 or 0

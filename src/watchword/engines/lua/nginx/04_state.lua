@@ -191,22 +191,9 @@ local states = (function()
     return state
   end
 
-  local function contents()
-    local fd, size = system.open_private(path, 0)
-    local ok, data = pcall(function()
-      want(size <= MAX_BYTES, "at most 32 MiB")
-      local buffer = ffi.new("uint8_t[?]", size + 1)
-      want(system.fill(fd, buffer, size + 1) == size, "a file that nobody writes to")
-      return ffi.string(buffer, size)
-    end)
-    C.close(fd)
-    if not ok then error(data, 0) end
-    return data
-  end
-
   local function taken()
     -- Three lines: the object, digests of revoked instances, and what tells a whole file from one that was cut off.
-    local data = contents()
+    local data = system.contents(path, MAX_BYTES)
     local first = find(data, "\n", 1, true)
     want(first and first < #data - 4 and sub(data, -5) == "\nend\n", "a last line that says end")
     local members, fault = json.object(sub(data, 1, first - 1))
