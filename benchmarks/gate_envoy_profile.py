@@ -45,12 +45,12 @@ def _routes(document: Any) -> Iterator[Any]:
     yield from table["virtual_hosts"][0]["routes"]
 
 
-def _without_standing(name: str, document: Any) -> None:
+def _without_claims_filters(name: str, document: Any) -> None:
     if name != "routes.yaml":
         return
     for route in _routes(document):
         filters = route.get("typed_per_filter_config", {})
-        for each in [name for name in filters if "standing" in name]:
+        for each in [name for name in filters if "claims" in name or "counts" in name]:
             del filters[each]
 
 
@@ -82,13 +82,13 @@ VARIANTS: dict[str, tuple[Change, ...]] = {
     "without removing what clients state in the gate's name": (_without_early_removal,),
     "without the log of refusals": (_without_access_log,),
     "without the refusal of ambiguous requests": (_without_ambiguous,),
-    "without spelling, environment, revocation and level": (_without_standing,),
-    "without that and the headers for the API": (_without_standing, _without_claims),
+    "without spelling, environment, revocation and level": (_without_claims_filters,),
+    "without that and the headers for the API": (_without_claims_filters, _without_claims),
     "without all of these: the bare token check": (
         _without_early_removal,
         _without_access_log,
         _without_ambiguous,
-        _without_standing,
+        _without_claims_filters,
         _without_claims,
     ),
 }

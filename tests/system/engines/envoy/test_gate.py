@@ -224,7 +224,7 @@ def test_changes_hold_within_a_second_on_open_connections_and_broken_ones_change
         assert until(lambda: ask(other) == 401) < 1
         assert until(lambda: ask(good) == 200) < 1
         broken = tmp_path / "e" / "new"
-        for name in ("routes.yaml", "filter-token.yaml", "filter-standing-software.yaml"):
+        for name in ("routes.yaml", "filter-token.yaml", "filter-claims-software.yaml"):
             broken.write_text("resources: [{", "utf-8")
             broken.replace(tmp_path / "e" / name)
         failures = r"rds\.watchword-[0-9a-f]+\.update_failure"

@@ -131,7 +131,7 @@ def test_a_line_of_the_chain_empties_what_is_kept_too(rig: NginxStand) -> None:
     held, path = token(), chain_path(rig.directory / BUNDLE_FILE)
     first = bundle_of(ROUTES, generation=2)
     snapshot = snapshot_to_line(first, b"k" * 12, b"", SERVICE)
-    write_chain(path, [snapshot])
+    stamp = write_chain(path, [snapshot])
     follower = rig.follower()
     assert follower.step()
     until(lambda: rig.send(token=held).status == 200 and len(kept_files(rig)) > 0)
@@ -144,14 +144,13 @@ def test_a_line_of_the_chain_empties_what_is_kept_too(rig: NginxStand) -> None:
         [digest_of(b"k" * 12, CLAIMS.subject)],
         SERVICE,
     )
-    append_lines(path, [gone])
+    stamp = append_lines(path, [gone], stamp)
     until(follower.step)
     until(lambda: rig.send(token=held).status == 503)
     assert Path(rig.options.path(f"{MARKER_PREFIX}3")).is_symlink()
     cut = replace(first, generation=4, cuts=(Cut(None, None, 1),))
-    append_lines(
-        path, [delta_to_line(replace(first, generation=3), cut, tip_of(gone), [], SERVICE)]
-    )
+    line = delta_to_line(replace(first, generation=3), cut, tip_of(gone), [], SERVICE)
+    append_lines(path, [line], stamp)
     until(follower.step)
     assert Path(rig.options.path(f"{MARKER_PREFIX}4")).is_symlink()
     assert rig.send(token=held).status == 503
