@@ -5,6 +5,7 @@ them comes back, and those called in them are called once more.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from watchword.adapters.keyring.private_file import (
     write_private,
 )
 from watchword.encoding import strict_json
-from watchword.enrolment.pace import LineState, PaceState
+from watchword.enrolment.pace import LineState, Pace, PaceState
 from watchword.reasons import MalformedError
 
 FORMAT: Final = 1
@@ -67,6 +68,14 @@ class PaceFile:
         if states != self._written:
             write_private(self._path, write_states(states))
             self._written = dict(states)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPace:
+    """Hold a pace, and the file that keeps it over restarts."""
+
+    pace: Pace
+    file: PaceFile
 
 
 def write_states(states: Mapping[str, PaceState]) -> bytes:

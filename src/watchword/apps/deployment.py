@@ -21,7 +21,7 @@ from watchword.adapters.keyring.private_file import (
     private_directory,
     require_known_format,
 )
-from watchword.adapters.pace_file import PaceFile
+from watchword.adapters.pace_file import KeptPace, PaceFile
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log import MemoryRefusalLog
@@ -34,7 +34,6 @@ from watchword.apps.compose.secrets import key_keeper_of, openbao_of, secret_wor
 from watchword.apps.compose.vendors import (
     fetcher_of,
     formats_of,
-    heard_for,
     play_decoders_of,
     play_fetcher_of,
     trust_of,
@@ -168,8 +167,8 @@ def service_of(
     keyring = keyring_of(settings, clock, entropy, keeper)
     fetcher, play_fetcher = fetcher_of(settings), play_fetcher_of(settings)
     trust = trust_of(settings, entropy, fetcher)
-    pace_file = None if paths.enrolments.pace is None else PaceFile(paths.pace)
-    pace = pace_of(settings, keyring, entropy, steady or clock.timestamp, pace_file)
+    paced = pace_of(settings, keyring, entropy, steady or clock.timestamp)
+    pace = None if paced is None else paced.pace
     recorder = recorder_of(settings)
     store = SqliteStore(paths.database)
     verifier = FormatEvidenceVerifier(
@@ -177,11 +176,7 @@ def service_of(
         settings.policy,
         store,
         formats=formats_of(settings),
-        play_decoders=play_decoders_of(
-            settings, heard_for(play_fetcher, pace, settings.play), clock
-        )
-        if play_fetcher
-        else {},
+        play_decoders=play_decoders_of(settings, play_fetcher, clock, pace) if play_fetcher else {},
         appraisals=recorder,
     )
     return build_service(
@@ -200,8 +195,7 @@ def service_of(
         safeguards=safeguards_of(paths, clock, steady),
         room=EnrolmentLimits(paths.enrolments.build()),
         addresses=ClientAddresses(paths.trusted_proxies),
-        pace=pace,
-        pace_file=pace_file,
+        paced=paced,
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, clock, pace),
             play_fetcher=play_fetcher,
@@ -215,16 +209,16 @@ def pace_of(
     keyring: FileKeyRing,
     entropy: Entropy,
     steady: Callable[[], float],
-    file: PaceFile | None,
-) -> Pace | None:
+) -> KeptPace | None:
     """Return what paces enrolments, going on with what was kept; None where nothing is paced.
 
     :raises PrivateFileError: when what was kept can't be trusted.
     """
     enrolments = settings.service.enrolments
-    if enrolments.pace is None or file is None:
+    if enrolments.pace is None:
         return None
-    return Pace(
+    file = PaceFile(settings.service.pace)
+    pace = Pace(
         enrolments.pace.build(),
         settings.apps,
         PlaceSeal(settings.service.issuer, keyring.ring.challenge_key),
@@ -233,6 +227,7 @@ def pace_of(
         tally=RateLimiter(enrolments.build().address).take,
         kept=file.read(),
     )
+    return KeptPace(pace, file)
 
 
 def keyring_of(

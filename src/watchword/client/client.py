@@ -112,15 +112,8 @@ class WatchwordClient:
         self._device = ResilientDevice(device, self._backoff)
         self._issuer = service_url if issuer is None else issuer
         self._waiting = Waiting()
-        self._wording = Wording(
-            self._exchange,
-            self._issuer,
-            app,
-            self._device,
-            self._audiences,
-            self._hear_protocol,
-            self._waiting,
-        )
+        says = (self._exchange, self._issuer, app, self._device, self._audiences)
+        self._wording = Wording(*says, self._hear_protocol, self._waiting)
         self._session: Session | None = None
         self._cooldown = Cooldown(boot, jitter)
         self._speaks_1_1 = False

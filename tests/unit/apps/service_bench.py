@@ -21,7 +21,7 @@ from tests.unit.enrolment.simulators import (
 
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
-from watchword.adapters.pace_file import PaceFile
+from watchword.adapters.pace_file import KeptPace, PaceFile
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.revocation_journal import RevocationJournal
@@ -32,7 +32,7 @@ from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.apps.service.service import Service, build_service
 from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
-from watchword.enrolment.pace import Pace, PaceRates, PaceState, PlaceSeal
+from watchword.enrolment.pace import Pace, PaceRates, PlaceSeal
 from watchword.gate.bundle import GateBundle, from_jws
 from watchword.gate.interface import GatePolicy, Route
 from watchword.gate.limits import (
@@ -127,7 +127,6 @@ def service_bench(
     )
     store = SqliteStore(directory / "watchword.db", max_pages=max_pages)
     log = MemoryRefusalLog(clock)
-    pace_file = PaceFile(directory / "pace.json")
     service = build_service(
         policy=replace(policy),
         verifier=verifier or CredulousVerifier(),
@@ -148,29 +147,30 @@ def service_bench(
         vendors=NO_VENDORS if vendors is None else vendors(store, clock),
         room=None if rates is None else EnrolmentLimits(rates),
         addresses=ClientAddresses(trusted_proxies),
-        pace=None if pace is None else bench_pace(pace, policy, keyring, clock, pace_file.read()),
-        pace_file=None if pace is None else pace_file,
+        paced=None if pace is None else kept_pace(directory, pace, policy, keyring, clock),
     )
     return ServiceBench(service, store, keyring, log, clock, directory)
 
 
-def bench_pace(
+def kept_pace(
+    directory: Path,
     rates: PaceRates,
     policy: EnrolmentPolicy,
     keyring: FileKeyRing,
     clock: MovableClock,
-    kept: Mapping[str, PaceState],
-) -> Pace:
+) -> KeptPace:
     """Return what paces the enrolments of a bench."""
-    return Pace(
+    file = PaceFile(directory / "pace.json")
+    pace = Pace(
         rates,
         policy.apps,
         PlaceSeal(policy.issuer, keyring.ring.challenge_key),
         entropy=SeededEntropy(b"pace"),
         steady=clock.timestamp,
         tally=RateLimiter(EnrolmentRates().address).take,
-        kept=kept,
+        kept=file.read(),
     )
+    return KeptPace(pace, file)
 
 
 @dataclass

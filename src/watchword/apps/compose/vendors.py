@@ -161,17 +161,19 @@ def _all_play_keys(settings: Settings, lab: "LabAuthorities | None") -> dict[str
 
 
 def play_decoders_of(
-    settings: Settings, fetcher: Fetcher, clock: Clock
+    settings: Settings, fetcher: Fetcher, clock: Clock, pace: Pace | None = None
 ) -> Mapping[str, PlayDecoder]:
     """Return who decodes the tokens of each package that has a service account.
 
     Packages with one account share its access tokens.
 
     :param fetcher: for Google's decoder alone: whoever sends tokens keeps its connections busy.
+    :param pace: is told how Google's answers come; None tells nobody.
     :raises WatchwordError: when a file is missing, readable by others, or isn't an account's.
     """
     if not settings.trust_vendors:
         return {}
+    fetcher = heard_for(fetcher, pace, settings.play)
     by_file: dict[Path, PlayDecoder] = {}
     decoders: dict[str, PlayDecoder] = {}
     for play in settings.play.values():

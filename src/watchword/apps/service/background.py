@@ -142,10 +142,9 @@ async def keep_pace(context: ServiceContext) -> None:
 
     :raises PrivateFileError: when that can't be written.
     """
-    pace, file = context.pace, context.pace_file
-    if pace is not None and file is not None:
-        states = pace.state()
-        await asyncio.to_thread(file.write, states)
+    if context.paced is not None:
+        states = context.paced.pace.state()
+        await asyncio.to_thread(context.paced.file.write, states)
 
 
 async def _forget_records(records: RecordLog, now: Callable[[], datetime]) -> None:
@@ -166,7 +165,7 @@ def periodic_tasks(context: ServiceContext) -> Iterator[PeriodicTask]:
     if context.secrets.keeper is not None:
         # Apart from the upkeep: a backend that is slow must not hold up a revocation.
         yield PeriodicTask("secrets", TICK_SECONDS, lambda: follow_secrets(context))
-    if context.pace_file is not None:
+    if context.paced is not None:
         yield PeriodicTask("pace", PACE_SECONDS, lambda: keep_pace(context))
     if context.records is not None:
         yield PeriodicTask(

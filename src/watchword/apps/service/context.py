@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from watchword.adapters.keyring.file import FileKeyRing
-from watchword.adapters.pace_file import PaceFile
+from watchword.adapters.pace_file import KeptPace
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
@@ -18,7 +18,6 @@ from watchword.apps.service.safeguards import NO_SAFEGUARDS, GuardedStore, Safeg
 from watchword.enrolment.delivery import LeaseStore, SecretDelivery
 from watchword.enrolment.evidence import Invitations
 from watchword.enrolment.interface import OperatorCodeStore
-from watchword.enrolment.pace import Pace
 from watchword.enrolment.service import Enrolment
 from watchword.gate.cuts import CutStore
 from watchword.gate.limits import LimitTally
@@ -45,8 +44,7 @@ class ServiceContext:
     :param records: what is kept of verifications, None where nothing is.
     :param pins: what is published of pins; ``pin_reports`` counts what apps report of them.
     :param safeguards: what guards the store beside it, and watches the clock.
-    :param pace: says when an app's enrolments have their turn; None where all have it at once.
-    :param pace_file: keeps the pace over restarts; None where it isn't kept.
+    :param paced: says when who enrols has his turn; None where all have it at once.
     :param answers: how often each route answered with each status, since the start.
     :param gate_faults: by API, what keeps the gate in this process from following its bundle, None
         for nothing; only the APIs whose gate is here.
@@ -71,8 +69,7 @@ class ServiceContext:
     secrets: SecretWork = NO_SECRETS
     records: RecordLog | None = None
     safeguards: Safeguards = NO_SAFEGUARDS
-    pace: Pace | None = None
-    pace_file: PaceFile | None = None
+    paced: KeptPace | None = None
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     gate_faults: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     gate_limits: dict[str, Callable[[], Mapping[str, LimitTally]]] = field(default_factory=dict)

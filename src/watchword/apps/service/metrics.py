@@ -147,9 +147,9 @@ def safeguard_metrics(context: ServiceContext) -> Iterator[Metric]:
 
 def pace_metrics(context: ServiceContext) -> Iterator[Metric]:
     """Yield the metrics where enrolments are paced."""
-    if context.pace is None:
+    if context.paced is None:
         return
-    views = context.pace.view()
+    views = context.paced.pace.view()
     yield _gauge(
         "enrolment_pace",
         "Instances a second that may enrol now, by app.",

@@ -474,7 +474,7 @@ async def explain(context: ServiceContext, request: Request) -> Response:
 
 async def show_pace(context: ServiceContext, _request: Request) -> Response:
     """Return how the enrolments of each app are paced; no app where they aren't."""
-    views = {} if context.pace is None else context.pace.view()
+    views = {} if context.paced is None else context.paced.pace.view()
     return json_response(
         200,
         {

@@ -137,10 +137,10 @@ async def create_challenge(context: ServiceContext, request: Request) -> Respons
     if "place" in request.members:
         place = text_member(request.members, "place", MAX_PLACE_CHARACTERS)
     now, nonce = context.clock.now(), None
-    if purpose is Purpose.ENROL and context.pace is not None:
+    if purpose is Purpose.ENROL and context.paced is not None:
         # A place ends by this clock.  The client keeps it, and comes again.
         context.safeguards.require_steady_clock()
-        nonce = context.pace.admit(app, place, request.address, now)
+        nonce = context.paced.pace.admit(app, place, request.address, now)
     challenge, seconds = context.enrolment.challenge(app, purpose, now, nonce)
     return json_response(
         200,

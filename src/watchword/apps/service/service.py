@@ -10,7 +10,7 @@ import structlog
 
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.keyring.private_file import PrivateFileError
-from watchword.adapters.pace_file import PaceFile
+from watchword.adapters.pace_file import KeptPace
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
@@ -36,7 +36,6 @@ from watchword.attestation.interface import AppleApp
 from watchword.enrolment.delivery import SecretDelivery
 from watchword.enrolment.evidence import Invitations
 from watchword.enrolment.interface import EnrolmentPolicy, EnrolmentRoom, EvidenceVerifier
-from watchword.enrolment.pace import Pace
 from watchword.enrolment.refusals import RefusalSigner
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.enrolment.statement import ChallengeEpochs
@@ -169,8 +168,7 @@ def build_service(
     safeguards: Safeguards = NO_SAFEGUARDS,
     room: EnrolmentRoom | None = None,
     addresses: ClientAddresses | None = None,
-    pace: Pace | None = None,
-    pace_file: PaceFile | None = None,
+    paced: KeptPace | None = None,
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
@@ -182,7 +180,7 @@ def build_service(
     :param secrets: what is injected at the edge and delivered, and which canaries are planted.
     :param safeguards: what guards the store beside it, and watches the clock.
     :param room: bounds how many enrol, by the addresses that ``addresses`` tells; None bounds nothing.
-    :param pace: says when who enrols has his turn, and ``pace_file`` keeps it; None for all at once.
+    :param paced: says when who enrols has his turn; None for all at once.
     """
     mark, refusals = safeguards.mark, RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
     enrolment = _enrolment(
@@ -209,8 +207,7 @@ def build_service(
         secrets=secrets,
         records=None if recorder is None else recorder.log,
         safeguards=safeguards,
-        pace=pace,
-        pace_file=pace_file,
+        paced=paced,
     )
     return _served(context, addresses, reveal=policy.environment is Environment.LAB)
 
