@@ -24,7 +24,7 @@ from typing import NamedTuple
 from benchmarks.pushes_gate import decisions
 from benchmarks.pushes_processes import resident_bytes
 from benchmarks.pushes_service import service_rows
-from benchmarks.report import Row, write_report
+from benchmarks.report import Goal, Row, all_reached, write_report
 from tests.system.conformance.pushes import (
     CHANGES,
     ChainPublication,
@@ -52,35 +52,6 @@ MEGABYTE = 1e6
 
 WHOLE = 1_000_000
 """So many must be revoked before for the results to be kept."""
-
-
-class Goal(NamedTuple):
-    """Hold something that must be reached.
-
-    :param rows: all of them must hold.
-    :param troubles: why something couldn't be measured.
-    """
-
-    text: str
-    rows: Sequence[Row]
-    troubles: Sequence[str] = ()
-
-    @property
-    def reached(self) -> bool:
-        """Tell whether it is."""
-        return not self.troubles and all(row.holds is not False for row in self.rows)
-
-    def __str__(self) -> str:
-        """Name what lies nearest to the bound, or beyond it."""
-        worst = max(self.rows, key=_used, default=None)
-        closest = [] if worst is None else [f"{worst.measure}: {worst.ours:,.2f}"]
-        word = "reached" if self.reached else "MISSED "
-        return f"{word}  {self.text}; {'; '.join([*self.troubles, *closest])}"
-
-
-def _used(row: Row) -> float:
-    value = row.ratio if row.goal_on == "ratio" else row.ours
-    return 0.0 if value is None or row.goal is None else value / row.goal
 
 
 def _times(name: str, directory: Path, upstream: str) -> list[float]:
@@ -262,9 +233,7 @@ def _chains(names: Sequence[str], count: int) -> bool:
         ),
         Goal("a decision is at most 5 % dearer", gate),
     )
-    for goal in goals:
-        print(goal)
-    return all(goal.reached for goal in goals)
+    return all_reached(goals)
 
 
 def main() -> None:

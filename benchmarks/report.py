@@ -1,6 +1,7 @@
 """Report measurements in one form: a table for people, a JSON file for comparison, which says of what commit it is, when and where."""
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -8,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 RESULTS = Path(__file__).parent / "results"
 NOT_RECORDED = "not recorded"
@@ -118,6 +119,48 @@ class Row:
         if self.goal is None or value is None:
             return None
         return value >= self.goal if self.goal_on in {"faster", "least"} else value <= self.goal
+
+
+class Goal(NamedTuple):
+    """Hold something that must be reached.
+
+    :param rows: all of them must hold.
+    :param troubles: why something couldn't be measured.
+    """
+
+    text: str
+    rows: Sequence[Row]
+    troubles: Sequence[str] = ()
+
+    @property
+    def reached(self) -> bool:
+        """Tell whether it is."""
+        return not self.troubles and all(row.holds is not False for row in self.rows)
+
+    def __str__(self) -> str:
+        """Name what lies nearest to the bound, or beyond it."""
+        worst = max(self.rows, key=_used, default=None)
+        closest = [] if worst is None else [f"{worst.measure}: {worst.ours:,.2f}"]
+        word = "reached" if self.reached else "MISSED "
+        return f"{word}  {self.text}; {'; '.join([*self.troubles, *closest])}"
+
+
+def _used(row: Row) -> float:
+    """Return how much of its bound a row takes up: more than 1 where it doesn't hold."""
+    value = row.ours if row.goal_on in {"ours", "least"} else row.ratio
+    if value is None or row.goal is None:
+        return 0.0
+    taken, bound = (row.goal, value) if row.goal_on in {"faster", "least"} else (value, row.goal)
+    if not bound:
+        return math.inf if taken else 0.0
+    return taken / bound
+
+
+def all_reached(goals: Sequence[Goal]) -> bool:
+    """Print the goals, and tell whether all are reached."""
+    for goal in goals:
+        print(goal)
+    return all(goal.reached for goal in goals)
 
 
 def write_report(name: str, rows: Sequence[Row], *, whole: bool = True) -> bool:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 
@@ -26,6 +27,14 @@ _SINCE_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 def steady_seconds() -> float:
     """Return seconds since some moment; they go on while the machine sleeps, where its kernel counts that (Linux)."""
     return time.clock_gettime(_SINCE_BOOT)
+
+
+def boot_id() -> str:
+    """Return the kernel's name for this start of the machine, ``unknown`` where it has none (Linux has)."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return "unknown"
 
 
 class SystemClock:

@@ -46,6 +46,9 @@ enrolled at one moment (after an outage, a push message) don't renew at one mome
 POSTPONED_SHARE: Final = 0.2
 """A failed early renewal is repeated when so much of the token's remaining life has passed."""
 
+CUT_SPAN: Final = 5.0
+"""Within so many seconds a client renews whose token is refused before its end: its whole fleet may be told that at once."""
+
 _FINAL: Final = (EvidenceRefusedError, InstanceRefusedError)
 _NEW_KEYS_HELP: Final = frozenset({DeviceErrorKind.KEY_LOST, DeviceErrorKind.FAULT})
 _SPEAKS: Final = re.compile(r"1\.[1-9][0-9]{0,3}")
@@ -215,13 +218,17 @@ class WatchwordClient:
     def replace_token(self, audience: str, refused: str) -> str:
         """Return another token than ``refused``, which an API's gate turned down.
 
-        Of several callers with the same refused token only the first renews.
+        Of several callers with the same refused token only the first renews.  It waits first where the token should be
+        good still: an operator may have cut off a whole fleet's.
 
         :raises ClientError: see :meth:`token`.
         """
         with self._lock:
             held = self._held(audience)
             if held is None or held.token == refused:
+                is_early = held is not None and self.uptime() < held.expires_at
+                if is_early and not self._cooldown.holds:
+                    self._backoff.spread(CUT_SPAN)
                 self._renew(MAX_ATTEMPTS)
             return self.token(audience)
 

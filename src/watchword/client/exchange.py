@@ -69,6 +69,10 @@ class Backoff:
         span: float = min(MAX_PAUSE, FIRST_PAUSE * 2**attempt)
         return (retry_after or 0.0) + self.jitter() * span
 
+    def spread(self, span: float) -> None:
+        """Wait for a random part of so many seconds, so that many clients don't do the same at once."""
+        self.sleep(self.jitter() * span)
+
     def rest(self, attempt: int, retry_after: float | None = None) -> None:
         """Wait after a failed attempt."""
         self.sleep(self.pause(attempt, retry_after))

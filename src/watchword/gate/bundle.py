@@ -23,6 +23,7 @@ from watchword.encoding.phrases import other_format
 from watchword.gate.cuts import Cut
 from watchword.gate.decisions import CompiledPolicy
 from watchword.gate.interface import GatePolicy, Limit, LimitKind, Rate, Rollout, Route
+from watchword.gate.openings import Opening
 from watchword.gate.references import KEY_BYTES
 from watchword.gate.revocations import Digests
 from watchword.gate.trail import AuditHead
@@ -503,6 +504,7 @@ class GateBundle:
     :param digests: who is revoked, where the bundle lists digests and no names.
     :param audit: how far the service's audit trail was, None where the bundle doesn't say; nothing is decided by it.
     :param cuts: which tokens don't count though they haven't ended; the first version can't say it.
+    :param openings: which routes refuse nobody for a while; the first version can't say it.  ``policy`` is without them.
     """
 
     generation: int
@@ -518,6 +520,7 @@ class GateBundle:
     digests: Digests | None = field(default=None, compare=False)
     audit: AuditHead | None = field(default=None, compare=False)
     cuts: tuple[Cut, ...] = ()
+    openings: tuple[Opening, ...] = ()
 
     @property
     def revoked_count(self) -> int:

@@ -27,6 +27,7 @@ from watchword.gate.bundle import (
 )
 from watchword.gate.cuts import BUCKETS, MOST_CUTS, Cut
 from watchword.gate.decisions import CompiledPolicy
+from watchword.gate.openings import MOST_OPENINGS, OPENED, Opening
 from watchword.gate.revocations import (
     DIGEST_BYTES,
     DIGEST_KEY_BYTES,
@@ -40,7 +41,7 @@ from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError
 from watchword.tokens import jose
 from watchword.tokens.jose import is_signed_by
-from watchword.vocabulary import Level
+from watchword.vocabulary import Level, Mode
 
 SNAPSHOT_TYPE: Final = "watchword-gate-snapshot+jwt"
 DELTA_TYPE: Final = "watchword-gate-delta+jwt"
@@ -69,7 +70,9 @@ MAX_CHAIN_BYTES: Final = 2 * MAX_LINE_BYTES
 MOST_LINES: Final = 4 * MOST_DELTAS
 """Most lines that are looked at: of two who write one file, each may append what the other has."""
 
-_COMMON: Final = frozenset({"v", "api", "generation", "made_at", "cuts", "audit", "may_ignore"})
+_COMMON: Final = frozenset(
+    {"v", "api", "generation", "made_at", "cuts", "openings", "audit", "may_ignore"}
+)
 _SNAPSHOT: Final = _COMMON | {"state", "digest_key", "revoked"}
 _DELTA: Final = _COMMON | {"base", "set", "add"}
 
@@ -104,15 +107,15 @@ def lines_of(data: bytes) -> list[bytes]:
 def snapshot_to_line(bundle: GateBundle, digest_key: bytes, packed: bytes, signer: Signer) -> bytes:
     """Return a snapshot, signed, of digests that :func:`watchword.gate.revocations.pack` returned.
 
-    See :func:`packed_snapshot_to_line` for the rest.
+    See :func:`snapshot_to_parts` for the rest.
     """
-    return packed_snapshot_to_line(bundle, digest_key, PackedDigests.of(packed), signer)
+    return b"".join(snapshot_to_parts(bundle, digest_key, PackedDigests.of(packed), signer))
 
 
-def packed_snapshot_to_line(
+def snapshot_to_parts(
     bundle: GateBundle, digest_key: bytes, packed: PackedDigests, signer: Signer
-) -> bytes:
-    """Return a snapshot, signed.
+) -> tuple[bytes, ...]:
+    """Return a snapshot, signed, in parts that stand behind one another: the first of them tells its tip.
 
     :param bundle: its own list of revoked instances isn't looked at.
     :param digest_key: 12 fresh random bytes.
@@ -127,9 +130,10 @@ def packed_snapshot_to_line(
         "digest_key": base64url.encode(digest_key),
         "revoked": {"count": packed.count, "sha256": base64url.encode(packed.sha256)},
         "cuts": _cuts_to_json(bundle.cuts),
+        "openings": _openings_to_json(bundle.openings),
     }
     jws = _signed(members, SNAPSHOT_TYPE, bundle.policy.api, signer)
-    return b"".join((jws, b" ", *packed.text))
+    return (jws, b" ", *packed.text)
 
 
 def delta_to_line(
@@ -151,6 +155,9 @@ def delta_to_line(
         "set": {name: value for name, value in now.items() if was[name] != value},
         "add": base64url.encode(pack(added)),
         "cuts": None if after.cuts == before.cuts else _cuts_to_json(after.cuts),
+        "openings": None
+        if after.openings == before.openings
+        else _openings_to_json(after.openings),
     }
     return _signed(members, DELTA_TYPE, after.policy.api, signer)
 
@@ -188,6 +195,14 @@ def _cuts_to_json(cuts: Sequence[Cut]) -> list[dict[str, Any]]:
     ]
 
 
+def _openings_to_json(openings: Sequence[Opening]) -> list[dict[str, Any]]:
+    if len(openings) > MOST_OPENINGS:
+        _refuse(f"got {len(openings)} openings, expected at most {MOST_OPENINGS}")
+    return [
+        {"route": each.route, "mode": each.mode.value, "until": each.until} for each in openings
+    ]
+
+
 def read_snapshot(line: bytes, key: VerificationKey) -> GateBundle:
     """Return what a snapshot says, once it was found to be signed by ``key``.
 
@@ -222,6 +237,7 @@ def read_snapshot(line: bytes, key: VerificationKey) -> GateBundle:
             digests=Digests(digest_key, unpack(packed)),
             audit=_audit(members["audit"]),
             cuts=_cuts(members["cuts"]),
+            openings=_openings(members["openings"]),
         )
         _require_sound(bundle, members["api"])
     except (RefusedError, ValueError) as error:
@@ -251,13 +267,14 @@ def read_delta(line: bytes, key: VerificationKey, before: GateBundle, tip: str) 
         if len(added) > MOST_ADDED or len(digests) + len(added) > MOST_REVOKED + MOST_ADDED:
             _refuse(f"got {len(added)} instances on top of {len(digests)}, more than there is room")
         state = _state(members["set"], members["may_ignore"])
-        cuts = members["cuts"]
+        cuts, openings = members["cuts"], members["openings"]
         after = replace(
             before,
             generation=a_number(members["generation"], "generation", before.generation + 1),
             made_at=a_number(members["made_at"], "made_at", 1),
             audit=_audit(members["audit"]) or before.audit,
             cuts=before.cuts if cuts is None else _cuts(cuts),
+            openings=before.openings if openings is None else _openings(openings),
             **state,
         )
         if after.policy == before.policy:
@@ -329,6 +346,23 @@ def _cut(value: Any) -> Cut:
         a_number(members["before"], "before", 1),
         share,
     )
+
+
+def _openings(value: Any) -> tuple[Opening, ...]:
+    openings = tuple(_opening(each) for each in a_list(value, "openings"))
+    if len(openings) > MOST_OPENINGS:
+        _refuse(f"got {len(openings)} openings, expected at most {MOST_OPENINGS}")
+    if len({each.route for each in openings}) != len(openings):
+        _refuse("got a route that is opened twice")
+    return openings
+
+
+def _opening(value: Any) -> Opening:
+    members = an_object(value, {"route", "mode", "until"}, "each opening")
+    mode = Mode(members["mode"])
+    if mode not in OPENED:
+        _refuse("expected an opening's mode as monitor or off")
+    return Opening(a_text(members["route"], "route"), mode, a_number(members["until"], "until", 1))
 
 
 def _text(value: Any, what: str) -> str:

@@ -364,7 +364,8 @@ class CompiledPolicy:
         for route in policy.routes:
             for minimum in route.minimum_versions.values():
                 is_at_least(None, minimum)
-        self.canaries = _canaries(policy, earlier, narrowed)
+        self._narrowed = dict(narrowed or {}) if earlier is None else earlier.rollout_states
+        self.canaries = _canaries(policy, earlier, self._narrowed)
         before = None if earlier is None else earlier.limits
         self.limits: Limits | None = Limits(policy, before, keeper) or None
         self.signatures: SignatureLimit = SignatureLimit(
@@ -382,6 +383,15 @@ class CompiledPolicy:
 
         self.resolve = resolve
 
+    @property
+    def rollout_states(self) -> dict[str, RolloutState]:
+        """Return by route how far its canary is narrowed, also while the route is in another mode."""
+        kept = {name: each for name, each in self._narrowed.items() if name not in self.canaries}
+        for name, canary in self.canaries.items():
+            if (state := canary.rollout_state) is not None:
+                kept[name] = state
+        return kept
+
     def renewed(
         self, generation: int, policy: GatePolicy, watch: HoneytokenWatch | None
     ) -> "CompiledPolicy":
@@ -398,20 +408,14 @@ class CompiledPolicy:
 
 
 def _canaries(
-    policy: GatePolicy,
-    earlier: CompiledPolicy | None,
-    narrowed: Mapping[str, RolloutState] | None,
+    policy: GatePolicy, earlier: CompiledPolicy | None, narrowed: Mapping[str, RolloutState]
 ) -> dict[str, RouteRollout]:
     """Return the canaries of a table; those of routes that stayed what they were go on counting."""
+    fresh = canaries(policy.api, policy.routes, narrowed)
     if earlier is None:
-        return canaries(policy.api, policy.routes, narrowed)
-    kept = earlier.canaries
-    known = {name: each.rollout_state for name, each in kept.items()}
-    fresh = canaries(
-        policy.api, policy.routes, {name: each for name, each in known.items() if each is not None}
-    )
+        return fresh
     same = {route.name for route in policy.routes if route in earlier.policy.routes}
-    return {name: kept[name] if name in same else each for name, each in fresh.items()}
+    return {name: earlier.canaries[name] if name in same else each for name, each in fresh.items()}
 
 
 def _judge(

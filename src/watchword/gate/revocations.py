@@ -219,9 +219,7 @@ class Digests:
 
     def packed(self) -> bytes:
         """Return all that is listed, as :func:`pack` writes it."""
-        if not self._additions:
-            return _as_bytes(self._base)
-        return _as_bytes(array("Q", merge(self._base, sorted(self._additions))))
+        return _as_bytes(_with(self._base, sorted(self._additions)))
 
     def parts(self) -> DigestParts:
         """Return all that is listed in two parts; the base changes with each :data:`MOST_APART` that were added.
@@ -234,10 +232,7 @@ class Digests:
         whole = count - count % MOST_APART
         settled = self._settled
         if settled is None or settled[0] != whole:
-            # Sorting two sorted stretches is one merge.
-            first = sorted(self._additions[:whole])
-            base = array("Q", sorted([*self._base, *first])) if first else self._base
-            packed = _as_bytes(base)
+            packed = _as_bytes(_with(self._base, sorted(self._additions[:whole])))
             settled = whole, packed, sha256(packed).hexdigest()[:16]
             self._settled = settled
         added = tuple(sorted(self._additions[whole:count]))
@@ -246,6 +241,18 @@ class Digests:
     def __repr__(self) -> str:
         """Show how many are listed, and not the key."""
         return f"Digests({len(self)})"
+
+
+def _with(base: "array[int]", more: Sequence[int]) -> "array[int]":
+    """Return both in order; the base is copied in stretches, not by its millions of numbers."""
+    found, start = array("Q"), 0
+    for each in more:
+        at = bisect_left(base, each, start)
+        found.extend(base[start:at])
+        found.append(each)
+        start = at
+    found.extend(base[start:])
+    return found
 
 
 def _holds(digests: "array[int]", digest: int) -> bool:

@@ -534,13 +534,7 @@ class Gate:
     @property
     def rollout_states(self) -> dict[str, RolloutState]:
         """Return by route what a restart must not forget of its canary."""
-        kept = {} if self._compiled is None else self._compiled.canaries
-        found = {name: canary.rollout_state for name, canary in kept.items()}
-        return {
-            name: rollout_state
-            for name, rollout_state in found.items()
-            if rollout_state is not None
-        }
+        return {} if self._compiled is None else self._compiled.rollout_states
 
     def rollout_statuses(self, now: float) -> dict[str, RolloutStatus]:
         """Return by route what an operator sees of its canary, and of its alarm in ``enforce``."""

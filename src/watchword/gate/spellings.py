@@ -21,7 +21,9 @@ from watchword.gate.interface import GatePolicy, Limit, Route, is_at_least
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Mode, Proof
 
-_MODES: Final = {Mode.OFF: 0, Mode.MONITOR: 1, Mode.CANARY: 2, Mode.ENFORCE: 3}
+STRICTNESS: Final = {Mode.OFF: 0, Mode.MONITOR: 1, Mode.CANARY: 2, Mode.ENFORCE: 3}
+"""Modes, by how much they refuse."""
+
 _PROOFS: Final = {Proof.BEARER: 0, Proof.SESSION: 1, Proof.DEVICE: 2}
 WATCHING: Final = frozenset({Mode.OFF, Mode.MONITOR})
 """Modes in which a row refuses nobody."""
@@ -85,7 +87,7 @@ def is_as_strict(one: Demands, other: Demands) -> bool:
        neither query nor body, is stricter than ``bearer`` alone.  Of two proofs, the body that one covers is no larger.
     5. Each limit that counts the other counts this one too.
     """
-    if one.secret != other.secret or _MODES[one.mode] < _MODES[other.mode]:
+    if one.secret != other.secret or STRICTNESS[one.mode] < STRICTNESS[other.mode]:
         return False
     if other.mode is Mode.OFF or (other.mode is Mode.MONITOR and one.mode is not Mode.MONITOR):
         return True

@@ -176,6 +176,21 @@ def test_another_trail_of_the_same_numbers_is_sealed_anew(bench: ServiceBench) -
     assert sealed(seal(bench), before.size + 1, 0.0, turns=2) == true_head(bench)
 
 
+def test_a_long_trail_is_caught_up_with_between_turns(bench: ServiceBench) -> None:
+    """By many at a time; a seal that isn't behind reads nothing."""
+    note(bench, trail.MOST_READ)
+    publish(bench)
+    bench.gate()
+    assert chained(bench).audit is None
+    publisher = bench.service.context.publisher
+    asyncio.run(publisher.seal(bench.clock.now()))
+    publish(bench)
+    assert chained(bench).audit == true_head(bench)
+    asyncio.run(publisher.seal(bench.clock.now()))
+    publish(bench)
+    assert chained(bench).audit == true_head(bench)
+
+
 def test_a_long_trail_is_caught_up_with_in_turns(bench: ServiceBench) -> None:
     """No head is told before all was read, so that none says less than one before it."""
     note(bench, 2 * trail.MOST_SEALED)

@@ -1,12 +1,12 @@
 """Cut tokens off as an operator does: at once or in steps, over restarts, copies that are put back and clocks that are set."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -16,13 +16,14 @@ from tests.unit.apps.test_publisher import NOW, PublisherBench
 from tests.unit.enrolment.simulators import CLINIC, ISSUER, LEDGER, POLICY, SimulatedPhone
 from tests.unit.gate.simulators import CLAIMS
 
-from watchword.apps.service.cut_names import LOOK_SECONDS, MOST_HELD
+from watchword.apps.service.cut_names import LOOK_SECONDS, MOST_HELD, MOST_LOOKED_THROUGH, CutNames
 from watchword.apps.service.cuts import CutRequest, CutSchedule, Rehearsal
+from watchword.apps.service.window import KEPT_SECONDS
 from watchword.enrolment.service import pairwise_subject
-from watchword.gate.cuts import ALPHABET, BUCKETS, MOST_CUTS, Cut, ScheduledCut, bucket_of
+from watchword.gate.cuts import ALPHABET, BUCKETS, MOST_CUTS, Cut, CutStore, ScheduledCut, bucket_of
 from watchword.tokens.interface import MAX_LEEWAY_SECONDS, TokenClaims, TokenExpectation
 from watchword.tokens.service import verify
-from watchword.vocabulary import Environment
+from watchword.vocabulary import Environment, Level
 
 ALL: dict[str, Any] = {"app": "clinic-ios", "because": "token key leaked", "step": BUCKETS}
 CUT = ScheduledCut(Cut("clinic-ios", None, 0, BUCKETS), BUCKETS, 0, "a drill", "me", NOW)
@@ -36,9 +37,9 @@ def bench(tmp_path: Path) -> Iterator[ServiceBench]:
 
 
 @contextmanager
-def started(directory: Path) -> Iterator[ServiceBench]:
+def started(directory: Path, steady: Callable[[], float] | None = None) -> Iterator[ServiceBench]:
     """Run a service on a state directory."""
-    made = service_bench(directory)
+    made = service_bench(directory, steady=steady)
     try:
         asyncio.run(made.service.tick())
         yield made
@@ -263,6 +264,18 @@ def test_a_cut_goes_on_by_a_steady_clock(bench: ServiceBench) -> None:
     assert again.share == BUCKETS
 
 
+def test_a_clock_that_is_set_ahead_ends_no_cut(tmp_path: Path) -> None:
+    """Its steps go on, and gates keep it: for them nothing has grown old."""
+    steady = [0.0]
+    with started(tmp_path, lambda: steady[0]) as bench:
+        made = Schedule(bench)
+        made.make()
+        bench.clock.advance(86400)
+        steady[0] += 1
+        made.later(30)
+        assert made.share == 32
+
+
 def test_a_cut_is_stopped(bench: ServiceBench) -> None:
     """What is cut stays cut; a second stop changes nothing."""
     made = Schedule(bench)
@@ -290,8 +303,8 @@ def test_a_cut_is_stopped(bench: ServiceBench) -> None:
 
 def test_a_cut_leaves_when_no_token_of_before_is_alive(bench: ServiceBench) -> None:
     """Neither before nor later: the longest lifetime that may have been in force, and the widest leeway."""
-    # A new state directory may be an old one that lost its note of the lifetime: the longest counts for an hour.
-    bench.clock.advance(3600)
+    # A new state directory may be an old one that lost its note of the lifetime: the longest counts at first.
+    bench.clock.advance(KEPT_SECONDS)
     Schedule(bench).make(step=BUCKETS)
     seconds = bench.service.context.publisher.window_seconds
     assert seconds == POLICY.token_lifetime + MAX_LEEWAY_SECONDS
@@ -336,6 +349,19 @@ def test_a_cut_of_a_clock_that_ran_ahead_holds_up_to_now(tmp_path: Path) -> None
     assert bundle is not None
     assert bundle.cuts == (replace(CUT.cut, before=at + 1),)
     assert len([each for each in logs if "ran ahead" in each["event"]]) == 1
+
+
+def test_a_clock_that_is_set_back_takes_no_cut_back(tmp_path: Path) -> None:
+    """Tokens of before may have been issued after the time that it says now."""
+    bench = PublisherBench(tmp_path)
+    at = int(bench.now.timestamp()) + 1
+    bench.store.scheduled = [replace(CUT, cut=replace(CUT.cut, before=at), id=1)]
+    for _ in range(2):
+        bench.tick()
+        bundle = bench.reader().bundle
+        assert bundle is not None
+        assert bundle.cuts == (replace(CUT.cut, before=at),)
+        bench.now -= timedelta(minutes=30)
 
 
 def test_more_cuts_than_a_chain_holds_become_one(tmp_path: Path) -> None:
@@ -407,3 +433,34 @@ def test_too_many_to_name_leave_the_first_version_as_it_is(tmp_path: Path) -> No
     before = bench.path.read_bytes()
     bench.tick()
     assert bench.path.read_bytes() == before
+
+
+class LargeStore:
+    """Implement the part of the port that names are read from: many instances, none of which was issued a token lately.
+
+    :ivar looked: how often a part was looked through.
+    """
+
+    def __init__(self) -> None:
+        """Begin."""
+        self.looked = 0
+
+    async def holders(
+        self, app: str, level: Level | None, since: datetime, before: datetime, after: int
+    ) -> tuple[list[tuple[str, tuple[str, ...]]], int | None]:
+        """See the port."""
+        del app, level, since, before
+        self.looked += 1
+        return [], after + 20_000
+
+
+def test_a_large_store_is_not_looked_through_for_names() -> None:
+    """Not to its end, and not again: renewals wait for the same thread."""
+    store = LargeStore()
+    names = CutNames(cast(CutStore, store), b"k" * 32)
+    cuts = frozenset({replace(CUT.cut, before=int(NOW.timestamp()))})
+    for seconds in (0, 60):
+        at = NOW + timedelta(seconds=seconds)
+        asyncio.run(names.refresh(cuts, NOW - timedelta(hours=1), at))
+    assert names.of(CLINIC) is None
+    assert store.looked == MOST_LOOKED_THROUGH // 20_000

@@ -73,7 +73,8 @@ def test_all_are_named_who_can_have_a_token(
         assert bundle == replace(state, revoked=bundle.revoked)
         assert first.says(state, everyone)
         assert first.published is not None
-        assert (first.published.data, first.generation) == (path.read_bytes(), generation)
+        assert b"".join(first.published.parts) == path.read_bytes()
+        assert first.generation == first.published.generation == generation
 
 
 def test_a_piece_is_encoded_once(path: Path) -> None:

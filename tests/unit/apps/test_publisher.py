@@ -57,12 +57,14 @@ class SimulatedStore:
     :ivar pending: who was revoked and couldn't be written yet.
     :ivar scheduled: what an operator cut.
     :ivar held: whose last token a cut covers.
+    :ivar told: how many revoked ones it has told of.
     """
 
     revoked: list[RevokedInstance] = field(default_factory=list)
     pending: list[RevokedInstance] = field(default_factory=list)
     scheduled: list[ScheduledCut] = field(default_factory=list)
     held: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    told: int = 0
 
     def revoke(self, *names: str, at: datetime = NOW) -> None:
         """Revoke instances."""
@@ -83,6 +85,11 @@ class SimulatedStore:
         self, since: datetime, after: RevocationCursor | None, limit: int
     ) -> RevocationNews:
         """See the port."""
+        news = self._news(since, after, limit)
+        self.told += len(news.instances)
+        return news
+
+    def _news(self, since: datetime, after: RevocationCursor | None, limit: int) -> RevocationNews:
         last = len(self.revoked)
         anew = after is None or after.sequence > last
         start = 0 if after is None or anew else after.sequence
@@ -189,7 +196,7 @@ class PublisherBench:
         answer = asyncio.run(
             self.publisher.chain_after("clinic", reader.tip, generation, seconds=0)
         )
-        return [] if answer is None else answer.data.split(b"\n")[:-1]
+        return [] if answer is None else b"".join(answer.parts).split(b"\n")[:-1]
 
     def subject(self, name: str) -> str:
         """Return under which name the clinic knows an instance."""
@@ -244,6 +251,22 @@ def test_more_than_a_page_is_read(bench: PublisherBench) -> None:
     bench.store.revoke("more")
     bench.tick()
     assert bench.lists("more", "n0") == [True, True]
+
+
+def test_a_turn_costs_what_is_new(bench: PublisherBench) -> None:
+    """However many were revoked before: nobody is told of twice, and a change is as long as the one before."""
+    bench.store.revoke(*(f"n{number}" for number in range(3 * MOST_READ)))
+    bench.tick()
+    known = bench.store.told
+    assert known == 3 * MOST_READ
+    for more in (0, 1, 1):
+        bench.store.revoke(*(f"more{known}-{each}" for each in range(more)))
+        bench.tick()
+        known += more
+        assert bench.store.told == known
+    *_, many, one, other = bench.lines
+    assert abs(len(one) - len(other)) < 9
+    assert len(many) > 10 * len(one)
 
 
 def test_an_older_copy_of_the_store_is_read_as_a_whole(bench: PublisherBench) -> None:
@@ -309,7 +332,7 @@ def test_who_was_revoked_stays_so_whatever_the_clock_says(
     bench: PublisherBench, jump: float
 ) -> None:
     """Gates have clocks of their own: nobody's token ends earlier because ours was set, ahead or back, and right again."""
-    bench.now += timedelta(hours=1)
+    bench.now += timedelta(hours=2)
     bench.store.revoke("before", at=bench.now)
     bench.tick()
     bench.set_clock(jump)
@@ -670,7 +693,7 @@ def test_a_lifetime_of_before_counts_for_an_hour(tmp_path: Path) -> None:
     path, now = tmp_path / "window.json", 1_000_000.0
     first = TokenWindow(path, 300)
     assert first.seconds(now) == 3720
-    assert TokenWindow(path, 300).seconds(now + 3599) == 3720
+    assert TokenWindow(path, 300).seconds(now + KEPT_SECONDS - 1) == 3720
     assert first.seconds(now + KEPT_SECONDS) == 420
     now += KEPT_SECONDS
     assert TokenWindow(path, 300).seconds(now) == 420
@@ -717,14 +740,14 @@ def test_a_note_of_the_lifetime_from_a_clock_that_ran_ahead(tmp_path: Path) -> N
     publish_bundle(path, b'{"v":1,"lifetime":300,"longer":99999,"until":99999999}')
     window = TokenWindow(path, 300)
     assert window.seconds(1_000_000.0) == 3720
-    assert window.seconds(1_003_600.0) == 420
+    assert window.seconds(1_000_000.0 + KEPT_SECONDS) == 420
 
 
 def test_a_note_of_the_lifetime_that_cannot_be_written(tmp_path: Path) -> None:
     """The window is right all the same; it is written as soon as that is possible."""
     path = tmp_path / "none" / "window.json"
     window = TokenWindow(path, 300)
-    assert [window.seconds(1_000_000.0 + each) for each in (0, 3600)] == [3720, 420]
+    assert [window.seconds(1_000_000.0 + each) for each in (0, KEPT_SECONDS)] == [3720, 420]
     path.parent.mkdir()
-    window.seconds(1_003_601.0)
-    assert TokenWindow(path, 300).seconds(1_003_601.0) == 420
+    window.seconds(1_000_001.0 + KEPT_SECONDS)
+    assert TokenWindow(path, 300).seconds(1_000_001.0 + KEPT_SECONDS) == 420

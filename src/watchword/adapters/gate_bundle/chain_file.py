@@ -33,7 +33,7 @@ def write_chain(path: Path, lines: Sequence[bytes]) -> Stamp:
     :returns: the stamp of what was written.
     :raises PrivateFileError: when the disk refuses; the file is then as it was.
     """
-    return write_private(path, joined(lines))
+    return write_private(path, *(part for line in lines for part in (line, _END)))
 
 
 def append_lines(path: Path, lines: Sequence[bytes], known: Stamp) -> Stamp:

@@ -21,6 +21,7 @@ from watchword.adapters.keyring.private_file import (
     read_private,
     stamp_from,
 )
+from watchword.adapters.system import steady_seconds
 from watchword.broker.interface import HoneytokenWatch, InjectedValue
 from watchword.gate.bundle import (
     MAX_BUNDLE_BYTES,
@@ -34,6 +35,7 @@ from watchword.gate.chain import (
     ChainReader,
 )
 from watchword.gate.interface import GatePolicy
+from watchword.gate.openings import Opening, OpeningCountdown, opened
 from watchword.gate.trail import what_contradicts
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Reason, UnavailableError
@@ -57,11 +59,12 @@ FLOOR_SECONDS: Final = 60.0
 class _Known:
     """Hold one bundle, and what is looked up in it at each request."""
 
-    __slots__ = ("bundle", "cuts", "keys", "revoked", "secrets", "trust")
+    __slots__ = ("bundle", "cuts", "keys", "policy", "revoked", "secrets", "trust")
 
-    def __init__(self, bundle: GateBundle, trust: int) -> None:
+    def __init__(self, bundle: GateBundle, trust: int, policy: GatePolicy) -> None:
         self.bundle = bundle
         self.trust = trust
+        self.policy = policy
         self.keys = {key.kid: key for key in bundle.keys}
         self.secrets = {each.epoch: each for each in bundle.secrets}
         self.revoked: Container[str] = bundle.revoked if bundle.digests is None else bundle.digests
@@ -81,6 +84,9 @@ class GateBundleFile:
     Beside the bundle there may be a chain, its second version (:mod:`watchword.gate.chain`).  Once one was taken, no
     bundle of the first version is any more, nor after a restart (:mod:`watchword.adapters.gate_bundle.floor`).
 
+    What a chain opens for a while (:mod:`watchword.gate.openings`) is in :attr:`policy` until it ends, which needs no news;
+    :attr:`bundle` says what holds without it.
+
     The files are looked at in the caller's thread, at most every :data:`LOOK_SECONDS`; requests never
     wait for a large one to be read.
     """
@@ -93,6 +99,8 @@ class GateBundleFile:
         *,
         api: str | None = None,
         on_policy: Callable[[GatePolicy], None] | None = None,
+        steady: Callable[[], float] = steady_seconds,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         """Read the file if it is there already; it may also come later.
 
@@ -101,6 +109,8 @@ class GateBundleFile:
         :param api: whose gate this is; the service signs those of all its APIs with one key, and in
             another's place a bundle would let in who may go there.  None takes what comes first.
         :param on_policy: is told each policy that comes into force, the first one too, and raises nothing.
+        :param steady: seconds of a clock that nobody sets and that counts sleep; openings end by it.
+        :param wall: seconds since 1970; can end an opening sooner.
         """
         self.fault: str | None = None
         self._told_first = True
@@ -121,6 +131,12 @@ class GateBundleFile:
         self._reader: ChainReader | None = None
         self._floor: Floor | None = None
         self._floor_due = 0.0
+        self._steady = steady
+        self._wall = wall
+        self._countdown = OpeningCountdown()
+        self._open: tuple[Opening, ...] = ()
+        self._ends: float | None = None
+        self._putting = threading.Lock()
         self._look(wait=True)
 
     @property
@@ -135,12 +151,15 @@ class GateBundleFile:
         """Return a number that grows with each change of keys, secrets or policy, after a look where one is due."""
         if self._monotonic() >= self._next_look:
             self._look()
+        ends = self._ends
+        if ends is not None and self._steady() >= ends:
+            self._close()
         return self._known().trust
 
     @property
     def policy(self) -> GatePolicy:
-        """Return the API's policy; the same object until another one is in force."""
-        return self._known().bundle.policy
+        """Return the API's policy, with what is open; the same object until another one is in force."""
+        return self._known().policy
 
     def find(self, kid: str) -> VerificationKey | None:
         """Return the token key with this id, None if there is none."""
@@ -372,16 +391,49 @@ class GateBundleFile:
 
     def _put(self, bundle: GateBundle) -> None:
         """Go by a bundle from now on, and tell whoever asked for it which policy is in force."""
-        known = self._now
-        self._api = bundle.policy.api
-        trust = bundle.generation
-        if known is not None:
-            same = _trusts_the_same(known.bundle, bundle)
-            trust = known.trust if same else max(known.trust + 1, trust)
-        self._now = _Known(bundle, trust)
-        policy = bundle.policy
-        if self._on_policy is not None and (known is None or policy is not known.bundle.policy):
-            self._on_policy(policy)
+        # A request may find at this moment that an opening has ended.
+        with self._putting:
+            known = self._now
+            self._api = bundle.policy.api
+            self._countdown.take(
+                bundle.generation,
+                bundle.made_at,
+                bundle.openings,
+                steady=self._steady(),
+                wall=self._wall(),
+            )
+            policy = self._policy_now(bundle)
+            trust = bundle.generation
+            if known is not None:
+                same = policy is known.policy and _trusts_the_same(known.bundle, bundle)
+                trust = known.trust if same else max(known.trust + 1, trust)
+            self._now = _Known(bundle, trust, policy)
+        written = bundle.policy
+        if self._on_policy is not None and (known is None or written is not known.bundle.policy):
+            self._on_policy(written)
+
+    def _close(self) -> None:
+        """Go by the policy as it is written where an opening has ended."""
+        with self._putting:
+            known = self._now
+            if known is not None:
+                policy = self._policy_now(known.bundle)
+                if policy is not known.policy:
+                    self._now = _Known(known.bundle, known.trust + 1, policy)
+
+    def _policy_now(self, bundle: GateBundle) -> GatePolicy:
+        """Return the policy with what is open now, and tell what opens and closes."""
+        now = self._steady()
+        before, self._open = self._open, self._countdown.in_force(now)
+        self._ends = self._countdown.next_end(now)
+        for each in self._open:
+            if each not in before:
+                _log.warning("%s: opened for a while, to mode %s", each.route, each.mode)
+        for each in before:
+            if each not in self._open:
+                _log.warning("%s: closed again, it goes by its own mode", each.route)
+        policy, known = opened(bundle.policy, self._open), self._now
+        return known.policy if known is not None and known.policy == policy else policy
 
     def _mended(self) -> None:
         first, self._told_first = self._told_first, False
@@ -410,12 +462,13 @@ class GateBundleFile:
 
 
 def _trusts_the_same(before: GateBundle, after: GateBundle) -> bool:
-    """Tell whether verdicts on tokens hold on: nothing differs but who is revoked and what is cut."""
+    """Tell whether verdicts on tokens hold on: nothing differs but who is revoked, what is cut and what is said to be open."""
     alike = replace(
         after,
         generation=before.generation,
         made_at=before.made_at,
         revoked=before.revoked,
         cuts=before.cuts,
+        openings=before.openings,
     )
     return alike == before

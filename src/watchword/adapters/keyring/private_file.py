@@ -143,9 +143,10 @@ def stamp_from(found: os.stat_result) -> Stamp:
     return Stamp(found.st_mtime_ns, found.st_ino, found.st_size, found.st_ctime_ns)
 
 
-def write_private(path: Path, data: bytes) -> Stamp:
+def write_private(path: Path, *parts: bytes) -> Stamp:
     """Replace the file as a whole; it survives a loss of power right afterwards.
 
+    :param parts: what is to stand in it, one behind the other.
     :returns: the stamp of what was written, also where somebody put another file in its place right afterwards.
     :raises PrivateFileError: when the disk refuses; the file is then as it was.
     """
@@ -156,7 +157,7 @@ def write_private(path: Path, data: bytes) -> Stamp:
         new.unlink(missing_ok=True)
         handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
-            _fill(file, data)
+            _fill(file, *parts)
             new.replace(path)
             sync_directory(path.parent)
             return stamp_from(os.fstat(handle))
@@ -202,9 +203,9 @@ def write_new(
         raise fault(f"{path}: can't be written: {error.strerror}") from error
 
 
-def _fill(file: BinaryIO, data: bytes) -> None:
+def _fill(file: BinaryIO, *parts: bytes) -> None:
     """Write a new file whole, onto the disk."""
-    file.write(data)
+    file.writelines(parts)
     file.flush()
     os.fsync(file.fileno())
 

@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pins": ("watchword.apps.pins.cli", "Pin your servers' keys, never brick an app."),
     "observe": ("watchword.apps.observations.cli", "Record what proves protections."),
     "instances": ("watchword.apps.instances.cli", "List and revoke instances."),
+    "openings": ("watchword.apps.openings.cli", "Let a route refuse nobody for a while."),
     "explain": (
         "watchword.apps.cli.declarations:explain_command",
         "Say why a request was refused.",

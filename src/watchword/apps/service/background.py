@@ -12,6 +12,7 @@ import structlog
 
 from watchword.adapters.published_pins import PinPublication
 from watchword.apps.service.context import ServiceContext
+from watchword.apps.service.trail import CATCH_UP_SECONDS
 from watchword.enrolment.evidence import ReceiptRefresh, Rejudgement
 from watchword.ports import Clock, RecordLog
 from watchword.reasons import Reason, UnavailableError, WatchwordError
@@ -155,6 +156,7 @@ def periodic_tasks(context: ServiceContext) -> Iterator[PeriodicTask]:
     """Yield what runs beside the requests; what waits for a vendor holds up nothing else."""
     now = context.clock.now
     yield PeriodicTask("upkeep", TICK_SECONDS, lambda: tick(context))
+    yield PeriodicTask("audit trail", CATCH_UP_SECONDS, lambda: context.publisher.seal(now()))
     yield PeriodicTask("clock", TICK_SECONDS, lambda: _watch_clock(context))
     yield PeriodicTask("cuts", TICK_SECONDS, context.cuts.advance)
     yield PeriodicTask("store's mark", TICK_SECONDS, lambda: follow_store(context))

@@ -6,26 +6,30 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from watchword.adapters.gate_bundle.chain_file import (
     ChainTail,
     append_lines,
     chain_path,
-    write_chain,
 )
 from watchword.adapters.gate_bundle.floor import read_floor
-from watchword.adapters.keyring.private_file import PrivateFileError, Stamp, stamp_of
+from watchword.adapters.keyring.private_file import (
+    PrivateFileError,
+    Stamp,
+    stamp_of,
+    write_private,
+)
 from watchword.encoding import base64url
 from watchword.gate.bundle import GateBundle, GateBundleError
 from watchword.gate.chain import (
     MOST_ADDED,
     ChainReader,
     delta_to_line,
-    joined,
-    packed_snapshot_to_line,
+    snapshot_to_parts,
     tip_of,
 )
+from watchword.gate.openings import RESTATED_SECONDS
 from watchword.gate.revocations import (
     DIGEST_KEY_BYTES,
     Digests,
@@ -46,6 +50,10 @@ _SPARE: Final = 10_000
 """So many instances may be listed in vain before a snapshot is made for it."""
 
 _NAME_BYTES: Final = 32
+
+_END: Final = b"\n"
+_Line: TypeAlias = tuple[bytes, ...]
+"""A line in parts, its end the last of them; a change has one beside that."""
 
 HEAD_SECONDS: Final = 3600
 """A new head of the audit trail goes with the next change, and by itself where none comes for so long."""
@@ -155,7 +163,7 @@ class ChainWriter:
         self._path = chain_path(bundle)
         self._random = random
         self._pause = pause
-        self._lines: list[bytes] = []
+        self._lines: list[_Line] = []
         self._tips: dict[str, int] = {}
         self._delta_bytes = 0
         self._stamp: Stamp | None = None
@@ -203,11 +211,16 @@ class ChainWriter:
         return same
 
     def lags(self, state: GateBundle) -> bool:
-        """Tell whether gates weren't told for long how far the audit trail is, though it grew."""
+        """Tell whether gates must be told again what didn't change: that something is open, or how far the audit trail is."""
         said = self.bundle
-        if said is None or state.audit is None or state.audit == said.audit:
+        if said is None:
             return False
-        return said.audit is None or not 0 <= state.made_at - said.made_at < HEAD_SECONDS
+        age = state.made_at - said.made_at
+        if state.openings and not 0 <= age < RESTATED_SECONDS:
+            return True
+        if state.audit is None or state.audit == said.audit:
+            return False
+        return said.audit is None or not 0 <= age < HEAD_SECONDS
 
     def renew(self) -> None:
         """Say it all again under a higher generation: a gate has a chain that reaches further than ours."""
@@ -260,12 +273,12 @@ class ChainWriter:
         if not self._is_written:
             self._save(0)
 
-    def after(self, tip: str | None) -> bytes | None:
-        """Return what follows a line: nothing after the last one, and all of it where the line isn't ours."""
+    def after(self, tip: str | None) -> Sequence[bytes] | None:
+        """Return what follows a line, in parts: nothing after the last one, and all of it where the line isn't ours."""
         if not self._lines or tip == self.tip:
             return None
         start = 0 if tip is None else self._tips.get(tip, -1) + 1
-        return joined(self._lines[start:])
+        return _parts(self._lines[start:])
 
     def is_snapshot_due(self, everyone: RevokedSubjects) -> bool:
         """Tell whether :meth:`prepare` is of use: the changes are many, or many are listed in vain."""
@@ -273,7 +286,7 @@ class ChainWriter:
             return False
         return (
             len(self._lines) > MOST_DELTAS
-            or self._delta_bytes > max(_SMALL_BYTES, len(self._lines[0]) // 4)
+            or self._delta_bytes > max(_SMALL_BYTES, _size(self._lines[:1]) // 4)
             or self.bundle.revoked_count > 2 * len(everyone) + _SPARE
         )
 
@@ -307,7 +320,8 @@ class ChainWriter:
             self._listed += len(part)
 
     def _begin(self, state: GateBundle, prepared: _Prepared, signer: Signer) -> None:
-        line = packed_snapshot_to_line(state, prepared.key, prepared.packed, signer)
+        # Never as one text: to copy ten megabytes holds up all other threads for some milliseconds.
+        line = (*snapshot_to_parts(state, prepared.key, prepared.packed, signer), _END)
         digests = Digests(prepared.key, prepared.base)
         self._adopt(replace(state, digests=digests), [line])
         self._listed, self._prepared = prepared.end, None
@@ -337,7 +351,7 @@ class ChainWriter:
         audit = state.audit or before.audit
         self.bundle, self.tip = replace(state, digests=before.digests, audit=audit), tip_of(line)
         self._tips[self.tip] = len(self._lines)
-        self._lines.append(line)
+        self._lines.append((line, _END))
         self._delta_bytes += len(line)
 
     def _save(self, known: int) -> None:
@@ -346,9 +360,10 @@ class ChainWriter:
         # Whatever happens: what is half written is written as a whole the next time.
         self._is_written = False
         if whole or self._stamp is None:
-            self._stamp = write_chain(self._path, self._lines)
+            self._stamp = write_private(self._path, *_parts(self._lines))
         else:
-            self._stamp = append_lines(self._path, self._lines[known:], self._stamp)
+            added = [line for line, _ in self._lines[known:]]
+            self._stamp = append_lines(self._path, added, self._stamp)
         self._is_written = True
 
     def _is_replaced(self) -> bool:
@@ -363,16 +378,24 @@ class ChainWriter:
         except (PrivateFileError, GateBundleError):
             return
         if reader.bundle is not None:
-            self._adopt(reader.bundle, lines)
+            self._adopt(reader.bundle, [(line, _END) for line in lines])
             self._stamp = stamp
             # Half a line at its end, of a process that died, would spoil the one that is appended.
-            self._is_written = stamp is not None and stamp.size == len(joined(lines))
+            self._is_written = stamp is not None and stamp.size == _size(self._lines)
 
-    def _adopt(self, bundle: GateBundle, lines: Sequence[bytes]) -> None:
-        self.bundle, self.tip = bundle, tip_of(lines[-1])
+    def _adopt(self, bundle: GateBundle, lines: Sequence[_Line]) -> None:
+        self.bundle, self.tip = bundle, tip_of(lines[-1][0])
         self._lines = list(lines)
-        self._tips = {tip_of(line): index for index, line in enumerate(lines)}
-        self._delta_bytes = sum(len(line) for line in lines[1:])
+        self._tips = {tip_of(line[0]): index for index, line in enumerate(lines)}
+        self._delta_bytes = _size(lines[1:])
+
+
+def _parts(lines: Sequence[_Line]) -> tuple[bytes, ...]:
+    return tuple(part for line in lines for part in line)
+
+
+def _size(lines: Sequence[_Line]) -> int:
+    return sum(map(len, _parts(lines)))
 
 
 def _deltas(start: int, end: int) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -157,7 +157,8 @@ class CutSchedule:
             if left > _SOON_SECONDS:
                 raise UnavailableError(
                     Reason.SERVICE_CLOCK,
-                    f"tokens of the next {left:.0f} s are cut off: the clock was set back",
+                    f"tokens of the next {left:.0f} s are cut off since the clock was set back: set it right, or "
+                    "start the service again to take it for right",
                     retry_after=int(left) + 1,
                 )
             await asyncio.sleep(min(left, _LOOK_SECONDS))
@@ -224,7 +225,9 @@ class CutSchedule:
         return Rehearsal(holders, wanted.step, wanted.pause, self.policy.token_lifetime, capacity)
 
     def _since(self, now: datetime) -> int:
-        return int(now.timestamp()) - self.publisher.window_seconds
+        # A clock that was set ahead makes no cut older for gates.
+        window = timedelta(seconds=self.publisher.window_seconds)
+        return int(min(now - window, self.publisher.since).timestamp())
 
     def _instant(self, wanted: CutRequest, now: datetime) -> int:
         # Tokens say whole seconds: of those of this very one some were issued before.

@@ -37,11 +37,6 @@ class Published:
     generation: int
     parts: tuple[bytes, ...]
 
-    @property
-    def data(self) -> bytes:
-        """Return the bundle."""
-        return b"".join(self.parts)
-
     def __repr__(self) -> str:
         """Show no secret."""
         return f"Published(generation={self.generation})"
@@ -128,7 +123,7 @@ class FirstVersionWriter:
         encoded = first + len(self._pieces) * PIECE
         rest = state.revoked.union(_listed(everyone, encoded, end))
         parts = to_parts(replace(state, revoked=rest), signer, self._pieces)
-        stamp = publish_bundle(self._path, b"".join(parts))
+        stamp = publish_bundle(self._path, *parts)
         self._adopt(state, parts, stamp)
         self._said = first, end
 

@@ -35,6 +35,7 @@ from watchword.apps.service.audit import (
 )
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.operator_cuts import list_cuts, make_cut, rehearse_cut, stop_cut
+from watchword.apps.service.operator_openings import add_opening, end_opening, list_openings
 from watchword.apps.service.operator_secrets import (
     add_secret,
     list_alarms,
@@ -529,6 +530,9 @@ OPERATOR_ROUTES: Final = (
     Route("GET", "/v1/keys", list_keys),
     Route("POST", "/v1/keys/rotate", rotate_keys, arguments=("purpose",)),
     Route("POST", "/v1/keys/{kid}/retire", retire_key),
+    Route("GET", "/v1/openings", list_openings),
+    Route("POST", "/v1/openings", add_opening, takes_json=True),
+    Route("POST", "/v1/openings/end", end_opening, takes_json=True),
     Route("GET", "/v1/secrets", list_secrets),
     Route("POST", "/v1/secrets", add_secret, takes_json=True),
     Route("GET", "/v1/secrets/{name}", show_secret),

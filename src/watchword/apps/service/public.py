@@ -338,7 +338,7 @@ class GateDelivery:
             self._waiting[name] -= 1
         if newer is None:
             return _NOT_MODIFIED
-        return _handed(newer.data, "application/jose", newer.generation)
+        return _handed(newer.parts, "application/jose", newer.generation)
 
     def _allowed(self, names: Sequence[str], api: str) -> str:
         for name in names:
@@ -353,15 +353,16 @@ class GateDelivery:
 _NOT_MODIFIED: Final = Response(304, b"", ((b"cache-control", b"no-store"),))
 
 
-def _handed(data: bytes, media_type: str, generation: int) -> Response:
+def _handed(parts: Sequence[bytes], media_type: str, generation: int) -> Response:
     return Response(
         200,
-        data,
+        b"",
         (
             (b"content-type", media_type.encode("ascii")),
             (b"cache-control", b"no-store"),
             (b"etag", b'"%d"' % generation),
         ),
+        parts,
     )
 
 
@@ -373,7 +374,7 @@ async def _chain_answer(
     answer = await context.publisher.chain_after(api, tip, generation, seconds)
     if answer is None:
         return _NOT_MODIFIED
-    return _handed(answer.data, CHAIN_MEDIA_TYPE, answer.generation)
+    return _handed(answer.parts, CHAIN_MEDIA_TYPE, answer.generation)
 
 
 def _chain(headers: Mapping[bytes, bytes]) -> tuple[str | None, int] | None:

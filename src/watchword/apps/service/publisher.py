@@ -34,6 +34,7 @@ from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.chains import ChainWriter, RevokedSubjects
 from watchword.apps.service.cut_names import CutNames
 from watchword.apps.service.first_version import FirstVersionWriter, Published
+from watchword.apps.service.openings import HeldOpening, OpeningBook
 from watchword.apps.service.trail import AuditSeal
 from watchword.apps.service.window import PatientClock, TokenWindow
 from watchword.broker.interface import HoneytokenWatch
@@ -54,6 +55,7 @@ SIGNER_FILE: Final = "signer.jwk"
 _GENERATION_FILE: Final = "gate-generation"
 _SEAL_FILE: Final = "audit-head.json"
 _WINDOW_FILE: Final = "gate-window.json"
+_OPENINGS_FILE: Final = "gate-openings.json"
 _MAX_GENERATION_DIGITS: Final = 15
 
 MOST_NAMED: Final = 300_000
@@ -85,14 +87,14 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ChainAnswer:
-    """Hold lines of a chain for a gate, and the generation that they lead to."""
+    """Hold lines of a chain for a gate, in parts, and the generation that they lead to."""
 
-    data: bytes
+    parts: Sequence[bytes]
     generation: int
 
     def __repr__(self) -> str:
         """Show no secret."""
-        return f"ChainAnswer({len(self.data)} bytes, generation={self.generation})"
+        return f"ChainAnswer({sum(map(len, self.parts))} bytes, generation={self.generation})"
 
 
 class PublishedStore(InstanceStore, CutStore, Protocol):
@@ -124,8 +126,10 @@ class GatePublisher:
         :param token_lifetime: seconds for which tokens are issued now.
         :param steady: seconds that nobody sets; None where jumps of the clock are meant.
         """
+        beside = directory.with_name
+        self.openings = OpeningBook(beside(_OPENINGS_FILE))
         self._directory = directory
-        self._counter = directory.with_name(_GENERATION_FILE)
+        self._counter = beside(_GENERATION_FILE)
         self._policies = {policy.api: policy for policy in policies}
         self._keyring = keyring
         self._store = store
@@ -141,13 +145,14 @@ class GatePublisher:
         self._steady = steady
         self._patient = PatientClock()
         self._since = datetime.min.replace(tzinfo=UTC)
-        self._window = TokenWindow(directory.with_name(_WINDOW_FILE), token_lifetime)
+        self._window = TokenWindow(beside(_WINDOW_FILE), token_lifetime)
         self._bounds = bounds
         self._cursor: RevocationCursor | None = None
         self._revoked: dict[str, RevokedSubjects] = {}
         self._cut_off: dict[str, tuple[int, float]] = {}
         self._scheduled: Sequence[ScheduledCut] = ()
         self._ahead: dict[int, int] = {}
+        self._latest = 0
         self._cut_names = CutNames(store, keyring.ring.pairwise_key)
         self.window_seconds = MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS
         """For so long after an instant a token of before it may be alive, as of the last publication."""
@@ -157,9 +162,12 @@ class GatePublisher:
         self._lifted = 0
         self._most_lifted: int | None = None
         self._swept = False
-        self._seal = AuditSeal(
-            store, trail_key(keyring.ring.pairwise_key), directory.with_name(_SEAL_FILE)
-        )
+        self._seal = AuditSeal(store, trail_key(keyring.ring.pairwise_key), beside(_SEAL_FILE))
+
+    @property
+    def since(self) -> datetime:
+        """Return the instant before which nobody was issued a token that is alive, as of the last publication."""
+        return self._since
 
     @property
     def policies(self) -> Mapping[str, GatePolicy]:
@@ -187,7 +195,8 @@ class GatePublisher:
         async with self._turn:
             extent = await self._catch_up(now)
             audit = await self._seal.advance(extent, now.timestamp())
-            states = await self._assemble(now, audit)
+            held = await asyncio.to_thread(self.openings.in_force, now.timestamp())
+            states = await self._assemble(now, audit, held)
             cuts = frozenset(cut for state in states for cut in state.cuts)
             await self._cut_names.refresh(cuts, self._since, now)
             try:
@@ -199,6 +208,10 @@ class GatePublisher:
             self._prepare(states)
         if changed:
             _log.debug("gates told", generation=self._generation, apis=changed)
+
+    async def seal(self, now: datetime) -> None:
+        """Seal what is left of a long audit trail, beside the publications."""
+        await self._seal.catch_up(now.timestamp())
 
     async def _catch_up(self, now: datetime) -> int:
         """Read who was revoked since the last time; nobody waits long for a part of it.
@@ -282,8 +295,8 @@ class GatePublisher:
         if tip is not None and generation >= chain.generation and not chain.has(tip):
             self._lift(chain, generation)
             return None
-        data = chain.after(tip)
-        return None if data is None else ChainAnswer(data, chain.generation)
+        parts = chain.after(tip)
+        return None if parts is None else ChainAnswer(parts, chain.generation)
 
     def _lift(self, chain: ChainWriter, generation: int) -> None:
         """Go on above a generation that a gate has: this service was set back to an earlier state."""
@@ -429,7 +442,9 @@ class GatePublisher:
             self._without_names[api] = trouble
             event = "engines and earlier gates aren't told" if trouble else "all gates are told"
             _log.warning(event, api=api, detail=trouble)
-        return None if cut is None or trouble else replace(state, revoked=cut, cuts=())
+        # What it can't say is closed: who reads it alone goes by the policy as it is written.
+        said = replace(state, cuts=(), openings=())
+        return None if cut is None or trouble else replace(said, revoked=cut)
 
     def _write_first(self, state: GateBundle) -> None:
         """Bring the first version as far as the chain is."""
@@ -492,7 +507,9 @@ class GatePublisher:
     def _path(self, api: str) -> Path:
         return self._directory / f"{api}.jws"
 
-    async def _assemble(self, now: datetime, audit: AuditHead | None) -> list[GateBundle]:
+    async def _assemble(
+        self, now: datetime, audit: AuditHead | None, held: Sequence[HeldOpening]
+    ) -> list[GateBundle]:
         ring, at = self._keyring.ring, now.timestamp()
         keys = tuple(key.verification_key() for key in ring.token_keys)
         before = await self._told_before()
@@ -515,6 +532,7 @@ class GatePublisher:
                     ),
                     canaries=canaries,
                     cuts=self._cuts(policy.api, audience, int(at)),
+                    openings=tuple(each.opening for each in held if each.api == policy.api),
                     audit=audit,
                 )
             )
@@ -525,11 +543,13 @@ class GatePublisher:
 
         What its gates were told last holds on: the store may be an older copy.
         """
+        # A clock that is set back while we run makes no cut one of the future.
+        self._latest = max(self._latest, now)
         told = self._told().get(api)
         known = [
             each
             for each in (() if told is None else told.cuts)
-            if self._since.timestamp() <= each.before <= now + 1
+            if self._since.timestamp() <= each.before <= self._latest + MAX_LEEWAY_SECONDS
         ]
         more = [self._dated(each, now) for each in self._scheduled]
         if (off := self._cut_off.get(audience)) is not None:
@@ -542,9 +562,9 @@ class GatePublisher:
     def _dated(self, each: ScheduledCut, now: int) -> Cut:
         """Return a cut as gates are told of it.
 
-        One of a clock that ran ahead ends at the instant at which that was noticed: no token could be issued otherwise.
+        One of a clock that ran ahead ends at the start of the service that notices it: no token could be issued otherwise.
         """
-        if each.cut.before <= now + MAX_LEEWAY_SECONDS:
+        if each.cut.before <= self._latest + MAX_LEEWAY_SECONDS:
             return each.cut
         if each.id not in self._ahead:
             self._ahead[each.id] = now + 1
@@ -578,8 +598,8 @@ class GatePublisher:
             first = self._first(api)
             if first.read() and first.bundle is not None:
                 found[api] = first.bundle
-        # A chain says more: it goes on where the first version has no room.
-        return found | self._told()
+        # A chain says more: it goes on where the first version has no room.  Who was revoked would only be kept in vain.
+        return {api: replace(each, digests=None) for api, each in (found | self._told()).items()}
 
     def _told(self) -> dict[str, GateBundle]:
         """Return by API what its gate was told last."""

@@ -16,7 +16,7 @@ from watchword.gate.bundle import GateBundleError, a_number, an_object
 from watchword.reasons import MalformedError
 from watchword.tokens.interface import MAX_LEEWAY_SECONDS, MAX_LIFETIME_SECONDS
 
-KEPT_SECONDS: Final = MAX_LIFETIME_SECONDS
+KEPT_SECONDS: Final = MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS
 """How long a lifetime counts after it was configured last: no token of it lives longer."""
 
 _JUMP_SECONDS: Final = 0.5

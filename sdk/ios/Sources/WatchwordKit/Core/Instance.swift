@@ -184,6 +184,8 @@ actor Instance {
     private static let renewFrom = 0.6
     private static let renewSpan = 0.2
     private static let busyPause = 5.0
+    /// Within so many seconds a token is replaced that was refused before its end.
+    private static let cutSpan = 5.0
     private static let maxDoublings = 10
     private static let maxSealed = 256
     private static let numbers: Range<Int64> = 1..<(1 << 53)
@@ -216,8 +218,9 @@ actor Instance {
     ///
     /// - Parameters:
     ///   - lost: a token whose key is gone: the instance is forgotten if it still holds that.
+    ///   - refused: a token that a gate turned down: before its end, a whole fleet may be told that at once.
     ///   - isNeeded: asked when the turn has come: another caller may have been quicker.
-    func refresh(lost: String? = nil, isNeeded: @Sendable () -> Bool) async throws {
+    func refresh(lost: String? = nil, refused: String? = nil, isNeeded: @Sendable () -> Bool) async throws {
         await takeTurn()
         defer { passTurn() }
         guard isNeeded() else { return }
@@ -225,6 +228,9 @@ actor Instance {
         try memory.requireNoHold()
         if let lost, memory.known.session?.tokens.values.contains(where: { $0.token == lost }) == true {
             memory.update { $0.session = nil }
+        }
+        if let refused, audiences.contains(where: { memory.valid($0)?.held.token == refused }) {
+            try await ports.pause(ports.jitter() * Self.cutSpan)
         }
         try await remembering(isEarly: false) { try await refreshOnce(attempts: Exchange.maxAttempts, isEarly: false) }
     }

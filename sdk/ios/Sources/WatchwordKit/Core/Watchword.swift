@@ -181,7 +181,9 @@ public final class Watchword: Sendable {
     ///
     /// - Parameter isLost: whether it was turned down by the device instead, whose key is gone.
     func replaceToken(_ audience: String, refused: String, isLost: Bool) async throws -> HeldToken {
-        try await renewed(lost: isLost ? refused : nil, within: configuration.wait) { [memory = instance.memory] in
+        try await renewed(
+            lost: isLost ? refused : nil, refused: isLost ? nil : refused, within: configuration.wait
+        ) { [memory = instance.memory] in
             guard let held = memory.valid(audience)?.held, held.token != refused else { return nil }
             return held
         }
@@ -213,12 +215,12 @@ public final class Watchword: Sendable {
 
     /// Returns what `wanted` finds, after a renewal or an enrolment if need be.
     private func renewed(
-        lost: String? = nil, within limit: Double?, _ wanted: @escaping @Sendable () -> HeldToken?
+        lost: String? = nil, refused: String? = nil, within limit: Double?, _ wanted: @escaping @Sendable () -> HeldToken?
     ) async throws -> HeldToken {
         try await work.wait(
             Self.refresh, within: limit, for: wanted,
             doing: { [instance] in
-                try await instance.refresh(lost: lost) { wanted() == nil }
+                try await instance.refresh(lost: lost, refused: refused) { wanted() == nil }
             })
     }
 

@@ -165,7 +165,8 @@ public class Watchword(public val config: WatchwordConfig, ports: Ports) {
      */
     internal fun replaceToken(audience: String, refused: String, isLost: Boolean, isCanceled: () -> Boolean): HeldToken {
         val other = { instance.valid(audience)?.takeIf { it.token != refused } }
-        return work.await(REFRESH, { instance.refresh(refused.takeIf { isLost }) { other() == null } }, other, isCanceled)
+        val refresh = { instance.refresh(refused.takeIf { isLost }, refused.takeIf { !isLost }) { other() == null } }
+        return work.await(REFRESH, refresh, other, isCanceled)
     }
 
     /** Renews now, or enrols where there is nothing to renew. */

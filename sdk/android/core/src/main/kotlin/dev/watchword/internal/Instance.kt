@@ -70,14 +70,16 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
      * Gets new tokens, by a renewal or an enrolment.
      *
      * @param lost a token whose key is gone: the instance is forgotten if it still holds that.
+     * @param refused a token that a gate turned down: before its end, a whole fleet may be told that at once.
      * @param isNeeded asked when the turn has come: another caller may have been quicker.
      */
-    fun refresh(lost: String? = null, isNeeded: () -> Boolean) = turn.withLock {
+    fun refresh(lost: String? = null, refused: String? = null, isNeeded: () -> Boolean) = turn.withLock {
         if (isNeeded()) {
             requireRead()
             holding()?.let { throw it }
             val isLost = lost != null && known().session?.tokens?.values?.any { it.token == lost } == true
             if (isLost) update { it.copy(session = null) }
+            if (isEarly(refused)) ports.sleep(ports.jitter() * CUT_SPAN)
             remembering(isEarly = false) { refreshOnce(Exchange.MAX_ATTEMPTS, isEarly = false) }
         }
     }
@@ -134,6 +136,9 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
     fun signFailure(error: DeviceException): WatchwordException = told(error)
 
     // What follows has the turn.
+
+    private fun isEarly(refused: String?): Boolean =
+        known().session?.tokens?.values?.any { it.token == refused && boot() < it.expiresAt } == true
 
     private fun refreshOnce(attempts: Int, isEarly: Boolean) {
         val session = known().session
@@ -541,6 +546,9 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
         /** Upper bound of the first pause after a device was too busy several times, in seconds; it doubles. */
         const val BUSY_PAUSE = 5.0
         const val MAX_DOUBLINGS = 10
+
+        /** Within so many seconds a token is replaced that was refused before its end. */
+        const val CUT_SPAN = 5.0
 
         val VISIBLE = '!'..'~'
         const val MAX_SEALED = 256

@@ -1,0 +1,1 @@
+"""Offer the commands that open a route for a while."""

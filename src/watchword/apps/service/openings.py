@@ -1,0 +1,221 @@
+"""Keep what an operator opened for a while, so that the service's next start goes on with it and no start prolongs it."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from watchword.adapters.keyring.private_file import (
+    PrivateFileError,
+    Stamp,
+    read_private,
+    require_format,
+    stamp_of,
+    write_private,
+)
+from watchword.adapters.system import boot_id, steady_seconds
+from watchword.encoding import strict_json
+from watchword.gate.bundle import GateBundleError, a_list, a_number, a_text, an_object
+from watchword.gate.interface import GatePolicy, Route
+from watchword.gate.openings import LONGEST_OPENING, MOST_OPENINGS, Opening, hindrance
+from watchword.reasons import MalformedError, Reason, RefusedError
+from watchword.vocabulary import Mode
+
+_FORMAT: Final = 1
+_MOST_BYTES: Final = 1024 * 1024
+_MOST_SHOWN: Final = 5
+_MEMBERS: Final = {"api", "route", "mode", "until", "made_at", "boot", "ends", "because", "by"}
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOpening:
+    """Hold an opening as an operator made it.
+
+    :param made_at: seconds since 1970.
+    :param boot: of the machine, on which ``ends`` counts; another one ends the opening.
+    :param ends: seconds of a clock that nobody sets.
+    """
+
+    api: str
+    opening: Opening
+    made_at: int
+    boot: str
+    ends: int
+    because: str
+    by: str
+
+    def is_open(self, now: float, boot: str, steady: float) -> bool:
+        """Tell whether it is in force: within the time that was given by either clock, neither of which prolongs it."""
+        in_time = self.made_at <= now < self.opening.until
+        return in_time and self.boot == boot and steady < self.ends
+
+
+class OpeningBook:
+    """Hold the openings of one state directory in a file, each until it ends.
+
+    What can't be read is closed, and so is everything where the machine started anew.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        steady: Callable[[], float] = steady_seconds,
+        boot: Callable[[], str] = boot_id,
+    ) -> None:
+        """Name the file; it is read at the first question, and whenever another process wrote it.
+
+        :param steady: seconds of a clock that nobody sets and that counts sleep.
+        :param boot: what tells this start of the machine from others.
+        """
+        self._path = path
+        self._steady = steady
+        self._boot = boot()
+        self._stamp: Stamp | None = None
+        self._held: tuple[HeldOpening, ...] = ()
+        self._lock = threading.Lock()
+
+    def in_force(self, now: float) -> Sequence[HeldOpening]:
+        """Return what is open.
+
+        :param now: seconds since 1970.
+        """
+        with self._lock:
+            self._follow()
+            return self._open(now)
+
+    def proposed(
+        self, policy: GatePolicy, route: Route, mode: Mode, seconds: int, now: float
+    ) -> Opening:
+        """Return the opening that :meth:`begin` can begin now.
+
+        :raises RefusedError: where the route can't be opened so, or not for so long.
+        """
+        if not 0 < seconds <= LONGEST_OPENING:
+            raise _refusal(f"got {seconds} seconds, expected 1 to {LONGEST_OPENING}")
+        if found := hindrance(route, mode):
+            raise _refusal(f"{route.name} can't be opened to {mode}: {found}")
+        others = [
+            each
+            for each in self.in_force(now)
+            if each.api == policy.api and each.opening.route != route.name
+        ]
+        if len(others) >= MOST_OPENINGS:
+            raise _refusal(
+                f"got {len(others)} openings of {policy.api}, expected at most {MOST_OPENINGS}"
+            )
+        return Opening(route.name, mode, int(now) + seconds)
+
+    def begin(self, api: str, opening: Opening, now: float, because: str, by: str) -> HeldOpening:
+        """Begin an opening, in place of one of the same route.
+
+        :raises PrivateFileError: when it can't be written; nothing is open then that wasn't.
+        """
+        with self._lock:
+            self._follow()
+            ends = int(self._steady()) + opening.until - int(now)
+            made = HeldOpening(api, opening, int(now), self._boot, ends, because, by)
+            held = (*self._without(api, opening.route, now), made)
+            self._write(held)
+            self._held = held
+            return made
+
+    def end(self, api: str, route: str, now: float) -> bool:
+        """End an opening; tell whether the file says so too.
+
+        Where it doesn't, a restart of the service opens it again until it ends by itself.
+        """
+        with self._lock:
+            self._follow()
+            self._held = self._without(api, route, now)
+            try:
+                self._write(self._held)
+            except PrivateFileError as error:
+                _log.error("the end of an opening isn't written", route=route, detail=str(error))
+                return False
+            return True
+
+    def _open(self, now: float) -> tuple[HeldOpening, ...]:
+        steady = self._steady()
+        return tuple(each for each in self._held if each.is_open(now, self._boot, steady))
+
+    def _without(self, api: str, route: str, now: float) -> tuple[HeldOpening, ...]:
+        return tuple(
+            each for each in self._open(now) if (each.api, each.opening.route) != (api, route)
+        )
+
+    def _follow(self) -> None:
+        """Read the file where somebody else wrote it."""
+        stamp = stamp_of(self._path)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            data = read_private(self._path, _MOST_BYTES)
+            self._held = () if data is None else self._read(data)
+        except (PrivateFileError, GateBundleError, MalformedError, ValueError) as error:
+            self._held = ()
+            _log.warning("openings can't be read, and everything is closed", detail=str(error))
+
+    def _read(self, data: bytes) -> tuple[HeldOpening, ...]:
+        members = an_object(strict_json.loads(data, _MOST_BYTES), {"v", "openings"}, "it")
+        require_format(self._path, members["v"], _FORMAT)
+        return tuple(_held(each) for each in a_list(members["openings"], "openings"))
+
+    def _write(self, held: Sequence[HeldOpening]) -> None:
+        members = {"v": _FORMAT, "openings": [_to_json(each) for each in held]}
+        self._stamp = write_private(self._path, strict_json.dumps(members) + b"\n")
+
+
+def find_route(policies: Sequence[GatePolicy], text: str) -> tuple[GatePolicy, Route]:
+    """Return the row that an operator names: by its whole name, or by its path where one API has it once.
+
+    :raises RefusedError: where there is none, or more than one.
+    """
+    rows = [(policy, route) for policy in policies for route in policy.routes]
+    found = [row for row in rows if row[1].name == text] or [
+        row for row in rows if row[1].pattern == text
+    ]
+    if len(found) == 1:
+        return found[0]
+    names = [repr(route.name) for _, route in found or rows]
+    shown = ", ".join(names[:_MOST_SHOWN]) + (", ..." if len(names) > _MOST_SHOWN else "")
+    what = f"{len(found)} routes" if found else "no route"
+    raise _refusal(f"got {what} of this name or path, expected one of {shown}")
+
+
+def _refusal(detail: str) -> RefusedError:
+    return RefusedError.because(Reason.REQUEST_MALFORMED, detail)
+
+
+def _to_json(held: HeldOpening) -> dict[str, Any]:
+    return {
+        "api": held.api,
+        "route": held.opening.route,
+        "mode": held.opening.mode.value,
+        "until": held.opening.until,
+        "made_at": held.made_at,
+        "boot": held.boot,
+        "ends": held.ends,
+        "because": held.because,
+        "by": held.by,
+    }
+
+
+def _held(value: Any) -> HeldOpening:
+    members = an_object(value, _MEMBERS, "each opening")
+    until, made_at = (a_number(members[name], name, 1) for name in ("until", "made_at"))
+    if until - made_at > LONGEST_OPENING:
+        raise ValueError(f"got an opening of {until - made_at} s, expected {LONGEST_OPENING}")
+    return HeldOpening(
+        a_text(members["api"], "api"),
+        Opening(a_text(members["route"], "route"), Mode(members["mode"]), until),
+        made_at,
+        a_text(members["boot"], "boot"),
+        a_number(members["ends"], "ends", 0),
+        a_text(members["because"], "because"),
+        a_text(members["by"], "by"),
+    )
