@@ -17,7 +17,7 @@ that, at most :data:`MOST_AHEAD` times as fast.  What is let in stays within the
 each nonce once, so that a place which was copied or stolen enrols no crowd, and a phone whose answer was lost gets another try.
 
 **A restart** goes on with the numbers that were kept (:class:`LineState`).  A place of other numbers, of another node or of
-before a loss, counts from the time on that it was given as its turn.
+before a loss, counts from the time on that it was given as its turn.  So nodes behind one address need not know of one another.
 """
 
 import hmac
@@ -58,6 +58,9 @@ MOST_AHEAD: Final = 8.0
 
 REMEMBERED_ROUNDS: Final = 32
 """Rounds in which it is known of each called number whether it came, a byte each: longer than :data:`LONGEST_SECONDS`."""
+
+MOST_GUESTS: Final = 100_000
+"""Most places of other numbers of which it is known that they came, twice so many in all: 20 MB."""
 
 LEAST_ROUND: Final = 10
 """Fewer calls in a round say nothing of how many come."""
@@ -292,6 +295,7 @@ class Line:
         """How many times faster than its part of the rate it is called."""
         self._marks = deque([int(self.called)] * 2, REMEMBERED_ROUNDS)
         self._came = bytearray()
+        self._guests = [0, 0]
 
     @property
     def waiting(self) -> float:
@@ -323,6 +327,10 @@ class Line:
             self._came += bytes(int(self.called) - self._marks[0] - len(self._came))
         self._came[index] = 1
 
+    def welcome(self) -> None:
+        """Note that one came who stood in another node's line: of ours as many come there."""
+        self._guests[-1] += 1
+
     def has_come(self, number: int) -> bool:
         """Tell whether a called number came before, or is too old for anybody to know."""
         index = number - self._marks[0] - 1
@@ -332,10 +340,11 @@ class Line:
         """See how many came of those that were called in the round before the last one."""
         first, begin, end = self._marks[0], self._marks[-2], self._marks[-1]
         if end - begin >= LEAST_ROUND:
-            came = self._came.count(1, begin - first, end - first)
-            self.ahead = min(MOST_AHEAD, (end - begin + 1) / (came + 1))
+            came = self._came.count(1, begin - first, end - first) + self._guests[0]
+            self.ahead = max(1.0, min(MOST_AHEAD, (end - begin + 1) / (came + 1)))
         elif not self.waiting:
             self.ahead = 1.0
+        self._guests = [self._guests[-1], 0]
         self._marks.append(int(self.called))
         del self._came[: self._marks[0] - first]
 
@@ -354,6 +363,8 @@ class AppPace:
     ramp: Ramp = field(init=False)
     lines: tuple[Line, Line] = field(init=False)
     _level: float = field(init=False)
+    _guests: list[set[bytes]] = field(default_factory=lambda: [set(), set()])
+    _rounds: int = 0
 
     def __post_init__(self) -> None:
         """Begin with a full bucket."""
@@ -374,6 +385,9 @@ class AppPace:
         if self._has_spare:
             self._call(room)
         if self.ramp.advance(at):
+            self._rounds += 1
+            if self._rounds % REMEMBERED_ROUNDS == 0:
+                self._guests = [self._guests[-1], set()]
             for line in self.lines:
                 line.close_round()
 
@@ -407,6 +421,19 @@ class AppPace:
         if self._level < 1.0:
             return False
         of.came(number)
+        self._take()
+        return True
+
+    def admits_guest(self, place: Place) -> bool:
+        """Tell whether a place of other numbers is let in whose turn has come, and count it the first time."""
+        if any(place.id in known for known in self._guests):
+            return True
+        if self._level < 1.0:
+            return False
+        if len(self._guests[-1]) >= MOST_GUESTS:
+            self._guests = [self._guests[-1], set()]
+        self._guests[-1].add(place.id)
+        self.lines[place.line].welcome()
         self._take()
         return True
 
@@ -514,7 +541,10 @@ class Pace:
     def _serve(self, app: str, paced: AppPace, place: Place, now: int) -> bytes:
         """Let a phone in whose turn it is; what it sealed is ours."""
         is_ours = place.queue == paced.state.queue
-        admitted = paced.admits_number(place.line, place.number) if is_ours else place.turn <= now
+        if is_ours:
+            admitted = paced.admits_number(place.line, place.number)
+        else:
+            admitted = place.turn <= now and paced.admits_guest(place)
         if not admitted:
             turn = now + paced.wait(place.line, place.number) if is_ours else place.turn
             raise self._later(app, paced, place, turn, now)

@@ -364,6 +364,48 @@ def test_a_loss_of_the_numbers_locks_nobody_out() -> None:
     assert isinstance(lost.ask(crowd_there[-1].place), LaterError)
 
 
+@pytest.mark.parametrize("nodes", [2, 3])
+def test_nodes_that_know_nothing_of_one_another_hold_their_rates_together(nodes: int) -> None:
+    """Each answer of a crowd comes from another node: all get in, about in order, and not faster than the nodes' rates."""
+    yards = [Yard(PaceRates(5, 5, 0), seed=bytes([number])) for number in range(nodes)]
+    arrivals = [number / 50 for number in range(4000)]
+    found = Crowd([], {})
+    due: list[tuple[float, int, str | None]] = [(at, n, None) for n, at in enumerate(arrivals)]
+    asks = 0
+    while due:
+        at, phone, place = heapq.heappop(due)
+        asks += 1
+        for yard in yards:
+            yard.pass_by(max(0.0, at - yard.at))
+        answer = yards[asks * 7919 % 1009 % nodes].ask(place)
+        if isinstance(answer, LaterError):
+            heapq.heappush(due, (at + answer.retry_after, phone, answer.place))
+        else:
+            found.order.append(phone)
+            found.admitted[phone] = at
+    assert sorted(found.order) == list(range(4000))
+    assert found.most_within(60.0) <= nodes * (5 * 60 + 50 + 1)
+    assert max(found.admitted.values()) <= 4000 / (nodes * 5) * 1.3
+    assert max(phone - place for place, phone in enumerate(found.order)) <= 400
+
+
+def test_a_copied_place_of_another_node_takes_nobody_s_turn() -> None:
+    """It is counted once, however often it comes."""
+    one, other = Yard(), Yard(seed=b"other")
+    one.fill()
+    place = one.ask().place
+    line = [other.ask() for _ in range(200)]
+    waiting = [answer.place for answer in line if isinstance(answer, LaterError)]
+    for yard in (one, other):
+        yard.pass_by(10)
+    for _ in range(5000):
+        assert isinstance(other.ask(place), bytes)
+    began = other.at
+    for each in waiting:
+        other.called(each, 0.05)
+    assert other.at - began < len(waiting) / 10 + 10
+
+
 def test_what_slept_for_an_hour_calls_no_crowd() -> None:
     """A process that was stopped goes on with a minute's worth at most."""
     yard = Yard()
