@@ -13,6 +13,7 @@ from tests.unit.apps.service_process import configuration, running, upstream, wa
 from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.pace_file import read_states
 from watchword.adapters.system import SystemClock, SystemEntropy, steady_seconds
+from watchword.apps.settings.document import STATE
 from watchword.client import ServiceUnavailableError, WatchwordClient
 from watchword.client.exchange import MAX_PAUSE
 from watchword.lab import PHONES, InstalledIosApp, PhoneSetup
@@ -42,7 +43,7 @@ def file(tmp_path: Path) -> Path:
 
 def client_of(file: Path, service: str) -> WatchwordClient:
     """Return a client of a lab's phone."""
-    lab = load_or_create(file.with_name("state"), SystemEntropy())
+    lab = load_or_create(file.with_name(STATE), SystemEntropy())
     clock = SystemClock()
     device = PHONES["genuine-iphone"].build(
         InstalledIosApp("ABCDE12345", "com.example.clinic"), PhoneSetup(lab, clock, name="ada")
@@ -68,14 +69,13 @@ def until(holds: Callable[[], bool]) -> None:
 
 def kept(file: Path) -> int:
     """Return how many places the file says were given out."""
-    pace = file.with_name("state") / "pace.json"
+    pace = file.with_name(STATE) / "pace.json"
     return read_states(pace.read_bytes())[APP].lines[0].issued if pace.exists() else 0
 
 
 def test_a_line_outlasts_a_kill(file: Path) -> None:
     """Who waits is killed nowhere with the service: its place counts after it, before those who come then."""
-    with running(file) as (where, process):
-        client = client_of(file, where["service"])
+    with running(file) as (where, process), client_of(file, where["service"]) as client:
         line = [ask(where["service"]) for _ in range(AHEAD + 20)]
         assert {answer.status_code for answer in line} == {200, 503}
         with pytest.raises(ServiceUnavailableError) as told:
@@ -92,18 +92,18 @@ def test_a_line_outlasts_a_kill(file: Path) -> None:
         process.kill()
         process.wait()
     assert session is not None
-    with running(file) as (where, _):
-        again = client_of(file, where["service"])
+    with running(file) as (where, _), client_of(file, where["service"]) as again:
         again.import_session(json.loads(json.dumps(session)))
         comes_now = ask(where["service"])
+        assert comes_now.status_code == 503, "nobody waited any more"
         while again.instance is None:
             try:
                 again.enrol()
             except ServiceUnavailableError as later:
                 time.sleep(min(later.retry_after or 1.0, 5.0))
-        place = {"app": APP, "purpose": "enrol", "place": comes_now.json().get("place", "none")}
-        assert place["place"] != "none", "nobody waited any more"
-        until(lambda: httpx.post(f"http://{where['service']}/v1/challenges", json=place).is_success)
+        body = {"app": APP, "purpose": "enrol", "place": comes_now.json()["place"]}
+        url = f"http://{where['service']}/v1/challenges"
+        until(lambda: httpx.post(url, json=body, timeout=patience(10)).is_success)
         assert again.token(AUDIENCE)
         document = again.export_session()
         assert document is not None
