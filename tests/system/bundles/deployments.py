@@ -13,7 +13,7 @@ from tests.system.bundles.machines import (
     until,
 )
 from tests.system.bundles.points import Point, start_points
-from tests.system.bundles.releases import TODAY
+from tests.system.bundles.releases import TODAY, Release
 from tests.unit.apps.service_process import upstream
 
 from watchword.adapters.gate_bundle import publish_bundle, read_signer
@@ -90,13 +90,13 @@ class Deployment:
 
 
 @contextmanager
-def deployed() -> Iterator[Deployment]:
+def deployed(service_code: Release = TODAY) -> Iterator[Deployment]:
     """Run a service, ``gate pull`` and one of each enforcement point; a few were revoked by then."""
     with upstream() as port, short_directory() as directory:
         service = ServiceMachine(directory / "service", port)
         gate = None
         try:
-            service.up(TODAY)
+            service.up(service_code)
             gate = GateMachine(directory / "gate", service)
             gate.pull(TODAY)
             made = Deployment(service, gate, start_points(gate, TODAY))

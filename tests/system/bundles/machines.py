@@ -79,6 +79,7 @@ def until(what: Callable[[], bool], said: Callable[[], str] | str) -> None:
 def end(process: subprocess.Popen[bytes]) -> None:
     """End a process as an operator does, and whatever it started."""
     process.terminate()
+    process.send_signal(signal.SIGCONT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(PATIENCE_SECONDS)
     with contextlib.suppress(ProcessLookupError):

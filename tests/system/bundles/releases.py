@@ -4,8 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
@@ -24,10 +24,12 @@ class Release:
     """Hold the code of one version.
 
     :ivar source: the directory that stands before this environment's own packages, None for today's code.
+    :ivar environment: what its processes find in their environment beside ours.
     """
 
     version: str
     source: Path | None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def start(
         self, file: Path, *words: str, output: IO[bytes] | int | None = None
@@ -39,7 +41,7 @@ class Release:
         self, *words: str, output: IO[bytes] | int | None = None
     ) -> subprocess.Popen[bytes]:
         """Start Python with this version's packages."""
-        environment = dict(os.environ)  # noqa: TID251 - what it starts finds the same code.
+        environment = {**os.environ, **self.environment}  # noqa: TID251 - what it starts finds the same code.
         if self.source is not None:
             environment["PYTHONPATH"] = str(self.source)
         return subprocess.Popen(

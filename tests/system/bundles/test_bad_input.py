@@ -93,10 +93,12 @@ def test_half_a_line_is_not_there_yet(deployment: Deployment) -> None:
     until(deployment.is_whole, partial(deployment.gate.said, "pull"))
 
 
-def test_a_service_that_was_set_back(deployment: Deployment) -> None:
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_service_that_was_set_back(deployment: Deployment, is_lost: bool) -> None:
     """A restored backup, whose clock was ahead before: gates are further than the service, and hear of the next revocation.
 
-    What a gate has was never taken back; it is the service that goes above it.
+    What a gate has was never taken back; it is the service that goes above it, also where a gate has lost its chain and
+    knows alone how far it was.
     """
     service, state = deployment.service, deployment.service.directory / "state"
     service.stop("service")
@@ -112,6 +114,10 @@ def test_a_service_that_was_set_back(deployment: Deployment) -> None:
     service.stop("service")
     shutil.rmtree(state)
     backup.rename(state)
+    if is_lost:
+        deployment.gate.stop("pull")
+        deployment.gate.chain.unlink()
+        deployment.gate.start_again("pull")
     service.up(TODAY)
     deployment.assert_holds()
     deployment.assert_learns()

@@ -402,7 +402,10 @@ def _served(shell: Transcript) -> Iterator[None]:
 def operated(shell: Transcript) -> None:
     """Run the operator's commands on a service that answers."""
     shell.aliases = DRAWN
-    shell.marks = {"ago": r"\b\d+ (?:seconds?|minutes?|hours?|days?) ago\b"}
+    shell.marks = {
+        "ago": r"\b\d+ (?:seconds?|minutes?|hours?|days?) ago\b",
+        "estimate": r'(?<=carries out about )[\d,]+|(?<="capacity": )[\d.]+',
+    }
     shell.write("watchword.yaml", TEMPLATE)
     with _served(shell):
         reference = (shell.directory / "ref").read_text()
@@ -418,6 +421,14 @@ def operated(shell: Transcript) -> None:
             ("instances", "invite", "--app", "nobody", "--because", "a drill"),
             ("instances", "invitations"),
             ("instances", "cancel", "nobody"),
+            ("instances", "cut", "--app", "clinic-ios", "--because", "a drill", "--rehearse"),
+            ("instances", "cut", "--app", "nobody", "--because", "a drill"),
+            ("instances", "cuts"),
+            ("instances", "cut", "--app", "clinic-ios", "--because", "a drill", "--step", "16"),
+            ("instances", "cuts"),
+            ("instances", "cut-stop", "cut-1", "--because", "enough"),
+            ("instances", "cut-stop", "nobody", "--because", "enough"),
+            ("instances", "cuts", "--json"),
             ("keys", "list"),
             ("keys", "rotate"),
             ("keys", "retire", "nobody"),

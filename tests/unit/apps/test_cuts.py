@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,11 +16,13 @@ from tests.unit.apps.test_publisher import NOW, PublisherBench
 from tests.unit.enrolment.simulators import CLINIC, ISSUER, LEDGER, POLICY, SimulatedPhone
 from tests.unit.gate.simulators import CLAIMS
 
+from watchword.adapters.store import SqliteStore
 from watchword.apps.service.cut_names import LOOK_SECONDS, MOST_HELD, MOST_LOOKED_THROUGH, CutNames
 from watchword.apps.service.cuts import CutRequest, CutSchedule, Rehearsal
 from watchword.apps.service.window import KEPT_SECONDS
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.cuts import ALPHABET, BUCKETS, MOST_CUTS, Cut, CutStore, ScheduledCut, bucket_of
+from watchword.reasons import Reason, UnavailableError
 from watchword.tokens.interface import MAX_LEEWAY_SECONDS, TokenClaims, TokenExpectation
 from watchword.tokens.service import verify
 from watchword.vocabulary import Environment, Level
@@ -262,6 +264,27 @@ def test_a_cut_goes_on_by_a_steady_clock(bench: ServiceBench) -> None:
     assert again.share == BUCKETS
     again.later(3000)
     assert again.share == BUCKETS
+
+
+class FullStore(SqliteStore):
+    """Keep all but steps: the disk is full."""
+
+    async def advance_cut(self, cut: ScheduledCut) -> bool:
+        """See the port."""
+        raise UnavailableError(Reason.STORE_UNAVAILABLE, f"no room for {cut.name}")
+
+
+def test_a_step_that_cannot_be_written_is_due_still(bench: ServiceBench) -> None:
+    """It is taken as soon as there is room, and not a pause later."""
+    made = Schedule(bench)
+    made.make()
+    with closing(FullStore(bench.directory / "watchword.db")) as full:
+        made.schedule.store = full
+        with pytest.raises(UnavailableError, match="no room for cut-1"):
+            made.later(30)
+    made.schedule.store = bench.store
+    made.later(1)
+    assert made.share == 32
 
 
 def test_a_clock_that_is_set_ahead_ends_no_cut(tmp_path: Path) -> None:

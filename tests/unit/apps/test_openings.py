@@ -195,14 +195,26 @@ def test_a_file_that_cannot_be_read_opens_nothing(
     assert open_routes(machine.book(tmp_path), AT) == ["all"]
 
 
-@given(data=st.binary(max_size=400))
+@given(
+    changes=st.fixed_dictionaries(
+        {},
+        optional={
+            name: st.integers(0, 10**11) | st.integers(AT - 9000, AT + 9000) | st.text(max_size=3)
+            for name in ("until", "made_at", "ends", "boot", "mode", "route")
+        },
+    ),
+    passed=st.integers(-9000, 9000),
+)
 def test_no_file_opens_for_longer_than_an_hour(
-    data: bytes, tmp_path_factory: pytest.TempPathFactory
+    changes: dict[str, Any], passed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Whatever stands in it."""
-    directory = tmp_path_factory.mktemp("book")
-    put(directory, data)
-    assert open_routes(Machine().book(directory), AT) == []
+    directory, now = tmp_path_factory.mktemp("book"), AT + passed
+    put(directory, _document(**changes))
+    for held in Machine().book(directory).in_force(now):
+        assert held.made_at <= now < held.opening.until <= held.made_at + LONGEST_OPENING
+        assert held.boot == "first"
+        assert held.ends > Machine().at
 
 
 def test_a_name_or_a_path_finds_a_row() -> None:
@@ -313,8 +325,10 @@ def test_gates_are_told_again_each_minute(tmp_path: Path) -> None:
 def test_another_start_goes_on_with_it(tmp_path: Path) -> None:
     """And ends it in time."""
     bench = opened_bench(tmp_path)
+    lines = bench.lines
     bench.start()
     bench.tick()
+    assert bench.lines == lines
     assert said(bench.reader()) == (OPENING,)
     bench.now += timedelta(seconds=601)
     bench.start()

@@ -569,7 +569,24 @@ def test_a_gate_cannot_raise_the_number_without_end(bench: PublisherBench) -> No
     answer = bench.publisher.chain_after("clinic", "A" * 43, generation + MOST_LIFTED, seconds=0)
     assert asyncio.run(answer) is None
     bench.tick()
-    assert bench.first.generation == generation + MOST_LIFTED + 1
+    assert bench.first.generation == generation + MOST_LIFTED + 2
+
+
+def test_a_gate_that_lost_its_chain_gets_one_that_all_gates_take(bench: PublisherBench) -> None:
+    """It says one less than it had: a service that is as far gives what it has, one that was put back goes above that."""
+    had = bench.first.generation
+    lost = bench.publisher.chain_after("clinic", "A" * 43, had - 1, seconds=0)
+    answer = asyncio.run(lost)
+    assert answer is not None
+    assert answer.generation == had
+    bench.now -= timedelta(days=1)
+    reader = restored(bench)
+    assert reader.bundle is not None
+    was = reader.bundle.generation
+    lost = bench.publisher.chain_after("clinic", "A" * 43, was - 1, seconds=0)
+    assert asyncio.run(lost) is None
+    bench.tick()
+    assert bench.first.generation > was
 
 
 def test_a_gate_beside_a_service_that_was_put_back(bench: PublisherBench) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from watchword.adapters.gate_bundle.chain_file import (
     ChainTail,
@@ -34,11 +35,14 @@ from watchword.adapters.keyring.private_file import (
     write_private,
 )
 from watchword.gate.bundle import MAX_BUNDLE_BYTES, GateBundle, GateBundleError, from_jws
-from watchword.gate.chain import VERSION, ChainError, ChainReader, is_snapshot, lines_of
+from watchword.gate.chain import VERSION, ChainError, ChainReader, is_snapshot, lines_of, tip_of
 from watchword.gate.trail import what_contradicts
 from watchword.ports import VerificationKey
 
 _log = logging.getLogger("watchword.gate")
+
+_NO_LINE: Final = tip_of(b"")
+"""The tip of a chain that nobody has."""
 
 
 class BundleFollower:
@@ -138,12 +142,15 @@ class BundleFollower:
         stamp = stamp_of(self._path)
         known = self._known if stamp is not None and stamp == self._stamp else self._in_file()
         generation = None if known is None else known.generation
-        answer = self._source.fetch(Known(generation if wait else None))
+        least = max(floor.generation, generation or 0, self._reached)
+        # A service that is behind all that we ever had was set back: it goes above when it hears of that.  One that is as
+        # far gives what it has.
+        lost = Known(generation if wait else None, _NO_LINE, least - 1) if least else Known()
+        answer = self._source.fetch(lost)
         if answer is None:
             self._known, self._stamp = known, stamp
             return None
         if answer.chain:
-            least = max(floor.generation, generation or 0, self._reached)
             reader = ChainReader(self._key, self._api, least, newest_head(self._path))
             return self._begin(reader, answer)
         if floor.version >= VERSION:

@@ -16,7 +16,12 @@ import click
 from watchword.adapters.gate_bundle import GateBundleFile, read_signer
 from watchword.adapters.gate_bundle.chain_file import chain_path
 from watchword.adapters.gate_bundle.follower import BundleFollower
-from watchword.adapters.gate_bundle.remote import BundleSource, FetchError, client_tls
+from watchword.adapters.gate_bundle.remote import (
+    BundleSource,
+    DeniedError,
+    FetchError,
+    client_tls,
+)
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.system import SystemClock
 from watchword.apps.engines.envoy import (
@@ -354,13 +359,14 @@ def pull_command(
     public_key = read_signer(signer or output.parent / "signer.jwk")
     source = BundleSource(url, api, client_tls(certificate, key, ca))
     follower = BundleFollower(source, api, output, public_key, chain_only=chain_only)
-    pause, wait = FIRST_PAUSE, False
+    pause, wait, first = FIRST_PAUSE, False, True
     while True:
         try:
             bundle = follower.turn(wait=wait)
-        except (FetchError, GateBundleError, PrivateFileError) as error:
-            # A full disk too passes: whoever gave up for it would never hear of a revocation again.
-            if once:
+        except (FetchError, DeniedError, GateBundleError, PrivateFileError) as error:
+            # A full disk too passes, and a clock on either side that is wrong for the certificates: whoever gave up for it
+            # would never hear of a revocation again.  What is denied from the start is somebody's to mend.
+            if once or (first and isinstance(error, DeniedError)):
                 raise
             fail(error)
             time.sleep(pause)
@@ -369,7 +375,7 @@ def pull_command(
         _tell_fetched(api, bundle, first=not wait, as_json=as_json)
         if once:
             return
-        pause, wait = FIRST_PAUSE, True
+        pause, wait, first = FIRST_PAUSE, True, False
 
 
 def _tell_fetched(api: str, bundle: GateBundle | None, *, first: bool, as_json: bool) -> None:

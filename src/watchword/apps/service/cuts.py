@@ -199,8 +199,9 @@ class CutSchedule:
         taken = False
         for each in ongoing:
             if at >= self._due[each.id]:
-                self._due[each.id] = at + each.pause
+                # One that the store can't write is due still.
                 taken |= await self.store.advance_cut(each)
+                self._due[each.id] = at + each.pause
         if taken:
             await self.publisher.publish(now)
 

@@ -302,8 +302,9 @@ class GatePublisher:
         """Go on above a generation that a gate has: this service was set back to an earlier state."""
         if self._most_lifted is None:
             self._most_lifted = self._highest() + MOST_LIFTED
-        if self._lifted < generation <= self._most_lifted:
-            self._lifted = generation
+        if self._lifted <= generation <= self._most_lifted:
+            # A gate that has lost its chain says one less than it had: so it gets ours where that is as far.
+            self._lifted = generation + 1
             chain.renew()
             _log.warning("a gate has a newer chain than this service", generation=generation)
 

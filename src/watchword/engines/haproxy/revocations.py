@@ -30,6 +30,9 @@ _WHOLE: Final = 11
 _REST: Final = _WHOLE - _HEAD
 """Characters of a digest in base64url: by which its line is found, all, and what stands in the line."""
 
+_STRETCH: Final = 4096
+"""So many digests are encoded at a time: what all of them take at once, a follower would keep."""
+
 _MOST_STEPS: Final = 11
 """A line of so many halvings has 2,047 digests at most; of four million, the most that gates take, it has about 1,000."""
 
@@ -53,16 +56,23 @@ def buckets(listed: DigestParts) -> str:
     return _buckets(listed.key, listed.base)
 
 
+def _texts(base: bytes) -> Iterator[str]:
+    """Yield digests in base64url."""
+    for start in range(0, len(base), _STRETCH * DIGEST_BYTES):
+        some = base[start : start + _STRETCH * DIGEST_BYTES]
+        # Nine bytes are twelve characters, of which the last one says nothing.
+        padded = bytearray(len(some) // DIGEST_BYTES * (DIGEST_BYTES + 1))
+        for at in range(DIGEST_BYTES):
+            padded[at :: DIGEST_BYTES + 1] = some[at::DIGEST_BYTES]
+        encoded = base64.urlsafe_b64encode(padded).decode("ascii")
+        for at in range(0, len(encoded), _WHOLE + 1):
+            yield encoded[at : at + _WHOLE]
+
+
 @lru_cache(maxsize=1)
 def _buckets(key: bytes, base: bytes) -> str:
-    # Nine bytes are twelve characters, of which the last one says nothing.
-    padded = bytearray(len(base) // DIGEST_BYTES * (DIGEST_BYTES + 1))
-    for at in range(DIGEST_BYTES):
-        padded[at :: DIGEST_BYTES + 1] = base[at::DIGEST_BYTES]
-    encoded = base64.urlsafe_b64encode(padded).decode("ascii")
-    each = (encoded[at : at + _WHOLE] for at in range(0, len(encoded), _WHOLE + 1))
     tag, lines = base64url.encode(key), []
-    for head, digests in groupby(each, lambda digest: digest[:_HEAD]):
+    for head, digests in groupby(_texts(base), lambda digest: digest[:_HEAD]):
         rests = sorted((digest[_HEAD:] for digest in digests), reverse=True)
         if len(rests) >= 2**_MOST_STEPS:
             why = f"got {len(rests)} digests that begin alike, expected fewer than {2**_MOST_STEPS}"
