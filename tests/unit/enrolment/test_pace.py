@@ -311,6 +311,7 @@ def test_a_clock_that_is_set_changes_no_order() -> None:
         places = [yard.ask().place for _ in range(40)]
         yard.wall += timedelta(seconds=step)
         assert isinstance(yard.ask(places[-1]), LaterError)
+        assert yard.pace.view()[APP].outcomes.get("ended", 0) == 0
         assert yard.called(places[0], 0.1) < 20
         assert yard.called(places[-1], 0.1) < 20
 
