@@ -407,6 +407,29 @@ def test_a_copied_place_of_another_node_takes_nobody_s_turn() -> None:
     assert other.at - began < len(waiting) / 10 + 10
 
 
+def test_guests_come_in_within_the_rate_too() -> None:
+    """Places of a lost file whose turns have come all at once are let in at the rate, each in the end."""
+    one, other = Yard(), Yard(seed=b"other")
+    one.fill()
+    places = [one.ask().place for _ in range(500)]
+    other.pass_by(100)
+    assert sum(not isinstance(other.ask(place), LaterError) for place in places) <= 100
+    for place in places:
+        other.called(place)
+
+
+def test_a_place_of_a_very_long_line_counts_elsewhere() -> None:
+    """Its turn is told as a month off at most: further off is what a wrong clock wrote, and counts as none."""
+    slow, other = Yard(PaceRates(1e-6, 1e-6, 0.0)), Yard(PaceRates(1e-6, 1e-6, 0.0), seed=b"other")
+    slow.fill()
+    place = [slow.ask().place for _ in range(10)][-1]
+    for _ in range(50):
+        other.ask()
+    assert isinstance(other.ask(place), LaterError)
+    outcomes = other.pace.view()[APP].outcomes
+    assert (outcomes.get("ended", 0), outcomes.get("moved", 0)) == (0, 0)
+
+
 def test_what_slept_for_an_hour_calls_no_crowd() -> None:
     """A process that was stopped goes on with a minute's worth at most."""
     yard = Yard()
