@@ -197,9 +197,11 @@ class Storm:
         return done / PEAK_SECONDS
 
     async def _token(self, number: int) -> str:
-        found = await self.phones.renew(number)
-        if not found.token:
-            raise SystemExit(f"a genuine phone got no token: status {found.status}")
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while not (found := await self.phones.renew(number)).token:
+            if time.monotonic() > end:
+                raise SystemExit(f"a genuine phone got no token: status {found.status}")
+            await asyncio.sleep(1.0)
         return found.token
 
     def _cut(self) -> None:
@@ -291,6 +293,10 @@ def report(storm: Storm, *, whole: bool) -> bool:
         storming,
         Row("phones that renewed what was cut", counts.renewed),
         served,
+        *(
+            Row(f"  answered otherwise or late, status {status}", count)
+            for status, count in sorted(counts.failed.items())
+        ),
         Row("  the 99th of 100 took, ms", quantile(counts.took, 0.99) * 1000),
         Row(
             "  the generator was late by, the 99th of 100, ms", quantile(counts.behind, 0.99) * 1000

@@ -20,7 +20,7 @@ from watchword.ports import AuditEntry, InstanceStore
 from watchword.reasons import MalformedError, UnavailableError
 
 MOST_SEALED: Final = 100
-"""Entries that one turn seals, in about two milliseconds; with more the seal is behind, and catches up between the turns."""
+"""Entries that one turn seals at most, in about two milliseconds; where there are more, the seal catches up between the turns."""
 
 MOST_READ: Final = 500
 """Entries that are read at a time where nobody waits for it."""
@@ -99,6 +99,10 @@ class AuditSeal:
             self._sealed, self._leaf = before
             sealed = before[0]
         if self._whole is not None and self._whole.size == extent:
+            return self._whole
+        if extent is not None and extent - sealed.size > MOST_SEALED:
+            # Nobody waits for it between the turns.
+            self._is_behind = True
             return self._whole
         try:
             # With the last one that was sealed: another database may be here since then.
