@@ -11,7 +11,9 @@ from tests.unit.gate.test_signed_verdict import TARGET as VERDICT_TARGET
 from tests.unit.gate.test_signed_verdict import VERDICT, GateKeys
 
 from watchword.adapters.gate_bundle.heads import heads_from_json
+from watchword.adapters.pace_file import read_states, write_states
 from watchword.encoding import base64url
+from watchword.enrolment.pace import LineState, PaceState, Place, PlaceSeal
 from watchword.gate import signed_verdict
 from watchword.gate.bundle import BUNDLE_TYPE, MAX_BUNDLE_BYTES, GateBundleError, from_jws, to_jws
 from watchword.reasons import RefusedError
@@ -30,6 +32,16 @@ def read_heads(data: bytes) -> None:
     """Read what another machine's gate keeps of the audit trail."""
     with suppress(GateBundleError):
         heads_from_json(Path("gate.heads"), data)
+
+
+def read_pace(data: bytes) -> None:
+    """Read what is kept of a line, and a place: what was sealed here opens as it was, and nothing else does."""
+    with suppress(ValueError):
+        states = read_states(data)
+        assert read_states(write_states(states)) == states
+    seal = PlaceSeal(ISSUER, bytes(32))
+    place = seal.open(data.decode("latin-1"), AUDIENCE)
+    assert place is None or seal.seal(place, AUDIENCE) == data.decode("ascii")
 
 
 def read_verdict(data: bytes) -> None:
@@ -61,6 +73,13 @@ def heads() -> Iterator[bytes]:
     text = base64url.encode(bytes(32))
     yield b'{"v":1,"heads":[]}'
     yield f'{{"v":1,"heads":[{{"generation":2,"made_at":3,"size":0,"head":"{text}"}}]}}'.encode()
+
+
+def paces() -> Iterator[bytes]:
+    """Yield a kept line, and a place."""
+    lines = (LineState(7, 5.0), LineState(1, 0.0))
+    yield write_states({"clinic-ios": PaceState(bytes(8), 2.5, lines)})
+    yield PlaceSeal(ISSUER, bytes(32)).seal(Place(bytes(8), 1, 7, 9, bytes(8)), AUDIENCE).encode()
 
 
 def verdicts() -> Iterator[bytes]:

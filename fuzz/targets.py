@@ -239,6 +239,7 @@ TARGETS: Mapping[str, Target] = {
     "dpop": Target(proofs.read_dpop, proofs.dpop_proofs),
     "gate_bundle": Target(signed.read_bundle, signed.bundles),
     "kept_heads": Target(signed.read_heads, signed.heads, 512),
+    "pace": Target(signed.read_pace, signed.paces, 512),
     "signed_verdict": Target(signed.read_verdict, signed.verdicts, 1024),
     "plan_section": Target(plan.read_plan, plan.plans, 2048),
     "own_catalogue": Target(plan.read_own_catalogue, plan.own_catalogues, 2048),

@@ -42,7 +42,8 @@ WORDS: Final[Mapping[Widens, str]] = {
     changes.weaker_mode: "when it is weaker: `enforce`, `canary`, `monitor`, `off`",
     changes.changed_or_removed: "when it says something else, or is removed",
     changes.faster: "when it lets more pass, at once or in the long run, or is left out",
-    changes.more_enrolments: "when it lets more enrol, at once or in the long run",
+    changes.more_from_address: "when it lets more enrol, at once or in the long run",
+    changes.more_of_app: "when it lets more enrol, at once or in the long run",
     changes.looser_policy: "unless each level keeps all its rules, and at most gains some",
 }
 """By how a change is judged: the words for it."""

@@ -33,6 +33,8 @@ SCENARIOS: Final[Mapping[str, str]] = {
     "CH1": "C4",
     "CH4": "N1",
     "CH6": "N1 N2 N3 N4",
+    "CH8": "W1 W2 W6",
+    "CH9": "W3 W4 W5",
     "EN2": "C20",
     "EN3": "C7",
     "EN7": "L6 L7",
@@ -80,7 +82,7 @@ SCENARIOS: Final[Mapping[str, str]] = {
 """By rule of the protocol the rules of docs/client.md that say the same of the client, whose scenarios hold it."""
 
 ELSEWHERE: Final[Mapping[str, str]] = {
-    "tests of the service": "VN1 CH3 CH5 EN4 EN5 EN6 EN10 EN13 LV1 TK1 TK2 TK4 TK5",
+    "tests of the service": "VN1 CH3 CH5 CH7 CH10 CH11 EN4 EN5 EN6 EN10 EN13 LV1 TK1 TK2 TK4 TK5",
     "tests of the gates": "TK3 PR14 PR16 GS1 GS2 GS3 SW3 SW4",
     "tests of each SDK": "EN14 RF3 RF10 TM8 DV6 DV7 DV8 DV9 KS1 KS5 P42 P45",
 }

@@ -282,6 +282,7 @@ class Reason(Enum):
     STORE_UNAVAILABLE = ("store.unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SERVICE_OVERLOADED = ("service.overloaded", _C.UNAVAILABLE, _P.UNAVAILABLE)
     ENROLMENT_LIMIT = ("enrolment.limit", _C.UNAVAILABLE, _P.UNAVAILABLE)
+    ENROLMENT_LATER = ("enrolment.later", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SERVICE_CLOCK = ("service.clock", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SERVICE_UNREACHABLE = ("service.unreachable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SERVICE_INTERNAL = ("service.internal", _C.UNAVAILABLE, _P.INTERNAL)

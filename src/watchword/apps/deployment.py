@@ -19,6 +19,7 @@ from watchword.adapters.http_server.tls import server_tls
 from watchword.adapters.keyring.file import KeyKeeper, KeyRing
 from watchword.adapters.keyring.private_file import private_directory
 from watchword.adapters.nodes import ONLY_NODE, Nodes, SharedMark
+from watchword.adapters.pace_file import KeptPace, PaceFile
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log import MemoryRefusalLog
@@ -61,11 +62,12 @@ from watchword.attestation.interface import Trust
 from watchword.broker.interface import EdgeRule
 from watchword.enrolment.evidence import FormatEvidenceVerifier
 from watchword.enrolment.interface import EnrolmentPolicy
+from watchword.enrolment.pace import Pace, PlaceSeal
 from watchword.gate.interface import GatePolicy
 from watchword.gate.limits import ClientAddresses, EnrolmentLimits
 from watchword.gate.references import NONCE_BYTES
 from watchword.gate.service import Gate
-from watchword.ports import Clock, Entropy, PlayDecoder
+from watchword.ports import Clock, Entropy, Fetcher
 from watchword.reasons import Refusal
 from watchword.tokens.interface import LEEWAY_SECONDS, TokenExpectation
 from watchword.vocabulary import Environment
@@ -225,14 +227,14 @@ def service_of(
     shared = None if paths.postgres_address is None else open_store(paths)
     secrets, keyring = _keys_of(settings, clock, entropy, shared, bao)
     fetcher, play_fetcher = fetcher_of(settings), play_fetcher_of(settings)
-    trust = trust_of(settings, entropy, fetcher)
-    recorder = recorder_of(settings)
+    trust, recorder = trust_of(settings, entropy, fetcher), recorder_of(settings)
+    room = EnrolmentLimits(paths.enrolments.build())
+    paced = pace_of(settings, keyring, room, entropy, steady or clock.timestamp)
+    pace = None if paced is None else paced.pace
     store = shared or open_store(paths)
     data = None if start is None else start.whole.data
     nodes, log = open_nodes(settings, store, keyring, clock, entropy, data)
-    play = play_decoders_of(settings, play_fetcher, clock) if play_fetcher else {}
-    verifier = _verifier_of(settings, trust, store, play, recorder)
-    room = EnrolmentLimits(paths.enrolments.build())
+    verifier = _verifier_of(settings, trust, store, recorder, play_fetcher, clock, pace)
     live = LiveParts(enrolment_policy(settings), verifier, room, keyring, clock)
     service = build_service(
         policy=live.enrolment,
@@ -253,9 +255,9 @@ def service_of(
         room=room,
         configuration=live.follow(start),
         addresses=ClientAddresses(paths.trusted_proxies),
+        paced=paced,
         vendors=replace(
-            vendor_work(settings, store, trust, fetcher, clock, entropy),
-            play_fetcher=play_fetcher,
+            vendor_work(settings, store, trust, fetcher, play_fetcher, clock, entropy, pace),
             contradictions=verifier.contradictions,
             revision=live.revision if paths.tickets else None,
         ),
@@ -267,15 +269,17 @@ def _verifier_of(
     settings: Settings,
     trust: Trust,
     store: EngineStore,
-    play: Mapping[str, PlayDecoder],
     recorder: Recorder | None,
+    play_fetcher: Fetcher | None,
+    clock: Clock,
+    pace: Pace | None,
 ) -> FormatEvidenceVerifier:
     return FormatEvidenceVerifier(
         trust,
         settings.policy,
         store,
         formats=formats_of(settings),
-        play_decoders=play,
+        play_decoders=play_decoders_of(settings, play_fetcher, clock, pace),
         appraisals=recorder,
     )
 
@@ -297,6 +301,33 @@ def _keys_of(
         keyring = keyring_of(settings, clock, entropy, keeper, documents.key_ring)
         undo.pop_all()
         return replace(secrets, rows=documents.rows), keyring
+
+
+def pace_of(
+    settings: Settings,
+    keyring: KeyRing,
+    room: EnrolmentLimits,
+    entropy: Entropy,
+    steady: Callable[[], float],
+) -> KeptPace | None:
+    """Return what paces enrolments, going on with what was kept; None where nothing is paced.
+
+    :raises PrivateFileError: when what was kept can't be trusted.
+    """
+    rates = settings.service.enrolments.pace
+    if rates is None:
+        return None
+    file = PaceFile(settings.service.pace)
+    pace = Pace(
+        rates.build(),
+        settings.apps,
+        PlaceSeal(settings.service.issuer, keyring.ring.challenge_key),
+        entropy=entropy,
+        steady=steady,
+        tally=room.ask,
+        kept=file.read(),
+    )
+    return KeptPace(pace, file)
 
 
 def keyring_of(

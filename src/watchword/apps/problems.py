@@ -37,6 +37,7 @@ def render(
     details: bool = False,
     retry_after: int | None = None,
     signed: str | None = None,
+    place: str | None = None,
 ) -> Problem:
     """Return the response for these refusals; the first one decides the class.
 
@@ -46,6 +47,7 @@ def render(
     :param details: put the detail of each refusal beside its code (operator only).
     :param retry_after: seconds, for what is unavailable.
     :param signed: the same class, signed by the service for the client to keep; None leaves it out.
+    :param place: in the line of those who enrol, for the client to bring back; None leaves it out.
     """
     public = refusals[0].reason.public
     document: dict[str, object] = {
@@ -57,6 +59,8 @@ def render(
         document["now"] = int(now)
     if signed is not None:
         document["signed"] = signed
+    if place is not None:
+        document["place"] = place
     if ref is not None:
         document["ref"] = ref
     if reveal:

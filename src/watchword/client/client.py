@@ -30,7 +30,7 @@ from watchword.client.errors import (
     ServiceUnavailableError,
 )
 from watchword.client.exchange import MAX_ATTEMPTS, Backoff, Exchange, is_safe
-from watchword.client.phrases import Answered, Wording
+from watchword.client.phrases import Answered, Waiting, Wording
 from watchword.client.session import HeldToken, NextChallenge, Session, Stored
 from watchword.client.signed_refusals import KEYS_PATH, is_signed
 from watchword.client.statement import binding_of, bound_to
@@ -114,9 +114,9 @@ class WatchwordClient:
         self._exchange = Exchange(self._http, self._backoff, self._clock.hear)
         self._device = ResilientDevice(device, self._backoff)
         self._issuer = service_url if issuer is None else issuer
-        self._wording = Wording(
-            self._exchange, self._issuer, app, self._device, self._audiences, self._hear_protocol
-        )
+        self._waiting = Waiting()
+        says = (self._exchange, self._issuer, app, self._device, self._audiences)
+        self._wording = Wording(*says, self._hear_protocol, self._waiting)
         self._session: Session | None = None
         self._cooldown = Cooldown(boot, jitter)
         self._speaks_1_1 = False
@@ -314,11 +314,13 @@ class WatchwordClient:
 
         It holds tokens and session keys: store it where only the app on this device can read it, and in no backup.
         """
-        refusal = self._cooldown.export()
-        if self._session is None and refusal is None and not self._speaks_1_1:
+        refusal, place = self._cooldown.export(), self._waiting.place
+        if (self._session, refusal, place) == (None, None, None) and not self._speaks_1_1:
             return None
         clock = self._clock
-        return Stored(clock.boot_id, self._session, self._speaks_1_1, clock.ahead, refusal).export()
+        return Stored(
+            clock.boot_id, self._session, self._speaks_1_1, clock.ahead, refusal, place
+        ).export()
 
     def import_session(self, document: Mapping[str, Any]) -> None:
         """Go on with an exported session, also one of an earlier version; the device must hold the same keys still.
@@ -337,6 +339,7 @@ class WatchwordClient:
             elif session is not None and not same_boot:
                 session = session.outdated()
             self._session, self._speaks_1_1 = session, stored.protocol
+            self._waiting.place = stored.place
             clock.ahead = stored.ahead if same_boot else None
 
     def _hear_protocol(self, told: Any) -> None:
@@ -427,7 +430,12 @@ class WatchwordClient:
         try:
             self._enrol_once()
         except ChallengeRefusedError:
-            self._enrol_once()
+            try:
+                self._enrol_once()
+            except ChallengeRefusedError:
+                # Others used up what the place was good for: the next try begins without it.
+                self._waiting.place = None
+                raise
 
     def _enrol_once(self) -> None:
         challenge, bnd = self._wording.challenge(Purpose.ENROL, MAX_ATTEMPTS), self._bnd
@@ -517,6 +525,7 @@ class WatchwordClient:
             bnd=bnd,
         )
         self._cooldown.succeed()
+        self._waiting.place = None
         pins = answer.get("pins")
         # It only says when to look: whatever else stands there isn't worth losing tokens for.
         if isinstance(pins, int) and not isinstance(pins, bool) and 0 < pins <= MAX_VERSION:

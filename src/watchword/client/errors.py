@@ -37,6 +37,7 @@ class Problem:
     :param reasons: dotted reason codes; only a lab service tells them.
     :param now: the sender's time, whole seconds since 1970; None if it told none.
     :param signed: the service's signature over a final refusal, a compact JWS that nobody has checked.
+    :param place: in the line of those who enrol, to be brought back; None if there is none, or what can't be one.
     """
 
     status: int
@@ -46,6 +47,7 @@ class Problem:
     reasons: tuple[str, ...] = ()
     now: int | None = None
     signed: str | None = None
+    place: str | None = None
 
     def __str__(self) -> str:
         """Render in one line, with the reference that support asks for."""

@@ -5,9 +5,10 @@ that lost the service at one moment don't return at one moment.
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import httpx
 
@@ -34,15 +35,19 @@ MAX_PAUSE: Final = 8.0
 """Longest pause, in seconds; a service that asks for more is reported as unavailable at once."""
 
 _PROBLEM_TYPE: Final = "urn:watchword:problem:"
+_PLACE: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class _LaterError(Exception):
     """Carry the cause of a failed attempt that may be repeated."""
 
-    def __init__(self, cause: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, cause: str, retry_after: float | None = None, place: str | None = None
+    ) -> None:
         super().__init__(cause)
         self.retry_after = retry_after
+        self.place = place
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +92,32 @@ class Exchange:
         self._backoff = backoff
         self._hear_time = hear_time
 
-    def post(self, path: str, body: Mapping[str, Any], attempts: int) -> dict[str, Any]:
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        attempts: int,
+        hear_place: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
         """Return the answer to a POST.
 
         :param attempts: how often it may be sent, 1 or more.
+        :param hear_place: is told each place in the line that the service gives; the next attempt brings it.
         :raises ServiceUnavailableError: after the last attempt, or if the service asks for a longer
             pause than :data:`MAX_PAUSE`.
         :raises ServiceRefusedError: with the service's problem document.
         :raises UnreadableAnswerError: on an answer that isn't the service's.
         :raises ChannelRefusedError: when its host is pinned and the connection isn't used; trying again is of no use.
         """
-        content = strict_json.dumps(body)
         attempt = 0
         while True:
             try:
-                return self._once("POST", path, content)
+                return self._once("POST", path, strict_json.dumps(body))
             except _LaterError as later:
                 attempt += 1
+                if later.place is not None and hear_place is not None:
+                    hear_place(later.place)
+                    body = {**body, "place": later.place}
                 retry_after = later.retry_after
                 if attempt >= attempts or (retry_after or 0.0) > MAX_PAUSE:
                     raise ServiceUnavailableError(str(later), attempt, retry_after) from later
@@ -154,7 +168,8 @@ class Exchange:
             # A lab's service says why, such as `enrolment.limit`; nothing hangs on it.
             told = problem is not None and problem.reasons
             why = f" ({', '.join(told)})" if told else ""
-            raise _LaterError(f"HTTP {status}{why}", _retry_after(response))
+            place = None if problem is None else problem.place
+            raise _LaterError(f"HTTP {status}{why}", _retry_after(response), place)
         if problem is None:
             raise UnreadableAnswerError(f"HTTP {status} without a problem document of the service")
         raise refusal(problem)
@@ -171,6 +186,7 @@ def read_problem(response: httpx.Response, body: bytes) -> Problem | None:
         return None
     kind, ref, reasons = document.get("type"), document.get("ref"), document.get("reasons")
     now, signed = document.get("now"), document.get("signed")
+    place = document.get("place")
     if not isinstance(kind, str) or not kind.startswith(_PROBLEM_TYPE):
         return None
     return Problem(
@@ -181,7 +197,13 @@ def read_problem(response: httpx.Response, body: bytes) -> Problem | None:
         reasons=tuple(str(reason) for reason in reasons) if isinstance(reasons, list) else (),
         now=now if isinstance(now, int) and not isinstance(now, bool) else None,
         signed=signed if isinstance(signed, str) else None,
+        place=place if is_place(place) else None,
     )
+
+
+def is_place(value: Any) -> TypeGuard[str]:
+    """Tell whether a value can be a place in the line of those who enrol."""
+    return isinstance(value, str) and _PLACE.fullmatch(value) is not None
 
 
 def _read_capped(response: httpx.Response) -> bytes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from watchword.client.device import ResilientDevice
-from watchword.client.errors import UnreadableAnswerError
+from watchword.client.errors import ServiceRefusedError, UnreadableAnswerError
 from watchword.client.exchange import Exchange
 from watchword.client.statement import build_statement
 from watchword.encoding import base64url
@@ -21,6 +21,17 @@ class Answered:
     answer: Mapping[str, Any] = field(repr=False)
 
 
+@dataclass(slots=True)
+class Waiting:
+    """Remember the place in the line of those who enrol; None while the service gave none."""
+
+    place: str | None = None
+
+    def hear(self, place: str) -> None:
+        """Take the newest one."""
+        self.place = place
+
+
 @dataclass(frozen=True, slots=True)
 class Wording:
     """Hold what every statement of an instance says of itself.
@@ -34,15 +45,33 @@ class Wording:
     device: ResilientDevice
     audiences: tuple[str, ...]
     hear_protocol: Callable[[Any], None]
+    waiting: Waiting
 
     def challenge(self, purpose: Purpose, attempts: int) -> str:
-        """Return a challenge of the service's, base64url.
+        """Return a challenge of the service's, base64url; one to enrol is asked for with the place that there is.
 
         :raises ClientError: see :meth:`watchword.client.exchange.Exchange.post`.
         """
-        answer = self.exchange.post(
-            "/v1/challenges", {"app": self.app, "purpose": purpose.value}, attempts
-        )
+        asked = {"app": self.app, "purpose": purpose.value}
+        if purpose is not Purpose.ENROL:
+            return self._challenge(asked, attempts)
+        if self.waiting.place is None:
+            return self._challenge(asked, attempts, self.waiting.hear)
+        try:
+            brought = {**asked, "place": self.waiting.place}
+            return self._challenge(brought, attempts, self.waiting.hear)
+        except ServiceRefusedError:
+            # A service that was rolled back doesn't know places.
+            self.waiting.place = None
+            return self._challenge(asked, attempts, self.waiting.hear)
+
+    def _challenge(
+        self,
+        asked: Mapping[str, str],
+        attempts: int,
+        hear_place: Callable[[str], None] | None = None,
+    ) -> str:
+        answer = self.exchange.post("/v1/challenges", asked, attempts, hear_place)
         challenge = answer.get("challenge")
         if not isinstance(challenge, str) or not challenge:
             raise UnreadableAnswerError("got a challenge answer without a challenge")

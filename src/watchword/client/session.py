@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from watchword.client.errors import UnreadableAnswerError
+from watchword.client.exchange import is_place
 from watchword.client.own_token import OwnToken, read_own_token
 from watchword.encoding import base64url
 from watchword.encoding.phrases import other_format
@@ -225,6 +226,7 @@ class Stored:
     :param protocol: whether the service said that it speaks 1.1.
     :param ahead: what the service's time is ahead of the boot clock, None where it isn't known.
     :param refusal: see :meth:`watchword.client.cooldown.Cooldown.export`.
+    :param place: in the line of those who enrol; it counts in any boot.
     """
 
     boot_id: str | None
@@ -232,6 +234,7 @@ class Stored:
     protocol: bool = False
     ahead: float | None = None
     refusal: Mapping[str, Any] | None = None
+    place: str | None = None
 
     def export(self) -> dict[str, Any]:
         """Return a JSON-ready copy."""
@@ -242,6 +245,7 @@ class Stored:
             "ahead": self.ahead,
             "refusal": None if self.refusal is None else dict(self.refusal),
             "session": None if self.session is None else self.session.export(),
+            "place": self.place,
         }
 
     @classmethod
@@ -256,12 +260,15 @@ class Stored:
             if document["v"] != VERSION:
                 raise ValueError(f"stored session: {other_format(document['v'], VERSION)}")
             session, ahead = document["session"], document["ahead"]
+            # Not there in what was stored before there were places.
+            place = document.get("place")
             return cls(
                 _text(document["boot_id"]),
                 None if session is None else Session.from_export(session),
                 document["protocol"] == "1.1",
                 None if ahead is None else _number(ahead),
                 document["refusal"],
+                place if is_place(place) else None,
             )
         except (TypeError, KeyError, AttributeError):
             raise ValueError("got something that isn't a stored session") from None

@@ -178,13 +178,16 @@ class Enrolment:
         """Return who seals tickets for renewals, None where there are none."""
         return self._tickets
 
-    def challenge(self, app: str, purpose: Purpose, now: datetime) -> tuple[bytes, int]:
+    def challenge(
+        self, app: str, purpose: Purpose, now: datetime, nonce: bytes | None = None
+    ) -> tuple[bytes, int]:
         """Return a challenge and its life in seconds; nothing is stored.
 
+        :param nonce: see :meth:`watchword.enrolment.pace.Pace.admit`.
         :raises RefusedError: ``statement.app_unknown``.
         """
         require_app(self._policy, app)
-        made = self._validator.challenges.make(app, purpose, now, self._entropy)
+        made = self._validator.challenges.make(app, purpose, now, self._entropy, nonce)
         return made, CHALLENGE_SECONDS
 
     async def enrol(self, request: EnrolmentRequest, now: datetime) -> Enrolled:

@@ -53,14 +53,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def make_challenge(
-    *, app: str, purpose: Purpose, issuer: str, key: bytes, now: datetime, entropy: Entropy
+    *,
+    app: str,
+    purpose: Purpose,
+    issuer: str,
+    key: bytes,
+    now: datetime,
+    entropy: Entropy,
+    nonce: bytes | None = None,
 ) -> bytes:
     """Return a challenge for one app and purpose that lives :data:`CHALLENGE_SECONDS`.
 
     :param key: the service's challenge key, at least 32 bytes.
+    :param nonce: 16 bytes that nobody else can make; None for fresh ones.
     """
     expiry = int(now.timestamp()) + CHALLENGE_SECONDS
-    body = _VERSION + expiry.to_bytes(8, "big") + entropy.token_bytes(_NONCE_BYTES)
+    body = _VERSION + expiry.to_bytes(8, "big") + (nonce or entropy.token_bytes(_NONCE_BYTES))
     return body + _mac(body, app, purpose, issuer, key)
 
 
@@ -181,8 +189,15 @@ class Challenges:
         """Show nothing: a key in a log is a key lost."""
         return "Challenges(...)"
 
-    def make(self, app: str, purpose: Purpose, now: datetime, entropy: Entropy) -> bytes:
-        """Return a fresh challenge.
+    def make(
+        self,
+        app: str,
+        purpose: Purpose,
+        now: datetime,
+        entropy: Entropy,
+        nonce: bytes | None = None,
+    ) -> bytes:
+        """Return a fresh challenge, with a nonce of its own or the one that a place in the line has.
 
         A clock that was set back behind what was forgotten begins another epoch: nothing that is
         made now could be used in the old one, and until the clock has caught up nobody could enrol.
@@ -191,7 +206,13 @@ class Challenges:
             self._epochs.begin(now)
         key = epoch_key(self._key, self._epochs.number)
         return make_challenge(
-            app=app, purpose=purpose, issuer=self._issuer, key=key, now=now, entropy=entropy
+            app=app,
+            purpose=purpose,
+            issuer=self._issuer,
+            key=key,
+            now=now,
+            entropy=entropy,
+            nonce=nonce,
         )
 
     def make_next(

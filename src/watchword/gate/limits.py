@@ -741,6 +741,7 @@ class EnrolmentLimits:
         self._addresses = RateLimiter(rates.address, self._prefixes)
         self._apps = RateLimiter(rates.app)
         self._again = RateLimiter(Rate(max(1, rates.app.requests // 2), rates.app.seconds))
+        self._asking = RateLimiter(rates.address)
 
     def go_by(self, rates: EnrolmentRates) -> None:
         """Go by other rates from now on; where they are others, all the room is there again."""
@@ -750,6 +751,13 @@ class EnrolmentLimits:
     def __len__(self) -> int:
         """Return how many prefixes are held."""
         return len(self._addresses)
+
+    def ask(self, address: str, at: float) -> float:
+        """Count that an address prefix asks to enrol; return above 0 where it asks more often than it may enrol.
+
+        :param at: seconds of any clock, always of the same one.
+        """
+        return self._asking.take(address, at)
 
     @contextmanager
     def room(self, app: str, address: str | None, now: datetime) -> Iterator[None]:

@@ -22,6 +22,7 @@ from tests.unit.enrolment.simulators import (
 from watchword.adapters.documents import FileDocument
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.file import KeyRing
+from watchword.adapters.pace_file import KeptPace, PaceFile
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.revocation_journal import RevocationJournal
@@ -33,6 +34,7 @@ from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.apps.service.service import Service, build_service
 from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
+from watchword.enrolment.pace import Pace, PaceRates, PlaceSeal
 from watchword.gate.bundle import GateBundle, from_jws
 from watchword.gate.interface import GatePolicy, Route
 from watchword.gate.limits import (
@@ -40,6 +42,7 @@ from watchword.gate.limits import (
     EnrolmentLimits,
     EnrolmentRates,
     Network,
+    RateLimiter,
 )
 from watchword.tokens.interface import TokenExpectation
 from watchword.vocabulary import Environment, Level, Mode, Proof, Purpose
@@ -109,11 +112,13 @@ def service_bench(
     rates: EnrolmentRates | None = None,
     trusted_proxies: Sequence[Network] = (),
     revision: Callable[[str], bytes] | None = None,
+    pace: PaceRates | None = None,
 ) -> ServiceBench:
     """Build a service on a state directory; the caller closes the store.
 
     :param revision: returns for an app what tickets for renewals hang on; None gives none.
     :param steady: a clock that nobody sets, to compare the bench's with; None compares nothing.
+    :param pace: how fast each app enrols, counted by the bench's clock; None for all at once.
     :param vendors: makes what is asked of vendors beside the requests; None asks nobody.
     """
     clock, entropy = MovableClock(), SeededEntropy()
@@ -148,8 +153,30 @@ def service_bench(
         ),
         room=None if rates is None else EnrolmentLimits(rates),
         addresses=ClientAddresses(trusted_proxies),
+        paced=None if pace is None else kept_pace(directory, pace, policy, keyring, clock),
     )
     return ServiceBench(service, store, keyring, log, clock, directory)
+
+
+def kept_pace(
+    directory: Path,
+    rates: PaceRates,
+    policy: EnrolmentPolicy,
+    keyring: KeyRing,
+    clock: MovableClock,
+) -> KeptPace:
+    """Return what paces the enrolments of a bench."""
+    file = PaceFile(directory / "pace.json")
+    pace = Pace(
+        rates,
+        policy.apps,
+        PlaceSeal(policy.issuer, keyring.ring.challenge_key),
+        entropy=SeededEntropy(b"pace"),
+        steady=clock.timestamp,
+        tally=RateLimiter(EnrolmentRates().address).take,
+        kept=file.read(),
+    )
+    return KeptPace(pace, file)
 
 
 @dataclass

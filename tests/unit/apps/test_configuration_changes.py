@@ -1,6 +1,7 @@
 """Show that each setting of the schema says what its change does, and that nothing that lets more in passes for anything else."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -32,6 +33,12 @@ ROUTES: list[dict[str, Any]] = [
     {"path": "/pay/**", "proof": "device", "minimum_versions": {"clinic-ios": "2.0"}},
     {"path": "/**", "level": "hardware", "proof": "session"},
 ]
+
+PACE: dict[str, Any] = {
+    "floor": {"requests": 10, "per": "1s"},
+    "most": {"requests": 200, "per": "1s"},
+    "doubles": "1h",
+}
 
 
 def places(model: type[Config] = FileConfig, prefix: str = "") -> Iterator[str]:
@@ -173,6 +180,10 @@ ROUTE = (*CLINIC, "routes")
         (("service", "enrolments", "app", "requests"), 11, "live", True),
         (("service", "enrolments", "app", "requests"), 9, "live", False),
         (("service", "enrolments"), ..., "live", True),
+        (("service", "enrolments", "address"), {"requests": 101, "per": "10m"}, "live", True),
+        (("service", "enrolments", "address"), {"requests": 99, "per": "10m"}, "live", False),
+        (("service", "enrolments", "pace"), PACE, "restart", False),
+        (("service", "tickets"), True, "restart", True),
         (("policy",), "balanced", "live", True),
         (("policy",), {"base": "strict", "levels": {"verified": "off"}}, "live", False),
         (("apps", "clinic-android", "minimum_version"), 99, "live", True),
@@ -200,6 +211,37 @@ def test_one_changed_value(path: tuple[Any, ...], to: Any, when: str, widens: bo
     (found,) = changed(*path, to=to)
     assert (found.when.value, found.widens) == (when, widens), found
     assert path[: len(found.path)] == found.path[: len(path)]
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "widens"),
+    [
+        ((), ..., True),
+        (("most", "requests"), 201, True),
+        (("most", "requests"), 199, False),
+        (("floor", "per"), "2s", False),
+        (("floor", "requests"), 11, True),
+        (("doubles",), "30m", True),
+        (("doubles",), "2h", False),
+    ],
+)
+def test_a_pace_that_lets_more_enrol_widens_at_the_next_start(
+    path: tuple[str, ...], to: Any, *, widens: bool
+) -> None:
+    """Enrolments without a pace are let in at once, and a ramp that doubles sooner lets more in."""
+    before, after = base(), base()
+    for data in (before, after):
+        data["service"]["enrolments"]["pace"] = deepcopy(PACE)
+    *inner, last = ("enrolments", "pace", *path)
+    section = after["service"]
+    for part in inner:
+        section = section[part]
+    if to is ...:
+        section.pop(last)
+    else:
+        section[last] = to
+    (found,) = changes_between(whole(before), whole(after))
+    assert (found.when, found.widens) == (When.RESTART, widens), found
 
 
 def with_routes(rows: list[dict[str, Any]]) -> list[Change]:

@@ -505,3 +505,15 @@ def test_other_rates_begin_anew_and_the_same_go_on() -> None:
     assert not enrols()
     limits.go_by(EnrolmentRates(app=Rate(2, 3600)))
     assert [enrols() for _ in range(4)] == [True, True, False, False]
+
+
+def test_who_asks_often_is_told_by_the_rates_in_force() -> None:
+    """By that a pace puts an address into its second line, so a change of the file reaches it too."""
+    limits = EnrolmentLimits(EnrolmentRates(address=Rate(1, 3600)))
+
+    def asks_often() -> bool:
+        return limits.ask("192.0.2.0/24", 1_800_000_000.0) > 0
+
+    assert [asks_often() for _ in range(3)] == [False, True, True]
+    limits.go_by(EnrolmentRates(address=Rate(2, 3600)))
+    assert [asks_often() for _ in range(3)] == [False, False, True]

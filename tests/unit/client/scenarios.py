@@ -623,8 +623,7 @@ class World:
             "title": slug,
             "status": answer["status"],
         }
-        if "ref" in told:
-            document["ref"] = told["ref"]
+        document |= {name: told[name] for name in ("ref", "place") if name in told}
         if "signed" in told:
             document["signed"] = self.signed(told["signed"], slug, request)
         return document

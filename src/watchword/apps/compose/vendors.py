@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -30,8 +30,17 @@ from watchword.attestation.certificates import BoundedIssuerCache, load_p256
 from watchword.attestation.interface import AndroidApp, AppleApp, EvidenceFormat, PlayKeys, Trust
 from watchword.attestation.play_tokens import KEY_BYTES
 from watchword.enrolment.evidence import ReceiptRefresh, ReceiptSampling, Rejudgement
-from watchword.ports import Clock, Entropy, Fetcher, InstanceStore, PlayDecoder
-from watchword.reasons import WatchwordError
+from watchword.enrolment.pace import Pace
+from watchword.ports import (
+    Clock,
+    Entropy,
+    Fetcher,
+    FetchRequest,
+    FetchResponse,
+    InstanceStore,
+    PlayDecoder,
+)
+from watchword.reasons import UnavailableError, WatchwordError
 
 if TYPE_CHECKING:
     from watchword.adapters.fetcher import HttpxFetcher
@@ -155,17 +164,19 @@ def _all_play_keys(settings: Settings, lab: "LabAuthorities | None") -> dict[str
 
 
 def play_decoders_of(
-    settings: Settings, fetcher: Fetcher, clock: Clock
+    settings: Settings, fetcher: Fetcher | None, clock: Clock, pace: Pace | None = None
 ) -> Mapping[str, PlayDecoder]:
     """Return who decodes the tokens of each package that has a service account.
 
     Packages with one account share its access tokens.
 
-    :param fetcher: for Google's decoder alone: whoever sends tokens keeps its connections busy.
+    :param fetcher: for Google's decoder alone: whoever sends tokens keeps its connections busy; None where nobody asks it.
+    :param pace: is told how Google's answers come; None tells nobody.
     :raises WatchwordError: when a file is missing, readable by others, or isn't an account's.
     """
-    if not settings.trust_vendors:
+    if fetcher is None or not settings.trust_vendors:
         return {}
+    fetcher = heard_for(fetcher, pace, settings.play)
     by_file: dict[Path, PlayDecoder] = {}
     decoders: dict[str, PlayDecoder] = {}
     for play in settings.play.values():
@@ -303,6 +314,44 @@ def _fetcher() -> "HttpxFetcher":
     return HttpxFetcher()
 
 
+VENDOR_FAILS: Final = 500
+"""From this status on an answer is the vendor's failure, and so is :data:`TOO_MANY`."""
+
+TOO_MANY: Final = 429
+
+
+class HeardFetcher:
+    """Implement :class:`watchword.ports.Fetcher` around another one, and let each exchange set the pace of apps.
+
+    An answer that says a failure of the vendor's own, or too many requests, counts as none.
+    """
+
+    def __init__(self, fetcher: Fetcher, pace: Pace, apps: Iterable[str]) -> None:
+        """Keep them."""
+        self._fetcher = fetcher
+        self._pace = pace
+        self._apps = tuple(apps)
+
+    async def fetch(self, request: FetchRequest) -> FetchResponse:
+        """See :meth:`watchword.ports.Fetcher.fetch`."""
+        try:
+            answer = await self._fetcher.fetch(request)
+        except UnavailableError:
+            self._hear(answered=False)
+            raise
+        self._hear(answered=answer.status < VENDOR_FAILS and answer.status != TOO_MANY)
+        return answer
+
+    def _hear(self, *, answered: bool) -> None:
+        for app in self._apps:
+            self._pace.hear(app, answered=answered)
+
+
+def heard_for(fetcher: Fetcher, pace: Pace | None, apps: Iterable[str]) -> Fetcher:
+    """Return a fetcher whose exchanges set the pace of these apps; the same one where nothing is paced."""
+    return fetcher if pace is None else HeardFetcher(fetcher, pace, apps)
+
+
 def receipts_of(
     settings: Settings,
     store: InstanceStore,
@@ -310,6 +359,7 @@ def receipts_of(
     fetcher: Fetcher | None,
     clock: Clock,
     sampling: ReceiptSampling,
+    pace: Pace | None = None,
 ) -> ReceiptRefresh | None:
     """Return who has receipts refreshed, None where no app asks for it.
 
@@ -322,7 +372,8 @@ def receipts_of(
         identity = settings.apps[name].identity
         assert isinstance(identity, AppleApp)  # The reader takes receipts of iOS apps alone.
         apps[name] = AppleTeamApp(team_key_of(ways), server_of(ways.server, identity.environment))
-    return ReceiptRefresh(store, AppleReceiptServer(fetcher, clock, apps), trust, sampling)
+    heard = heard_for(fetcher, pace, apps)
+    return ReceiptRefresh(store, AppleReceiptServer(heard, clock, apps), trust, sampling)
 
 
 def vendor_work(
@@ -330,11 +381,14 @@ def vendor_work(
     store: InstanceStore,
     trust: Trust,
     fetcher: "HttpxFetcher | None",
+    play_fetcher: "HttpxFetcher | None",
     clock: Clock,
     entropy: Entropy,
+    pace: Pace | None = None,
 ) -> VendorWork:
     """Return what is asked of vendors beside the requests.
 
+    :param pace: is told how Apple's answers come; None tells nobody.
     :raises WatchwordError: when a team's key can't be read.
     """
     withdrawn = trust.revocation
@@ -344,10 +398,11 @@ def vendor_work(
     return VendorWork(
         status_list=known if isinstance(known, LiveStatusList) else None,
         rejudgement=None if known is None else Rejudgement(store, known, trust.issuers),
-        receipts=receipts_of(settings, store, trust, fetcher, clock, sampling),
+        receipts=receipts_of(settings, store, trust, fetcher, clock, sampling, pace),
         receipt_apps=tuple(settings.receipts),
         sampling=sampling,
         fetcher=fetcher,
+        play_fetcher=play_fetcher,
     )
 
 

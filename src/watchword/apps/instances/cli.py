@@ -152,6 +152,22 @@ def invitations_command() -> None:
 
 
 @command.command(
+    "pace",
+    short_help="Show how fast apps enrol, and who waits.",
+    epilog="Example: watchword instances pace",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_obj
+@_body
+def pace_command() -> None:
+    """Show how fast each app enrols now, and how long the line is, where `service.enrolments.pace` is set.
+
+    `busy` counts those who wait behind addresses that ask often. `wait` is told to a phone that comes now. A pace is
+    `held` while a vendor's servers fail.
+    """
+
+
+@command.command(
     "cancel",
     short_help="Cancel a code that wasn't used.",
     cls=NamesLikeOptions,

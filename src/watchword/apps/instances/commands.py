@@ -66,6 +66,34 @@ def _shortened(at: str) -> str:
     return at[5:16].replace("T", " ")
 
 
+def pace_command(config: Path, *, as_json: bool) -> None:
+    """See ``watchword instances pace``."""
+    with operator_of(config) as service:
+        apps = service.get("/v1/pace")["apps"]
+    if as_json:
+        for app in apps:
+            print_json(app)
+        return
+    if not apps:
+        click.echo("Enrolments aren't paced: service.enrolments.pace sets how fast they are.")
+        return
+    heads = ("app", "pace", "of", "waiting", "busy", "wait", "")
+    for line in table(heads, map(_pace_row, apps)):
+        click.echo(line)
+
+
+def _pace_row(each: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        each["app"],
+        f"{each['rate']:g}/s",
+        f"{each['floor']:g}-{each['most']:g}/s",
+        str(each["waiting"]),
+        str(each["waiting_busy"]),
+        duration(each["wait"]) if each["wait"] else "-",
+        "held: a vendor fails" if each["held"] else "",
+    )
+
+
 def revoke_command(config: Path, *, instance: str, because: str, as_json: bool) -> None:
     """See ``watchword instances revoke``."""
     with operator_of(config) as service:

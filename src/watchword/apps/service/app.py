@@ -25,6 +25,7 @@ from watchword.adapters.system import steady_seconds
 from watchword.apps.problems import render
 from watchword.drill.consent import MAX_BYTES, PATH, ConsentError, read_consent
 from watchword.encoding import strict_json
+from watchword.enrolment.pace import LaterError
 from watchword.gate.hygiene import clean, read_path
 from watchword.gate.limits import ClientAddresses
 from watchword.ports import Clock, RefusalLog
@@ -652,7 +653,7 @@ class Application:
             self._context.refusal_log.record(refusals, where)
 
     def _answer_of(self, error: Exception, where: str) -> Response:
-        retry_after, signed = None, None
+        retry_after, signed, place = None, None, None
         extra: tuple[tuple[bytes, bytes], ...] = ()
         if isinstance(error, RefusedError):
             refusals: Sequence[Refusal] = error.refusals
@@ -662,7 +663,10 @@ class Application:
         elif isinstance(error, UnavailableError):
             refusals = (Refusal(error.reason, error.detail),)
             retry_after = error.retry_after
-            self._note(error.reason.code, detail=error.detail, where=where)
+            if isinstance(error, LaterError):
+                place = error.place
+            else:
+                self._note(error.reason.code, detail=error.detail, where=where)
         elif isinstance(error, WatchwordError):
             # Files of the state directory that can't be read, written or trusted now.
             refusals = (Refusal(Reason.STORE_UNAVAILABLE, type(error).__name__),)
@@ -681,6 +685,7 @@ class Application:
             details=self._operator,
             retry_after=retry_after,
             signed=signed,
+            place=place,
         )
         return Response(problem.status, problem.body, problem.headers + extra)
 

@@ -163,6 +163,20 @@ def _led(context: ServiceContext, chore: Chore, task: PeriodicTask) -> PeriodicT
     return PeriodicTask(task.name, task.pause, work)
 
 
+PACE_SECONDS: Final = 5.0
+"""How often it is kept how far the lines of those who enrol are."""
+
+
+async def keep_pace(context: ServiceContext) -> None:
+    """Write how far the lines are, where enrolments are paced.
+
+    :raises PrivateFileError: when that can't be written.
+    """
+    if context.paced is not None:
+        states = context.paced.pace.state()
+        await asyncio.to_thread(context.paced.file.write, states)
+
+
 async def _forget_records(records: RecordLog, now: Callable[[], datetime]) -> None:
     records.forget_expired(now())
 
@@ -187,6 +201,8 @@ def periodic_tasks(context: ServiceContext) -> Iterator[PeriodicTask]:
     if context.secrets.keeper is not None:
         # Apart from the upkeep: a backend that is slow must not hold up a revocation.
         yield PeriodicTask("secrets", TICK_SECONDS, lambda: follow_secrets(context))
+    if context.paced is not None:
+        yield PeriodicTask("pace", PACE_SECONDS, lambda: keep_pace(context))
     if context.records is not None:
         yield PeriodicTask(
             "forgetting records", FORGET_SECONDS, partial(_forget_records, context.records, now)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from watchword.adapters.keyring.file import KeyRing
 from watchword.adapters.nodes import ONLY_NODE, Nodes
+from watchword.adapters.pace_file import KeptPace
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
@@ -46,6 +47,7 @@ class ServiceContext:
     :param pins: what is published of pins; ``pin_reports`` counts what apps report of them.
     :param nodes: the other nodes of the service, where several share a store.
     :param safeguards: what guards the store beside it, and watches the clock.
+    :param paced: says when who enrols has his turn; None where all have it at once.
     :param answers: how often each route answered with each status, since the start.
     :param gate_faults: by API, what keeps the gate in this process from following its bundle, None
         for nothing; only the APIs whose gate is here.
@@ -72,6 +74,7 @@ class ServiceContext:
     records: RecordLog | None = None
     safeguards: Safeguards = NO_SAFEGUARDS
     nodes: Nodes = ONLY_NODE
+    paced: KeptPace | None = None
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     gate_faults: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     gate_limits: dict[str, Callable[[], Mapping[str, LimitTally]]] = field(default_factory=dict)

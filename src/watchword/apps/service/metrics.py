@@ -145,6 +145,43 @@ def safeguard_metrics(context: ServiceContext) -> Iterator[Metric]:
         )
 
 
+def pace_metrics(context: ServiceContext) -> Iterator[Metric]:
+    """Yield the metrics where enrolments are paced."""
+    if context.paced is None:
+        return
+    views = context.paced.pace.view()
+    yield _gauge(
+        "enrolment_pace",
+        "Instances a second that may enrol now, by app.",
+        {(("app", app),): view.rate for app, view in views.items()},
+    )
+    yield _gauge(
+        "enrolment_waiting",
+        "Places in the line that weren't called yet, by app; busy: those of addresses that ask often.",
+        {
+            (("app", app), ("line", line)): float(count)
+            for app, view in views.items()
+            for line, count in zip(("first", "busy"), view.waiting, strict=True)
+        },
+    )
+    yield _gauge(
+        "enrolment_pace_held",
+        "1 while errors of a vendor keep the pace from growing, else 0.",
+        {(("app", app),): float(view.slowed) for app, view in views.items()},
+    )
+    yield Metric(
+        "watchword_enrolment_places_total",
+        "counter",
+        "Challenges that were asked for to enrol, since the start: given at once, to one who was called, or later; "
+        "and places that counted as none, since they had ended or weren't ours.",
+        {
+            (("app", app), ("outcome", outcome)): float(count)
+            for app, view in views.items()
+            for outcome, count in view.outcomes.items()
+        },
+    )
+
+
 def secret_metrics(context: ServiceContext) -> Iterator[Metric]:
     """Yield the metrics where any secret is kept; none holds a value or a part of one."""
     yield from _canaries(context)
@@ -319,6 +356,7 @@ def exposed(context: ServiceContext) -> Response:
         *limit_metrics(context),
         *tally_metrics(context),
         *safeguard_metrics(context),
+        *pace_metrics(context),
     )
     return Response(
         200,

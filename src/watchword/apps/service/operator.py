@@ -497,6 +497,30 @@ async def explain(context: ServiceContext, request: Request) -> Response:
     )
 
 
+async def show_pace(context: ServiceContext, _request: Request) -> Response:
+    """Return how the enrolments of each app are paced; no app where they aren't."""
+    views = {} if context.paced is None else context.paced.pace.view()
+    return json_response(
+        200,
+        {
+            "apps": [
+                {
+                    "app": app,
+                    "rate": view.rate,
+                    "floor": view.floor,
+                    "most": view.most,
+                    "held": view.slowed,
+                    "waiting": view.waiting[0],
+                    "waiting_busy": view.waiting[1],
+                    "wait": view.wait,
+                    "outcomes": dict(view.outcomes),
+                }
+                for app, view in views.items()
+            ]
+        },
+    )
+
+
 async def show_metrics(context: ServiceContext, _request: Request) -> Response:
     """Return the counters in the Prometheus text format."""
     # Its library takes 90 ms to import: a service that nobody scrapes starts sooner.
@@ -521,6 +545,7 @@ OPERATOR_ROUTES: Final = (
     Route("GET", "/v1/test-codes", list_codes, arguments=("limit",)),
     Route("POST", "/v1/test-codes/{id}/revoke", cancel_code),
     Route("GET", "/v1/audit", list_audit, arguments=("before", "limit", "subject")),
+    Route("GET", "/v1/pace", show_pace),
     Route("GET", "/v1/refusals", list_refusals),
     Route("GET", "/v1/pins", list_pins),
     Route("GET", "/v1/pins/reports", list_pin_reports),

@@ -28,6 +28,7 @@ from watchword.enrolment.interface import (
     EnrolmentRequest,
     RenewalRequest,
 )
+from watchword.enrolment.pace import MAX_PLACE_CHARACTERS
 from watchword.enrolment.statement import MAX_NAME_CHARACTERS, PURPOSES
 from watchword.enrolment.tickets import MAX_BYTES
 from watchword.pins.interface import ROOTS_MEDIA_TYPE, SET_MEDIA_TYPE
@@ -137,16 +138,31 @@ def _given(ticket: bytes | None) -> dict[str, str]:
 
 
 async def create_challenge(context: ServiceContext, request: Request) -> Response:
-    """Return a fresh challenge; nothing is stored."""
-    require_members(request.members, "app", "purpose")
-    app = text_member(request.members, "app", MAX_NAME_CHARACTERS)
+    """Return a fresh challenge; nothing is stored.
+
+    Where enrolments are paced, who enrols waits for his turn.  A place is looked at only there, so that a client may
+    bring one that it was given before the pace was switched off.
+
+    :raises LaterError: ``enrolment.later``, with the place to bring back.
+    """
+    members = dict(request.members)
+    place = members.pop("place", None)
+    require_members(members, "app", "purpose")
+    app = text_member(members, "app", MAX_NAME_CHARACTERS)
     try:
-        purpose = Purpose(request.members["purpose"])
+        purpose = Purpose(members["purpose"])
     except ValueError:
         raise MalformedError.because(
             Reason.REQUEST_MALFORMED, f"expected as purpose one of: {PURPOSES}"
         ) from None
-    challenge, seconds = context.enrolment.challenge(app, purpose, context.clock.now())
+    if "place" in request.members:
+        place = text_member(request.members, "place", MAX_PLACE_CHARACTERS)
+    now, nonce = context.clock.now(), None
+    if purpose is Purpose.ENROL and context.paced is not None:
+        # A place ends by this clock.  The client keeps it, and comes again.
+        context.safeguards.require_steady_clock()
+        nonce = context.paced.pace.admit(app, place, request.address, now)
+    challenge, seconds = context.enrolment.challenge(app, purpose, now, nonce)
     return json_response(
         200,
         {

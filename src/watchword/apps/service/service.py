@@ -9,7 +9,9 @@ from pathlib import Path
 import structlog
 
 from watchword.adapters.keyring.file import KeyRing
+from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.nodes import ONLY_NODE, GateLog, Nodes
+from watchword.adapters.pace_file import KeptPace
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
@@ -87,6 +89,8 @@ class Service:
             await asyncio.wait({self._following})
         with suppress(UnavailableError):
             await self.context.safeguards.follow(self.context.store, self.context.clock.now())
+        with suppress(PrivateFileError):
+            await background.keep_pace(self.context)
         for first in self._firsts:
             first.cancel()
             await asyncio.wait({first})
@@ -201,27 +205,26 @@ def build_service(
     configuration: LiveConfiguration | None = None,
     nodes: Nodes = ONLY_NODE,
     log: GateLog | None = None,
+    paced: KeptPace | None = None,
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
-    :param gates: the directory of what gates read; ``gate_policies`` is what the gate of each API keeps.
+    :param gates: the directory of what gates read, of ``gate_policies``; ``configuration`` puts other files in force, if any.
     :param vendors: what is asked of Apple and Google; ``recorder`` keeps what verifications were made of, None nothing.
     :param pins: follows what is published of pins; ``secrets`` is what is injected and delivered, and which canaries are planted.
     :param safeguards: what guards the store beside it; ``log`` is what one of several ``nodes`` publishes.
-    :param room: bounds how many enrol, by the addresses that ``addresses`` tells; None bounds nothing.
-    :param configuration: puts other files in force; None where the settings come from no file.
+    :param room: bounds how many enrol, by what ``addresses`` tells, and ``paced`` when; None bounds nothing.
     """
-    mark, refusals = safeguards.mark, RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
+    mark, signer = safeguards.mark, RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
     publisher = _publisher(
         gates, gate_policies, policy, store, keyring, entropy, secrets, safeguards.watch, log
     )
-    tickets = _tickets(vendors.revision, store, keyring, mark, publisher, entropy)
     enrolment = _enrolment(
-        policy, verifier, store, keyring, entropy, vendors, recorder, mark, room, refusals, tickets
+        policy, verifier, store, keyring, entropy, vendors, recorder, mark, room, signer, publisher
     )
     context = ServiceContext(
         enrolment=enrolment,
-        delivery=_delivery(policy, verifier, store, keyring, entropy, secrets, mark, refusals),
+        delivery=_delivery(policy, verifier, store, keyring, entropy, secrets, mark, signer),
         invitations=Invitations(policy, store, entropy),
         store=store,
         keyring=keyring,
@@ -238,6 +241,7 @@ def build_service(
         safeguards=safeguards,
         configuration=configuration,
         nodes=nodes,
+        paced=paced,
     )
     return _served(context, addresses, reveal=policy.environment is Environment.LAB)
 
@@ -317,7 +321,7 @@ def _enrolment(
     epochs: ChallengeEpochs | None,
     room: EnrolmentRoom | None,
     refusals: RefusalSigner,
-    tickets: Tickets | None,
+    publisher: GatePublisher,
 ) -> Enrolment:
     ring = keyring.ring
     return Enrolment(
@@ -339,7 +343,7 @@ def _enrolment(
         epochs=epochs,
         room=room,
         refusals=refusals,
-        tickets=tickets,
+        tickets=_tickets(vendors.revision, store, keyring, epochs, publisher, entropy),
     )
 
 

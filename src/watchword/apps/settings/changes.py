@@ -16,6 +16,7 @@ from watchword.apps.settings.load import WholeFile
 from watchword.apps.settings.schema import EnrolmentsConfig, FileConfig
 from watchword.apps.settings.sections import Config, LimitConfig, RateConfig, RouteConfig
 from watchword.gate.hygiene import CompiledRoute, compile_route
+from watchword.gate.interface import Rate
 from watchword.policy.interface import AllOf, Policy, Rule, is_at_least
 from watchword.vocabulary import Mode, Proof
 
@@ -138,17 +139,25 @@ def faster(before: RateConfig | None, after: RateConfig | None) -> bool:
     """Tell of a rate; None is no limit."""
     if before is None or after is None:
         return before is not None
-    old, new = before.build(), after.build()
+    return _is_faster(before.build(), after.build())
+
+
+def _is_faster(old: Rate, new: Rate) -> bool:
+    """Tell whether more is let in, at once or in the long run."""
     at_once = new.requests > old.requests
     return at_once or new.requests * old.seconds > old.requests * new.seconds
 
 
-def more_enrolments(before: EnrolmentsConfig, after: EnrolmentsConfig) -> bool:
-    """Tell of how many may enrol; what is left out is our own."""
-    return any(
-        new.requests > old.requests or new.requests * old.seconds > old.requests * new.seconds
-        for old, new in zip(before.build(), after.build(), strict=True)
-    )
+def more_from_address(before: RateConfig | None, after: RateConfig | None) -> bool:
+    """Tell of how many may enrol from one address; what is left out is our own."""
+    old, new = EnrolmentsConfig(address=before).build(), EnrolmentsConfig(address=after).build()
+    return _is_faster(old.address, new.address)
+
+
+def more_of_app(before: RateConfig | None, after: RateConfig | None) -> bool:
+    """Tell of how many of an app may enrol; what is left out is our own."""
+    old, new = EnrolmentsConfig(app=before).build(), EnrolmentsConfig(app=after).build()
+    return _is_faster(old.app, new.app)
 
 
 def looser_policy(before: Policy, after: Policy) -> bool:
@@ -216,7 +225,12 @@ _SERVICE: Final[Mapping[str, Setting]] = {
     "service.tickets": Setting(_RESTART, turned_on),
     "service.state": _ELSEWHERE,
     "service.trusted_proxies": Setting(_RESTART, more),
-    "service.enrolments": Setting(_LIVE, more_enrolments, whole=True),
+    "service.enrolments.address": Setting(_LIVE, more_from_address, whole=True),
+    "service.enrolments.app": Setting(_LIVE, more_of_app, whole=True),
+    "service.enrolments.pace": Setting(_RESTART, removed),
+    "service.enrolments.pace.floor": Setting(_RESTART, faster, whole=True),
+    "service.enrolments.pace.most": Setting(_RESTART, faster, whole=True),
+    "service.enrolments.pace.doubles": Setting(_RESTART, lower),
     "trust": _ELSEWHERE,
     "trust.anchors": Setting(_RESTART, more),
     "trust.revocation_lists": Setting(_RESTART, fewer),

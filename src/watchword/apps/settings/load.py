@@ -27,6 +27,7 @@ from watchword.apps.settings.schema import (
     EdgeConfig,
     FileConfig,
     GatesConfig,
+    PaceConfig,
     SecretConfig,
     SecretsConfig,
     ServiceConfig,
@@ -145,6 +146,16 @@ def _service(parts: Readable) -> Iterator[Inconsistency]:
     if parts.environment == "prod" and not secure:
         # Apps would send their evidence, and receive their tokens, in the clear.
         yield ("service", "issuer"), shown(issuer), "an https:// URL in environment prod"
+    yield from _pace(mapping_at(mapping_at(parts.service, "enrolments"), "pace"))
+
+
+def _pace(pace: Fields) -> Iterator[Inconsistency]:
+    """Find a ramp that goes down."""
+    if {"floor", "most"} <= pace.keys():
+        rates = PaceConfig.model_validate(pace).build()
+        if rates.most < rates.floor:
+            path = ("service", "enrolments", "pace", "most")
+            yield path, shown(pace["most"]), "as many as floor, or more"
 
 
 def _lifetime(path: Path_, section: Fields) -> Iterator[Inconsistency]:

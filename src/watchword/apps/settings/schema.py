@@ -55,6 +55,7 @@ from watchword.broker.interface import (
     Place,
     PlaceKind,
 )
+from watchword.enrolment.pace import PaceRates
 from watchword.gate.interface import Limit, Rate, Route
 from watchword.gate.limits import EnrolmentRates, Network
 from watchword.policy.interface import Policy
@@ -253,6 +254,23 @@ class AndroidAppConfig(Config):
 AppConfig: TypeAlias = Annotated[IosAppConfig | AndroidAppConfig, Field(discriminator="platform")]
 
 
+class PaceConfig(Config):
+    """Say how fast each app enrols: a ramp from the floor to the most; the rest waits in a line."""
+
+    floor: RateConfig = Field(description="where it begins, and what it never goes below")
+    most: RateConfig = Field(description="where it ends")
+    doubles: Annotated[Duration, within("1m", "30d")] = default(
+        "1h", "in how much time of use it doubles, while no vendor fails"
+    )
+
+    def build(self) -> PaceRates:
+        """Return the rates, a second."""
+        floor, most = (
+            rate.requests / rate.seconds for rate in (self.floor.build(), self.most.build())
+        )
+        return PaceRates(floor, most, float(self.doubles))
+
+
 class EnrolmentsConfig(Config):
     """Say how many new instances there may be; what is beyond is told when to come again."""
 
@@ -260,10 +278,16 @@ class EnrolmentsConfig(Config):
         None, "from one address prefix, of all apps; left out: 100 in 10m"
     )
     app: RateConfig | None = default(None, "of one app, from all addresses; left out: 6000 in 1m")
+    pace: PaceConfig | None = default(
+        None, "how fast each app enrols, the rest waits its turn; left out: all at once"
+    )
 
     def build(self) -> EnrolmentRates:
         """Return the rates; what is left out is our own."""
-        return EnrolmentRates(**{name: rate.build() for name, rate in self if rate is not None})
+        rates = {"address": self.address, "app": self.app}
+        return EnrolmentRates(
+            **{name: rate.build() for name, rate in rates.items() if rate is not None}
+        )
 
 
 def _store(text: str) -> PostgresAddress | None:
@@ -432,6 +456,9 @@ class ServiceConfig(Config):
 
     configuration_number = _Kept("configuration-number")
     """The highest number of these."""
+
+    pace = _Kept("pace.json")
+    """How far the lines of those who enrol are."""
 
     reserve = _Kept("reserve")
     """The space that is set aside."""

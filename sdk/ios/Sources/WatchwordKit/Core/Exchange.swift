@@ -13,8 +13,12 @@ struct Problem: Sendable {
     /// A final refusal signed over the statement; nil where there is none.
     let signed: String?
 
+    /// A place in the line of those who enrol; nil where there is none, or what can't be one.
+    let place: String?
+
     private static let prefix = "urn:watchword:problem:"
     private static let maxText = 200
+    private static let maxPlace = 128
 
     /// Returns the problem in an answer, nil if it isn't one of Watchword's.
     static func read(_ contentType: String?, _ body: Data) -> Problem? {
@@ -28,7 +32,23 @@ struct Problem: Sendable {
             ref: document["ref"]?.text,
             reasons: (document["reasons"]?.list ?? []).compactMap(\.text),
             now: time(document["now"]),
-            signed: document["signed"]?.text)
+            signed: document["signed"]?.text,
+            place: place(document["place"]))
+    }
+
+    /// Returns a place in the line of those who enrol; nil if it can't be one.
+    static func place(_ value: JSON?) -> String? {
+        guard let text = value?.text, (1...maxPlace).contains(text.utf8.count), text.utf8.allSatisfy(isInPlace) else { return nil }
+        return text
+    }
+
+    private static func isInPlace(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+            UInt8(ascii: "-"), UInt8(ascii: "_"):
+            true
+        default: false
+        }
     }
 }
 
@@ -71,18 +91,25 @@ struct Exchange: Sendable {
     private struct Later: Error {
         let why: String
         var retryAfter: Double?
+        var place: String?
     }
 
     /// Returns the answer to a POST.
     ///
-    /// - Parameter attempts: how often it may be sent, 1 or more.
+    /// - Parameters:
+    ///   - attempts: how often it may be sent, 1 or more.
+    ///   - hearPlace: is told each place in the line that the service gives, and the next attempt brings it; nil where places mean
+    ///     nothing.
     /// - Throws: ``WatchwordError`` that says what came instead.
-    func post(_ path: String, _ body: JSONObject, attempts: Int) async throws -> JSONObject {
+    func post(
+        _ path: String, _ body: JSONObject, attempts: Int, hearPlace: (@Sendable (String) -> Void)? = nil
+    ) async throws -> JSONObject {
         // Nothing is compressed: few bytes could become very many.
         let headers = ["Content-Type": "application/json", "Accept-Encoding": "identity"]
-        let content = body.written()
+        var body = body
         var attempt = 0
         while true {
+            let content = body.written()
             do {
                 let answer = try await sent {
                     try await ports.transport.post(service + path, headers: headers, body: content, timeout: Self.timeout)
@@ -90,6 +117,10 @@ struct Exchange: Sendable {
                 return try sorted(answer)
             } catch let later as Later {
                 attempt += 1
+                if let place = later.place, let hearPlace {
+                    hearPlace(place)
+                    body["place"] = .text(place)
+                }
                 guard attempt < attempts, (later.retryAfter ?? 0) <= Self.maxPause else {
                     throw WatchwordError.offline(
                         .init("the service is not available after \(attempt) attempt(s): \(later.why)", retryAfter: later.retryAfter))
@@ -147,7 +178,8 @@ struct Exchange: Sendable {
         if let now = problem?.now { hear(now) }
         if Self.later.contains(answer.status) {
             let why = problem?.reasons.joined(separator: ", ") ?? ""
-            throw Later(why: "HTTP \(answer.status)" + (why.isEmpty ? "" : " (\(why))"), retryAfter: retryAfter(answer))
+            let told = "HTTP \(answer.status)" + (why.isEmpty ? "" : " (\(why))")
+            throw Later(why: told, retryAfter: retryAfter(answer), place: problem?.place)
         }
         if answer.status == 200 || answer.status == 201 {
             guard mediaType(contentType) == "application/json" else {

@@ -114,6 +114,11 @@ final class Memory: Sendable {
         }
     }
 
+    /// Takes the newest place in the line of those who enrol, nil for none.
+    func take(place: String?) {
+        if known.place != place { update { $0.place = place } }
+    }
+
     /// Puts the early renewal of all tokens off.
     func postpone() {
         let now = clock.boot()
@@ -324,12 +329,22 @@ extension Instance {
         do {
             try await enrolOnce()
         } catch WatchwordError.refused(let refusal) where refusal.type == "challenge-refused" {
+            try await enrolAgain()
+        }
+    }
+
+    /// Enrols a second time; if that challenge is refused too, others used up what the place was good for.
+    private func enrolAgain() async throws {
+        do {
             try await enrolOnce()
+        } catch WatchwordError.refused(let refusal) where refusal.type == "challenge-refused" {
+            memory.take(place: nil)
+            throw WatchwordError.refused(refusal)
         }
     }
 
     private func enrolOnce() async throws {
-        let challenge = try await challenge(.enrol, Exchange.maxAttempts)
+        let challenge = try await enrolmentChallenge()
         let bound = memory.bound
         let isSecondTry = memory.known.hasUnusedKeys
         if !isSecondTry { try await createKeys() }
@@ -440,9 +455,26 @@ extension Instance {
         }
     }
 
-    private func challenge(_ purpose: Purpose, _ attempts: Int) async throws -> String {
-        let body: JSONObject = ["app": .text(configuration.app), "purpose": .text(purpose.rawValue)]
-        let answer = try await exchange.post("/v1/challenges", body, attempts: attempts)
+    /// Returns a challenge to enrol with, asked for with the place in the line that there is.
+    private func enrolmentChallenge() async throws -> String {
+        let memory = memory
+        let hear: @Sendable (String) -> Void = { memory.take(place: $0) }
+        let place = memory.known.place
+        do {
+            return try await challenge(.enrol, Exchange.maxAttempts, place: place, hearPlace: hear)
+        } catch WatchwordError.refused where place != nil {
+            // A service that was rolled back doesn't know places.
+            memory.take(place: nil)
+            return try await challenge(.enrol, Exchange.maxAttempts, hearPlace: hear)
+        }
+    }
+
+    private func challenge(
+        _ purpose: Purpose, _ attempts: Int, place: String? = nil, hearPlace: (@Sendable (String) -> Void)? = nil
+    ) async throws -> String {
+        var body: JSONObject = ["app": .text(configuration.app), "purpose": .text(purpose.rawValue)]
+        if let place { body["place"] = .text(place) }
+        let answer = try await exchange.post("/v1/challenges", body, attempts: attempts, hearPlace: hearPlace)
         let speaks = answer["protocol"]?.text.map(Self.speaks) ?? false
         if speaks != memory.known.speaks { memory.update { $0.speaks = speaks } }
         guard let challenge = answer["challenge"]?.text, !challenge.isEmpty else {
@@ -485,6 +517,7 @@ extension Instance {
         memory.update { known in
             known.session = session
             known.refusal = nil
+            known.place = nil
         }
         // It only says when to look: whatever else stands there isn't worth losing tokens for.
         if let version = answer["pins"]?.integer, Self.numbers.contains(version) { ports.hearPins(version) }

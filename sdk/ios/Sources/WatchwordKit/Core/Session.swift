@@ -84,6 +84,9 @@ struct Remembered: Sendable, Redacted {
     /// Whether the device made keys that no evidence was made with yet: a busy or locked device is asked again with them, also after
     /// a restart, since each key that App Attest makes in vain harms the device's standing.
     var hasUnusedKeys = false
+
+    /// A place in the line of those who enrol, which counts after any start of the device; nil while there is none.
+    var place: String?
 }
 
 /// The document for the ``Store``; it holds tokens and session keys.
@@ -103,6 +106,7 @@ extension Remembered {
             "refusal": refusal.map(Self.written) ?? .null,
         ]
         if hasUnusedKeys { document["unused_keys"] = true }
+        if let place { document["place"] = .text(place) }
         return document.written()
     }
 
@@ -158,7 +162,8 @@ extension Remembered {
             ahead: ahead?["seconds"]?.seconds,
             aheadBootID: try ahead?.text("boot_id") ?? "",
             speaks: members["speaks"] == .bool(true),
-            hasUnusedKeys: members["unused_keys"] == .bool(true))
+            hasUnusedKeys: members["unused_keys"] == .bool(true),
+            place: Problem.place(members["place"]))
     }
 
     private static func session(_ members: JSONObject) throws -> Session {

@@ -204,7 +204,7 @@ extension ScriptedWorld {
         try same("to", expect["to"]?.text, to)
         try same("method", expect["method"]?.text, got.method)
         try same("path", expect["path"]?.text, got.target)
-        for (name, value) in expect["json"]?.members ?? [:] { try same(name, value, try got.json[name]) }
+        for (name, value) in expect["json"]?.members ?? [:] { try same(name, value, try got.json[name] ?? .null) }
         for (name, value) in expect["statement"]?.members ?? [:] {
             try same("statement \(name)", value, try got.statement[name] ?? .null)
         }
@@ -427,7 +427,7 @@ extension ScriptedWorld {
         var document: [String: Script] = [
             "type": "urn:watchword:problem:\(slug)", "title": "No", "status": .whole(Int(status)),
         ]
-        document["ref"] = problem["ref"]
+        for name in ["ref", "place"] { document[name] = problem[name] }
         if let difference = problem["signed"]?.text { document["signed"] = .text(try refusal(difference, slug, got)) }
         return document
     }

@@ -149,7 +149,7 @@ class ScriptedWorld(
         same("to", expect.getString("to"), to)
         same("method", expect.getString("method"), got.method)
         same("path", expect.getString("path"), got.target)
-        expect.optJSONObject("json")?.let { json -> json.keys().forEach { same(it, json.get(it), got.json.get(it)) } }
+        expect.optJSONObject("json")?.let { json -> json.keys().forEach { same(it, json.get(it), got.json.opt(it) ?: JSONObject.NULL) } }
         expect.optJSONObject("statement")?.let { statement ->
             statement.keys().forEach { name ->
                 same("statement $name", statement.get(name), got.statement.opt(name) ?: JSONObject.NULL)
@@ -340,7 +340,7 @@ class ScriptedWorld(
     private fun problem(problem: JSONObject, status: Int, got: Received): JSONObject {
         val slug = problem.getString("slug")
         val document = JSONObject().put("type", "urn:watchword:problem:$slug").put("title", "No").put("status", status)
-        if (problem.has("ref")) document.put("ref", problem.get("ref"))
+        for (name in listOf("ref", "place")) if (problem.has(name)) document.put(name, problem.get(name))
         if (problem.has("signed")) document.put("signed", refusal(problem.getString("signed"), slug, got))
         return document
     }

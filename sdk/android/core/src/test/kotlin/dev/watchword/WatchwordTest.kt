@@ -312,6 +312,8 @@ class WatchwordTest {
         assertEquals(0, asked.get())
         // What is written now reads as what was read.
         assertEquals(first, String(Remembered.read(first.toByteArray()).write()))
+        val waiting = first.dropLast(1) + ""","place":"p0"}"""
+        assertEquals(waiting, String(Remembered.read(waiting.toByteArray()).write()))
         clock.advance(400.0)
         phone.createKeys()
         phone.attest(ByteArray(32))

@@ -12,6 +12,7 @@ import java.io.IOException
  *
  * @property now the time that it tells, seconds since 1970; null where it tells none.
  * @property signed a final refusal signed over the statement; null where there is none.
+ * @property place in the line of those who enrol; null where there is none, or what can't be one.
  */
 internal class Problem(
     val type: String,
@@ -20,10 +21,17 @@ internal class Problem(
     val reasons: List<String>,
     val now: Long?,
     val signed: String?,
+    val place: String?,
 ) {
     companion object {
         private const val TYPE = "urn:watchword:problem:"
         private const val MAX_TEXT = 200
+        private const val MAX_PLACE = 128
+
+        /** Returns a place in the line of those who enrol; null if it can't be one. */
+        fun place(value: Any?): String? = (value as? String)?.takeIf { it.length in 1..MAX_PLACE && it.all(::isInPlace) }
+
+        private fun isInPlace(char: Char) = char in 'a'..'z' || char in 'A'..'Z' || char in '0'..'9' || char == '-' || char == '_'
 
         /** Returns the problem in an answer, null if it isn't one of Watchword's. */
         fun read(contentType: String?, body: ByteArray): Problem? {
@@ -43,6 +51,7 @@ internal class Problem(
                 reasons = (document["reasons"] as? List<*>).orEmpty().filterIsInstance<String>(),
                 now = time(document["now"]),
                 signed = document["signed"] as? String,
+                place = place(document["place"]),
             )
         }
     }
@@ -64,16 +73,19 @@ internal fun mediaType(contentType: String?): String = contentType.orEmpty().sub
  */
 internal class Exchange(private val service: String, private val ports: Ports, private val hear: (Long) -> Unit) {
     /** Says that an attempt failed and may be repeated. */
-    private class Later(val why: String, val retryAfter: Double? = null, cause: Throwable? = null) : Exception(why, cause)
+    private class Later(val why: String, val retryAfter: Double? = null, cause: Throwable? = null, val place: String? = null) :
+        Exception(why, cause)
 
     /**
      * Returns the answer to a POST.
      *
      * @param attempts how often it may be sent, 1 or more.
+     * @param hearPlace is told each place in the line that the service gives, and the next attempt brings it; null where places
+     * mean nothing.
      * @throws WatchwordException that says what came instead.
      */
-    fun post(path: String, body: Map<String, Any?>, attempts: Int): Map<String, Any?> {
-        val content = StrictJson.write(body)
+    fun post(path: String, body: Map<String, Any?>, attempts: Int, hearPlace: ((String) -> Unit)? = null): Map<String, Any?> {
+        var content = StrictJson.write(body)
         var attempt = 0
         while (true) {
             val later =
@@ -83,6 +95,10 @@ internal class Exchange(private val service: String, private val ports: Ports, p
                     error
                 }
             attempt++
+            if (later.place != null && hearPlace != null) {
+                hearPlace(later.place)
+                content = StrictJson.write(body + ("place" to later.place))
+            }
             if (attempt >= attempts || (later.retryAfter ?: 0.0) > MAX_PAUSE) {
                 val message = "the service is not available after $attempt attempt(s): ${later.why}"
                 throw WatchwordException.Offline("service-unavailable", message, later.retryAfter, later.cause)
@@ -133,7 +149,8 @@ internal class Exchange(private val service: String, private val ports: Ports, p
         problem?.now?.let(hear)
         if (answer.status in LATER) {
             val why = problem?.reasons.orEmpty().joinToString(", ")
-            throw Later("HTTP ${answer.status}" + if (why.isEmpty()) "" else " ($why)", retryAfter(answer))
+            val told = "HTTP ${answer.status}" + if (why.isEmpty()) "" else " ($why)"
+            throw Later(told, retryAfter(answer), place = problem?.place)
         }
         if (answer.status == OK || answer.status == CREATED) {
             if (mediaType(contentType) != "application/json") throw unreadable("HTTP ${answer.status} that isn't JSON")

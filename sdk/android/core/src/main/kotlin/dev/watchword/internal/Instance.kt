@@ -180,12 +180,22 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
             enrolOnce()
         } catch (error: WatchwordException.Refused) {
             if (error.type != "challenge-refused") throw error
+            enrolAgain()
+        }
+    }
+
+    /** Enrols a second time; if that challenge is refused too, others used up what the place was good for. */
+    private fun enrolAgain() {
+        try {
             enrolOnce()
+        } catch (error: WatchwordException.Refused) {
+            if (error.type == "challenge-refused") take(place = null)
+            throw error
         }
     }
 
     private fun enrolOnce() {
-        val (challenge, bnd) = challenge(Purpose.ENROL, Exchange.MAX_ATTEMPTS) to bnd
+        val (challenge, bnd) = enrolmentChallenge() to bnd
         if (!hasUnusedKeys) {
             // Stored first: if the process ends here, nothing of the old instance is left whose keys are gone.
             store(known().copy(session = null))
@@ -264,8 +274,27 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
         }
     }
 
-    private fun challenge(purpose: Purpose, attempts: Int): String {
-        val answer = exchange.post("/v1/challenges", linkedMapOf("app" to config.app, "purpose" to purpose.text), attempts)
+    /** Returns a challenge to enrol with, asked for with the place in the line that there is. */
+    private fun enrolmentChallenge(): String {
+        val place = known().place
+        return try {
+            challenge(Purpose.ENROL, Exchange.MAX_ATTEMPTS, place, ::take)
+        } catch (error: WatchwordException.Refused) {
+            if (place == null) throw error
+            // A service that was rolled back doesn't know places.
+            take(place = null)
+            challenge(Purpose.ENROL, Exchange.MAX_ATTEMPTS, null, ::take)
+        }
+    }
+
+    private fun take(place: String?) {
+        if (place != known().place) update { it.copy(place = place) }
+    }
+
+    private fun challenge(purpose: Purpose, attempts: Int, place: String? = null, hearPlace: ((String) -> Unit)? = null): String {
+        val asked = linkedMapOf<String, Any?>("app" to config.app, "purpose" to purpose.text)
+        if (place != null) asked["place"] = place
+        val answer = exchange.post("/v1/challenges", asked, attempts, hearPlace)
         val speaks = (answer["protocol"] as? String)?.let(SPEAKS::matches) == true
         if (speaks != known().speaks) update { it.copy(speaks = speaks) }
         return (answer["challenge"] as? String)?.takeIf { it.isNotEmpty() }
@@ -305,7 +334,7 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
             }
         hold = null
         busy = 0
-        update { it.copy(session = session, refusal = null) }
+        update { it.copy(session = session, refusal = null, place = null) }
         // It only says when to look: whatever else stands there isn't worth losing tokens for.
         (answer["pins"] as? Long)?.takeIf { it in 1 until MAX_NUMBER }?.let(ports.hearPins)
     }

@@ -54,6 +54,7 @@ internal class SignedRefusal(val type: String, val status: Int, val title: Strin
  *
  * @property ahead the service's time less the boot clock, in seconds, in [aheadBootId]; null before it told any.
  * @property speaks whether the service said that it speaks protocol 1.1.
+ * @property place in the line of those who enrol, which counts after any start of the device; null while there is none.
  */
 internal class Remembered(
     val session: Session? = null,
@@ -61,6 +62,7 @@ internal class Remembered(
     val ahead: Double? = null,
     val aheadBootId: String = "",
     val speaks: Boolean = false,
+    val place: String? = null,
 ) {
     fun copy(
         session: Session? = this.session,
@@ -68,7 +70,8 @@ internal class Remembered(
         ahead: Double? = this.ahead,
         aheadBootId: String = this.aheadBootId,
         speaks: Boolean = this.speaks,
-    ): Remembered = Remembered(session, refusal, ahead, aheadBootId, speaks)
+        place: String? = this.place,
+    ): Remembered = Remembered(session, refusal, ahead, aheadBootId, speaks, place)
 
     /** Returns the document for the [dev.watchword.Store]; it holds tokens and session keys. */
     fun write(): ByteArray = StrictJson.write(
@@ -88,7 +91,7 @@ internal class Remembered(
                         "boot_id" to it.bootId,
                     )
                 },
-        ),
+        ) + if (place == null) emptyMap() else mapOf("place" to place),
     )
 
     private fun written(session: Session): Map<String, Any?> = linkedMapOf(
@@ -139,6 +142,7 @@ internal class Remembered(
                 ahead = (ahead?.get("seconds") as? Number)?.toDouble(),
                 aheadBootId = ahead?.text("boot_id").orEmpty(),
                 speaks = members["speaks"] == true,
+                place = Problem.place(members["place"]),
             )
         }
 
