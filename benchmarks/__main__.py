@@ -21,8 +21,10 @@ RUNS = (
     ("workshop", "benchmarks.bench_workshop"),
     ("pushes", "benchmarks.bench_pushes"),
     ("gate", "benchmarks.bench_gate"),
+    ("pushes_revoked", "benchmarks.bench_pushes", "--revoked", "1000000"),
     ("release", "scripts.release_numbers", "--run"),
     ("overload", "benchmarks.bench_overload"),
+    ("storm", "benchmarks.bench_storm"),
     ("scan", "benchmarks.bench_scan"),
 )
 """By the file of results that it writes: the module that is run, and its options."""

@@ -31,6 +31,7 @@ from benchmarks.storm_load import Line, Phones
 from benchmarks.storm_service import LIFETIME, Deployment, deployment, instance_id
 
 from watchword.apps.service.client import operator_of
+from watchword.client.client import CUT_SPAN
 from watchword.encoding import base64url
 from watchword.enrolment.service import pairwise_subject
 from watchword.gate.cuts import BUCKETS, bucket_of
@@ -38,9 +39,6 @@ from watchword.gate.cuts import BUCKETS, bucket_of
 WHOLE: Final = 500_000
 REVOKED_SHARE: Final = 0.01
 STEP: Final = 1
-JITTER: Final = 5.0
-"""Most seconds by which a client puts off the renewal of a token that is refused before its end."""
-
 WIDTH: Final = 48
 PEAK_SECONDS: Final = 4.0
 BEFORE_SECONDS: Final = 20.0
@@ -141,7 +139,7 @@ class Storm:
         )
         self._victims = [next(free) for _ in range(_REVOCATIONS)]
         self.phones = Phones(deployed)
-        self.fleet = Fleet(self.phones, issued, buckets, revoked, LIFETIME, JITTER)
+        self.fleet = Fleet(self.phones, issued, buckets, revoked, LIFETIME, CUT_SPAN)
         self.probes = Probes(
             {
                 name: [Line(port) for _ in range(CONNECTIONS)]
@@ -297,6 +295,7 @@ def report(storm: Storm, *, whole: bool) -> bool:
             Row(f"  answered otherwise or late, status {status}", count)
             for status, count in sorted(counts.failed.items())
         ),
+        Row("  seconds of the run in which that befell any", len(counts.bad_seconds)),
         Row("  the 99th of 100 took, ms", quantile(counts.took, 0.99) * 1000),
         Row(
             "  the generator was late by, the 99th of 100, ms", quantile(counts.behind, 0.99) * 1000

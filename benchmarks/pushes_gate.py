@@ -21,7 +21,7 @@ from watchword.gate.interface import RequestFacts
 from watchword.gate.revocations import DIGEST_KEY_BYTES, pack
 from watchword.gate.service import Gate
 
-ROUNDS = 41
+ROUNDS = 81
 CALLS = 200
 """Calls of each kind in a round."""
 

@@ -40,6 +40,7 @@ class Counts:
     :ivar took: seconds from that moment to each token.
     :ivar behind: seconds by which the generator was late.
     :ivar failed: genuine renewals that were answered otherwise or not in time, by status.
+    :ivar bad_seconds: in which those of them began, by the steady clock.
     :ivar renewed: phones that got a token after their last one was cut.
     :ivar revoked_asked: renewals of revoked phones that were answered.
     :ivar revoked_renewed: those of them that got a token.
@@ -49,6 +50,7 @@ class Counts:
     took: list[float] = field(default_factory=list)
     behind: list[float] = field(default_factory=list)
     failed: Counter[int] = field(default_factory=Counter)
+    bad_seconds: set[int] = field(default_factory=set)
     renewed: int = 0
     revoked_asked: int = 0
     revoked_renewed: int = 0
@@ -207,6 +209,7 @@ class Fleet:
             counts.renewed += was_cut
             return
         counts.failed[found.status] += 1
+        counts.bad_seconds.add(int(at))
         if found.status not in {_GOOD, _REFUSED}:
             self._renew_at(time.monotonic() + self._random.uniform(1, _AGAIN_SECONDS), phone)
 

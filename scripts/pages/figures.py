@@ -18,7 +18,12 @@ SOURCES: Final[Mapping[str, tuple[str, str]]] = {
     "gate": ("The gate", "make bench-gate"),
     "gate_instructions": ("The gate and the verifier, in instructions", "make bench-instructions"),
     "pushes": ("Until a change counts", "make bench-pushes"),
+    "pushes_revoked": (
+        "Until a change counts, with a million revoked",
+        "make bench-pushes REVOKED=1000000",
+    ),
     "overload": ("Overload", "make bench-overload"),
+    "storm": ("A whole fleet that is cut off", "make bench-storm"),
     "attestation": ("Verification of evidence", "make bench-attestation"),
     "channel": ("Pins", "make bench-channel"),
     "keys": ("Keys, limits and canary keys", "make bench-keys"),

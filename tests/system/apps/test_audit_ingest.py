@@ -186,7 +186,7 @@ def test_a_ref_of_envoys_is_explained(desk: Desk, envoys_log: dict[str, dict[str
     assert done.exit_code == 0
     assert "by /v1/** (envoy, HTTP 401)" in done.stdout
     assert "token.expired  (time, HTTP 401)" in done.stdout
-    assert "The app renews" in done.stdout
+    assert "The app renews" in " ".join(done.stdout.split())
     document = json.loads(desk.run("explain", "--json", expired["ref"]).stdout)
     assert document["reasons"][0]["reason"] == "token.expired"
     assert document["where"] == "/v1/**"

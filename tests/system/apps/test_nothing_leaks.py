@@ -55,6 +55,12 @@ MEANT = {
     "state/keyring.json": {"gate secret", "challenge key"},
     # What gates must hold, signed, for the service's user alone (docs/gate.md).
     "state/gates/clinic.jws": {"rotated maps key", "places key", "gate secret", "key of canaries"},
+    "state/gates/clinic.chain": {
+        "rotated maps key",
+        "places key",
+        "gate secret",
+        "key of canaries",
+    },
     # By what canaries are recognised; of the canaries themselves nothing.
     "state/canaries.json": {"key of canaries"},
 }

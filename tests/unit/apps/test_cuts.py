@@ -478,12 +478,12 @@ class LargeStore:
 
 
 def test_a_large_store_is_not_looked_through_for_names() -> None:
-    """Not to its end, and not again: renewals wait for the same thread."""
+    """Not to its end, and not again, also not at the next step: renewals wait for the same thread."""
     store = LargeStore()
     names = CutNames(cast(CutStore, store), b"k" * 32)
-    cuts = frozenset({replace(CUT.cut, before=int(NOW.timestamp()))})
-    for seconds in (0, 60):
-        at = NOW + timedelta(seconds=seconds)
+    cut = replace(CUT.cut, before=int(NOW.timestamp()))
+    for seconds, share in ((0, 1), (60, 1), (61, 2)):
+        at, cuts = NOW + timedelta(seconds=seconds), frozenset({replace(cut, share=share)})
         asyncio.run(names.refresh(cuts, NOW - timedelta(hours=1), at))
     assert names.of(CLINIC) is None
     assert store.looked == MOST_LOOKED_THROUGH // 20_000

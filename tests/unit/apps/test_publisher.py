@@ -510,6 +510,30 @@ def test_many_names_are_prepared_while_others_come(tmp_path: Path) -> None:
     assert all(bundle.is_revoked(each) for each in names[everyone.first : everyone.end])
 
 
+def test_no_line_keeps_a_secret_that_was_rotated_out(bench: PublisherBench, tmp_path: Path) -> None:
+    """Gates are told at once by a change; a snapshot then takes the place of all lines, also after a restart."""
+    bench.tick()
+    signer, nobody, path = bench.keyring.bundle_signer(), RevokedSubjects(), tmp_path / "other.jws"
+
+    def begun() -> ChainWriter:
+        return ChainWriter(path, signer.verification_key(), bench.entropy.token_bytes, lambda: None)
+
+    chain, state = begun(), bench.first
+    secret = state.secrets[0]
+    state = replace(state, secrets=(secret,))
+    chain.write(state, nobody, signer)
+    added = replace(secret, epoch=secret.epoch + 1)
+    for secrets, due in (((secret, added), False), ((added,), True)):
+        state = replace(state, generation=state.generation + 1, secrets=secrets)
+        chain.write(state, nobody, signer)
+        assert chain.is_snapshot_due(nobody) is due
+        assert begun().is_snapshot_due(nobody) is due
+    chain.prepare(nobody)
+    chain.write(replace(state, generation=state.generation + 1), nobody, signer)
+    assert len(chain_path(path).read_bytes().splitlines()) == 1
+    assert not chain.is_snapshot_due(nobody)
+
+
 @given(st.lists(st.one_of(st.integers(0, 50), st.none()), max_size=40))
 def test_names_are_held_in_order_until_they_are_forgotten(steps: list[int | None]) -> None:
     """Numbers stay with their names, whatever times come and whatever is forgotten."""

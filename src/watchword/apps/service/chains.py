@@ -176,6 +176,7 @@ class ChainWriter:
         self._is_behind = False
         self._listed = 0
         self._prepared: _Prepared | None = None
+        self._is_keeping = False
         self._read(key)
         if self.generation < (least := _floor(bundle)):
             # The files were put back: a gate beside us has had more than they say.
@@ -318,11 +319,12 @@ class ChainWriter:
         return _parts(self._lines[start:])
 
     def is_snapshot_due(self, everyone: RevokedSubjects) -> bool:
-        """Tell whether :meth:`prepare` is of use: the changes are many, or many are listed in vain."""
+        """Tell whether :meth:`prepare` is of use: the changes are many, many are listed in vain, or a secret of before stays."""
         if self.bundle is None or self._prepared is not None:
             return False
         return (
-            len(self._lines) > MOST_DELTAS
+            self._is_keeping
+            or len(self._lines) > MOST_DELTAS
             or self._delta_bytes > max(_SMALL_BYTES, _size(self._lines[:1]) // 4)
             or self.bundle.revoked_count > 2 * len(everyone) + _SPARE
         )
@@ -362,7 +364,7 @@ class ChainWriter:
         digests = Digests(prepared.key, prepared.base)
         self._adopt(replace(state, digests=digests), [line])
         self._listed, self._prepared = prepared.end, None
-        self._is_written = False
+        self._is_written = self._is_keeping = False
 
     def _extend(self, state: GateBundle, everyone: RevokedSubjects, signer: Signer) -> None:
         """Add deltas: one where nobody is to be added, too."""
@@ -384,6 +386,8 @@ class ChainWriter:
         assert before.digests is not None
         assert self.tip is not None
         line = delta_to_line(before, state, self.tip, added, signer)
+        # A line of before has what was rotated out or withdrawn: nobody should find it there for long.
+        self._is_keeping = self._is_keeping or not _secrets(before) <= _secrets(state)
         before.digests.add(added)
         audit = state.audit or before.audit
         self.bundle, self.tip = replace(state, digests=before.digests, audit=audit), tip_of(line)
@@ -408,13 +412,16 @@ class ChainWriter:
 
     def _read(self, key: VerificationKey) -> None:
         stamp = stamp_of(self._path)
+        reader, held = ChainReader(key), frozenset[tuple[str, int]]()
         try:
             lines = ChainTail(self._path).read()
-            reader = ChainReader(key)
-            reader.take(lines)
+            for line in lines:
+                reader.take([line])
+                held |= frozenset() if reader.bundle is None else _secrets(reader.bundle)
         except (PrivateFileError, GateBundleError):
             return
         if reader.bundle is not None:
+            self._is_keeping = not held <= _secrets(reader.bundle)
             self._adopt(reader.bundle, [(line, _END) for line in lines])
             self._stamp = stamp
             # Half a line at its end, of a process that died, would spoil the one that is appended.
@@ -425,6 +432,12 @@ class ChainWriter:
         self._lines = list(lines)
         self._tips = {tip_of(line[0]): index for index, line in enumerate(lines)}
         self._delta_bytes = _size(lines[1:])
+
+
+def _secrets(bundle: GateBundle) -> frozenset[tuple[str, int]]:
+    """Return which secrets a bundle tells: keys by name and version, the gate's own by epoch."""
+    keys = {(name, each.version) for name, each in bundle.injected.items()}
+    return frozenset(keys | {("", each.epoch) for each in bundle.secrets})
 
 
 def _parts(lines: Sequence[_Line]) -> tuple[bytes, ...]:

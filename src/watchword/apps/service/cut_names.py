@@ -6,11 +6,12 @@ renewed may still use a token of before there.  Both end with the upgrade of the
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from watchword.enrolment.service import pairwise_subject
-from watchword.gate.cuts import Cut, CutStore, bucket_of
+from watchword.gate.cuts import BUCKETS, Cut, CutStore, bucket_of
 
 MOST_LOOKED_THROUGH: Final = 100_000
 """So many rows of instances are looked through at most; beyond it costs too much to do again and again."""
@@ -53,8 +54,9 @@ class CutNames:
             not cuts or (looked is not None and 0 <= (now - looked).total_seconds() < LOOK_SECONDS)
         ):
             return
-        # One that is too large stays so, whoever renews meanwhile: it would be told and not told in turns.
-        if cuts != self._cuts or self._names is not None:
+        # One that is too large stays so, whoever renews meanwhile and at each further step: it would be told and not told
+        # in turns, and looked for while everybody renews.
+        if self._names is not None or not _scopes(self._cuts) <= _scopes(cuts):
             self._names = await self._found(cuts, since)
         self._cuts, self._looked_at = cuts, now
 
@@ -93,3 +95,8 @@ class CutNames:
             for audience in audiences
         )
         return [each for each in named if bucket_of(each[1]) < cut.share]
+
+
+def _scopes(cuts: frozenset[Cut]) -> frozenset[Cut]:
+    """Return cuts without how far they are."""
+    return frozenset(replace(each, share=BUCKETS) for each in cuts)

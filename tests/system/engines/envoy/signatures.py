@@ -97,7 +97,7 @@ class Phone:
             "sub": b64url(secrets.token_bytes(16)),
             "iat": now,
             # Long enough for a run of the whole suite: phones enrol when their module is imported.
-            "exp": now + 1800,
+            "exp": now + 7200,
             "jti": b64url(secrets.token_bytes(16)),
             "env": "prod",
             "app": {"id": "shop", "ver": "1.2.3"},
