@@ -80,14 +80,13 @@ class Node(Machine):
     def write(self, mode: str) -> None:
         """Write its configuration with another mode of the one route."""
         address = self._cluster.address
-        (host, port), *_ = address.hosts
-        place = f"{host.replace('/', '%2F')}:{port}"
+        places = ",".join(f"{host.replace('/', '%2F')}:{port}" for host, port in address.hosts)
         self.file.write_text(
             _CONFIGURATION.format(
                 issuer=self._cluster.issuer,
                 service=self.service,
                 state=self.directory / "state",
-                store=f"postgresql://{address.user}@{place}/{address.database}",
+                store=f"postgresql://{address.user}@{places}/{address.database}",
                 name=self.name,
                 digest="4f" * 32,
                 audience=AUDIENCE,
@@ -220,6 +219,15 @@ class Cluster:
         self.nodes.append(node)
         return node
 
+    def start(self, names: Sequence[str]) -> None:
+        """Add nodes, and wait until all of them are ready."""
+        self.add(names[0]).up()
+        authorities_of(self.nodes[0].settings)
+        for name in names[1:]:
+            self.add(name).begin()
+        for node in self.nodes:
+            until(node.is_ready, partial(node.said, "up"))
+
     def leader(self) -> Node:
         """Return the node that tells gates, once there is one."""
         found: list[Node] = []
@@ -302,12 +310,7 @@ def cluster(*options: str) -> Iterator[Cluster]:
     ):
         made = Cluster(directory, server, port)
         try:
-            made.add(NAMES[0]).up()
-            authorities_of(made.nodes[0].settings)
-            for name in NAMES[1:]:
-                made.add(name).begin()
-            for node in made.nodes:
-                until(node.is_ready, partial(node.said, "up"))
+            made.start(NAMES)
             yield made
         finally:
             made.stop()

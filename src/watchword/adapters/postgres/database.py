@@ -18,7 +18,14 @@ from typing import Any, Final, TypeVar
 
 from watchword.adapters.breaker import Breaker
 from watchword.adapters.postgres.address import PostgresAddress
-from watchword.adapters.postgres.link import Link, connect, said, unavailable
+from watchword.adapters.postgres.link import (
+    Link,
+    Timelines,
+    connect,
+    said,
+    timeline_of,
+    unavailable,
+)
 from watchword.adapters.postgres.schema import SCHEMA, require_readable
 from watchword.adapters.postgres.transaction import BrokenLinkError, ServerError, Transaction
 from watchword.adapters.store import Connection, Dialect, EngineStore, QueuedDatabase
@@ -137,11 +144,17 @@ class _Held:
 
     link: Link
     identity: _Identity
+    unsure: list[str] = field(default_factory=list)
+    """What the server said when it gave up to wait for a standby: it says COMMIT all the same."""
 
+    def __post_init__(self) -> None:
+        """Listen to the server."""
+        self.link.add_notice_handler(self._hear)
 
-def _timeline(file: str) -> int:
-    """Return the timeline in the name of a file of the write-ahead log."""
-    return int(file[:8], 16)
+    def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
+        # Its words are in the server's language.
+        if notice.source_function == "SyncRepWaitForLSN":
+            self.unsure.append(notice.message_primary or "")
 
 
 class PostgresDatabase(QueuedDatabase):
@@ -169,7 +182,7 @@ class PostgresDatabase(QueuedDatabase):
         self._idle: list[_Held] = []
         self._accepted: _Identity | None = None
         self._settled = _Settled()
-        self._timelines: dict[int, int] = {}
+        self.timelines = Timelines()
         try:
             newest = self._threads.submit(self._run, self.newest_audit, writes=False).result()
             self.had_entries = newest > 0
@@ -193,14 +206,8 @@ class PostgresDatabase(QueuedDatabase):
     def _seen(self, row: tuple[int, str, int]) -> _Identity:
         """Return what a row of the query says; refuse an old primary."""
         system, file, database = row
-        timeline = _timeline(file)
-        newest = self._timelines.get(system, timeline)
-        if timeline < newest:
-            raise unavailable(
-                self._address,
-                f"it is an old primary (timeline {timeline}): another one was promoted (timeline {newest})",
-            )
-        self._timelines[system] = timeline
+        timeline = timeline_of(file)
+        self.timelines.require_newest(self._address, system, timeline)
         digest = sha256(f"{system}:{timeline}:{database}".encode("ascii")).digest()
         return _Identity(int.from_bytes(digest[:6]), timeline)
 
@@ -210,12 +217,11 @@ class PostgresDatabase(QueuedDatabase):
             if link.identity.number == identity:
                 self._accepted = link.identity
 
-    def _require_accepted(self, found: _Identity, timeline: int) -> None:
-        """Refuse to write to another server, timeline or database than the one that is known.
+    def _require_accepted(self, known: _Identity | None, found: _Identity, timeline: int) -> None:
+        """Refuse to write to another server, timeline or database than the one that was known as the transaction began.
 
         It may lack uses of challenges, so that these challenges end first.
         """
-        known = self._accepted
         if known is not None and (found.number, timeline) != (known.number, known.timeline):
             raise unavailable(
                 self._address,
@@ -310,7 +316,8 @@ class PostgresDatabase(QueuedDatabase):
             tries += 1
             held, is_fresh = self._taken()
             transaction = Transaction(held.link, end, self._monotonic)
-            admit = partial(self._admit, held.identity) if writes else None
+            # What is accepted meanwhile doesn't count: a challenge may have been looked at before it ended.
+            admit = partial(self._admit, self._accepted, held.identity) if writes else None
             try:
                 result = transaction.run(_OPENING, work, admit)
             except ServerError as error:
@@ -318,22 +325,30 @@ class PostgresDatabase(QueuedDatabase):
                     raise unavailable(self._address, str(error)) from None
             except BrokenLinkError as error:
                 held.link.pgconn.finish()
+                # All others like it have gone, too: of eight on which nobody answers each would cost a call its time.
+                self._drop_idle()
                 if is_fresh or transaction.is_committing or self._monotonic() >= end:
                     found = unavailable(self._address, str(error))
                     self._breaker.failed(found.detail)
                     raise found from None
-                # It lay idle while its server went: all others like it have gone, too.
-                self._drop_idle()
             else:
                 self._breaker.worked()
+                self._require_sure(held)
                 return result
             finally:
                 if not held.link.closed:
                     self._idle.append(held)
 
-    def _admit(self, identity: _Identity, opened: tuple[Any, ...]) -> None:
+    def _require_sure(self, held: _Held) -> None:
+        """Refuse to acknowledge what the next primary may lack: somebody made the server give up to wait for its standby."""
+        if held.unsure:
+            said_so, *_ = held.unsure
+            held.unsure.clear()
+            raise unavailable(self._address, f"{said_so}: it may be lost with this server")
+
+    def _admit(self, known: _Identity | None, identity: _Identity, opened: tuple[Any, ...]) -> None:
         """Look at what the opening of a transaction came to, before its commit: a pgbouncer may have changed the server."""
-        self._require_accepted(identity, _timeline(opened[-1]))
+        self._require_accepted(known, identity, timeline_of(opened[-1]))
 
     def _probe(self, connection: Connection) -> None:
         """Write a message into the log: the disk has it, and the standbys that are waited for, on return."""
@@ -347,7 +362,7 @@ class PostgresDatabase(QueuedDatabase):
                 if not held.link.closed:
                     return held, False
         try:
-            link = connect(self._address)
+            link = connect(self._address, timelines=self.timelines)
         except UnavailableError as error:
             self._breaker.failed(error.detail)
             raise

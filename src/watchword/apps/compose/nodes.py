@@ -150,7 +150,9 @@ def open_nodes(
     try:
         told = Configuration.read(settings.path).data if data is None else data
         identities = _Identities(settings, keyring, run, told)
-        session = NodeSession(address, identities, wall=clock.timestamp)
+        session = NodeSession(
+            address, identities, wall=clock.timestamp, timelines=store.database.timelines
+        )
     except BaseException:
         store.close()
         raise

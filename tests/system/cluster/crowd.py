@@ -1,0 +1,77 @@
+"""Enrol phones without a break, and ask the gates of all nodes meanwhile."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tests.system.bundles.machines import until
+from tests.system.bundles.points import Load
+from tests.system.cluster.nodes import Cluster
+
+from watchword.client import ClientError
+
+_PAUSE_SECONDS = 0.05
+
+
+@dataclass
+class Crowd:
+    """Hold what was acknowledged, when, and what gates answered to the newest token.
+
+    :ivar acknowledged: by instance when it was, in seconds of a clock that nobody sets.
+    :ivar refused: what those were told who weren't enrolled.
+    """
+
+    nodes: Cluster
+    acknowledged: dict[str, float] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    token: str = ""
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def enrolling(self, workers: int = 2) -> Iterator[Load]:
+        """Enrol until the block ends; give what gates are asked."""
+        threads = [threading.Thread(target=self._enrol) for _ in range(workers)]
+        for each in threads:
+            each.start()
+        try:
+            until(lambda: bool(self.token), self._said)
+            load = Load([each.point for each in self.nodes.nodes], lambda: self.token)
+            with load.running():
+                yield load
+        finally:
+            self._over.set()
+            for each in threads:
+                each.join()
+
+    def goes_on(self, phones: int = 5) -> None:
+        """Wait until so many more phones are enrolled."""
+        wanted = len(self.acknowledged) + phones
+        until(lambda: len(self.acknowledged) >= wanted, self._said)
+
+    def gaps(self) -> list[float]:
+        """Return for how long nobody was enrolled, each time, the longest first."""
+        at = sorted(self.acknowledged.values())
+        return sorted(
+            (after - before for before, after in zip(at, at[1:], strict=False)), reverse=True
+        )
+
+    def lost(self) -> set[str]:
+        """Return whom the database doesn't know though they were acknowledged."""
+        known = {each[0] for each in self.nodes.rows("SELECT id FROM watchword.instances")}
+        return set(self.acknowledged) - known
+
+    def _enrol(self) -> None:
+        while not self._over.is_set():
+            try:
+                instance, token = self.nodes.token()
+            except ClientError as error:
+                self.refused.append(str(error))
+                self._over.wait(_PAUSE_SECONDS)
+                continue
+            self.acknowledged[instance] = time.perf_counter()
+            self.token = token
+
+    def _said(self) -> str:
+        return f"nobody enrols: {self.refused[-3:]}"
