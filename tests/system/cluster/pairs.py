@@ -1,6 +1,8 @@
 """Keep a PostgreSQL and its standby, lose the one and promote the other, as an operator would by hand."""
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -61,6 +63,14 @@ class Pair:
         # It waited for a standby itself, since it is a copy.
         self.leave_standby()
 
+    def stop_primary(self) -> None:
+        """Have it stand still with all that works for it."""
+        stop_all(self.primary)
+
+    def resume_standby(self) -> None:
+        """Let go on what was the primary once: it doesn't know that it is none any more."""
+        go_on(self.standby)
+
     def renew_standby(self) -> None:
         """Make what was the primary once a standby of the new one."""
         self.standby.stop()
@@ -77,6 +87,19 @@ class Pair:
         with self.primary.admin() as link:
             rows = link.execute("SELECT sync_state FROM pg_stat_replication").fetchall()
         return [str(state) for (state,) in rows]
+
+
+def stop_all(server: Postgres) -> None:
+    """Have a server stand still with all that works for it."""
+    server.send(signal.SIGSTOP)
+    for each in server.workers():
+        os.kill(each, signal.SIGSTOP)
+
+
+def go_on(server: Postgres) -> None:
+    """Let a server that stands still go on."""
+    for each in (*server.workers(), server.process.pid):
+        os.kill(each, signal.SIGCONT)
 
 
 def promote(server: Postgres) -> None:

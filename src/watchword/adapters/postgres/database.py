@@ -22,6 +22,7 @@ from watchword.adapters.postgres.link import (
     Link,
     Timelines,
     connect,
+    look_at_all,
     said,
     timeline_of,
     unavailable,
@@ -184,6 +185,7 @@ class PostgresDatabase(QueuedDatabase):
         self._settled = _Settled()
         self.timelines = Timelines()
         try:
+            look_at_all(address, self.timelines)
             newest = self._threads.submit(self._run, self.newest_audit, writes=False).result()
             self.had_entries = newest > 0
             self._accepted = self._idle[-1].identity
