@@ -256,6 +256,7 @@ def service_of(
         configuration=live.follow(start),
         addresses=ClientAddresses(paths.trusted_proxies),
         paced=paced,
+        retention=paths.retention.build(),
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, play_fetcher, clock, entropy, pace),
             contradictions=verifier.contradictions,
