@@ -213,10 +213,8 @@ def build_service(
     """Return the service; nothing runs before :meth:`Service.start`.
 
     :param gates: the directory of what gates read, of ``gate_policies``; ``configuration`` puts other files in force, if any.
-    :param vendors: what is asked of Apple and Google; ``recorder`` keeps what verifications were made of, None nothing.
-    :param pins: follows what is published of pins; ``secrets`` is what is injected and delivered, and which canaries are planted.
-    :param safeguards: what guards the store beside it; ``log`` is what one of several ``nodes`` publishes.
-    :param room: bounds how many enrol, by what ``addresses`` tells, and ``paced`` when; ``retention`` says how long they are kept.
+    :param vendors: is asked of Apple and Google; ``recorder`` keeps verifications, ``pins`` and ``secrets`` what is handed out.
+    :param safeguards: guards the store; ``retention`` ends instances, ``room`` bounds how many enrol, None lets all; ``paced`` when.
     """
     mark, signer = safeguards.mark, RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
     publisher = _publisher(
