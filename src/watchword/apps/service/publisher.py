@@ -200,8 +200,7 @@ class GatePublisher:
         self._preparing: dict[str, threading.Thread] = {}
         self._without_names: dict[str, str] = {}
         self._most_lifted: int | None = None
-        self._swept = False
-        self._told_ring = (0, 0.0)
+        self._swept, self._told_ring = False, (0, 0.0)
         self._log, self._reading = log, _Reading()
         self._seal = AuditSeal(store, trail_key(keyring.ring.pairwise_key), beside(_SEAL_FILE))
 
