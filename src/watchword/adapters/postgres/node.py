@@ -254,6 +254,9 @@ class NodeSession:
         self._asked_at = self._steady()
         before = self._view
         self._look(link)
+        if (term := self._terms.get(Chore.GATES)) is not None:
+            # At once: nodes that go by another configuration are unready.
+            self._state(link, term, self._identity())
         if self._steady() - self._beaten_at >= BEAT_SECONDS:
             self._beaten_at = self._steady()
             self._beat(link)

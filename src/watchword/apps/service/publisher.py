@@ -202,6 +202,8 @@ class GatePublisher:
         self._swept = False
         self._told_ring = (0, 0.0)
         self._log, self._reading = log, _Reading()
+        self.is_behind: Callable[[], bool] = lambda: False
+        """Tells whether this node is about to go by a configuration that another one has applied."""
         self._seal = AuditSeal(store, trail_key(keyring.ring.pairwise_key), beside(_SEAL_FILE))
 
     @property
@@ -408,7 +410,8 @@ class GatePublisher:
             await self._cut_names.refresh(cuts, self._since - self.unread, now)
             try:
                 changed = await asyncio.to_thread(self._write, states, now)
-                if self._log is not None and self._cursor is not None:
+                # Who applied it waits until gates are told of that too.
+                if self._log is not None and self._cursor is not None and not self.is_behind():
                     await asyncio.to_thread(self._note, self._log, self._cursor.sequence)
             finally:
                 # Also after a failure: the bundles before it were written.
@@ -837,6 +840,14 @@ class GatePublisher:
                 found[api] = first.bundle
         # A chain says more: it goes on where the first version has no room.  Who was revoked would only be kept in vain.
         return {api: replace(each, digests=None) for api, each in (found | self._told()).items()}
+
+    def tells(self) -> bool:
+        """Tell whether gates are told the policies of now, which another node may have to do."""
+        told = self._told()
+        return all(
+            (bundle := told.get(api)) is not None and bundle.policy == policy
+            for api, policy in self._policies.items()
+        )
 
     def _told(self) -> dict[str, GateBundle]:
         """Return by API what its gate was told last."""
