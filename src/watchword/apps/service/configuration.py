@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from watchword.adapters.applied_files import AppliedFile
+from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.apps.compose.applied import MOST_TOLD, ConfigurationDesk, Proposal
 from watchword.apps.settings.faults import join
 from watchword.apps.settings.schema import Settings
@@ -57,13 +58,16 @@ class LiveConfiguration:
 
         :raises RefusedError: ``configuration.conflict``, or ``configuration.faulty`` where a file that it names became unusable
             in this moment: it is for the next start then.
-        :raises PrivateFileError: when the disk refuses; nothing has changed then.
+        :raises UnavailableError: ``store.unavailable`` when the disk or the database refuses; nothing has changed then.
         """
-        made = await asyncio.to_thread(
-            lambda: self.desk.commit(
-                proposal, base, int(at.timestamp()), by, because, recorded=recorded
+        try:
+            made = await asyncio.to_thread(
+                lambda: self.desk.commit(
+                    proposal, base, int(at.timestamp()), by, because, recorded=recorded
+                )
             )
-        )
+        except PrivateFileError as error:
+            raise UnavailableError(Reason.STORE_UNAVAILABLE, str(error)) from None
         if proposal.live is not None:
             try:
                 await self._install(proposal.live.settings)

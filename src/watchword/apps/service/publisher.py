@@ -225,9 +225,8 @@ class GatePublisher:
     @property
     def generation(self) -> int:
         """Return the generation that gates were told last, 0 before the first."""
-        return self._generation or max(
-            (each.generation for each in self._chains.values()), default=0
-        )
+        # Another node may have told them since.
+        return max(self._generation, *(each.generation for each in self._chains.values()), 0)
 
     async def go_by(
         self, policies: Sequence[GatePolicy], token_lifetime: int, now: datetime
