@@ -232,10 +232,8 @@ def service_of(
     room = EnrolmentLimits(paths.enrolments.build())
     paced = pace_of(settings, keyring, room, entropy, steady or clock.timestamp)
     pace = None if paced is None else paced.pace
-    store = shared or open_store(paths)
-    desk = _desk_of(start, secrets.rows)
-    told = None if desk is None else lambda: desk.digest
-    nodes, log = open_nodes(settings, store, keyring, clock, entropy, told)
+    store, desk = shared or open_store(paths), _desk_of(start, secrets.rows)
+    nodes, log = open_nodes(settings, store, keyring, clock, entropy, desk)
     verifier = _verifier_of(settings, trust, store, recorder, play_fetcher, clock, pace)
     live = LiveParts(enrolment_policy(settings), verifier, room, keyring, clock)
     service = build_service(
@@ -258,6 +256,7 @@ def service_of(
         configuration=live.follow(desk),
         addresses=ClientAddresses(paths.trusted_proxies),
         paced=paced,
+        retention=paths.retention.build(),
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, play_fetcher, clock, entropy, pace),
             contradictions=verifier.contradictions,

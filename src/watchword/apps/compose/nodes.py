@@ -4,7 +4,6 @@ import hmac
 import re
 import socket
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from watchword import __version__
@@ -12,6 +11,7 @@ from watchword.adapters.keyring.file import KeyRing, Ring
 from watchword.adapters.nodes import ONLY_NODE, GateLog, NodeIdentity, Nodes
 from watchword.adapters.sealed_rows import ToldEverywhere
 from watchword.adapters.store import EngineStore
+from watchword.apps.compose.applied import ConfigurationDesk
 from watchword.apps.settings.schema import Settings
 from watchword.apps.settings.sections import Configuration
 from watchword.apps.settings.shared import configuration_digest
@@ -85,19 +85,26 @@ def node_name(settings: Settings) -> str:
     return machine[:63] or "node"
 
 
+def _digest_of(settings: Settings, desk: ConfigurationDesk | None) -> Callable[[], str]:
+    if desk is not None:
+        return lambda: desk.digest
+    written = configuration_digest(Configuration.read(settings.path).data)
+    return lambda: written
+
+
 def open_nodes(
     settings: Settings,
     store: EngineStore,
     keyring: KeyRing,
     clock: Clock,
     entropy: Entropy,
-    configuration: Callable[[], str] | None = None,
+    desk: ConfigurationDesk | None = None,
 ) -> tuple[Nodes, GateLog | None]:
     """Return the other nodes, and what is published for all of them; the caller closes the former.
 
     Where that fails the store is closed.
 
-    :param configuration: returns the digest of what this node goes by; None for what its file says now.
+    :param desk: knows what this node goes by; None for what its file says now.
     :raises WatchwordError: when this node may not run beside them.
     """
     address = settings.service.direct_address
@@ -111,10 +118,7 @@ def open_nodes(
     assert isinstance(store, PostgresStore)
     run = int.from_bytes(entropy.token_bytes(_RUN_BYTES))
     try:
-        if configuration is None:
-            written = configuration_digest(Configuration.read(settings.path).data)
-            configuration = partial(str, written)
-        identities = _Identities(settings, keyring, run, configuration)
+        identities = _Identities(settings, keyring, run, _digest_of(settings, desk))
         session = NodeSession(address, identities, wall=clock.timestamp)
     except BaseException:
         store.close()
