@@ -143,6 +143,9 @@ class GatePublisher:
     unread = timedelta(0)
     """For how long an instance may renew without a word of it in the store."""
 
+    is_behind: Callable[[], bool] = staticmethod(lambda: False)
+    """Tell whether this node is about to go by a configuration that another one has applied."""
+
     def __init__(
         self,
         *,
@@ -202,8 +205,6 @@ class GatePublisher:
         self._swept = False
         self._told_ring = (0, 0.0)
         self._log, self._reading = log, _Reading()
-        self.is_behind: Callable[[], bool] = lambda: False
-        """Tells whether this node is about to go by a configuration that another one has applied."""
         self._seal = AuditSeal(store, trail_key(keyring.ring.pairwise_key), beside(_SEAL_FILE))
 
     @property
