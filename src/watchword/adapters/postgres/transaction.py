@@ -1,7 +1,10 @@
 """Send a transaction's statements together, and wait where an answer is looked at.
 
 What libpq calls a pipeline.  psycopg's own cursors send each statement by itself and cost several times as much of the
-processor; here each wait is bounded by the call's deadline, too.
+processor; here each wait is bounded by the call's deadline, too.  Work that looks at no answer takes one round trip, commit
+included: what must hold for it is checked by the server (:meth:`Transaction.expect`).
+
+A statement is prepared once for each connection, under a name that its text gives it: a name means the same everywhere.
 """
 
 import re
@@ -9,7 +12,9 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
 from watchword.adapters.postgres.link import Link
@@ -27,6 +32,9 @@ _BYTEA: Final = 17
 _INTEGERS: Final = frozenset({20, 21, 23})
 _BOOLEAN: Final = 16
 _CANCELLED: Final = b"57014"
+UNMET: Final = "WW001"
+"""SQLSTATE of the server's function ``require`` where what it was given doesn't hold."""
+
 _ANSWERS: Final = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK})
 
 
@@ -41,6 +49,22 @@ class ServerError(Exception):
 
 class BrokenLinkError(Exception):
     """Report a connection that ended, or on which no answer came in time: it is of no use any more."""
+
+
+@lru_cache(maxsize=512)
+def _checked(statement: str) -> str:
+    """Return a statement that fails where the given one came to no row."""
+    if statement.startswith("SELECT "):
+        return f"SELECT watchword.require(EXISTS ({statement}))"
+    return f"WITH done AS ({statement} RETURNING 1) SELECT watchword.require(EXISTS (SELECT FROM done))"
+
+
+@lru_cache(maxsize=512)
+def _named(statement: bytes, kinds: tuple[int, ...]) -> bytes:
+    """Return the name of a prepared statement."""
+    digest = blake2b(statement, digest_size=12)
+    digest.update(repr(kinds).encode())
+    return b"ww_" + digest.hexdigest().encode()
 
 
 @lru_cache(maxsize=512)
@@ -65,8 +89,15 @@ def _value_of(data: bytes | None, kind: int) -> Any:
 class _Answer(Rows):
     """Hold what a statement comes to, once it is there."""
 
-    def __init__(self, transaction: "Transaction") -> None:
+    def __init__(
+        self,
+        transaction: "Transaction",
+        refusal: Callable[[], Exception] | None = None,
+        prepares: tuple[bytes, bytes] | None = None,
+    ) -> None:
         self._transaction = transaction
+        self.refusal = refusal
+        self.prepares = prepares
         self._left: Iterator[tuple[Any, ...]] = iter(())
         self._count = 0
         self.is_there = False
@@ -108,41 +139,40 @@ class Transaction(Connection):
     """Hold one transaction on a connection that nobody else uses meanwhile."""
 
     def __init__(
-        self, link: Link, until: float, monotonic: Callable[[], float] = time.monotonic
+        self,
+        link: Link,
+        until: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        names: dict[bytes, bytes] | None = None,
     ) -> None:
         """Prepare.
 
         :param until: the deadline, by the monotonic clock.
+        :param names: what was prepared on the connection, by statement; this one adds to it.  None prepares nothing.
         """
         self._pg = link.pgconn
         self._until = until
         self._monotonic = monotonic
+        self._names = names
+        self._preparing: dict[bytes, bytes] = {}
         self._asked: deque[_Answer] = deque()
         self._poll = select.poll()
         self._socket = self._pg.socket
         self.is_committing = False
 
     def run(
-        self,
-        opening: Sequence[str],
-        work: Callable[[Connection], _Result],
-        admit: Callable[[tuple[Any, ...]], None] | None = None,
+        self, opening: Callable[["Transaction"], None], work: Callable[[Connection], _Result]
     ) -> _Result:
         """Return what the work comes to, once the commit is durable; whatever it raises takes the transaction back.
 
-        :param opening: the statements that begin it.
-        :param admit: is given the row of the last of them before the commit; what it raises takes the transaction back.
+        :param opening: asks what begins it.
         :raises ServerError: when the server refuses a statement, or the commit.
         :raises BrokenLinkError: when the connection ends, or the deadline passes.
         """
         try:
             self._pg.enter_pipeline_mode()
-            opened: Rows = _Answer(self)
-            for statement in opening:
-                opened = self.execute(statement)
+            opening(self)
             result = work(self)
-            if admit is not None:
-                admit(opened.fetchone())
             self.is_committing = True
             ended = self._execute("COMMIT", ())
             self._settle()
@@ -150,7 +180,7 @@ class Transaction(Connection):
         except OperationalError as error:
             raise BrokenLinkError(str(error).strip()) from None
         except BaseException as error:
-            if not isinstance(error, BrokenLinkError) and not self.is_committing:
+            if not isinstance(error, BrokenLinkError):
                 self._take_back()
             raise
         self._pg.exit_pipeline_mode()
@@ -168,7 +198,24 @@ class Transaction(Connection):
             done = self._execute(statement, row)
         return done
 
-    def _execute(self, statement: str, values: Sequence[Any]) -> _Answer:
+    def expect(
+        self, statement: str, values: Sequence[Any], refusal: Callable[[], Exception]
+    ) -> None:
+        """See :meth:`watchword.adapters.store.Database.expect`: the server looks, and nobody waits."""
+        self._execute(_checked(statement), values, refusal)
+
+    def require(
+        self, condition: str, values: Sequence[Any], refusal: Callable[[], Exception]
+    ) -> None:
+        """Take the transaction back, with an error, where a condition doesn't hold."""
+        self._execute(f"SELECT watchword.require({condition})", values, refusal)
+
+    def _execute(
+        self,
+        statement: str,
+        values: Sequence[Any],
+        refusal: Callable[[], Exception] | None = None,
+    ) -> _Answer:
         data: list[bytes | None] = []
         kinds, formats = [0] * len(values), [0] * len(values)
         for at, value in enumerate(values):
@@ -183,10 +230,29 @@ class Transaction(Connection):
             else:
                 assert value is None, type(value)
                 data.append(None)
-        self._pg.send_query_params(_numbered(statement), data, kinds, formats)
-        answer = _Answer(self)
+        self._send(_numbered(statement), data, kinds, formats)
+        answer = _Answer(self, refusal)
         self._asked.append(answer)
         return answer
+
+    def _send(
+        self,
+        statement: bytes,
+        data: Sequence[bytes | None],
+        kinds: Sequence[int],
+        formats: Sequence[int],
+    ) -> None:
+        """Send a statement, by its name where it was prepared; the kinds of values are those of its first use."""
+        if self._names is None:
+            self._pg.send_query_params(statement, data, kinds, formats)
+            return
+        name = self._names.get(statement) or self._preparing.get(statement)
+        if name is None:
+            name = _named(statement, tuple(kinds))
+            self._pg.send_prepare(name, statement, kinds)
+            self._asked.append(_Answer(self, prepares=(statement, name)))
+            self._preparing[statement] = name
+        self._pg.send_query_prepared(name, data, formats)
 
     def wait_for(self, answer: _Answer) -> None:
         """Read answers up to one of them."""
@@ -201,11 +267,13 @@ class Transaction(Connection):
         """Read all that is left, and end the pipeline's part; raise the first refusal of it."""
         self._pg.pipeline_sync()
         self._flush()
-        first: ServerError | None = None
+        first: Exception | None = None
         while self._asked:
             try:
                 self._read_one()
-            except ServerError as error:
+            except (OperationalError, BrokenLinkError):
+                raise
+            except Exception as error:  # noqa: BLE001 - a refusal may be any of the caller's.
                 first = first or error
         while (result := self._next()) is None or result.status != pq.ExecStatus.PIPELINE_SYNC:
             pass
@@ -215,14 +283,16 @@ class Transaction(Connection):
     def _take_back(self) -> None:
         """End the transaction without a trace; a connection on which that fails is broken."""
         try:
-            self._execute("ROLLBACK", ())
-            try:
-                self._settle()
-            except ServerError:
-                # The statement failed before: those behind it, ROLLBACK too, were passed over.
+            with suppress(Exception):
                 self._execute("ROLLBACK", ())
                 self._settle()
             self._pg.exit_pipeline_mode()
+            if self._pg.transaction_status != pq.TransactionStatus.IDLE:
+                # A statement failed before: those behind it, ROLLBACK too, were passed over.
+                self._pg.enter_pipeline_mode()
+                self._execute("ROLLBACK", ())
+                self._settle()
+                self._pg.exit_pipeline_mode()
         except (OperationalError, ServerError, BrokenLinkError):
             self._pg.finish()
 
@@ -235,12 +305,17 @@ class Transaction(Connection):
         self._next()
         if result.status in _ANSWERS:
             answer.take(result)
+            if answer.prepares is not None and self._names is not None:
+                # Only now: behind a statement that failed nothing is prepared.
+                self._names.update([answer.prepares])
             return
         answer.is_there = True
         code = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
         said = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message
         if code[:2] in (b"08", b"57") and code != _CANCELLED:
             raise BrokenLinkError(said.decode("utf-8", "replace"))
+        if answer.refusal is not None and code == UNMET.encode():
+            raise answer.refusal()
         raise ServerError(code.decode("ascii"), said.decode("utf-8", "replace"))
 
     def _next(self) -> Any:
