@@ -39,6 +39,14 @@ from watchword.encoding.phrases import moment
 from watchword.enrolment.delivery import Lease, LeaseCount
 from watchword.enrolment.interface import OperatorCode
 from watchword.enrolment.renewal_days import is_told, marked
+from watchword.enrolment.retention import (
+    ERASED,
+    Candidates,
+    Dossier,
+    Dropped,
+    ExpiryTerms,
+    erased,
+)
 from watchword.enrolment.statement import require_higher
 from watchword.gate.cuts import MOST_CUTS, Cut, ScheduledCut
 from watchword.ports import (
@@ -95,6 +103,7 @@ class Dialect:
     :param serials: an expression for the JSON array of the serials of ``instances``, in their order.
     :param texts: a query for the texts of a JSON array, which is its one value.
     :param locking: stands behind a query whose row the transaction is about to change; others wait for its end.
+    :param passing: stands behind ``locking`` where rows that others hold are to be passed over.
     :param revoked_after: a query with three values: the number of a revocation, the earliest instant, and how many.
     """
 
@@ -102,6 +111,7 @@ class Dialect:
     serials: str
     texts: str
     locking: str
+    passing: str
     revoked_after: str
 
 
@@ -427,6 +437,22 @@ LEASE_COLUMNS: Final = (
 )
 
 
+def lease_from_row(row: Sequence[Any]) -> Lease:
+    """Return the lease behind the values of :data:`LEASE_COLUMNS`, and maybe more."""
+    return Lease(
+        instance_id=row[0],
+        secret=row[1],
+        id=row[2],
+        version=row[3],
+        app=row[4],
+        app_version=row[5],
+        issued_at=instant(row[6]),
+        delivered_at=instant(row[7]),
+        expires_at=instant(row[8]),
+        deliveries=row[9],
+    )
+
+
 def ask_for_lease(connection: Connection, lease: Lease) -> Rows:
     """Ask for the lease that this one continues: the instance's of this secret, if it lives."""
     return connection.execute(
@@ -680,6 +706,34 @@ class InstanceQueries:
             "AND revoked_at IS NULL AND renewed_at >= ? AND renewed_at < ?"
         )
         self._last = f"SELECT coalesce(max({dialect.row}), 0) FROM instances"  # noqa: S608
+        self._piece = (
+            f"SELECT max(n) FROM (SELECT {dialect.row} AS n FROM instances WHERE {dialect.row} > ? "  # noqa: S608
+            f"ORDER BY {dialect.row} LIMIT ?) AS piece"
+        )
+        self._over = (
+            f"SELECT {dialect.row}, id FROM instances WHERE {dialect.row} > ? AND {dialect.row} <= ? "  # noqa: S608
+            f"AND {_IS_OVER} ORDER BY {dialect.row} LIMIT ?"
+        )
+        self._still_over = (
+            f"SELECT id, revoked_at IS NULL FROM instances WHERE id IN ({dialect.texts}) AND {_IS_OVER} "  # noqa: S608
+            f"ORDER BY id{dialect.locking}{dialect.passing}"
+        )
+        self._erased = (
+            f"SELECT id FROM instances WHERE format = '{ERASED}' AND revoked_at < ? "  # noqa: S608
+            f"ORDER BY revoked_at LIMIT ?{dialect.locking}{dialect.passing}"
+        )
+        self._unerased = (
+            f"SELECT id FROM instances WHERE id IN ({dialect.texts}) AND format <> '{ERASED}'"  # noqa: S608
+        )
+        self._of_device = f"{self._select} WHERE device_key = ? ORDER BY enrolled_at, id LIMIT ?"
+        self._names = (
+            f"SELECT {dialect.row}, id, audiences FROM instances WHERE {dialect.row} > ? "  # noqa: S608
+            f"AND format <> '{ERASED}' ORDER BY {dialect.row} LIMIT ?"
+        )
+        self._of_instance = tuple(
+            f"DELETE FROM {table} WHERE {column} IN ({dialect.texts})"  # noqa: S608
+            for table, column in _BELONGINGS
+        )
 
     def find(self, connection: Connection, instance_id: str) -> Instance | None:
         """Return one instance, None if there is none."""
@@ -755,6 +809,122 @@ class InstanceQueries:
         ).fetchall()
         (last,) = connection.execute(self._last).fetchone()
         return rows, until if until < last else None
+
+    def over(
+        self, connection: Connection, terms: ExpiryTerms, after: int, limit: int
+    ) -> Candidates:
+        """Return instances of one piece of the table whose time is over, and where to go on."""
+        (end,) = connection.execute(self._piece, (after, _LOOKED_AT_ONCE)).fetchone()
+        if end is None:
+            return Candidates((), None)
+        values = (after, end, *_instants_of(terms), limit)
+        rows = connection.execute(self._over, values).fetchall()
+        return Candidates([row[1] for row in rows], rows[-1][0] if len(rows) == limit else end)
+
+    def drop(self, connection: Connection, names: Sequence[str], terms: ExpiryTerms) -> Dropped:
+        """Drop those of some instances whose time is over still."""
+        values = (json.dumps(list(names)), *_instants_of(terms))
+        rows = connection.execute(self._still_over, values).fetchall()
+        self.remove(connection, [row[0] for row in rows])
+        unused = sum(bool(row[1]) for row in rows)
+        return Dropped(unused, len(rows) - unused)
+
+    def drop_erased(self, connection: Connection, before: int, limit: int) -> int:
+        """Drop what is left of instances that were deleted and revoked before an instant."""
+        rows = connection.execute(self._erased, (before, limit)).fetchall()
+        self.remove(connection, [row[0] for row in rows])
+        return len(rows)
+
+    def remove(self, connection: Connection, names: Sequence[str]) -> None:
+        """Delete instances, and what belongs to them."""
+        self.strip(connection, names)
+        connection.execute(self._of_instance[-1], (json.dumps(list(names)),))
+
+    def strip(self, connection: Connection, names: Sequence[str]) -> None:
+        """Delete what belongs to instances, and not their own rows."""
+        for statement in self._of_instance[:-1]:
+            connection.execute(statement, (json.dumps(list(names)),))
+
+    def erase(self, connection: Connection, found: Instance, at: datetime) -> Instance:
+        """Put what is left of an instance in its place."""
+        left = erased(found, at)
+        self.strip(connection, [found.id])
+        columns, values = INSTANCE_COLUMNS.split(", "), instance_row(left)
+        # Who was revoked before isn't told again: that it is revoked stays as it was.
+        kept = {"id"} if found.revoked_at is None else {"id", "revoked_at"}
+        changed = {
+            name: each for name, each in zip(columns, values, strict=True) if name not in kept
+        }
+        assignments = ", ".join(f"{name} = ?" for name in changed)
+        connection.execute(
+            f"UPDATE instances SET {assignments} WHERE id = ?",  # noqa: S608 - our own text.
+            (*changed.values(), found.id),
+        )
+        return left
+
+    def unerased(self, connection: Connection, names: Iterable[str]) -> set[str]:
+        """Return those of the names that instances have which weren't deleted on request."""
+        rows = connection.execute(self._unerased, (json.dumps(list(names)),))
+        return {row[0] for row in rows}
+
+    def of_device(self, connection: Connection, device_key: bytes, limit: int) -> list[Instance]:
+        """Return instances of a device."""
+        rows = connection.execute(self._of_device, (device_key, limit))
+        return [instance_from_row(row) for row in rows]
+
+    def names(self, connection: Connection, after: int, limit: int) -> list[Any]:
+        """Return rows of number, id and audiences of the next instances."""
+        return connection.execute(self._names, (after, limit)).fetchall()
+
+    def dossier(self, connection: Connection, instance_id: str) -> Dossier | None:
+        """Return what is kept of an instance; None where there is none, or it was deleted."""
+        found = self.find(connection, instance_id)
+        if found is None or found.format == ERASED:
+            return None
+        receipt = connection.execute(
+            f"SELECT {RECEIPT_COLUMNS} FROM receipts WHERE instance_id = ?",  # noqa: S608
+            (instance_id,),
+        ).fetchone()
+        leases = connection.execute(
+            f"SELECT {LEASE_COLUMNS}, withdrawn_at FROM leases WHERE instance_id = ? ORDER BY secret",  # noqa: S608
+            (instance_id,),
+        ).fetchall()
+        code = connection.execute(
+            f"SELECT {OPERATOR_CODE_COLUMNS} FROM operator_codes WHERE instance_id = ?",  # noqa: S608
+            (instance_id,),
+        ).fetchone()
+        return Dossier(
+            found,
+            None if receipt is None else receipt_from_row(receipt),
+            [(lease_from_row(row), _instant_or_none(row[-1])) for row in leases],
+            None if code is None else operator_code_from_row(code),
+        )
+
+
+_BELONGINGS: Final = (
+    ("receipts", "instance_id"),
+    ("leases", "instance_id"),
+    ("instance_certificates", "instance_id"),
+    ("instances", "id"),
+)
+"""The tables that hold something of an instance; its own row goes last."""
+
+_IS_OVER: Final = (
+    "(revoked_at IS NULL AND renewed_at < ? AND enrolled_at < ? OR revoked_at < ? AND enrolled_at < ?) "
+    "AND NOT EXISTS (SELECT 1 FROM leases WHERE instance_id = instances.id)"
+)
+
+_LOOKED_AT_ONCE: Final = 5_000
+"""Rows of instances that are looked through in one piece, in some 5 ms."""
+
+_NEVER: Final = -(2**62)
+
+
+def _instants_of(terms: ExpiryTerms) -> tuple[int, int, int, int]:
+    """Return the values of :data:`_IS_OVER`."""
+    used = _NEVER if terms.used_before is None else microseconds(terms.used_before)
+    revoked = _NEVER if terms.revoked_before is None else microseconds(terms.revoked_before)
+    return used, used, revoked, revoked
 
 
 _HOLDERS_AT_ONCE: Final = 20_000
@@ -1132,8 +1302,8 @@ _USES_AT_ONCE: Final = 256
 class EngineStore(WriteBehindStore):
     """Implement :class:`watchword.ports.InstanceStore` on a database.
 
-    And :class:`watchword.enrolment.interface.OperatorCodeStore`, :class:`watchword.enrolment.delivery.LeaseStore` and
-    :class:`watchword.gate.cuts.CutStore`, in the same transactions.
+    And :class:`watchword.enrolment.interface.OperatorCodeStore`, :class:`watchword.enrolment.delivery.LeaseStore`,
+    :class:`watchword.enrolment.retention.RetentionStore` and :class:`watchword.gate.cuts.CutStore`, in the same transactions.
     """
 
     def __init__(self, database: Database) -> None:
@@ -1307,6 +1477,80 @@ class EngineStore(WriteBehindStore):
     async def forget_leases(self, now: datetime) -> int:
         """See :meth:`watchword.enrolment.delivery.LeaseStore.forget_leases`."""
         return await self._drop(_DROP_LEASES, now)
+
+    async def over(self, terms: ExpiryTerms, after: int, limit: int) -> Candidates:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.over`."""
+        return await self._database.read(
+            lambda connection: self._instances.over(connection, terms, after, limit)
+        )
+
+    async def drop(
+        self, names: Sequence[str], terms: ExpiryTerms, audit: Callable[[Dropped], AuditEntry]
+    ) -> Dropped:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.drop`."""
+
+        def work(connection: Connection) -> Dropped:
+            dropped = self._instances.drop(connection, names, terms)
+            if dropped.total:
+                insert_audit(connection, audit(dropped))
+            return dropped
+
+        return await self._database.write(work)
+
+    async def drop_erased(self, before: datetime, limit: int) -> int:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.drop_erased`."""
+        at = microseconds(before)
+        return await self._database.write(
+            lambda connection: self._instances.drop_erased(connection, at, limit)
+        )
+
+    async def erase(self, instance_id: str, at: datetime, audit: AuditEntry) -> Instance | None:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.erase`."""
+
+        def work(connection: Connection) -> Instance | None:
+            found = require_known(held_instance(self._instances.hold(connection, instance_id)))
+            if found.format == ERASED:
+                return None
+            left = self._instances.erase(connection, found, at)
+            insert_audit(connection, audit)
+            return left
+
+        return await self._database.write(work)
+
+    async def erase_again(self, erasures: Sequence[AuditEntry]) -> int:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.erase_again`."""
+        names = [each.subject for each in erasures]
+        there = await self._database.read(lambda each: self._instances.unerased(each, names))
+        again = 0
+        for each in erasures:
+            if each.subject not in there:
+                continue
+            with suppress(RefusedError):
+                again += await self.erase(each.subject, each.at, each) is not None
+        return again
+
+    async def dossier(self, instance_id: str) -> Dossier | None:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.dossier`."""
+        return await self._database.read(
+            lambda connection: self._instances.dossier(connection, instance_id)
+        )
+
+    async def instances_of_device(self, device_key: bytes, limit: int) -> Sequence[Instance]:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.instances_of_device`."""
+        found = await self._database.read(
+            lambda connection: self._instances.of_device(connection, device_key, limit)
+        )
+        return [self._pending.shown(each) for each in found]
+
+    async def names(
+        self, after: int, limit: int
+    ) -> tuple[Sequence[tuple[str, tuple[str, ...]]], int | None]:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.names`."""
+        rows = await self._database.read(
+            lambda connection: self._instances.names(connection, after, limit)
+        )
+        found = [(row[1], _audiences(row[2])) for row in rows]
+        return found, rows[-1][0] if len(rows) == limit else None
 
     async def _drop(self, statement: str, now: datetime) -> int:
         """Drop what expired before an instant, in pieces, one node at a time; return how many rows."""

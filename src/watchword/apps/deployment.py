@@ -231,8 +231,7 @@ def service_of(
     room = EnrolmentLimits(paths.enrolments.build())
     paced = pace_of(settings, keyring, room, entropy, steady or clock.timestamp)
     pace = None if paced is None else paced.pace
-    store = shared or open_store(paths)
-    data = None if start is None else start.whole.data
+    store, data = shared or open_store(paths), None if start is None else start.whole.data
     nodes, log = open_nodes(settings, store, keyring, clock, entropy, data)
     verifier = _verifier_of(settings, trust, store, recorder, play_fetcher, clock, pace)
     live = LiveParts(enrolment_policy(settings), verifier, room, keyring, clock)
@@ -256,6 +255,7 @@ def service_of(
         configuration=live.follow(start),
         addresses=ClientAddresses(paths.trusted_proxies),
         paced=paced,
+        retention=paths.retention.build(),
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, play_fetcher, clock, entropy, pace),
             contradictions=verifier.contradictions,

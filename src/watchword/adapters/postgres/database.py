@@ -56,6 +56,7 @@ DIALECT: Final = Dialect(
     ),
     texts="SELECT json_array_elements_text(CAST(? AS json))",
     locking=" FOR UPDATE OF instances",
+    passing=" SKIP LOCKED",
     revoked_after=(
         "SELECT revocations.number, 0, instances.id, audiences, revoked_at FROM revocations "
         "JOIN instances ON instances.id = revocations.instance_id "
