@@ -12,7 +12,6 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
@@ -56,7 +55,10 @@ def _checked(statement: str) -> str:
     """Return a statement that fails where the given one came to no row."""
     if statement.startswith("SELECT "):
         return f"SELECT watchword.require(EXISTS ({statement}))"
-    return f"WITH done AS ({statement} RETURNING 1) SELECT watchword.require(EXISTS (SELECT FROM done))"
+    return (
+        f"WITH done AS ({statement} RETURNING 1) "  # noqa: S608 - our own text.
+        "SELECT watchword.require(EXISTS (SELECT FROM done))"
+    )
 
 
 @lru_cache(maxsize=512)
@@ -156,35 +158,54 @@ class Transaction(Connection):
         self._names = names
         self._preparing: dict[bytes, bytes] = {}
         self._asked: deque[_Answer] = deque()
+        self._opening: Callable[[Transaction], None] | None = None
         self._poll = select.poll()
         self._socket = self._pg.socket
         self.is_committing = False
 
     def run(
-        self, opening: Callable[["Transaction"], None], work: Callable[[Connection], _Result]
+        self,
+        opening: Callable[["Transaction"], None],
+        work: Callable[[Connection], _Result],
+        *,
+        writes: bool = True,
     ) -> _Result:
         """Return what the work comes to, once the commit is durable; whatever it raises takes the transaction back.
 
         :param opening: asks what begins it.
+        :param writes: whether it changes anything: what doesn't ends each time that an answer is looked at, and begins anew
+            where more is asked.
         :raises ServerError: when the server refuses a statement, or the commit.
         :raises BrokenLinkError: when the connection ends, or the deadline passes.
         """
         try:
             self._pg.enter_pipeline_mode()
-            opening(self)
-            result = work(self)
-            self.is_committing = True
-            ended = self._execute("COMMIT", ())
-            self._settle()
-            _require_committed(ended)
+            if writes:
+                opening(self)
+                result = work(self)
+                self.is_committing = True
+                self._commit()
+            else:
+                self._opening = opening
+                result = work(self)
+                if self._asked:
+                    self._commit()
         except OperationalError as error:
             raise BrokenLinkError(str(error).strip()) from None
         except BaseException as error:
-            if not isinstance(error, BrokenLinkError):
-                self._take_back()
-            raise
+            if isinstance(error, BrokenLinkError):
+                raise
+            # What was expected before comes first.
+            raise self._take_back() or error from None
         self._pg.exit_pipeline_mode()
         return result
+
+    def _commit(self) -> None:
+        ended = self._execute("COMMIT", ())
+        self._settle()
+        # In place of a commit the server may have taken the transaction back.
+        if ended.tag != b"COMMIT":
+            raise ServerError("25P02", "the transaction was rolled back")
 
     def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
         """See :meth:`watchword.adapters.store.Connection.execute`; what it comes to is waited for when somebody looks."""
@@ -216,6 +237,11 @@ class Transaction(Connection):
         values: Sequence[Any],
         refusal: Callable[[], Exception] | None = None,
     ) -> _Answer:
+        if self._opening is not None and not self._asked:
+            # It begins, or begins anew: what is asked from here on sees what was committed meanwhile.
+            opening, self._opening = self._opening, None
+            opening(self)
+            self._opening = opening
         data: list[bytes | None] = []
         kinds, formats = [0] * len(values), [0] * len(values)
         for at, value in enumerate(values):
@@ -258,6 +284,9 @@ class Transaction(Connection):
         """Read answers up to one of them."""
         if answer.is_there:
             return
+        if self._opening is not None:
+            self._commit()
+            return
         self._pg.send_flush_request()
         self._flush()
         while not answer.is_there:
@@ -280,12 +309,20 @@ class Transaction(Connection):
         if first is not None:
             raise first
 
-    def _take_back(self) -> None:
-        """End the transaction without a trace; a connection on which that fails is broken."""
+    def _take_back(self) -> Exception | None:
+        """End the transaction without a trace; a connection on which that fails is broken.
+
+        :return: the refusal of what was expected and not looked at yet.
+        """
+        refused, self._opening = None, None
         try:
-            with suppress(Exception):
+            try:
                 self._execute("ROLLBACK", ())
                 self._settle()
+            except (OperationalError, ServerError, BrokenLinkError):
+                pass
+            except Exception as error:  # noqa: BLE001 - a refusal may be any of the caller's.
+                refused = error
             self._pg.exit_pipeline_mode()
             if self._pg.transaction_status != pq.TransactionStatus.IDLE:
                 # A statement failed before: those behind it, ROLLBACK too, were passed over.
@@ -295,6 +332,7 @@ class Transaction(Connection):
                 self._pg.exit_pipeline_mode()
         except (OperationalError, ServerError, BrokenLinkError):
             self._pg.finish()
+        return refused
 
     def _read_one(self) -> None:
         """Read the answer to the next statement; what was refused is passed over, and raised."""
@@ -335,12 +373,6 @@ class Transaction(Connection):
         self._poll.register(self._socket, events)
         if left <= 0 or not self._poll.poll(left * 1000):
             raise BrokenLinkError("no answer in time")
-
-
-def _require_committed(ended: _Answer) -> None:
-    """Refuse a commit in place of which the server took the transaction back."""
-    if ended.tag != b"COMMIT":
-        raise ServerError("25P02", "the transaction was rolled back")
 
 
 def _text(value: str) -> bytes:
