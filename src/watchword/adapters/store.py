@@ -36,7 +36,7 @@ from watchword.adapters.keyring.private_file import (
 )
 from watchword.encoding import strict_json
 from watchword.encoding.phrases import moment
-from watchword.enrolment.delivery import Lease, LeaseCount
+from watchword.enrolment.delivery import Holder, Lease, LeaseCount
 from watchword.enrolment.interface import OperatorCode
 from watchword.enrolment.renewal_days import is_told, marked
 from watchword.enrolment.retention import (
@@ -66,6 +66,7 @@ from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableE
 from watchword.vocabulary import Level
 
 _Result = TypeVar("_Result")
+_Known = TypeVar("_Known")
 
 
 class Rows(Protocol):
@@ -468,42 +469,72 @@ def lease_from_row(row: Sequence[Any]) -> Lease:
     )
 
 
-def ask_for_lease(connection: Connection, lease: Lease) -> Rows:
-    """Ask for the lease that this one continues: the instance's of this secret, if it lives."""
-    return connection.execute(
-        "SELECT id, issued_at, deliveries FROM leases WHERE instance_id = ? AND secret = ? "
-        "AND expires_at > ? AND withdrawn_at IS NULL",
-        (lease.instance_id, lease.secret, microseconds(lease.delivered_at)),
+_LIVING_LEASE: Final = (
+    f"SELECT {LEASE_COLUMNS} FROM leases WHERE instance_id = ? AND secret = ? "  # noqa: S608 - our own text.
+    "AND expires_at > ? AND withdrawn_at IS NULL"
+)
+_INSERT_LEASE: Final = (
+    f"INSERT INTO leases ({LEASE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+    "ON CONFLICT DO NOTHING"
+)
+_CONTINUE_LEASE: Final = (
+    "UPDATE leases SET version = ?, app = ?, app_version = ?, delivered_at = ?, expires_at = ?, deliveries = ? "
+    "WHERE instance_id = ? AND secret = ? AND id = ? AND deliveries = ? AND withdrawn_at IS NULL"
+)
+
+
+def lease_row(lease: Lease) -> tuple[Any, ...]:
+    """Return the values for :data:`LEASE_COLUMNS`."""
+    return (
+        lease.instance_id,
+        lease.secret,
+        lease.id,
+        lease.version,
+        lease.app,
+        lease.app_version,
+        microseconds(lease.issued_at),
+        microseconds(lease.delivered_at),
+        microseconds(lease.expires_at),
+        lease.deliveries,
     )
 
 
-def keep_lease(connection: Connection, lease: Lease, living: tuple[Any, ...] | None) -> Lease:
-    """Keep a lease; return it as kept.
+def ask_for_lease(
+    connection: Connection, instance_id: str, secret: str, now: datetime
+) -> Callable[[], Lease | None]:
+    """Ask for an instance's lease of a secret that lives; what is returned tells it."""
+    asked = connection.execute(_LIVING_LEASE, (instance_id, secret, microseconds(now)))
 
-    :param living: the row that :func:`ask_for_lease` came to.
+    def told() -> Lease | None:
+        row = asked.fetchone()
+        return None if row is None else lease_from_row(row)
+
+    return told
+
+
+def keep_lease(
+    database: Database, connection: Connection, lease: Lease, living: Lease | None
+) -> Lease:
+    """Keep a lease; return it as kept, or end the transaction where the one that lives isn't as it was read.
+
+    :param living: the one that it continues.
     """
+    instance_id, secret, _, *rest = lease_row(lease)
     if living is not None:
-        lease = replace(lease, id=living[0], issued_at=instant(living[1]), deliveries=living[2] + 1)
-    # In place of the one that it continues, or of one that ended and wasn't forgotten yet.
+        kept = replace(
+            lease, id=living.id, issued_at=living.issued_at, deliveries=living.deliveries + 1
+        )
+        version, app, app_version, _, *times, _ = rest
+        values = (version, app, app_version, *times, kept.deliveries)
+        which = (instance_id, secret, living.id, living.deliveries)
+        database.expect(connection, _CONTINUE_LEASE, (*values, *which), _ChangedError)
+        return kept
+    # In place of one that ended and wasn't forgotten yet.
     connection.execute(
-        "DELETE FROM leases WHERE instance_id = ? AND secret = ?",
-        (lease.instance_id, lease.secret),
+        "DELETE FROM leases WHERE instance_id = ? AND secret = ? AND (expires_at <= ? OR withdrawn_at IS NOT NULL)",
+        (instance_id, secret, microseconds(lease.delivered_at)),
     )
-    connection.execute(
-        f"INSERT INTO leases ({LEASE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - our own text.
-        (
-            lease.instance_id,
-            lease.secret,
-            lease.id,
-            lease.version,
-            lease.app,
-            lease.app_version,
-            microseconds(lease.issued_at),
-            microseconds(lease.delivered_at),
-            microseconds(lease.expires_at),
-            lease.deliveries,
-        ),
-    )
+    database.expect(connection, _INSERT_LEASE, lease_row(lease), _ChangedError)
     return lease
 
 
@@ -1478,11 +1509,7 @@ class EngineStore(WriteBehindStore):
                 self._database.count_use(connection)
             return renewed
 
-        if known is not None:
-            # What refuses it may be of before: then the row itself says.
-            with suppress(_ChangedError, RefusedError):
-                return await self._database.write(partial(work, known=known))
-        return await self._database.write(partial(work, known=None))
+        return await self._unchanged(work, known)
 
     async def use_challenge(self, use: ChallengeUse) -> None:
         """See :meth:`watchword.ports.InstanceStore.use_challenge`."""
@@ -1496,22 +1523,58 @@ class EngineStore(WriteBehindStore):
         counter: int | None,
         audit: Callable[[Lease], AuditEntry],
         attested_at: datetime | None = None,
+        known: Holder | None = None,
     ) -> Lease:
         """See :meth:`watchword.enrolment.delivery.LeaseStore.deliver`."""
         advance = Advance(counter, lease.app_version, attested_at)
 
-        def work(connection: Connection) -> Lease:
+        def work(connection: Connection, known: Holder | None) -> Lease:
             self._pending.require_standing(lease.instance_id)
-            asked = self._instances.hold(connection, lease.instance_id)
+            found = known or self._held(connection, lease)
             use_challenge(self._database, connection, use)
-            living = ask_for_lease(connection, lease)
-            found = require_known(held_instance(asked))
-            advance_instance(self._database, connection, found, advance.of(found), is_held=True)
-            kept = keep_lease(connection, lease, living.fetchone())
+            instance = found.instance
+            advance_instance(
+                self._database,
+                connection,
+                instance,
+                advance.of(instance),
+                is_held=known is None,
+            )
+            kept = keep_lease(self._database, connection, lease, found.lease)
             insert_audit(connection, audit(kept))
             return kept
 
-        return await self._database.write(work)
+        return await self._unchanged(work, known)
+
+    def _held(self, connection: Connection, lease: Lease) -> Holder:
+        """Hold an instance, and with it its leases: whoever changes one has the instance."""
+        asked = self._instances.hold(connection, lease.instance_id)
+        living = ask_for_lease(connection, lease.instance_id, lease.secret, lease.delivered_at)
+        return Holder(require_known(held_instance(asked)), living())
+
+    async def _unchanged(
+        self, work: Callable[[Connection, _Known | None], _Result], known: _Known | None
+    ) -> _Result:
+        """Carry work out by what is known, and where that isn't so any more, by what there is."""
+        if known is not None:
+            # What refuses it may be of before, too.
+            with suppress(_ChangedError, RefusedError):
+                return await self._database.write(lambda connection: work(connection, known))
+        with suppress(_ChangedError):
+            return await self._database.write(lambda connection: work(connection, None))
+        # A lease that was continued ended by another node's clock meanwhile.
+        return await self._database.write(lambda connection: work(connection, None))
+
+    async def holder(self, instance_id: str, secret: str, now: datetime) -> Holder | None:
+        """See :meth:`watchword.enrolment.delivery.LeaseStore.holder`."""
+
+        def work(connection: Connection) -> Holder | None:
+            living = ask_for_lease(connection, instance_id, secret, now)
+            found = self._instances.find(connection, instance_id)
+            return None if found is None else Holder(found, living())
+
+        holder = await self._database.read(work)
+        return holder and replace(holder, instance=self._pending.shown(holder.instance))
 
     async def leases(self, now: datetime, secret: str | None = None) -> Sequence[LeaseCount]:
         """See :meth:`watchword.enrolment.delivery.LeaseStore.leases`."""
