@@ -151,9 +151,11 @@ class Postgres:
             link.execute("SET search_path = watchword")
             rows = link.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'watchword'")
             kept = {"store", "migrations", "leaders", "publication"}
-            tables = {str(each[0]) for each in rows} - kept
-            link.execute(f"TRUNCATE {', '.join(sorted(tables))} RESTART IDENTITY".encode())
-            link.execute("ALTER SEQUENCE audit_numbers RESTART")
+            # Quicker than TRUNCATE, which makes each table's files anew.
+            for (table,) in rows.fetchall():
+                if table not in kept:
+                    link.execute(f"DELETE FROM {table}".encode())
+            link.execute("SELECT setval('audit_numbers', 1, false)")
             link.execute("UPDATE store SET revocations = 0")
         return address
 
