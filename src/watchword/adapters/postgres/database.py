@@ -82,6 +82,9 @@ _UNCHANGED: Final = (
     "left(pg_walfile_name(pg_current_wal_lsn()), 8) = ? "
     "AND EXISTS (SELECT FROM watchword.store WHERE identity = ?)"
 )
+_EXCHANGED: Final = (
+    "another primary or database has taken over: challenges from before end first, within seconds"
+)
 _FORGOTTEN: Final = frozenset({"26000", "42P05", "0A000"})
 """SQLSTATEs by which a pooler shows that it mixes up what was prepared, or a server that it means something else by now."""
 _IDENTITY: Final = (
@@ -134,6 +137,10 @@ class _Settled:
         return is_whole
 
 
+class _ExchangedError(Exception):
+    """Take back what was begun on another server or database than the one that is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Identity:
     """Hold which server, timeline and database a connection is to, as one number."""
@@ -158,13 +165,13 @@ class _Held:
             return False
         ready = select.poll()
         ready.register(self.link.pgconn.socket, select.POLLIN)
-        if not ready.poll(0):
-            return True
         try:
-            self.link.pgconn.consume_input()
+            # Its last words come before the end; what else it says by itself is passed over.
+            while ready.poll(0):
+                self.link.pgconn.consume_input()
         except psycopg.Error:
             return False
-        return bool(self.link.pgconn.status == psycopg.pq.ConnStatus.OK)
+        return True
 
 
 class PostgresDatabase(QueuedDatabase):
@@ -191,6 +198,7 @@ class PostgresDatabase(QueuedDatabase):
         self._breaker = Breaker(monotonic)
         self._idle: list[_Held] = []
         self._accepted: _Identity | None = None
+        self._seen_last: _Identity | None = None
         self._prepares = True
         self._settled = _Settled()
         self._timelines: dict[int, int] = {}
@@ -226,32 +234,25 @@ class PostgresDatabase(QueuedDatabase):
             )
         self._timelines[system] = timeline
         digest = sha256(f"{system}:{timeline}:{database}".encode("ascii")).digest()
-        return _Identity(int.from_bytes(digest[:6]), file[:8], database)
+        self._seen_last = _Identity(int.from_bytes(digest[:6]), file[:8], database)
+        return self._seen_last
 
     def accept(self, identity: int) -> None:
         """See :meth:`watchword.adapters.store.Database.accept`."""
-        for link in self._idle:
-            if link.identity.number == identity:
-                self._accepted = link.identity
+        if self._seen_last is not None and self._seen_last.number == identity:
+            self._accepted = self._seen_last
 
     def _opened(self, transaction: Transaction, found: _Identity, *, writes: bool) -> None:
         """Begin a transaction; one that writes fails on another server, timeline or database than the one that is known.
 
         It may lack uses of challenges, so that these challenges end first.
         """
-        known = self._accepted
-        if writes and known not in {None, found}:
-            raise self._exchanged()
+        if writes and self._accepted not in {None, found}:
+            raise _ExchangedError
         transaction.execute(_BEGIN)
         transaction.execute(_BOUNDS)
         if writes:
-            transaction.require(_UNCHANGED, (found.timeline, found.database), self._exchanged)
-
-    def _exchanged(self) -> UnavailableError:
-        return unavailable(
-            self._address,
-            "another primary or database has taken over: challenges from before end first, within seconds",
-        )
+            transaction.require(_UNCHANGED, (found.timeline, found.database), _ExchangedError)
 
     def expect(
         self,
@@ -362,6 +363,11 @@ class PostgresDatabase(QueuedDatabase):
                     self._prepares = False
                 elif tries >= TRIES or error.code not in _TAKEN_BACK:
                     raise unavailable(self._address, str(error)) from None
+            except _ExchangedError:
+                # What is known of the connection is of before.
+                held.link.pgconn.finish()
+                if is_fresh:
+                    raise unavailable(self._address, _EXCHANGED) from None
             except BrokenLinkError as error:
                 held.link.pgconn.finish()
                 if is_fresh or transaction.is_committing or self._monotonic() >= end:
