@@ -22,7 +22,12 @@ from watchword.adapters.breaker import Breaker
 from watchword.adapters.postgres.address import PostgresAddress
 from watchword.adapters.postgres.link import Link, connect, said, unavailable
 from watchword.adapters.postgres.schema import SCHEMA, require_readable
-from watchword.adapters.postgres.transaction import BrokenLinkError, ServerError, Transaction
+from watchword.adapters.postgres.transaction import (
+    BrokenLinkError,
+    PreparedStatements,
+    ServerError,
+    Transaction,
+)
 from watchword.adapters.store import Connection, Dialect, EngineStore, QueuedDatabase
 from watchword.extras import needs
 from watchword.reasons import Reason, UnavailableError
@@ -156,7 +161,7 @@ class _Held:
 
     link: Link
     identity: _Identity
-    names: dict[bytes, bytes] = field(default_factory=dict)
+    prepared: PreparedStatements = field(default_factory=PreparedStatements)
 
     @property
     def is_alive(self) -> bool:
@@ -352,13 +357,13 @@ class PostgresDatabase(QueuedDatabase):
                 raise self._late()
             tries += 1
             held, is_fresh = self._taken()
-            names = held.names if self._prepares else None
-            transaction = Transaction(held.link, end, self._monotonic, names)
+            prepared = held.prepared if self._prepares else None
+            transaction = Transaction(held.link, end, self._monotonic, prepared)
             opening = partial(self._opened, found=held.identity, writes=writes)
             try:
                 result = transaction.run(opening, work, writes=writes)
             except ServerError as error:
-                if names is not None and error.code in _FORGOTTEN:
+                if prepared is not None and error.code in _FORGOTTEN:
                     # A pooler that knows nothing of names: nothing was done.
                     self._prepares = False
                 elif tries >= TRIES or error.code not in _TAKEN_BACK:

@@ -4,7 +4,8 @@ What libpq calls a pipeline.  psycopg's own cursors send each statement by itsel
 processor; here each wait is bounded by the call's deadline, too.  Work that looks at no answer takes one round trip, commit
 included: what must hold for it is checked by the server (:meth:`Transaction.expect`).
 
-A statement is prepared once for each connection, under a name that its text gives it: a name means the same everywhere.
+A statement is prepared once for each connection, under a name that has the hash of its text: whatever mixes up names, none
+stands for another statement.
 """
 
 import re
@@ -12,6 +13,7 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
@@ -61,12 +63,22 @@ def _checked(statement: str) -> str:
     )
 
 
-@lru_cache(maxsize=512)
-def _named(statement: bytes, kinds: tuple[int, ...]) -> bytes:
-    """Return the name of a prepared statement."""
-    digest = blake2b(statement, digest_size=12)
-    digest.update(repr(kinds).encode())
-    return b"ww_" + digest.hexdigest().encode()
+@dataclass(slots=True)
+class PreparedStatements:
+    """Hold what was prepared on a connection."""
+
+    names: dict[bytes, bytes] = field(default_factory=dict)
+    given: int = 0
+
+    def name(self, statement: bytes, kinds: Sequence[int]) -> bytes:
+        """Return a name for a statement, which this connection gives once.
+
+        A pgbouncer keeps the name of one that the server passed over, behind a statement that failed.
+        """
+        self.given += 1
+        digest = blake2b(statement, digest_size=12)
+        digest.update(repr(tuple(kinds)).encode())
+        return f"ww_{digest.hexdigest()}_{self.given}".encode()
 
 
 @lru_cache(maxsize=512)
@@ -145,17 +157,17 @@ class Transaction(Connection):
         link: Link,
         until: float,
         monotonic: Callable[[], float] = time.monotonic,
-        names: dict[bytes, bytes] | None = None,
+        prepared: PreparedStatements | None = None,
     ) -> None:
         """Prepare.
 
         :param until: the deadline, by the monotonic clock.
-        :param names: what was prepared on the connection, by statement; this one adds to it.  None prepares nothing.
+        :param prepared: what was prepared on the connection; this one adds to it.  None prepares nothing.
         """
         self._pg = link.pgconn
         self._until = until
         self._monotonic = monotonic
-        self._names = names
+        self._prepared = prepared
         self._preparing: dict[bytes, bytes] = {}
         self._asked: deque[_Answer] = deque()
         self._opening: Callable[[Transaction], None] | None = None
@@ -269,12 +281,12 @@ class Transaction(Connection):
         formats: Sequence[int],
     ) -> None:
         """Send a statement, by its name where it was prepared; the kinds of values are those of its first use."""
-        if self._names is None:
+        if self._prepared is None:
             self._pg.send_query_params(statement, data, kinds, formats)
             return
-        name = self._names.get(statement) or self._preparing.get(statement)
+        name = self._prepared.names.get(statement) or self._preparing.get(statement)
         if name is None:
-            name = _named(statement, tuple(kinds))
+            name = self._prepared.name(statement, kinds)
             self._pg.send_prepare(name, statement, kinds)
             self._asked.append(_Answer(self, prepares=(statement, name)))
             self._preparing[statement] = name
@@ -343,9 +355,9 @@ class Transaction(Connection):
         self._next()
         if result.status in _ANSWERS:
             answer.take(result)
-            if answer.prepares is not None and self._names is not None:
+            if answer.prepares is not None and self._prepared is not None:
                 # Only now: behind a statement that failed nothing is prepared.
-                self._names.update([answer.prepares])
+                self._prepared.names.update([answer.prepares])
             return
         answer.is_there = True
         code = result.error_field(pq.DiagnosticField.SQLSTATE) or b""

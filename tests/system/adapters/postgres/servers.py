@@ -155,7 +155,10 @@ class Postgres:
             for (table,) in rows.fetchall():
                 if table not in kept:
                     link.execute(f"DELETE FROM {table}".encode())
-            link.execute("SELECT setval('audit_numbers', 1, false)")
+            link.execute(
+                "SELECT setval(oid, 1, false) FROM pg_class "
+                "WHERE relkind = 'S' AND relnamespace = 'watchword'::regnamespace"
+            )
             link.execute("UPDATE store SET revocations = 0")
         return address
 
@@ -188,7 +191,7 @@ class Postgres:
 
 
 @contextmanager
-def pooled(server: Postgres) -> Iterator[int]:
+def pooled(server: Postgres, *, options: str = "") -> Iterator[int]:
     """Run a pgbouncer in transaction mode in front of a server; its socket is in the same directory, at this port."""
     program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
     if program is None:
@@ -199,7 +202,7 @@ def pooled(server: Postgres) -> Iterator[int]:
         f"[databases]\n* = host={place} port={server.port}\n"
         f"[pgbouncer]\nunix_socket_dir = {place}\nlisten_port = {port}\nauth_type = trust\n"
         f"auth_file = {place}/users.txt\npool_mode = transaction\ndefault_pool_size = 2\n"
-        "max_client_conn = 50\n"
+        f"max_client_conn = 50\n{options}\n"
     )
     with (place / "pgbouncer.log").open("ab") as log:
         process = subprocess.Popen(

@@ -1,5 +1,6 @@
 """Count how often a call waits for the server: each round costs the way there and back."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -131,3 +132,22 @@ def test_who_changed_meanwhile_takes_more_rounds(wired: tuple[PostgresStore, Wir
         use(b"y" + name.encode()), name, 5, None, audit("instance.renewed", 9, name), known=found
     )
     assert 2 < rounds(wire, renewal) <= 4
+
+
+def test_a_pooler_that_mixes_up_what_is_prepared_is_gone_along_with(server: Postgres) -> None:
+    """Before 1.21, or where an operator turned it off: no call fails, and none means another statement."""
+    with pooled(server, options="max_prepared_statements = 0") as pool:
+        address = replace(server.ready(), hosts=((str(server.directory), pool),))
+        stores = [PostgresStore(address, connections=4, call_seconds=60) for _ in range(2)]
+        names = [f"mixed{number}" for number in range(60)]
+
+        async def main() -> None:
+            await asyncio.gather(
+                *(enrolment(stores[at % 2], name)() for at, name in enumerate(names))
+            )
+
+        asyncio.run(main())
+        for name in names:
+            assert run(lambda name=name: stores[0].find(name)) is not None  # type: ignore[misc]
+        for each in stores:
+            each.close()
