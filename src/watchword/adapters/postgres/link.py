@@ -136,8 +136,7 @@ def _reached(address: PostgresAddress, name: str) -> Link:
     """Return a connection to the first host that takes writes, whatever else it is.
 
     The server's certificate and name are checked (``verify-full``), but where it is this machine: there TLS is used if
-    the server has it.  Nothing is prepared under a name, and nothing set beyond a transaction: a pgbouncer in
-    transaction mode may stand in between.
+    the server has it.  Nothing is set beyond a transaction: a pgbouncer in transaction mode may stand in between.
     """
     password = None
     if address.password is not None:
