@@ -210,7 +210,10 @@ class Cluster:
 
     def add(self, name: str, mode: str = "enforce") -> Node:
         """Add a node with the keys of the first one; it doesn't run yet."""
-        node = Node(self, name, mode)
+        return self.join(Node(self, name, mode))
+
+    def join(self, node: Node) -> Node:
+        """Have a node use the keys of the first one."""
         if self.nodes:
             (node.state / "lab").mkdir(mode=0o700, parents=True)
             node.state.chmod(0o700)
