@@ -120,9 +120,11 @@ class Database(Protocol):
     """Carry out transactions, and know what is an engine's own.
 
     :param had_entries: whether there was any audit entry when it was opened.
+    :param oldest_epoch: challenges that were checked in an earlier one end without a use.
     """
 
     had_entries: bool
+    oldest_epoch: int
 
     @property
     def dialect(self) -> Dialect:
@@ -213,6 +215,7 @@ class QueuedDatabase(ABC):
 
         :param monotonic: seconds that never go back.
         """
+        self.oldest_epoch = 0
         self._monotonic = monotonic
         self._probed_until = 0.0
         self._trouble: tuple[float, UnavailableError] | None = None
@@ -580,8 +583,17 @@ _USE_CHALLENGE: Final = (
 )
 
 
+def is_current(database: Database, use: ChallengeUse) -> bool:
+    """Tell whether a challenge still counts: its epoch may have ended since it was checked, and its use be lost."""
+    return use.epoch is None or use.epoch >= database.oldest_epoch
+
+
 def use_challenge(database: Database, connection: Connection, use: ChallengeUse) -> None:
     """Insert the nonce, and refuse one that was there: of several that race for it, one finds it absent."""
+    if not is_current(database, use):
+        raise RefusedError.because(
+            Reason.CHALLENGE_UNKNOWN, "another database has taken over since it was made"
+        )
     database.expect(
         connection,
         _USE_CHALLENGE,
@@ -1320,8 +1332,10 @@ class WriteBehindStore:
         """See :meth:`watchword.apps.service.safeguards.GuardedStore.newest_audit`."""
         return await self._database.read(self._database.newest_audit)
 
-    def accept(self, file: int) -> None:
+    def accept(self, file: int, epoch: int) -> None:
         """See :meth:`watchword.apps.service.safeguards.GuardedStore.accept`."""
+        # In this order: a transaction that begins on it already knows what has ended.
+        self._database.oldest_epoch = max(self._database.oldest_epoch, epoch)
         self._database.accept(file)
 
 
@@ -1380,7 +1394,10 @@ class _GatheredUses:
             for each in uses
         ]
         self._database.count_use(connection)
-        return [each.rowcount == 1 for each in asked]
+        return [
+            each.rowcount == 1 and is_current(self._database, use)
+            for each, use in zip(asked, uses, strict=True)
+        ]
 
 
 _USES_AT_ONCE: Final = 256

@@ -197,7 +197,7 @@ def test_a_standby_that_was_promoted_is_written_to_once_that_is_known(own: Postg
             run(lambda: store.enrol(use(b"n"), instance("new"), audit()))
         after = run(store.extent)
         assert (after[0], after[1] != before[1]) == (before[0], True)
-        store.accept(after[1])
+        store.accept(after[1], 0)
         run(lambda: store.enrol(use(b"n"), instance("new"), audit()))
         assert len(run(lambda: store.list_instances(99))) == 31
         # The old one comes back and takes writes: nobody goes there while there is the new one, whoever stands first.
