@@ -12,6 +12,7 @@ from tests.system.bundles.machines import AUDIENCE, until
 from tests.system.cluster.nodes import Cluster, Node, Race, cluster
 
 from watchword.adapters.system import SystemClock, SystemEntropy
+from watchword.apps.compose.documents import file_documents
 from watchword.apps.deployment import keyring_of
 from watchword.client import ClientError
 from watchword.encoding import base64url
@@ -124,7 +125,8 @@ def test_other_keys_are_refused(nodes: Cluster) -> None:
     other.begin()
     assert other.running["up"].wait() != 0
     assert "copy them from another node" in other.said("up")
-    keyring_of(other.settings, SystemClock(), SystemEntropy(), None)
+    kept = file_documents(other.settings.service).key_ring
+    keyring_of(other.settings, SystemClock(), SystemEntropy(), None, kept)
     other.begin()
     assert other.running["up"].wait() != 0
     assert "of a service with another key ring: copy keyring.json" in other.said("up")
