@@ -17,6 +17,7 @@ from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.system import SystemClock
+from watchword.apps.compose.documents import file_documents
 from watchword.apps.compose.secrets import openbao_of, secret_work
 from watchword.apps.deployment import gate_policies, service_of
 from watchword.apps.key_files import (
@@ -159,7 +160,7 @@ def test_deployment_without_secrets_makes_no_file_of_theirs(tmp_path: Path) -> N
     text = text.partition("secrets:")[0].replace(", secret: maps", "")
     (tmp_path / "watchword.yaml").write_text(text, encoding="utf-8")
     settings = load_settings(tmp_path / "watchword.yaml")
-    work = secret_work(settings, SeededEntropy(), None)
+    work = secret_work(settings, SeededEntropy(), None, file_documents(settings.service))
     assert (work.keeper, work.usage, work.names) == (None, None, ())
     assert work.canaries is not None
     assert up(settings) == {}

@@ -125,8 +125,8 @@ def test_other_keys_are_refused(nodes: Cluster) -> None:
     other.begin()
     assert other.running["up"].wait() != 0
     assert "copy them from another node" in other.said("up")
-    kept = file_documents(other.settings.service).key_ring
-    keyring_of(other.settings, SystemClock(), SystemEntropy(), None, kept)
+    documents = file_documents(other.settings.service)
+    keyring_of(other.settings, SystemClock(), SystemEntropy(), None, documents.key_ring)
     other.begin()
     assert other.running["up"].wait() != 0
     assert "of a service with another key ring: copy keyring.json" in other.said("up")

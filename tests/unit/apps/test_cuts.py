@@ -11,8 +11,8 @@ from typing import Any, cast
 import httpx
 import pytest
 from structlog.testing import capture_logs
+from tests.unit.apps.publisher_bench import NOW, PublisherBench
 from tests.unit.apps.service_bench import Caller, ServiceBench, service_bench
-from tests.unit.apps.test_publisher import NOW, PublisherBench
 from tests.unit.enrolment.simulators import CLINIC, ISSUER, LEDGER, POLICY, SimulatedPhone
 from tests.unit.gate.simulators import CLAIMS
 

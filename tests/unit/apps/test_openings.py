@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from tests.unit.apps.publisher_bench import NOW, PublisherBench
 from tests.unit.apps.service_bench import (
     GATE_POLICIES,
     ROUTE,
@@ -20,7 +21,7 @@ from tests.unit.apps.service_bench import (
     ServiceBench,
     service_bench,
 )
-from tests.unit.apps.test_publisher import NOW, PublisherBench, full_disk
+from tests.unit.apps.test_publisher import full_disk
 from tests.unit.gate.simulators import policy, route
 
 from watchword.adapters.keyring.private_file import PrivateFileError

@@ -385,7 +385,9 @@ def test_instance_must_be_known_and_alive(bench: Bench) -> None:
     ]
 
 
-def test_revocation_in_the_last_moment_is_seen_by_the_transaction(bench: Bench) -> None:
+def test_revocation_in_the_last_moment_is_seen_by_the_transaction(
+    bench: Bench, tmp_path: Path
+) -> None:
     """Of a revocation and a delivery at the same time one comes first."""
     phone = SimulatedPhone()
     instance = bench.enrolled(phone)
@@ -393,7 +395,7 @@ def test_revocation_in_the_last_moment_is_seen_by_the_transaction(bench: Bench) 
     entry = AuditEntry(NOW, "operator", "instance.revoked", instance.id)
 
     def revoke(_count: int) -> None:
-        other = SqliteStore(bench.store._database._path)
+        other = SqliteStore(tmp_path / "watchword.db")
         run_elsewhere(lambda: other.revoke(instance.id, NOW, "lost", entry))
         other.close()
 
