@@ -6,6 +6,7 @@ All figures are read from benchmarks/results; what a line is worked out from sta
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 from benchmarks.report import RESULTS, read_rows
@@ -142,16 +143,16 @@ def page() -> str:
     return "\n".join((_HEAD, *_table(), _REGIONS, *_launch(), _TAIL))
 
 
-_WIDTH, _LEFT, _RIGHT, _PANEL, _GAP, _TOP = 900, 70, 20, 150, 46, 56
+_WIDTH, _LEFT, _RIGHT, _PANEL, _GAP, _TOP = 900, 70, 56, 150, 46, 56
 _FONT: Final = 'font-family="DejaVu Sans, Verdana, sans-serif" font-size="13"'
 _SHOWN_HOURS: Final = 84
 _COLOURS: Final = {"ios": "#1f5fa8", "android": "#b3541e"}
 _NAMES: Final = {"ios": "iPhones", "android": "Android phones"}
 _PANELS: Final = (
-    ("phones that ask for the first time, a second", "came", 1.0),
-    ("requests for a challenge that are told to come later, a second", "later", 1.0),
-    ("phones that get a token, a second", "enrolled", 1.0),
-    ("phones that wait in the line, in millions", "waiting", 1e-6),
+    ("phones that ask for the first time, a second", "came"),
+    ("requests for a challenge that are told to come later, a second", "later"),
+    ("phones that get a token, a second", "enrolled"),
+    ("phones that asked and have no token yet, in millions", "without"),
 )
 
 
@@ -171,13 +172,20 @@ def drawn(shown: Mapping[str, Any]) -> str:
             f'<path d="M{x} 22h28" stroke="{colour}" stroke-width="2"{dash}/>'
             f'<text x="{x + 36}" y="27" fill="#222222">{_NAMES[app]}</text>'
         )
-    for place, (title, name, scale) in enumerate(_PANELS):
-        lines = {
-            app: [each * scale for each in series[name][:columns]]
-            for app, series in shown["apps"].items()
-        }
+    shown_apps = {
+        app: {**series, "without": _without(series, shown["bin_seconds"])}
+        for app, series in shown["apps"].items()
+    }
+    for place, (title, name) in enumerate(_PANELS):
+        lines = {app: series[name][:columns] for app, series in shown_apps.items()}
         pieces += _panel(_TOP + place * (_PANEL + _GAP), title, lines, shown)
     return "\n".join([*pieces, "</svg>"]) + "\n"
+
+
+def _without(series: Mapping[str, Sequence[float]], seconds: float) -> list[float]:
+    """Return how many millions of phones have asked by the end of each column, and have no token."""
+    came, enrolled = accumulate(series["came"]), accumulate(series["enrolled"])
+    return [max(0.0, a - b) * seconds / 1e6 for a, b in zip(came, enrolled, strict=True)]
 
 
 def _panel(
@@ -266,7 +274,7 @@ One morning 30 million phones have a new version, and each of them enrols. This 
 [pacing](pace.md) decide on three nodes, by a clock that is simulated, for phones that are in use for three minutes five times a day. One simulated phone
 stands for a hundred. Google fails for an hour in the first evening, for four questions of ten.
 
-![Four curves over three and a half days: most phones ask first on the first day, those that are told to come later peak each evening, tokens stay at 80 a second for each kind but for Google's bad hour, and the line is empty in the second night.](pictures/launch-day.svg)
+![Curves over three days: all phones ask on the first one; 80 of each kind a second get a token, but for Google's bad hour and the nights; by the fourth day nearly all have one.](pictures/launch-day.svg)
 """
 
 _TAIL: Final = """
