@@ -183,8 +183,7 @@ class GatePublisher:
         self._turn = asyncio.Lock()
         self._generation = self._beaten = self._latest = self._lifted = 0
         self._firsts: dict[str, FirstVersionWriter] = {}
-        self._news = asyncio.Event()
-        self._listeners: list[Callable[[], None]] = []
+        self._news, self._listeners = asyncio.Event(), list[Callable[[], None]]()
         self._random = random
         self._steady = steady
         self._patient = PatientClock()
