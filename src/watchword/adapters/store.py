@@ -34,6 +34,7 @@ from watchword.adapters.keyring.private_file import (
     require_format,
     write_private,
 )
+from watchword.adapters.terms import FencedError
 from watchword.encoding import strict_json
 from watchword.encoding.phrases import moment
 from watchword.enrolment.delivery import Holder, Lease, LeaseCount
@@ -229,7 +230,7 @@ class QueuedDatabase(ABC):
         try:
             result = await self._queued(work, writes=True)
         except UnavailableError as error:
-            if error.reason is Reason.STORE_UNAVAILABLE:
+            if error.reason is Reason.STORE_UNAVAILABLE and not isinstance(error, FencedError):
                 self._trouble = (self._monotonic() + TROUBLE_SECONDS, error)
             raise
         self._trouble = None
