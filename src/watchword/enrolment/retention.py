@@ -184,7 +184,7 @@ class BatchSize:
     Others wait for as long as it takes: enrolments in SQLite, and on PostgreSQL those that want the disk.
     """
 
-    size: int = 20
+    size: int = 10
 
     def note(self, seconds: float) -> None:
         """Take in how long a transaction took, waiting for its turn included."""
@@ -194,8 +194,8 @@ class BatchSize:
             self.size = min(MOST_AT_ONCE, self.size * 2)
 
 
-MOST_AT_ONCE: Final = 500
+MOST_AT_ONCE: Final = 50
 """Most instances that are dropped in one transaction."""
 
-_LONG: Final = 0.03
-_SHORT: Final = 0.01
+_LONG: Final = 0.02
+_SHORT: Final = 0.008
