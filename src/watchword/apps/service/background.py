@@ -109,6 +109,9 @@ async def tick(context: ServiceContext) -> None:
         # A changed key ring may have to be unsealed by another server.
         await asyncio.to_thread(context.keyring.refresh)
     finally:
+        if context.configuration is not None:
+            # Its row was looked at with the key ring's.
+            await context.configuration.follow()
         # By the keys in use: revocations reach the gates, whatever is wrong with the ring.
         await context.publisher.keep_up(context.clock.now())
     if known := context.publisher.told_ring(asyncio.get_running_loop().time()):
