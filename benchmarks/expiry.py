@@ -78,16 +78,6 @@ def sqlite(count: int) -> Iterator[EngineStore]:
     """Fill a file."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "watchword.db"
-        kept = Path(f"/tmp/ww/d28-{count}.db")
-        if kept.exists():
-            import shutil
-            shutil.copy(kept, file); os.chmod(file, 0o600)
-            store = SqliteStore(file)
-            try:
-                yield store
-            finally:
-                store.close()
-            return
         SqliteStore(file).close()
         link = sqlite3.connect(file, isolation_level=None)
         link.execute("PRAGMA synchronous = OFF")
@@ -101,8 +91,6 @@ def sqlite(count: int) -> Iterator[EngineStore]:
             link.execute("COMMIT")
         link.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         link.close()
-        import shutil
-        shutil.copy(file, kept)
         store = SqliteStore(file)
         try:
             yield store

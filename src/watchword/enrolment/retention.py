@@ -7,11 +7,14 @@ one without anything of its device (:data:`ERASED`), until no token and no ticke
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from watchword.enrolment.delivery import Lease
-from watchword.enrolment.interface import OperatorCode
 from watchword.ports import AuditEntry, Instance, StoredReceipt
+
+if TYPE_CHECKING:
+    # Types alone: who reads the settings loads nothing that enrols.
+    from watchword.enrolment.delivery import Lease
+    from watchword.enrolment.interface import OperatorCode
 
 ERASED: Final = "-"
 """The format of an instance that was deleted on request; no evidence format has this name."""
@@ -97,8 +100,8 @@ class Dossier:
 
     instance: Instance
     receipt: StoredReceipt | None
-    leases: Sequence[tuple[Lease, datetime | None]]
-    code: OperatorCode | None
+    leases: "Sequence[tuple[Lease, datetime | None]]"
+    code: "OperatorCode | None"
 
 
 def erased(instance: Instance, at: datetime) -> Instance:
@@ -194,7 +197,7 @@ class BatchSize:
             self.size = min(MOST_AT_ONCE, self.size * 2)
 
 
-MOST_AT_ONCE: Final = 50
+MOST_AT_ONCE: Final = 30
 """Most instances that are dropped in one transaction."""
 
 _LONG: Final = 0.02
