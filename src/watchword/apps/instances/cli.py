@@ -112,10 +112,11 @@ def _named(command: Callable[..., Any]) -> Callable[..., Any]:
     epilog="Example: watchword instances export --device Zn0x2k... > kept.json",
 )
 @_named
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_obj
 @_body
 def export_command() -> None:
-    """Print all that the store keeps of instances, and the audit entries about them: one JSON object for each.
+    """Print all that the store keeps of instances, and the audit entries about them, as JSON.
 
     For somebody who asks what is kept of them. The audit trail notes each export. What is kept elsewhere:
     records of verifications, under `records`, and what your APIs and logs have.

@@ -1,5 +1,6 @@
 """Run what :mod:`watchword.apps.instances.cli` declares."""
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -121,7 +122,12 @@ def revoke_command(config: Path, *, instance: str, because: str, as_json: bool) 
 
 
 def export_command(
-    config: Path, *, instance: Sequence[str], device: Sequence[str], subject: Sequence[str]
+    config: Path,
+    *,
+    instance: Sequence[str],
+    device: Sequence[str],
+    subject: Sequence[str],
+    as_json: bool,
 ) -> None:
     """See ``watchword instances export``."""
     with operator_of(config) as service:
@@ -129,7 +135,11 @@ def export_command(
         for each in found:
             name = each["instance"]
             dossier = service.post(f"/v1/instances/{quote(name, safe='')}/export")
-            print_json(dossier | {"audit": list(_trail(service, name))})
+            kept = dossier | {"audit": list(_trail(service, name))}
+            if as_json:
+                print_json(kept)
+            else:
+                click.echo(json.dumps(kept, indent=2))
     if not found:
         _say_nothing_is_kept()
 
