@@ -9,10 +9,10 @@ user_version`` tells which tables a file has; one of a newer Watchword isn't tou
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from watchword.adapters.host_database import write_ahead
 from watchword.adapters.store import Connection, Dialect, EngineStore, QueuedDatabase
@@ -302,6 +302,18 @@ class SqliteDatabase(QueuedDatabase):
 
     def take_turns(self, connection: Connection, *about: str | bytes) -> None:
         """See :meth:`watchword.adapters.store.Database.take_turns`: ``BEGIN IMMEDIATE`` has done it."""
+
+    def expect(
+        self,
+        connection: Connection,
+        statement: str,
+        values: Sequence[Any],
+        refusal: Callable[[], Exception],
+    ) -> None:
+        """See :meth:`watchword.adapters.store.Database.expect`."""
+        asked = connection.execute(statement, values)
+        if not (asked.fetchone() if statement.startswith("SELECT ") else asked.rowcount):
+            raise refusal()
 
     def newest_revocation(self, connection: Connection) -> int:
         """Return the number of the last audit entry that there ever was.

@@ -36,7 +36,7 @@ from watchword.adapters.keyring.private_file import (
 )
 from watchword.encoding import strict_json
 from watchword.encoding.phrases import moment
-from watchword.enrolment.delivery import Lease, LeaseCount
+from watchword.enrolment.delivery import Holder, Lease, LeaseCount
 from watchword.enrolment.interface import OperatorCode
 from watchword.enrolment.renewal_days import is_told, marked
 from watchword.enrolment.retention import (
@@ -66,6 +66,7 @@ from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableE
 from watchword.vocabulary import Level
 
 _Result = TypeVar("_Result")
+_Known = TypeVar("_Known")
 
 
 class Rows(Protocol):
@@ -153,6 +154,21 @@ class Database(Protocol):
 
     def take_turns(self, connection: Connection, /, *about: str | bytes) -> None:
         """Wait until no other transaction runs that named the same thing."""
+
+    def expect(
+        self,
+        connection: Connection,
+        statement: str,
+        values: Sequence[Any],
+        refusal: Callable[[], Exception],
+        /,
+    ) -> None:
+        """Run a statement that must come to a row, or change one; where it doesn't, the transaction ends with an error.
+
+        An engine on another machine looks there, so that nobody waits for the answer.
+
+        :param refusal: makes that error; of several the first one counts.
+        """
 
     def newest_revocation(self, connection: Connection, /) -> int:
         """Return the number of the last revocation; of two the one that was committed later has the higher number."""
@@ -453,42 +469,72 @@ def lease_from_row(row: Sequence[Any]) -> Lease:
     )
 
 
-def ask_for_lease(connection: Connection, lease: Lease) -> Rows:
-    """Ask for the lease that this one continues: the instance's of this secret, if it lives."""
-    return connection.execute(
-        "SELECT id, issued_at, deliveries FROM leases WHERE instance_id = ? AND secret = ? "
-        "AND expires_at > ? AND withdrawn_at IS NULL",
-        (lease.instance_id, lease.secret, microseconds(lease.delivered_at)),
+_LIVING_LEASE: Final = (
+    f"SELECT {LEASE_COLUMNS} FROM leases WHERE instance_id = ? AND secret = ? "  # noqa: S608 - our own text.
+    "AND expires_at > ? AND withdrawn_at IS NULL"
+)
+_INSERT_LEASE: Final = (
+    f"INSERT INTO leases ({LEASE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+    "ON CONFLICT DO NOTHING"
+)
+_CONTINUE_LEASE: Final = (
+    "UPDATE leases SET version = ?, app = ?, app_version = ?, delivered_at = ?, expires_at = ?, deliveries = ? "
+    "WHERE instance_id = ? AND secret = ? AND id = ? AND deliveries = ? AND withdrawn_at IS NULL"
+)
+
+
+def lease_row(lease: Lease) -> tuple[Any, ...]:
+    """Return the values for :data:`LEASE_COLUMNS`."""
+    return (
+        lease.instance_id,
+        lease.secret,
+        lease.id,
+        lease.version,
+        lease.app,
+        lease.app_version,
+        microseconds(lease.issued_at),
+        microseconds(lease.delivered_at),
+        microseconds(lease.expires_at),
+        lease.deliveries,
     )
 
 
-def keep_lease(connection: Connection, lease: Lease, living: tuple[Any, ...] | None) -> Lease:
-    """Keep a lease; return it as kept.
+def ask_for_lease(
+    connection: Connection, instance_id: str, secret: str, now: datetime
+) -> Callable[[], Lease | None]:
+    """Ask for an instance's lease of a secret that lives; what is returned tells it."""
+    asked = connection.execute(_LIVING_LEASE, (instance_id, secret, microseconds(now)))
 
-    :param living: the row that :func:`ask_for_lease` came to.
+    def told() -> Lease | None:
+        row = asked.fetchone()
+        return None if row is None else lease_from_row(row)
+
+    return told
+
+
+def keep_lease(
+    database: Database, connection: Connection, lease: Lease, living: Lease | None
+) -> Lease:
+    """Keep a lease; return it as kept, or end the transaction where the one that lives isn't as it was read.
+
+    :param living: the one that it continues.
     """
+    instance_id, secret, _, *rest = lease_row(lease)
     if living is not None:
-        lease = replace(lease, id=living[0], issued_at=instant(living[1]), deliveries=living[2] + 1)
-    # In place of the one that it continues, or of one that ended and wasn't forgotten yet.
+        kept = replace(
+            lease, id=living.id, issued_at=living.issued_at, deliveries=living.deliveries + 1
+        )
+        version, app, app_version, _, *times, _ = rest
+        values = (version, app, app_version, *times, kept.deliveries)
+        which = (instance_id, secret, living.id, living.deliveries)
+        database.expect(connection, _CONTINUE_LEASE, (*values, *which), _ChangedError)
+        return kept
+    # In place of one that ended and wasn't forgotten yet.
     connection.execute(
-        "DELETE FROM leases WHERE instance_id = ? AND secret = ?",
-        (lease.instance_id, lease.secret),
+        "DELETE FROM leases WHERE instance_id = ? AND secret = ? AND (expires_at <= ? OR withdrawn_at IS NOT NULL)",
+        (instance_id, secret, microseconds(lease.delivered_at)),
     )
-    connection.execute(
-        f"INSERT INTO leases ({LEASE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - our own text.
-        (
-            lease.instance_id,
-            lease.secret,
-            lease.id,
-            lease.version,
-            lease.app,
-            lease.app_version,
-            microseconds(lease.issued_at),
-            microseconds(lease.delivered_at),
-            microseconds(lease.expires_at),
-            lease.deliveries,
-        ),
-    )
+    database.expect(connection, _INSERT_LEASE, lease_row(lease), _ChangedError)
     return lease
 
 
@@ -529,18 +575,19 @@ _DROP_CHALLENGES: Final = (
 )
 
 
-def use_challenge(connection: Connection, use: ChallengeUse) -> Rows:
-    """Insert the nonce if it is absent; :func:`require_unused` tells whether it was."""
-    return connection.execute(
-        "INSERT INTO used_challenges (nonce, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+_USE_CHALLENGE: Final = (
+    "INSERT INTO used_challenges (nonce, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+)
+
+
+def use_challenge(database: Database, connection: Connection, use: ChallengeUse) -> None:
+    """Insert the nonce, and refuse one that was there: of several that race for it, one finds it absent."""
+    database.expect(
+        connection,
+        _USE_CHALLENGE,
         (use.nonce, microseconds(use.expires_at)),
+        lambda: RefusedError.because(Reason.CHALLENGE_USED, _USED_BEFORE),
     )
-
-
-def require_unused(used: Rows) -> None:
-    """Refuse a nonce that was there: of several that race for it, one finds it absent."""
-    if used.rowcount != 1:
-        raise RefusedError.because(Reason.CHALLENGE_USED, _USED_BEFORE)
 
 
 _USED_BEFORE: Final = "expected one that wasn't used before"
@@ -574,33 +621,37 @@ def require_known(instance: Instance | None) -> Instance:
     return instance
 
 
-def insert_instance(connection: Connection, instance: Instance) -> Rows:
-    """Insert an instance and its certificates; :func:`require_added` tells whether its id or its key was enrolled."""
+def insert_instance(database: Database, connection: Connection, instance: Instance) -> None:
+    """Insert an instance and its certificates, and refuse one whose id or key was there."""
     row = instance_row(instance)
-    added = connection.execute(
+    database.expect(
+        connection,
         f"INSERT INTO instances ({INSTANCE_COLUMNS}) VALUES ({marks(len(row))}) "  # noqa: S608
         "ON CONFLICT DO NOTHING",
         row,
+        lambda: RefusedError.because(
+            Reason.INSTANCE_EXISTS, "expected a key that isn't enrolled yet"
+        ),
     )
     connection.executemany(
         "INSERT INTO instance_certificates (instance_id, position, serial) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         certificate_rows(instance),
     )
-    return added
-
-
-def require_added(added: Rows) -> None:
-    """Refuse an instance whose id or key was there."""
-    if added.rowcount != 1:
-        raise RefusedError.because(Reason.INSTANCE_EXISTS, "expected a key that isn't enrolled yet")
 
 
 class _OverLimitError(Exception):
     """Take an enrolment back that there was no room for."""
 
-    def __init__(self, counts: EnrolledCounts) -> None:
-        super().__init__("over the limit")
-        self.counts = counts
+
+class _ChangedError(Exception):
+    """Take back what was begun with an instance that isn't any more as it was read."""
+
+
+_OF_DEVICE: Final = "SELECT count(*) FROM instances WHERE device_key = ? AND enrolled_at >= ?"
+_OF_ATTESTER: Final = (
+    "SELECT count(*) FROM (SELECT 1 FROM instances WHERE attester_serial = ? AND app = ? "
+    "AND enrolled_at >= ? LIMIT ?) AS counted"
+)
 
 
 def count_enrolled(
@@ -611,34 +662,37 @@ def count_enrolled(
     since: datetime,
 ) -> EnrolledCounts:
     """Return how many instances of a device, and of an app under a certificate, enrolled since an instant."""
-    return ask_for_counts(connection, app, device_key, attester_serial, since)()
-
-
-def ask_for_counts(
-    connection: Connection,
-    app: str,
-    device_key: bytes | None,
-    attester_serial: str | None,
-    since: datetime,
-) -> Callable[[], EnrolledCounts]:
-    """Ask for the counts; what is returned tells them."""
     at = microseconds(since)
     device = serial = None
     if device_key is not None:
-        device = connection.execute(
-            "SELECT count(*) FROM instances WHERE device_key = ? AND enrolled_at >= ?",
-            (device_key, at),
-        )
+        device = connection.execute(_OF_DEVICE, (device_key, at))
     if attester_serial is not None:
-        serial = connection.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM instances WHERE attester_serial = ? AND app = ? "
-            "AND enrolled_at >= ? LIMIT ?) AS counted",
-            (attester_serial, app, at, MOST_UNDER_SERIAL),
-        )
-    return lambda: EnrolledCounts(
+        serial = connection.execute(_OF_ATTESTER, (attester_serial, app, at, MOST_UNDER_SERIAL))
+    return EnrolledCounts(
         None if device is None else device.fetchone()[0],
         None if serial is None else serial.fetchone()[0],
     )
+
+
+def require_room(
+    database: Database, connection: Connection, instance: Instance, limit: CountLimit
+) -> None:
+    """See to it that there aren't more instances like one than may be, while nobody else adds one."""
+    at, most = microseconds(limit.since), limit.most
+    for about, query, values, count in (
+        (instance.device_key, _OF_DEVICE, (instance.device_key, at), most.device),
+        (
+            instance.attester_serial,
+            _OF_ATTESTER,
+            (instance.attester_serial, instance.app, at, MOST_UNDER_SERIAL),
+            most.serial,
+        ),
+    ):
+        if about is not None and count is not None:
+            database.take_turns(connection, query, about, instance.app)
+            database.expect(
+                connection, f"SELECT 1 WHERE ({query}) <= ?", (*values, count), _OverLimitError
+            )
 
 
 def revoke_instance(
@@ -931,49 +985,84 @@ _HOLDERS_AT_ONCE: Final = 20_000
 """Rows of instances that are looked at in one piece, in about 10 ms, so that renewals come in between."""
 
 
-def advance_instance(
-    connection: Connection,
-    instance: Instance | None,
-    counter: int | None,
-    app_version: str | None,
-    attested_at: datetime | None,
-    platform: str | None = None,
-    renewed_at: datetime | None = None,
-) -> Instance:
-    """Raise the counter of an instance that isn't revoked, and keep what its evidence stated anew; return it as it is then.
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Hold what evidence stated anew; None leaves what was known.
 
-    :param instance: as :meth:`InstanceQueries.hold` returned it.
+    :param counter: must be greater than the known one; None where the format has none.
+    :param renewed_at: the instant of new tokens; None where there are none.
     """
-    known = require_known(instance)
-    if known.revoked_at is not None:
-        raise RefusedError.because(Reason.INSTANCE_REVOKED, "it was revoked")
-    if counter is not None:
-        require_higher(counter, known.counter)
-    advanced = replace(
-        known,
-        counter=known.counter if counter is None else counter,
-        app_version=known.app_version if app_version is None else app_version,
-        attested_at=known.attested_at if attested_at is None else attested_at,
-        platform=known.platform if platform is None else platform,
-        renewed_at=known.renewed_at if renewed_at is None else renewed_at,
-        renewed_days=known.renewed_days
-        if renewed_at is None
-        else marked(known.renewed_days, known.renewed_at, renewed_at),
+
+    counter: int | None
+    app_version: str | None
+    attested_at: datetime | None
+    platform: str | None = None
+    renewed_at: datetime | None = None
+
+    def of(self, known: Instance) -> Instance:
+        """Return an instance as it is then.
+
+        :raises RefusedError: ``instance.revoked``, ``instance.counter``.
+        """
+        if known.revoked_at is not None:
+            raise RefusedError.because(Reason.INSTANCE_REVOKED, "it was revoked")
+        if self.counter is not None:
+            require_higher(self.counter, known.counter)
+        days, renewed_at = known.renewed_days, known.renewed_at
+        if self.renewed_at is not None:
+            days, renewed_at = marked(days, renewed_at, self.renewed_at), self.renewed_at
+        return replace(
+            known,
+            counter=known.counter if self.counter is None else self.counter,
+            app_version=known.app_version if self.app_version is None else self.app_version,
+            attested_at=known.attested_at if self.attested_at is None else self.attested_at,
+            platform=known.platform if self.platform is None else self.platform,
+            renewed_at=renewed_at,
+            renewed_days=days,
+        )
+
+
+_ADVANCE: Final = (
+    "UPDATE instances SET counter = ?, app_version = ?, attested_at = ?, platform = ?, renewed_at = ?, "
+    "renewed_days = ? WHERE id = ?"
+)
+_ADVANCE_UNCHANGED: Final = (
+    f"{_ADVANCE} AND revoked_at IS NULL AND counter = ? AND renewed_at = ? AND renewed_days = ? "
+    "AND coalesce(attested_at, 0) = ?"
+)
+
+
+def advance_instance(
+    database: Database,
+    connection: Connection,
+    known: Instance,
+    advanced: Instance,
+    *,
+    is_held: bool,
+) -> None:
+    """Write what :meth:`Advance.of` came to.
+
+    :param is_held: whether the transaction holds the instance; otherwise it must be as it is known.
+    """
+    values = (
+        advanced.counter,
+        advanced.app_version,
+        _microseconds_or_none(advanced.attested_at),
+        advanced.platform,
+        microseconds(advanced.renewed_at),
+        advanced.renewed_days,
+        advanced.id,
     )
-    connection.execute(
-        "UPDATE instances SET counter = ?, app_version = ?, attested_at = ?, platform = ?, renewed_at = ?, "
-        "renewed_days = ? WHERE id = ?",
-        (
-            advanced.counter,
-            advanced.app_version,
-            _microseconds_or_none(advanced.attested_at),
-            advanced.platform,
-            microseconds(advanced.renewed_at),
-            advanced.renewed_days,
-            advanced.id,
-        ),
+    if is_held:
+        connection.execute(_ADVANCE, values)
+        return
+    before = (
+        known.counter,
+        microseconds(known.renewed_at),
+        known.renewed_days,
+        _microseconds_or_none(known.attested_at) or 0,
     )
-    return advanced
+    database.expect(connection, _ADVANCE_UNCHANGED, (*values, *before), _ChangedError)
 
 
 def marks(count: int) -> str:
@@ -1010,24 +1099,19 @@ def select_codes(connection: Connection, limit: int) -> Sequence[OperatorCode]:
     return [operator_code_from_row(row) for row in rows]
 
 
-def use_code(connection: Connection, code_id: str, instance_id: str, at: datetime) -> Rows:
-    """Use a code up, if it can be used; :func:`require_spent` tells whether it could."""
-    return connection.execute(
+def use_code(
+    database: Database, connection: Connection, code_id: str, instance_id: str, at: datetime
+) -> None:
+    """Use a code up, and refuse one that can't be used: of several that race for it, one finds it unused."""
+    database.expect(
+        connection,
         "UPDATE operator_codes SET used_at = ?, instance_id = ? WHERE id = ? "
         "AND used_at IS NULL AND revoked_at IS NULL AND expires_at > ?",
         (microseconds(at), instance_id, code_id, microseconds(at)),
-    )
-
-
-def require_spent(spent: Rows) -> None:
-    """Refuse a code that couldn't be used: of several that race for it, one finds it unused.
-
-    :raises RefusedError: ``evidence.operator_code``.
-    """
-    if spent.rowcount != 1:
-        raise RefusedError.because(
+        lambda: RefusedError.because(
             Reason.EVIDENCE_OPERATOR_CODE, "it was used, cancelled or expired in these moments"
-        )
+        ),
+    )
 
 
 def withdraw_code(connection: Connection, code_id: str, at: datetime) -> bool:
@@ -1291,7 +1375,10 @@ class _GatheredUses:
                         done.set_result(is_first)
 
     def _insert(self, uses: Sequence[ChallengeUse], connection: Connection) -> list[bool]:
-        asked = [use_challenge(connection, each) for each in uses]
+        asked = [
+            connection.execute(_USE_CHALLENGE, (each.nonce, microseconds(each.expires_at)))
+            for each in uses
+        ]
         self._database.count_use(connection)
         return [each.rowcount == 1 for each in asked]
 
@@ -1331,9 +1418,10 @@ class EngineStore(WriteBehindStore):
         """See :meth:`watchword.ports.InstanceStore.enrol`."""
 
         def work(connection: Connection) -> None:
-            counts = None if limit is None else self._counted(connection, instance, limit)
-            used = use_challenge(connection, use)
-            added = insert_instance(connection, instance)
+            if limit is not None:
+                require_room(self._database, connection, instance, limit)
+            use_challenge(self._database, connection, use)
+            insert_instance(self._database, connection, instance)
             if receipt is not None:
                 values = receipt_row(receipt)
                 connection.execute(
@@ -1342,31 +1430,15 @@ class EngineStore(WriteBehindStore):
                     values,
                 )
             insert_audit(connection, audit)
-            # All is asked before anything is looked at: what refuses takes the whole back.
-            if limit is not None and counts is not None and limit.is_exceeded(found := counts()):
-                raise _OverLimitError(found)
-            require_unused(used)
-            require_added(added)
 
         try:
             await self._database.write(work)
-        except _OverLimitError as over:
-            return over.counts
-        return None
-
-    def _counted(
-        self, connection: Connection, instance: Instance, limit: CountLimit
-    ) -> Callable[[], EnrolledCounts]:
-        """Ask how many there are like an instance, when nobody else is about to add one."""
-        if instance.device_key is not None:
-            self._database.take_turns(connection, "device", instance.device_key)
-        if instance.attester_serial is not None:
-            self._database.take_turns(
-                connection, "attester", instance.attester_serial, instance.app
+        except _OverLimitError:
+            assert limit is not None
+            return await self.count_enrolled(
+                instance.app, instance.device_key, instance.attester_serial, limit.since
             )
-        return ask_for_counts(
-            connection, instance.app, instance.device_key, instance.attester_serial, limit.since
-        )
+        return None
 
     async def enrol_by_code(
         self, code_id: str, use: ChallengeUse, instance: Instance, audit: AuditEntry
@@ -1374,13 +1446,10 @@ class EngineStore(WriteBehindStore):
         """See :meth:`watchword.enrolment.interface.OperatorCodeStore.enrol_by_code`."""
 
         def work(connection: Connection) -> None:
-            spent = use_code(connection, code_id, instance.id, instance.enrolled_at)
-            used = use_challenge(connection, use)
-            added = insert_instance(connection, instance)
+            use_code(self._database, connection, code_id, instance.id, instance.enrolled_at)
+            use_challenge(self._database, connection, use)
+            insert_instance(self._database, connection, instance)
             insert_audit(connection, audit)
-            require_spent(spent)
-            require_unused(used)
-            require_added(added)
 
         await self._database.write(work)
 
@@ -1420,26 +1489,27 @@ class EngineStore(WriteBehindStore):
         audit: AuditEntry,
         attested_at: datetime | None = None,
         platform: str | None = None,
+        known: Instance | None = None,
     ) -> Instance:
         """See :meth:`watchword.ports.InstanceStore.renew`."""
+        advance = Advance(counter, app_version, attested_at, platform, audit.at)
 
-        def work(connection: Connection) -> Instance:
+        def work(connection: Connection, known: Instance | None) -> Instance:
             self._pending.require_standing(instance_id)
-            asked = self._instances.hold(connection, instance_id)
-            used = use_challenge(connection, use)
-            found = require_known(held_instance(asked))
-            require_newest(use, found)
-            require_unused(used)
-            renewed = advance_instance(
-                connection, found, counter, app_version, attested_at, platform, audit.at
+            found = known or require_known(
+                held_instance(self._instances.hold(connection, instance_id))
             )
+            require_newest(use, found)
+            use_challenge(self._database, connection, use)
+            renewed = advance.of(found)
+            advance_instance(self._database, connection, found, renewed, is_held=known is None)
             if is_told(found, renewed, audit):
                 insert_audit(connection, audit)
             else:
                 self._database.count_use(connection)
             return renewed
 
-        return await self._database.write(work)
+        return await self._unchanged(work, known)
 
     async def use_challenge(self, use: ChallengeUse) -> None:
         """See :meth:`watchword.ports.InstanceStore.use_challenge`."""
@@ -1453,22 +1523,58 @@ class EngineStore(WriteBehindStore):
         counter: int | None,
         audit: Callable[[Lease], AuditEntry],
         attested_at: datetime | None = None,
+        known: Holder | None = None,
     ) -> Lease:
         """See :meth:`watchword.enrolment.delivery.LeaseStore.deliver`."""
+        advance = Advance(counter, lease.app_version, attested_at)
 
-        def work(connection: Connection) -> Lease:
+        def work(connection: Connection, known: Holder | None) -> Lease:
             self._pending.require_standing(lease.instance_id)
-            asked = self._instances.hold(connection, lease.instance_id)
-            used = use_challenge(connection, use)
-            living = ask_for_lease(connection, lease)
-            found = held_instance(asked)
-            require_unused(used)
-            advance_instance(connection, found, counter, lease.app_version, attested_at)
-            kept = keep_lease(connection, lease, living.fetchone())
+            found = known or self._held(connection, lease)
+            use_challenge(self._database, connection, use)
+            instance = found.instance
+            advance_instance(
+                self._database,
+                connection,
+                instance,
+                advance.of(instance),
+                is_held=known is None,
+            )
+            kept = keep_lease(self._database, connection, lease, found.lease)
             insert_audit(connection, audit(kept))
             return kept
 
-        return await self._database.write(work)
+        return await self._unchanged(work, known)
+
+    def _held(self, connection: Connection, lease: Lease) -> Holder:
+        """Hold an instance, and with it its leases: whoever changes one has the instance."""
+        asked = self._instances.hold(connection, lease.instance_id)
+        living = ask_for_lease(connection, lease.instance_id, lease.secret, lease.delivered_at)
+        return Holder(require_known(held_instance(asked)), living())
+
+    async def _unchanged(
+        self, work: Callable[[Connection, _Known | None], _Result], known: _Known | None
+    ) -> _Result:
+        """Carry work out by what is known, and where that isn't so any more, by what there is."""
+        if known is not None:
+            # What refuses it may be of before, too.
+            with suppress(_ChangedError, RefusedError):
+                return await self._database.write(lambda connection: work(connection, known))
+        with suppress(_ChangedError):
+            return await self._database.write(lambda connection: work(connection, None))
+        # A lease that was continued ended by another node's clock meanwhile.
+        return await self._database.write(lambda connection: work(connection, None))
+
+    async def holder(self, instance_id: str, secret: str, now: datetime) -> Holder | None:
+        """See :meth:`watchword.enrolment.delivery.LeaseStore.holder`."""
+
+        def work(connection: Connection) -> Holder | None:
+            living = ask_for_lease(connection, instance_id, secret, now)
+            found = self._instances.find(connection, instance_id)
+            return None if found is None else Holder(found, living())
+
+        holder = await self._database.read(work)
+        return holder and replace(holder, instance=self._pending.shown(holder.instance))
 
     async def leases(self, now: datetime, secret: str | None = None) -> Sequence[LeaseCount]:
         """See :meth:`watchword.enrolment.delivery.LeaseStore.leases`."""

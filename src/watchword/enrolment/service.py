@@ -317,7 +317,7 @@ class Enrolment:
             renewed = await self._renewed_by_ticket(use, instance, renewal.counter, now)
             read_at = ticket.read_at
         else:
-            # The transaction reads the instance again: of a revocation and a renewal at the same
+            # The transaction looks at the instance again: of a revocation and a renewal at the same
             # time one comes first, and a renewal that comes second is refused there.
             renewed = await self._store.renew(
                 use,
@@ -327,6 +327,7 @@ class Enrolment:
                 _audit("instance.renewed", stated, now, renewal.signals),
                 now if renewal.vouched_anew else None,
                 renewal.platform,
+                known=instance,
             )
             read_at = now
         self._count(renewal.signals)
