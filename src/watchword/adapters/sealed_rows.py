@@ -72,6 +72,7 @@ KEY_RING: Final = RowName("key-ring", "key-ring")
 SECRETS: Final = RowName("secrets", "secrets")
 CANARIES: Final = RowName("canaries", "canaries")
 CONFIGURATION: Final = RowName("configuration", "configuration")
+OPENINGS: Final = RowName("openings", "openings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +234,7 @@ class SealedRows:
         """
         if present.deployment != self._deployment:
             raise self._stranger(present)
-        if present.key_id not in {copy.key_id, self._key.key_id}:
+        if not self._key.opens(present.key_id):
             raise SealedRowError(
                 self._words(
                     present.at,

@@ -309,6 +309,17 @@ def test_one_master_key_replaces_another_while_nodes_run(nodes: Nodes) -> None:
     assert nodes.node("c", MASTER).trouble()
 
 
+def test_what_another_master_key_sealed_since_stays(nodes: Nodes) -> None:
+    """Who puts back while one key replaces another takes nothing away, on a node that has both."""
+    write(nodes.node("a"), b"content")
+    nodes.node("b", EitherKey(OTHER, MASTER)).rekey()
+    before = dict(nodes.table.rows)
+    late = nodes.node("c", EitherKey(MASTER, OTHER))
+    nodes.copy("c").write_bytes(nodes.copy("a").read_bytes())
+    assert late.put_back() == []
+    assert nodes.table.rows == before
+
+
 def test_a_database_that_is_away_leaves_what_was_read(nodes: Nodes) -> None:
     """No look, no change and no start without it; what was read stays in use."""
     rows = nodes.node()
