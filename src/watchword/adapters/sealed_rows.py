@@ -277,7 +277,7 @@ class SealedRows:
         except UnavailableError as error:
             if error.reason is Reason.STORE_UNAVAILABLE:
                 raise
-            # The master key isn't at hand, or is another one.
+            # The master key isn't at hand or is another one, or what it wrapped was changed.
             self._faults[at] = self._words(at, error.detail)
 
     def _trusted(self, at: RowName) -> _Held | None:
@@ -347,6 +347,12 @@ class SealedRows:
             nonce, sealed = row.sealed[:_NONCE_BYTES], row.sealed[_NONCE_BYTES:]
             context = self._context(_LABEL, row.at, row.version, database)
             return AESGCM(key).decrypt(nonce, sealed, context)
+        except UnavailableError as error:
+            if not self._key.opens(row.key_id):
+                raise
+            # OpenBao doesn't say which of both it is, apart from the words.
+            detail = f"{error.detail}; if somebody changed the row, {_PUT_BACK}"
+            raise UnavailableError(error.reason, detail) from None
         except (InvalidTag, ValueError):
             raise SealedRowError(
                 self._words(

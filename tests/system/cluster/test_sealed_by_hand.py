@@ -38,7 +38,7 @@ def _changed(nodes: SealedCluster) -> str:
 
 def _raised(nodes: SealedCluster) -> str:
     assert nodes.by_hand(_RING.format("version = version + 7")) == 1
-    return "was changed by hand"
+    return "got a data key that was changed"
 
 
 def _put_back(nodes: SealedCluster) -> str:

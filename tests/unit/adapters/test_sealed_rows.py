@@ -147,6 +147,7 @@ def test_a_row_that_was_changed_by_hand_is_refused(
     for rows in (running, later):
         assert "the sealed row secrets: " in rows.trouble()
         assert "PostgreSQL at simulated" in rows.trouble()
+        assert "run `watchword store put-back`" in rows.trouble()
         document = rows.document(SECRETS)
         for ask in (document.read, document.follow, lambda d=document: d.change(lambda _: b"x")):
             with pytest.raises(SealedRowError):
