@@ -633,10 +633,13 @@ def insert_instance(database: Database, connection: Connection, instance: Instan
             Reason.INSTANCE_EXISTS, "expected a key that isn't enrolled yet"
         ),
     )
-    connection.executemany(
-        "INSERT INTO instance_certificates (instance_id, position, serial) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        certificate_rows(instance),
-    )
+    if certificates := certificate_rows(instance):
+        values = ", ".join(["(?, ?, ?)"] * len(certificates))
+        connection.execute(
+            f"INSERT INTO instance_certificates (instance_id, position, serial) VALUES {values} "  # noqa: S608
+            "ON CONFLICT DO NOTHING",
+            [value for row in certificates for value in row],
+        )
 
 
 class _OverLimitError(Exception):

@@ -170,6 +170,30 @@ def test_an_emptied_database_takes_no_enrolment_unseen(server: Postgres) -> None
     store.close()
 
 
+def test_a_copy_that_is_restored_under_a_node_takes_no_write_unseen(server: Postgres) -> None:
+    """It knows nothing of the challenges that were used since: they end first, as after any exchange."""
+    address = server.database()
+    up(address)
+    store = PostgresStore(replace(address, user=NODE))
+    run(lambda: store.enrol(use(), instance(), audit()))
+    place = ("-h", str(server.directory), "-p", str(server.port), "-U", "postgres")
+    copy = server.run("pg_dump", *place, "--schema", "watchword", address.database)
+    run(lambda: store.enrol(use(b"since"), instance("since"), audit()))
+    before = run(store.extent)
+    by_hand(server, address, "DROP SCHEMA watchword CASCADE")
+    file = server.directory / "copy.sql"
+    file.write_text(copy)
+    server.run("psql", *place, "-q", "-o", "/dev/null", "-d", address.database, "-f", str(file))
+    again = lambda: run(lambda: store.enrol(use(b"since"), instance("again"), audit()))  # noqa: E731
+    refused(again, UnavailableError, "challenges from before end first")
+    assert run(lambda: store.find("since")) is None
+    after = run(store.extent)
+    assert (after[0] < before[0], after[1] != before[1]) == (True, True)
+    store.accept(after[1])
+    run(lambda: store.enrol(use(b"new"), instance("new"), audit()))
+    store.close()
+
+
 def test_a_node_can_change_neither_tables_nor_the_trail(server: Postgres) -> None:
     """What it was granted is what its statements need."""
     with connect(server.ready()) as link:
