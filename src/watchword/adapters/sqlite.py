@@ -115,6 +115,12 @@ CREATE TABLE unrecorded_uses (
     number INTEGER NOT NULL
 ) STRICT;
 INSERT INTO unrecorded_uses VALUES (1, 0);
+CREATE TABLE challenge_pages (
+    number INTEGER PRIMARY KEY,
+    expires_at INTEGER NOT NULL,
+    uses BLOB NOT NULL
+) STRICT;
+CREATE INDEX challenge_pages_by_expiry ON challenge_pages (expires_at);
 """
 _DAYS: Final = "ALTER TABLE instances ADD COLUMN renewed_days INTEGER NOT NULL DEFAULT 0;"
 _CUTS: Final = """

@@ -78,10 +78,6 @@ class RevokedLately:
         """Tell whether an instance was revoked."""
         return instance_id in self._known
 
-    def add(self, instance_id: str, at: datetime) -> None:
-        """Take in a revocation of this very process, before its answer leaves."""
-        self._known.setdefault(instance_id, at)
-
     async def follow(self, now: datetime) -> None:
         """Read what is new; one caller at a time.
 

@@ -33,7 +33,7 @@ _GRANTS: Final = (
     "GRANT SELECT ON ALL SEQUENCES IN SCHEMA watchword TO {role}",
     "GRANT USAGE ON SEQUENCE unrecorded_uses TO {role}",
     "GRANT INSERT ON audit TO {role}",
-    "GRANT INSERT, DELETE ON used_challenges TO {role}",
+    "GRANT INSERT, DELETE ON used_challenges, challenge_pages TO {role}",
     "GRANT INSERT, UPDATE ON instances, cuts, operator_codes TO {role}",
     "GRANT INSERT ON instance_certificates TO {role}",
     "GRANT INSERT, UPDATE, DELETE ON receipts, leases TO {role}",
