@@ -1,6 +1,6 @@
 """Record the uses of the challenges that come with tokens: many in one row, and each once over all nodes.
 
-A row is a *page* of the log: the uses that came to one node within a fifth of a second.  Pages are numbered without a gap, and one
+A row is a *page* of the log: the uses that came to one node within at most a second.  Pages are numbered without a gap, and one
 transaction at a time adds one: it reads the pages of other nodes that it doesn't know, leaves out what is used by then, and
 takes the next number.  So of two nodes that are shown one challenge, exactly one finds it unused, though no use has a row
 or an index entry of its own.  Each node knows by heart which challenges were used that live still.
@@ -20,14 +20,20 @@ from typing import Any, Final
 from watchword.ports import ChallengeUse
 from watchword.reasons import Reason, RefusedError, UnavailableError
 
-PAUSE_SECONDS: Final = 0.2
-"""How long uses are gathered for one page, where many come."""
+MOST_PAUSE: Final = 1.0
+"""Longest time in seconds for which uses are gathered; renewals by such challenges are ahead of time, and can wait."""
 
-FEW: Final = 50
-"""Up to so many uses a second each is written as it comes."""
+WANTED_IN_PAGE: Final = 200
+"""So many uses are wanted in a page, where they come quickly enough."""
+
+FEW: Final = 20
+"""Up to so many uses a second none waits for another."""
 
 MOST_IN_PAGE: Final = 1000
 """Most uses of a page, which then has 12 kB."""
+
+MOST_WAITING: Final = 4000
+"""Most uses that wait to be written: more would find no reader of their answers."""
 
 MOST_KNOWN: Final = 2_000_000
 """Most uses that are known by heart, with about 90 bytes each; beyond that, clients have to ask for challenges."""
@@ -148,7 +154,7 @@ class ChallengeLog:
         """Return whether it was the first use, once that is durable.
 
         :raises RefusedError: ``challenge.superseded`` where more are known than memory is meant for.
-        :raises UnavailableError: where it can't be recorded.
+        :raises UnavailableError: where it can't be recorded, or too many wait for that.
         """
         self._known.forget(now)
         packed = _packed(use)
@@ -158,6 +164,10 @@ class ChallengeLog:
             raise RefusedError.because(
                 Reason.CHALLENGE_SUPERSEDED,
                 f"{self._most_known:,} renewals are remembered: expected a challenge that was asked for",
+            )
+        if len(self._waiting) >= MOST_WAITING:
+            raise UnavailableError(
+                Reason.SERVICE_OVERLOADED, "the store is behind with renewals", retry_after=2
             )
         loop = asyncio.get_running_loop()
         self._note(loop.time())
@@ -175,12 +185,18 @@ class ChallengeLog:
             self._counted_since, self._count = time, 0
         self._count += 1
 
+    def _rest(self, time: float) -> float:
+        """Return for how many seconds to gather what else comes."""
+        rate = max(self._rate, self._count)
+        if rate <= FEW:
+            return 0.0
+        pause = min(MOST_PAUSE, WANTED_IN_PAGE / rate)
+        return min(max(self._written_at + pause - time, 0.0), pause)
+
     async def _write_all(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            rest = self._written_at + PAUSE_SECONDS - loop.time()
-            if max(self._rate, self._count) > FEW and 0 < rest <= PAUSE_SECONDS:
-                await asyncio.sleep(rest)
+            await asyncio.sleep(self._rest(loop.time()))
             self._written_at = loop.time()
             taken, self._waiting = self._waiting[:MOST_IN_PAGE], self._waiting[MOST_IN_PAGE:]
             try:

@@ -320,6 +320,8 @@ class Enrolment:
         if by_ticket and renewal.counter is not None:
             require_higher(renewal.counter, instance.counter)
         if self._tickets is not None and came_with_tokens:
+            if by_ticket and request.leave is not None:
+                request.leave()
             # Whichever way it goes on: with its ticket, or without one, it counts once.
             await self._store.use_challenge(use, now)
         if ticket is not None and by_ticket:

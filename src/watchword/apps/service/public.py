@@ -68,7 +68,7 @@ async def create_tokens(context: ServiceContext, request: Request) -> Response:
     now = context.clock.now()
     members = dict(request.members)
     ticket = _ticket(members.pop("ticket", None))
-    renewal = replace(read_renewal(members), ticket=ticket)
+    renewal = replace(read_renewal(members), ticket=ticket, leave=request.leave)
     renewed = await context.enrolment.renew(renewal, now)
     return json_response(200, _document(context, renewed, now))
 
