@@ -231,9 +231,8 @@ def _service(directory: Path, *, tickets: bool) -> Iterator[tuple[int, int]]:
     words = {"app": APP, "team": TEAM, "bundle": BUNDLE, "audience": AUDIENCE}
     file.write_text(_SERVICE.format(port=port, tickets=str(tickets).lower(), **words))
     command = [sys.executable, "-c", "from watchword.apps.cli.main import run; run()"]
-    profile = os.environ.get("FLEET_PROFILE")
-    if profile:
-        command = [sys.executable, "-m", "cProfile", "-o", profile, *command[1:]]
+    if profiled := os.environ.get("FLEET_PROFILED"):
+        command = [sys.executable, profiled]
     command += ["-c", str(file), "up", "--json"]
     with running(SERVER_CORE, command, directory / "up.log") as process:
         wait_for(port)

@@ -25,6 +25,7 @@ from watchword.enrolment.interface import (
     CHALLENGE_SECONDS,
     AppraisalLog,
     AppraisedEvidence,
+    AppraisedRenewal,
     Enrolled,
     EnrolmentPolicy,
     EnrolmentRequest,
@@ -299,9 +300,6 @@ class Enrolment:
     ) -> Enrolled:
         """Carry out the steps from 3 on."""
         ticket, came_with_tokens = self._opened(request, use, now), use.made_at is not None
-        if ticket is not None:
-            # Its nonce alone decides: the row doesn't know of renewals that came by tickets.
-            use = replace(use, made_at=None)
         instance = await self._known(request.instance_id, ticket)
         require_alive(instance, self._policy.environment, now)
         require_same(instance, statement)
@@ -309,13 +307,9 @@ class Enrolment:
             request.evidence, statement, instance, app, now
         )
         self._require_level(instance.level)
-        stated = replace(
-            instance,
-            app_version=renewal.app_version or instance.app_version,
-            platform=renewal.platform or instance.platform,
-        )
+        stated = _as_stated(instance, renewal)
         tokens = await self._keys.aside(lambda: self._issue(stated, statement, now))
-        is_told = renewal.vouched_anew or stated != instance
+        is_told = renewal.vouched_anew or stated is not instance
         by_ticket = ticket is not None and ticket.counts and not is_told
         if by_ticket and renewal.counter is not None:
             require_higher(renewal.counter, instance.counter)
@@ -330,6 +324,9 @@ class Enrolment:
         else:
             # The transaction reads the instance again: of a revocation and a renewal at the same
             # time one comes first, and a renewal that comes second is refused there.
+            if ticket is not None:
+                # Its nonce alone decides: the row doesn't know of renewals that came by tickets.
+                use = ChallengeUse(use.nonce, use.expires_at)
             renewed = await self._store.renew(
                 use,
                 instance.id,
@@ -494,6 +491,15 @@ class Enrolment:
 
     def _random_id(self) -> str:
         return base64url.encode(self._entropy.token_bytes(_ID_BYTES))
+
+
+def _as_stated(instance: Instance, renewal: AppraisedRenewal) -> Instance:
+    """Return the instance itself where its evidence states nothing new, as it does nearly always."""
+    version = renewal.app_version or instance.app_version
+    platform = renewal.platform or instance.platform
+    if (version, platform) == (instance.app_version, instance.platform):
+        return instance
+    return replace(instance, app_version=version, platform=platform)
 
 
 def _counted_by(instance: Instance) -> str | None:

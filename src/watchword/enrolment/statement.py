@@ -21,6 +21,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 from watchword.attestation.interface import AppRegistration
@@ -291,6 +292,7 @@ class Challenges:
         return use
 
 
+@lru_cache(maxsize=8)
 def epoch_key(key: bytes, number: int) -> bytes:
     """Return the key of one epoch's challenges, which says nothing of any other's.
 
