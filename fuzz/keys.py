@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 from fuzz import seeds
+from watchword.adapters.applied_document import AppliedTexts, read_texts, write_texts
 from watchword.adapters.applied_files import AppliedFile, read_index
 from watchword.adapters.honeytoken_file import read_honeytokens
 from watchword.adapters.keyring.private_file import PrivateFileError
@@ -53,12 +55,14 @@ def read_sealed(data: bytes) -> None:
 
 
 def read_applied(data: bytes) -> None:
-    """Read the index of applied files; what isn't one raises what its reader turns into a fault."""
-    with suppress(
-        MalformedError, PrivateFileError, ValueError, KeyError, TypeError, AttributeError
-    ):
+    """Read the index of applied files, and what nodes share of them; what is neither raises what its reader turns into a fault."""
+    faults = (MalformedError, PrivateFileError, ValueError, KeyError, TypeError, AttributeError)
+    with suppress(*faults):
         for each in read_index(Path("applied.json"), data):
             str(each.as_dict())
+    with suppress(*faults):
+        kept = read_texts("row", data)
+        assert read_texts("row", write_texts(kept)) == kept
 
 
 def read_place(data: bytes) -> None:
@@ -108,7 +112,7 @@ def plantings() -> Iterator[bytes]:
 
 
 def indexes() -> Iterator[bytes]:
-    """Yield indexes of one file, and of a change with its rollback."""
+    """Yield indexes of one file, and of a change with its rollback; and one file as nodes share it."""
     first = AppliedFile(1, "0" * 64, 5, "a", "b", widened=False)
     members = [
         {name: getattr(each, name) for name in AppliedFile.__dataclass_fields__}
@@ -119,6 +123,8 @@ def indexes() -> Iterator[bytes]:
     ]
     for count in (1, 2):
         yield strict_json.dumps({"v": 1, "files": members[:count]})
+    shared = AppliedFile(1, sha256(b"version: 1").hexdigest(), 5, "a", "b", widened=False)
+    yield write_texts(AppliedTexts([shared], [b"version: 1"]))
 
 
 def requests() -> Iterator[bytes]:

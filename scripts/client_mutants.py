@@ -95,7 +95,7 @@ MUTANTS: Final = (
     _mutant("client.py", "RENEW_FROM: Final = 0.6", "RENEW_FROM: Final = 0.55"),
     _mutant("client.py", "POSTPONED_SHARE: Final = 0.2", "POSTPONED_SHARE: Final = 0.1"),
     _mutant("client.py", 'sent_at = self.uptime()\n        try:\n            answer = self._exchange.post(\n                path, {"statement": base64url.encode(statement), **body}, attempts\n            )', 'try:\n            answer = self._exchange.post(\n                path, {"statement": base64url.encode(statement), **body}, attempts\n            )\n            sent_at = self.uptime()'),
-    _mutant("session.py", "return NextChallenge(challenge, sent_at + life)", "return NextChallenge(challenge, sent_at + life + 1)"),
+    _mutant("session.py", "return NextChallenge(challenge, sent_at + life, ", "return NextChallenge(challenge, sent_at + life + 1, "),
     _mutant("session.py", "next_challenge=None,\n        )\n\n    def moved", ")\n\n    def moved"),
     _mutant("session.py", "unopened or (key is None and (sealed is not None or asked))", "unopened or key is None"),
     _mutant("session.py", '"unopened": self.unopened,', '"unopened": False,'),

@@ -364,6 +364,7 @@ class InstanceStore(Protocol):
         audit: AuditEntry,
         attested_at: datetime | None = None,
         platform: str | None = None,
+        known: Instance | None = None,
     ) -> Instance:
         """Consume the challenge, raise the counter (compare-and-set), mark the day, return the new state.
 
@@ -373,6 +374,8 @@ class InstanceStore(Protocol):
         :param app_version: replaces the stored one; None leaves it.
         :param attested_at: when the vendor vouched for it anew; None leaves that as it was.
         :param platform: replaces the stored one; None leaves it.
+        :param known: the instance as it was read moments ago, which saves a round trip where it is still so; else, and
+            with None, it is read again.
         :raises RefusedError: ``challenge.used``, ``challenge.superseded`` for one that was made before the
             instance renewed last, ``instance.unknown``, ``instance.revoked``, ``instance.counter``.
         """

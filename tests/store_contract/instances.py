@@ -99,6 +99,38 @@ def test_counter_never_stays_or_falls(store: EngineStore, counter: int) -> None:
     assert run(lambda: store.renew(use(b"b"), "one", 4, None, audit())).counter == 4
 
 
+def test_renewal_by_what_was_read_moments_ago(store: EngineStore) -> None:
+    """It counts while it is so; else the row itself says, and a refusal is the same."""
+    first = instance()
+    run(lambda: store.enrol(use(), first, audit()))
+
+    def renew(nonce: bytes, counter: int, vouched: datetime | None = None) -> Instance:
+        entry = audit("instance.renewed", 60 * counter)
+        return run(
+            lambda: store.renew(
+                use(nonce), "one", counter, None, entry, attested_at=vouched, known=first
+            )
+        )
+
+    second = renew(b"b", 4)
+    assert run(lambda: store.find("one")) == second
+    # Of before, with a counter that isn't high enough any more, and with one that is.
+    again = lambda: store.renew(use(b"c"), "one", 4, None, audit(), known=first)  # noqa: E731
+    assert reason_of(again) is Reason.INSTANCE_COUNTER
+    vouched = NOW + timedelta(seconds=90)
+    third = renew(b"c", 5, vouched)
+    assert (third.counter, third.attested_at) == (5, vouched)
+    assert run(lambda: store.find("one")) == third
+    used = lambda: store.renew(use(b"c"), "one", 6, None, audit(), known=third)  # noqa: E731
+    assert reason_of(used) is Reason.CHALLENGE_USED
+    old = replace(use(b"d"), made_at=first.renewed_at)
+    late = lambda: store.renew(old, "one", 6, None, audit(), known=first)  # noqa: E731
+    assert reason_of(late) is Reason.CHALLENGE_SUPERSEDED
+    run(lambda: store.revoke("one", NOW, "stolen", audit()))
+    revoked = lambda: store.renew(use(b"e"), "one", 6, None, audit(), known=third)  # noqa: E731
+    assert reason_of(revoked) is Reason.INSTANCE_REVOKED
+
+
 def test_renewal_without_counter_keeps_it(store: EngineStore) -> None:
     """A format without a counter leaves the stored one."""
     run(lambda: store.enrol(use(), instance(), audit()))

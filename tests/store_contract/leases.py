@@ -14,7 +14,7 @@ from tests.store_contract.entries import audit, instance, reason_of, run, use
 from tests.unit.enrolment.simulators import NOW
 
 from watchword.adapters.store import EngineStore
-from watchword.enrolment.delivery import Lease, LeaseCount
+from watchword.enrolment.delivery import Holder, Lease, LeaseCount
 from watchword.ports import AuditEntry
 from watchword.reasons import Reason, RefusedError
 
@@ -127,6 +127,36 @@ def test_revocation_marks_the_leases_of_its_instance_alone(enrolled: EngineStore
     delivered(enrolled, "b", lease("b", instance_id="two"))
     run(lambda: enrolled.revoke_all(NOW, "vendor", [audit("instance.revoked")]))
     assert [(each.leases, each.withdrawn) for each in counts(enrolled)] == [(1, 1)]
+
+
+def test_what_was_read_moments_ago_counts_while_it_is_so(enrolled: EngineStore) -> None:
+    """A delivery by it is the same as one without; where instance or lease changed since, they are read again."""
+    one = run(lambda: enrolled.find("one"))
+    assert one is not None
+    unheld = run(lambda: enrolled.holder("one", "push", NOW))
+    assert unheld == Holder(one, None)
+    assert run(lambda: enrolled.holder("other", "push", NOW)) is None
+
+    def deliver(nonce: bytes, made: Lease, known: Holder | None) -> Lease:
+        return run(lambda: enrolled.deliver(use(nonce), made, None, entry, known=known))
+
+    assert deliver(b"a", lease("a"), unheld) == lease("a")
+    held = run(lambda: enrolled.holder("one", "push", NOW))
+    assert held == Holder(one, lease("a"))
+    assert deliver(b"b", lease("b"), held) == replace(lease("a"), deliveries=2)
+    # Of before: without the lease, and with its first delivery.
+    assert deliver(b"c", lease("c"), unheld) == replace(lease("a"), deliveries=3)
+    assert deliver(b"d", lease("d"), held) == replace(lease("a"), deliveries=4)
+    later = NOW + timedelta(hours=2)
+    ended = lease("e", delivered_at=later, issued_at=later, expires_at=later + timedelta(hours=1))
+    known = run(lambda: enrolled.holder("one", "push", later))
+    assert known == Holder(one, None)
+    assert deliver(b"e", ended, known) == ended
+    used = lambda: enrolled.deliver(use(b"e"), lease(), None, entry, known=known)  # noqa: E731
+    assert reason_of(used) is Reason.CHALLENGE_USED
+    run(lambda: enrolled.revoke("one", NOW, "stolen", audit()))
+    late = lambda: enrolled.deliver(use(b"f"), lease(), None, entry, known=known)  # noqa: E731
+    assert reason_of(late) is Reason.INSTANCE_REVOKED
 
 
 def test_ended_leases_are_forgotten(enrolled: EngineStore) -> None:

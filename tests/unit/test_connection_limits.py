@@ -9,6 +9,7 @@ from watchword.adapters import fetcher, play_decoder, store
 from watchword.adapters.http_server import granian, mutual_tls
 from watchword.adapters.openbao import connection as openbao
 from watchword.adapters.openbao import key_keeper
+from watchword.adapters.postgres import database
 from watchword.adapters.valkey_link import DEADLINE_SECONDS
 from watchword.adapters.valkey_link import MAX_CONNECTIONS as TO_VALKEY
 from watchword.apps.gateway.proxy.exchange import MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, Timeouts
@@ -17,7 +18,7 @@ from watchword.apps.service import public as delivery
 
 PAGE = Path(__file__).parents[2] / "docs" / "operating.md"
 NUMBERS = {
-    "the store": [1, store.MAX_WAITING],
+    "the store": [1, database.CONNECTIONS, store.MAX_WAITING],
     "Valkey": [TO_VALKEY, DEADLINE_SECONDS],
     "OpenBao": [openbao.WORKERS, key_keeper.SIGNING_THREADS, openbao.MAX_WAITING],
     "Google and Apple": [

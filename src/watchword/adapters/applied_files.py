@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
@@ -84,8 +84,60 @@ class AppliedFile:
         }
 
 
+class AppliedKeeper(Protocol):
+    """Keep the files that were applied: for one machine, or for all nodes of a service; each call may wait.
+
+    Each raises :class:`PrivateFileError` for what can't be trusted, and :class:`watchword.reasons.UnavailableError` with
+    ``store.unavailable`` where a database doesn't answer.
+    """
+
+    @property
+    def is_shared(self) -> bool:
+        """Tell whether other nodes go by them too."""
+
+    def newest(self) -> tuple[int, str]:
+        """Return number and hash of the file that is in force as far as this process has seen, 0 and nothing before the first.
+
+        Asks nobody where files are shared by others that run.
+        """
+
+    def all(self) -> Sequence[AppliedFile]:
+        """Return what is kept, in the order in which it was applied: the last one is in force; empty before the first."""
+
+    def text(self, file: AppliedFile) -> bytes:
+        """Return the bytes of a file as it was applied."""
+
+    def add(self, text: bytes, file: AppliedFile, base: int) -> AppliedFile:
+        """Put a file in force, and return it with its number, once that is durable.
+
+        :param file: what is to be known of it; number and hash are filled in.
+        :param base: the number that has to be in force now, 0 for none.
+        :raises RefusedError: ``configuration.conflict``, when another one came first.
+        """
+
+    def note_recorded(self, number: int) -> None:
+        """Note that the audit trail knows of a file."""
+
+    def place(self, number: int) -> str:
+        """Return where the text of a file is, for messages."""
+
+
+def require_base(base: int, now: int) -> None:
+    """See to it that a change was made of what is in force.
+
+    :raises RefusedError: ``configuration.conflict``.
+    """
+    if now != base:
+        raise RefusedError.because(
+            Reason.CONFIGURATION_CONFLICT,
+            f"got a change of configuration {base}, expected one of {now}: another one came first",
+        )
+
+
 class AppliedFiles:
-    """Keep files of one deployment; of several processes one at a time writes."""
+    """Implement :class:`AppliedKeeper` with files of one machine; of several processes one at a time writes."""
+
+    is_shared = False
 
     def __init__(self, directory: Path, mark: Path) -> None:
         """Name the places; nothing is read or made yet.
@@ -135,11 +187,8 @@ class AppliedFiles:
         with locked_directory(self._directory, _PATIENCE_SECONDS):
             kept = self._trusted()
             now = kept[-1].number if kept else 0
-            if kept is not None and now != base:
-                raise RefusedError.because(
-                    Reason.CONFIGURATION_CONFLICT,
-                    f"got a change of configuration {base}, expected one of {now}: another one came first",
-                )
+            if kept is not None:
+                require_base(base, now)
             number = max(now, self._marked()) + 1
             made = replace(file, number=number, sha256=hashlib.sha256(text).hexdigest())
             write_private(self.path(number), text)
@@ -161,6 +210,15 @@ class AppliedFiles:
                 ]
             )
 
+    def retire(self) -> None:
+        """Keep what is here out of every start from now on: others keep it for all nodes.
+
+        :raises OSError: when the disk refuses.
+        """
+        with suppress(FileNotFoundError):
+            self._directory.rename(self._directory.with_name(f"{self._directory.name}.moved"))
+        self._mark.unlink(missing_ok=True)
+
     def _trusted(self) -> Sequence[AppliedFile] | None:
         """Return what is kept; None where it can't be trusted: it is given up for a file that is applied now."""
         try:
@@ -168,8 +226,17 @@ class AppliedFiles:
         except AppliedFileError:
             return None
 
+    def newest(self) -> tuple[int, str]:
+        """See :meth:`AppliedKeeper.newest`."""
+        found = self.all()
+        return (found[-1].number, found[-1].sha256) if found else (0, "")
+
+    def place(self, number: int) -> str:
+        """See :meth:`AppliedKeeper.place`."""
+        return str(self.path(number))
+
     def path(self, number: int) -> Path:
-        """Return where the text of a file is."""
+        """Return the file with the text of one that was applied."""
         return self._directory / f"{number}.yaml"
 
     def _read(self) -> list[AppliedFile]:
@@ -185,7 +252,7 @@ class AppliedFiles:
             ) from None
 
     def _write(self, files: Sequence[AppliedFile]) -> None:
-        members = {"v": _FORMAT, "files": [_members(each) for each in files]}
+        members = {"v": _FORMAT, "files": [as_members(each) for each in files]}
         write_private(self._directory / _INDEX, strict_json.dumps(members) + b"\n")
 
     def _marked(self) -> int:
@@ -215,7 +282,8 @@ class AppliedFiles:
         remove_leftovers(self._directory / _INDEX)
 
 
-def _members(file: AppliedFile) -> dict[str, Any]:
+def as_members(file: AppliedFile) -> dict[str, Any]:
+    """Return what is known of a file as JSON."""
     return {name: getattr(file, name) for name in AppliedFile.__dataclass_fields__}
 
 
@@ -230,7 +298,15 @@ def read_index(path: Path, data: bytes) -> list[AppliedFile]:
     if members.keys() != {"v", "files"}:
         raise ValueError("other members")
     require_format(path, members["v"], _FORMAT)
-    found = [_file(each) for each in members["files"]]
+    return read_files(members["files"])
+
+
+def read_files(members: Any) -> list[AppliedFile]:
+    """Return what :func:`as_members` was given of each file, in its order; there is at least one.
+
+    :raises ValueError: when it says anything else; so do TypeError, AttributeError and KeyError.
+    """
+    found = [_file(each) for each in members]
     numbers = [each.number for each in found]
     if not numbers or numbers != sorted(set(numbers)):
         raise ValueError("numbers that don't rise")

@@ -30,12 +30,16 @@ _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOF
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """Hold one revocation: of which instance, when, by whom and why."""
+    """Hold one revocation: of which instance, when, by whom and why.
+
+    :param deleted: whether it was deleted on request, too.
+    """
 
     instance: str
     at: datetime
     actor: str
     because: str
+    deleted: bool = False
 
 
 class RevocationJournal:
@@ -62,6 +66,9 @@ class RevocationJournal:
             "actor": entry.actor,
             "because": entry.because,
         }
+        if entry.deleted:
+            # An earlier Watchword passes over it, and revokes.
+            members["deleted"] = True
         with self._turn:
             self._pending.append(strict_json.dumps(members))
             self._write()
@@ -127,6 +134,7 @@ def _read(line: bytes, path: Path) -> JournalEntry | None:
                 _instant(members.get("at")),
                 members["actor"],
                 members["because"],
+                members.get("deleted") is True,
             )
     return None
 

@@ -71,6 +71,7 @@ class RowName(NamedTuple):
 KEY_RING: Final = RowName("key-ring", "key-ring")
 SECRETS: Final = RowName("secrets", "secrets")
 CANARIES: Final = RowName("canaries", "canaries")
+CONFIGURATION: Final = RowName("configuration", "configuration")
 
 
 @dataclass(frozen=True, slots=True)

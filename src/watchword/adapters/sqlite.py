@@ -9,10 +9,10 @@ user_version`` tells which tables a file has; one of a newer Watchword isn't tou
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from watchword.adapters.host_database import write_ahead
 from watchword.adapters.store import Connection, Dialect, EngineStore, QueuedDatabase
@@ -122,6 +122,9 @@ CREATE TABLE challenge_pages (
 ) STRICT;
 CREATE INDEX challenge_pages_by_expiry ON challenge_pages (expires_at);
 """
+_DELETED: Final = """
+CREATE INDEX instances_deleted ON instances (revoked_at) WHERE format = '-';
+"""
 _DAYS: Final = "ALTER TABLE instances ADD COLUMN renewed_days INTEGER NOT NULL DEFAULT 0;"
 _CUTS: Final = """
 CREATE TABLE cuts (
@@ -163,7 +166,7 @@ def make_schema(connection: sqlite3.Connection) -> None:
     :raises SchemaError: when another Watchword made the file: writing to it could lose what only
         that one knows.
     """
-    if _version(connection) in {_WITHOUT_CUTS, SCHEMA_VERSION} and _has_days(connection):
+    if _version(connection) in {_WITHOUT_CUTS, SCHEMA_VERSION} and _is_whole(connection):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -179,23 +182,26 @@ def _create(connection: sqlite3.Connection) -> None:
     if version not in {0, _WITHOUT_CUTS, SCHEMA_VERSION}:
         raise _other(connection, version)
     if version == 0:
-        for statement in (_SCHEMA + _CUTS + _UNRECORDED_USES).split(";"):
+        for statement in (_SCHEMA + _CUTS + _UNRECORDED_USES + _DELETED).split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    _add_days(connection)
+    _complete(connection)
 
 
-def _add_days(connection: Connection) -> None:
+def _complete(connection: Connection) -> None:
     """Give a file of 0.2.0 what this version adds to it, within a transaction."""
-    if not _has_days(connection):
+    columns = connection.execute("SELECT name FROM pragma_table_info('instances')")
+    if ("renewed_days",) not in columns.fetchall():
         for statement in (_DAYS + _UNRECORDED_USES).split(";"):
             connection.execute(statement)
+    if not _is_whole(connection):
+        connection.execute(_DELETED)
 
 
-def _has_days(connection: Connection) -> bool:
-    """Tell whether instances have the marks of days, and so the file all that this version adds to one of 0.2.0."""
-    columns = connection.execute("SELECT name FROM pragma_table_info('instances')")
-    return ("renewed_days",) in columns.fetchall()
+def _is_whole(connection: Connection) -> bool:
+    """Tell whether a file has what is added to one of 0.2.0 last, and so all of it."""
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'instances_deleted'")
+    return found.fetchone() is not None
 
 
 MOVED: Final = 0x4D4F5645
@@ -210,7 +216,7 @@ def require_movable(connection: Connection) -> None:
     version = _version(connection)
     if version not in {_WITHOUT_CUTS, SCHEMA_VERSION}:
         raise _other(connection, version)
-    _add_days(connection)
+    _complete(connection)
 
 
 def mark_moved(connection: Connection) -> None:
@@ -246,6 +252,7 @@ DIALECT: Final = Dialect(
     ),
     texts="SELECT value FROM json_each(?)",
     locking="",
+    passing="",
     revoked_after=(
         "SELECT seq, 0, instances.id, audiences, revoked_at FROM audit "
         "JOIN instances ON instances.id = audit.subject "
@@ -301,6 +308,18 @@ class SqliteDatabase(QueuedDatabase):
 
     def take_turns(self, connection: Connection, *about: str | bytes) -> None:
         """See :meth:`watchword.adapters.store.Database.take_turns`: ``BEGIN IMMEDIATE`` has done it."""
+
+    def expect(
+        self,
+        connection: Connection,
+        statement: str,
+        values: Sequence[Any],
+        refusal: Callable[[], Exception],
+    ) -> None:
+        """See :meth:`watchword.adapters.store.Database.expect`."""
+        asked = connection.execute(statement, values)
+        if not (asked.fetchone() if statement.startswith("SELECT ") else asked.rowcount):
+            raise refusal()
 
     def newest_revocation(self, connection: Connection) -> int:
         """Return the number of the last audit entry that there ever was.

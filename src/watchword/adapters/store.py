@@ -38,9 +38,17 @@ from watchword.adapters.keyring.private_file import (
 )
 from watchword.encoding import strict_json
 from watchword.encoding.phrases import moment
-from watchword.enrolment.delivery import Lease, LeaseCount
+from watchword.enrolment.delivery import Holder, Lease, LeaseCount
 from watchword.enrolment.interface import OperatorCode
 from watchword.enrolment.renewal_days import is_told, marked
+from watchword.enrolment.retention import (
+    ERASED,
+    Candidates,
+    Dossier,
+    Dropped,
+    ExpiryTerms,
+    erased,
+)
 from watchword.enrolment.statement import require_higher
 from watchword.gate.cuts import MOST_CUTS, Cut, ScheduledCut
 from watchword.ports import (
@@ -60,6 +68,7 @@ from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableE
 from watchword.vocabulary import Level
 
 _Result = TypeVar("_Result")
+_Known = TypeVar("_Known")
 
 
 class Rows(Protocol):
@@ -97,6 +106,7 @@ class Dialect:
     :param serials: an expression for the JSON array of the serials of ``instances``, in their order.
     :param texts: a query for the texts of a JSON array, which is its one value.
     :param locking: stands behind a query whose row the transaction is about to change; others wait for its end.
+    :param passing: stands behind ``locking`` where rows that others hold are to be passed over.
     :param revoked_after: a query with three values: the number of a revocation, the earliest instant, and how many.
     """
 
@@ -104,6 +114,7 @@ class Dialect:
     serials: str
     texts: str
     locking: str
+    passing: str
     revoked_after: str
 
 
@@ -145,6 +156,21 @@ class Database(Protocol):
 
     def take_turns(self, connection: Connection, /, *about: str | bytes) -> None:
         """Wait until no other transaction runs that named the same thing."""
+
+    def expect(
+        self,
+        connection: Connection,
+        statement: str,
+        values: Sequence[Any],
+        refusal: Callable[[], Exception],
+        /,
+    ) -> None:
+        """Run a statement that must come to a row, or change one; where it doesn't, the transaction ends with an error.
+
+        An engine on another machine looks there, so that nobody waits for the answer.
+
+        :param refusal: makes that error; of several the first one counts.
+        """
 
     def newest_revocation(self, connection: Connection, /) -> int:
         """Return the number of the last revocation; of two the one that was committed later has the higher number."""
@@ -429,42 +455,88 @@ LEASE_COLUMNS: Final = (
 )
 
 
-def ask_for_lease(connection: Connection, lease: Lease) -> Rows:
-    """Ask for the lease that this one continues: the instance's of this secret, if it lives."""
-    return connection.execute(
-        "SELECT id, issued_at, deliveries FROM leases WHERE instance_id = ? AND secret = ? "
-        "AND expires_at > ? AND withdrawn_at IS NULL",
-        (lease.instance_id, lease.secret, microseconds(lease.delivered_at)),
+def lease_from_row(row: Sequence[Any]) -> Lease:
+    """Return the lease behind the values of :data:`LEASE_COLUMNS`, and maybe more."""
+    return Lease(
+        instance_id=row[0],
+        secret=row[1],
+        id=row[2],
+        version=row[3],
+        app=row[4],
+        app_version=row[5],
+        issued_at=instant(row[6]),
+        delivered_at=instant(row[7]),
+        expires_at=instant(row[8]),
+        deliveries=row[9],
     )
 
 
-def keep_lease(connection: Connection, lease: Lease, living: tuple[Any, ...] | None) -> Lease:
-    """Keep a lease; return it as kept.
+_LIVING_LEASE: Final = (
+    f"SELECT {LEASE_COLUMNS} FROM leases WHERE instance_id = ? AND secret = ? "  # noqa: S608 - our own text.
+    "AND expires_at > ? AND withdrawn_at IS NULL"
+)
+_INSERT_LEASE: Final = (
+    f"INSERT INTO leases ({LEASE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+    "ON CONFLICT DO NOTHING"
+)
+_CONTINUE_LEASE: Final = (
+    "UPDATE leases SET version = ?, app = ?, app_version = ?, delivered_at = ?, expires_at = ?, deliveries = ? "
+    "WHERE instance_id = ? AND secret = ? AND id = ? AND deliveries = ? AND withdrawn_at IS NULL"
+)
 
-    :param living: the row that :func:`ask_for_lease` came to.
+
+def lease_row(lease: Lease) -> tuple[Any, ...]:
+    """Return the values for :data:`LEASE_COLUMNS`."""
+    return (
+        lease.instance_id,
+        lease.secret,
+        lease.id,
+        lease.version,
+        lease.app,
+        lease.app_version,
+        microseconds(lease.issued_at),
+        microseconds(lease.delivered_at),
+        microseconds(lease.expires_at),
+        lease.deliveries,
+    )
+
+
+def ask_for_lease(
+    connection: Connection, instance_id: str, secret: str, now: datetime
+) -> Callable[[], Lease | None]:
+    """Ask for an instance's lease of a secret that lives; what is returned tells it."""
+    asked = connection.execute(_LIVING_LEASE, (instance_id, secret, microseconds(now)))
+
+    def told() -> Lease | None:
+        row = asked.fetchone()
+        return None if row is None else lease_from_row(row)
+
+    return told
+
+
+def keep_lease(
+    database: Database, connection: Connection, lease: Lease, living: Lease | None
+) -> Lease:
+    """Keep a lease; return it as kept, or end the transaction where the one that lives isn't as it was read.
+
+    :param living: the one that it continues.
     """
+    instance_id, secret, _, *rest = lease_row(lease)
     if living is not None:
-        lease = replace(lease, id=living[0], issued_at=instant(living[1]), deliveries=living[2] + 1)
-    # In place of the one that it continues, or of one that ended and wasn't forgotten yet.
+        kept = replace(
+            lease, id=living.id, issued_at=living.issued_at, deliveries=living.deliveries + 1
+        )
+        version, app, app_version, _, *times, _ = rest
+        values = (version, app, app_version, *times, kept.deliveries)
+        which = (instance_id, secret, living.id, living.deliveries)
+        database.expect(connection, _CONTINUE_LEASE, (*values, *which), _ChangedError)
+        return kept
+    # In place of one that ended and wasn't forgotten yet.
     connection.execute(
-        "DELETE FROM leases WHERE instance_id = ? AND secret = ?",
-        (lease.instance_id, lease.secret),
+        "DELETE FROM leases WHERE instance_id = ? AND secret = ? AND (expires_at <= ? OR withdrawn_at IS NOT NULL)",
+        (instance_id, secret, microseconds(lease.delivered_at)),
     )
-    connection.execute(
-        f"INSERT INTO leases ({LEASE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - our own text.
-        (
-            lease.instance_id,
-            lease.secret,
-            lease.id,
-            lease.version,
-            lease.app,
-            lease.app_version,
-            microseconds(lease.issued_at),
-            microseconds(lease.delivered_at),
-            microseconds(lease.expires_at),
-            lease.deliveries,
-        ),
-    )
+    database.expect(connection, _INSERT_LEASE, lease_row(lease), _ChangedError)
     return lease
 
 
@@ -505,18 +577,19 @@ _DROP_CHALLENGES: Final = (
 )
 
 
-def use_challenge(connection: Connection, use: ChallengeUse) -> Rows:
-    """Insert the nonce if it is absent; :func:`require_unused` tells whether it was."""
-    return connection.execute(
-        "INSERT INTO used_challenges (nonce, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+_USE_CHALLENGE: Final = (
+    "INSERT INTO used_challenges (nonce, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+)
+
+
+def use_challenge(database: Database, connection: Connection, use: ChallengeUse) -> None:
+    """Insert the nonce, and refuse one that was there: of several that race for it, one finds it absent."""
+    database.expect(
+        connection,
+        _USE_CHALLENGE,
         (use.nonce, microseconds(use.expires_at)),
+        lambda: RefusedError.because(Reason.CHALLENGE_USED, _USED_BEFORE),
     )
-
-
-def require_unused(used: Rows) -> None:
-    """Refuse a nonce that was there: of several that race for it, one finds it absent."""
-    if used.rowcount != 1:
-        raise RefusedError.because(Reason.CHALLENGE_USED, _USED_BEFORE)
 
 
 _USED_BEFORE: Final = "expected one that wasn't used before"
@@ -550,33 +623,37 @@ def require_known(instance: Instance | None) -> Instance:
     return instance
 
 
-def insert_instance(connection: Connection, instance: Instance) -> Rows:
-    """Insert an instance and its certificates; :func:`require_added` tells whether its id or its key was enrolled."""
+def insert_instance(database: Database, connection: Connection, instance: Instance) -> None:
+    """Insert an instance and its certificates, and refuse one whose id or key was there."""
     row = instance_row(instance)
-    added = connection.execute(
+    database.expect(
+        connection,
         f"INSERT INTO instances ({INSTANCE_COLUMNS}) VALUES ({marks(len(row))}) "  # noqa: S608
         "ON CONFLICT DO NOTHING",
         row,
+        lambda: RefusedError.because(
+            Reason.INSTANCE_EXISTS, "expected a key that isn't enrolled yet"
+        ),
     )
     connection.executemany(
         "INSERT INTO instance_certificates (instance_id, position, serial) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         certificate_rows(instance),
     )
-    return added
-
-
-def require_added(added: Rows) -> None:
-    """Refuse an instance whose id or key was there."""
-    if added.rowcount != 1:
-        raise RefusedError.because(Reason.INSTANCE_EXISTS, "expected a key that isn't enrolled yet")
 
 
 class _OverLimitError(Exception):
     """Take an enrolment back that there was no room for."""
 
-    def __init__(self, counts: EnrolledCounts) -> None:
-        super().__init__("over the limit")
-        self.counts = counts
+
+class _ChangedError(Exception):
+    """Take back what was begun with an instance that isn't any more as it was read."""
+
+
+_OF_DEVICE: Final = "SELECT count(*) FROM instances WHERE device_key = ? AND enrolled_at >= ?"
+_OF_ATTESTER: Final = (
+    "SELECT count(*) FROM (SELECT 1 FROM instances WHERE attester_serial = ? AND app = ? "
+    "AND enrolled_at >= ? LIMIT ?) AS counted"
+)
 
 
 def count_enrolled(
@@ -587,34 +664,37 @@ def count_enrolled(
     since: datetime,
 ) -> EnrolledCounts:
     """Return how many instances of a device, and of an app under a certificate, enrolled since an instant."""
-    return ask_for_counts(connection, app, device_key, attester_serial, since)()
-
-
-def ask_for_counts(
-    connection: Connection,
-    app: str,
-    device_key: bytes | None,
-    attester_serial: str | None,
-    since: datetime,
-) -> Callable[[], EnrolledCounts]:
-    """Ask for the counts; what is returned tells them."""
     at = microseconds(since)
     device = serial = None
     if device_key is not None:
-        device = connection.execute(
-            "SELECT count(*) FROM instances WHERE device_key = ? AND enrolled_at >= ?",
-            (device_key, at),
-        )
+        device = connection.execute(_OF_DEVICE, (device_key, at))
     if attester_serial is not None:
-        serial = connection.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM instances WHERE attester_serial = ? AND app = ? "
-            "AND enrolled_at >= ? LIMIT ?) AS counted",
-            (attester_serial, app, at, MOST_UNDER_SERIAL),
-        )
-    return lambda: EnrolledCounts(
+        serial = connection.execute(_OF_ATTESTER, (attester_serial, app, at, MOST_UNDER_SERIAL))
+    return EnrolledCounts(
         None if device is None else device.fetchone()[0],
         None if serial is None else serial.fetchone()[0],
     )
+
+
+def require_room(
+    database: Database, connection: Connection, instance: Instance, limit: CountLimit
+) -> None:
+    """See to it that there aren't more instances like one than may be, while nobody else adds one."""
+    at, most = microseconds(limit.since), limit.most
+    for about, query, values, count in (
+        (instance.device_key, _OF_DEVICE, (instance.device_key, at), most.device),
+        (
+            instance.attester_serial,
+            _OF_ATTESTER,
+            (instance.attester_serial, instance.app, at, MOST_UNDER_SERIAL),
+            most.serial,
+        ),
+    ):
+        if about is not None and count is not None:
+            database.take_turns(connection, query, about, instance.app)
+            database.expect(
+                connection, f"SELECT 1 WHERE ({query}) <= ?", (*values, count), _OverLimitError
+            )
 
 
 def revoke_instance(
@@ -682,6 +762,34 @@ class InstanceQueries:
             "AND revoked_at IS NULL AND renewed_at >= ? AND renewed_at < ?"
         )
         self._last = f"SELECT coalesce(max({dialect.row}), 0) FROM instances"  # noqa: S608
+        self._piece = (
+            f"SELECT max(n) FROM (SELECT {dialect.row} AS n FROM instances WHERE {dialect.row} > ? "  # noqa: S608
+            f"ORDER BY {dialect.row} LIMIT ?) AS piece"
+        )
+        self._over = (
+            f"SELECT {dialect.row}, id FROM instances WHERE {dialect.row} > ? AND {dialect.row} <= ? "  # noqa: S608
+            f"AND {_IS_OVER} ORDER BY {dialect.row} LIMIT ?"
+        )
+        self._still_over = (
+            f"SELECT id, revoked_at IS NULL FROM instances WHERE id IN ({dialect.texts}) AND {_IS_OVER} "  # noqa: S608
+            f"ORDER BY id{dialect.locking}{dialect.passing}"
+        )
+        self._erased = (
+            f"SELECT id FROM instances WHERE format = '{ERASED}' AND revoked_at < ? "  # noqa: S608
+            f"ORDER BY revoked_at LIMIT ?{dialect.locking}{dialect.passing}"
+        )
+        self._unerased = (
+            f"SELECT id FROM instances WHERE id IN ({dialect.texts}) AND format <> '{ERASED}'"  # noqa: S608
+        )
+        self._of_device = f"{self._select} WHERE device_key = ? ORDER BY enrolled_at, id LIMIT ?"
+        self._names = (
+            f"SELECT {dialect.row}, id, audiences FROM instances WHERE {dialect.row} > ? "  # noqa: S608
+            f"AND format <> '{ERASED}' ORDER BY {dialect.row} LIMIT ?"
+        )
+        self._of_instance = tuple(
+            f"DELETE FROM {table} WHERE {column} IN ({dialect.texts})"  # noqa: S608
+            for table, column in _BELONGINGS
+        )
 
     def find(self, connection: Connection, instance_id: str) -> Instance | None:
         """Return one instance, None if there is none."""
@@ -758,54 +866,205 @@ class InstanceQueries:
         (last,) = connection.execute(self._last).fetchone()
         return rows, until if until < last else None
 
+    def over(
+        self, connection: Connection, terms: ExpiryTerms, after: int, limit: int
+    ) -> Candidates:
+        """Return instances of one piece of the table whose time is over, and where to go on."""
+        (end,) = connection.execute(self._piece, (after, _LOOKED_AT_ONCE)).fetchone()
+        if end is None:
+            return Candidates((), None)
+        values = (after, end, *_instants_of(terms), limit)
+        rows = connection.execute(self._over, values).fetchall()
+        return Candidates([row[1] for row in rows], rows[-1][0] if len(rows) == limit else end)
+
+    def drop(self, connection: Connection, names: Sequence[str], terms: ExpiryTerms) -> Dropped:
+        """Drop those of some instances whose time is over still."""
+        values = (json.dumps(list(names)), *_instants_of(terms))
+        rows = connection.execute(self._still_over, values).fetchall()
+        self.remove(connection, [row[0] for row in rows])
+        unused = sum(bool(row[1]) for row in rows)
+        return Dropped(unused, len(rows) - unused)
+
+    def drop_erased(self, connection: Connection, before: int, limit: int) -> int:
+        """Drop what is left of instances that were deleted and revoked before an instant."""
+        rows = connection.execute(self._erased, (before, limit)).fetchall()
+        self.remove(connection, [row[0] for row in rows])
+        return len(rows)
+
+    def remove(self, connection: Connection, names: Sequence[str]) -> None:
+        """Delete instances, and what belongs to them."""
+        self.strip(connection, names)
+        connection.execute(self._of_instance[-1], (json.dumps(list(names)),))
+
+    def strip(self, connection: Connection, names: Sequence[str]) -> None:
+        """Delete what belongs to instances, and not their own rows."""
+        for statement in self._of_instance[:-1]:
+            connection.execute(statement, (json.dumps(list(names)),))
+
+    def erase(self, connection: Connection, found: Instance, at: datetime) -> Instance:
+        """Put what is left of an instance in its place."""
+        left = erased(found, at)
+        self.strip(connection, [found.id])
+        columns, values = INSTANCE_COLUMNS.split(", "), instance_row(left)
+        # Who was revoked before isn't told again: that it is revoked stays as it was.
+        kept = {"id"} if found.revoked_at is None else {"id", "revoked_at"}
+        changed = {
+            name: each for name, each in zip(columns, values, strict=True) if name not in kept
+        }
+        assignments = ", ".join(f"{name} = ?" for name in changed)
+        connection.execute(
+            f"UPDATE instances SET {assignments} WHERE id = ?",  # noqa: S608 - our own text.
+            (*changed.values(), found.id),
+        )
+        return left
+
+    def unerased(self, connection: Connection, names: Iterable[str]) -> set[str]:
+        """Return those of the names that instances have which weren't deleted on request."""
+        rows = connection.execute(self._unerased, (json.dumps(list(names)),))
+        return {row[0] for row in rows}
+
+    def of_device(self, connection: Connection, device_key: bytes, limit: int) -> list[Instance]:
+        """Return instances of a device."""
+        rows = connection.execute(self._of_device, (device_key, limit))
+        return [instance_from_row(row) for row in rows]
+
+    def names(self, connection: Connection, after: int, limit: int) -> list[Any]:
+        """Return rows of number, id and audiences of the next instances."""
+        return connection.execute(self._names, (after, limit)).fetchall()
+
+    def dossier(self, connection: Connection, instance_id: str) -> Dossier | None:
+        """Return what is kept of an instance; None where there is none, or it was deleted."""
+        found = self.find(connection, instance_id)
+        if found is None or found.format == ERASED:
+            return None
+        receipt = connection.execute(
+            f"SELECT {RECEIPT_COLUMNS} FROM receipts WHERE instance_id = ?",  # noqa: S608
+            (instance_id,),
+        ).fetchone()
+        leases = connection.execute(
+            f"SELECT {LEASE_COLUMNS}, withdrawn_at FROM leases WHERE instance_id = ? ORDER BY secret",  # noqa: S608
+            (instance_id,),
+        ).fetchall()
+        code = connection.execute(
+            f"SELECT {OPERATOR_CODE_COLUMNS} FROM operator_codes WHERE instance_id = ?",  # noqa: S608
+            (instance_id,),
+        ).fetchone()
+        return Dossier(
+            found,
+            None if receipt is None else receipt_from_row(receipt),
+            [(lease_from_row(row), _instant_or_none(row[-1])) for row in leases],
+            None if code is None else operator_code_from_row(code),
+        )
+
+
+_BELONGINGS: Final = (
+    ("receipts", "instance_id"),
+    ("leases", "instance_id"),
+    ("instance_certificates", "instance_id"),
+    ("instances", "id"),
+)
+"""The tables that hold something of an instance; its own row goes last."""
+
+_IS_OVER: Final = (
+    "(revoked_at IS NULL AND renewed_at < ? AND enrolled_at < ? OR revoked_at < ? AND enrolled_at < ?) "
+    "AND NOT EXISTS (SELECT 1 FROM leases WHERE instance_id = instances.id)"
+)
+
+_LOOKED_AT_ONCE: Final = 5_000
+"""Rows of instances that are looked through in one piece, in some 5 ms."""
+
+_NEVER: Final = -(2**62)
+
+
+def _instants_of(terms: ExpiryTerms) -> tuple[int, int, int, int]:
+    """Return the values of :data:`_IS_OVER`."""
+    used = _NEVER if terms.used_before is None else microseconds(terms.used_before)
+    revoked = _NEVER if terms.revoked_before is None else microseconds(terms.revoked_before)
+    return used, used, revoked, revoked
+
 
 _HOLDERS_AT_ONCE: Final = 20_000
 """Rows of instances that are looked at in one piece, in about 10 ms, so that renewals come in between."""
 
 
-def advance_instance(
-    connection: Connection,
-    instance: Instance | None,
-    counter: int | None,
-    app_version: str | None,
-    attested_at: datetime | None,
-    platform: str | None = None,
-    renewed_at: datetime | None = None,
-) -> Instance:
-    """Raise the counter of an instance that isn't revoked, and keep what its evidence stated anew; return it as it is then.
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Hold what evidence stated anew; None leaves what was known.
 
-    :param instance: as :meth:`InstanceQueries.hold` returned it.
+    :param counter: must be greater than the known one; None where the format has none.
+    :param renewed_at: the instant of new tokens; None where there are none.
     """
-    known = require_known(instance)
-    if known.revoked_at is not None:
-        raise RefusedError.because(Reason.INSTANCE_REVOKED, "it was revoked")
-    if counter is not None:
-        require_higher(counter, known.counter)
-    advanced = replace(
-        known,
-        counter=known.counter if counter is None else counter,
-        app_version=known.app_version if app_version is None else app_version,
-        attested_at=known.attested_at if attested_at is None else attested_at,
-        platform=known.platform if platform is None else platform,
-        renewed_at=known.renewed_at if renewed_at is None else renewed_at,
-        renewed_days=known.renewed_days
-        if renewed_at is None
-        else marked(known.renewed_days, known.renewed_at, renewed_at),
+
+    counter: int | None
+    app_version: str | None
+    attested_at: datetime | None
+    platform: str | None = None
+    renewed_at: datetime | None = None
+
+    def of(self, known: Instance) -> Instance:
+        """Return an instance as it is then.
+
+        :raises RefusedError: ``instance.revoked``, ``instance.counter``.
+        """
+        if known.revoked_at is not None:
+            raise RefusedError.because(Reason.INSTANCE_REVOKED, "it was revoked")
+        if self.counter is not None:
+            require_higher(self.counter, known.counter)
+        days, renewed_at = known.renewed_days, known.renewed_at
+        if self.renewed_at is not None:
+            days, renewed_at = marked(days, renewed_at, self.renewed_at), self.renewed_at
+        return replace(
+            known,
+            counter=known.counter if self.counter is None else self.counter,
+            app_version=known.app_version if self.app_version is None else self.app_version,
+            attested_at=known.attested_at if self.attested_at is None else self.attested_at,
+            platform=known.platform if self.platform is None else self.platform,
+            renewed_at=renewed_at,
+            renewed_days=days,
+        )
+
+
+_ADVANCE: Final = (
+    "UPDATE instances SET counter = ?, app_version = ?, attested_at = ?, platform = ?, renewed_at = ?, "
+    "renewed_days = ? WHERE id = ?"
+)
+_ADVANCE_UNCHANGED: Final = (
+    f"{_ADVANCE} AND revoked_at IS NULL AND counter = ? AND renewed_at = ? AND renewed_days = ? "
+    "AND coalesce(attested_at, 0) = ?"
+)
+
+
+def advance_instance(
+    database: Database,
+    connection: Connection,
+    known: Instance,
+    advanced: Instance,
+    *,
+    is_held: bool,
+) -> None:
+    """Write what :meth:`Advance.of` came to.
+
+    :param is_held: whether the transaction holds the instance; otherwise it must be as it is known.
+    """
+    values = (
+        advanced.counter,
+        advanced.app_version,
+        _microseconds_or_none(advanced.attested_at),
+        advanced.platform,
+        microseconds(advanced.renewed_at),
+        advanced.renewed_days,
+        advanced.id,
     )
-    connection.execute(
-        "UPDATE instances SET counter = ?, app_version = ?, attested_at = ?, platform = ?, renewed_at = ?, "
-        "renewed_days = ? WHERE id = ?",
-        (
-            advanced.counter,
-            advanced.app_version,
-            _microseconds_or_none(advanced.attested_at),
-            advanced.platform,
-            microseconds(advanced.renewed_at),
-            advanced.renewed_days,
-            advanced.id,
-        ),
+    if is_held:
+        connection.execute(_ADVANCE, values)
+        return
+    before = (
+        known.counter,
+        microseconds(known.renewed_at),
+        known.renewed_days,
+        _microseconds_or_none(known.attested_at) or 0,
     )
-    return advanced
+    database.expect(connection, _ADVANCE_UNCHANGED, (*values, *before), _ChangedError)
 
 
 def marks(count: int) -> str:
@@ -842,24 +1101,19 @@ def select_codes(connection: Connection, limit: int) -> Sequence[OperatorCode]:
     return [operator_code_from_row(row) for row in rows]
 
 
-def use_code(connection: Connection, code_id: str, instance_id: str, at: datetime) -> Rows:
-    """Use a code up, if it can be used; :func:`require_spent` tells whether it could."""
-    return connection.execute(
+def use_code(
+    database: Database, connection: Connection, code_id: str, instance_id: str, at: datetime
+) -> None:
+    """Use a code up, and refuse one that can't be used: of several that race for it, one finds it unused."""
+    database.expect(
+        connection,
         "UPDATE operator_codes SET used_at = ?, instance_id = ? WHERE id = ? "
         "AND used_at IS NULL AND revoked_at IS NULL AND expires_at > ?",
         (microseconds(at), instance_id, code_id, microseconds(at)),
-    )
-
-
-def require_spent(spent: Rows) -> None:
-    """Refuse a code that couldn't be used: of several that race for it, one finds it unused.
-
-    :raises RefusedError: ``evidence.operator_code``.
-    """
-    if spent.rowcount != 1:
-        raise RefusedError.because(
+        lambda: RefusedError.because(
             Reason.EVIDENCE_OPERATOR_CODE, "it was used, cancelled or expired in these moments"
-        )
+        ),
+    )
 
 
 def withdraw_code(connection: Connection, code_id: str, at: datetime) -> bool:
@@ -1092,8 +1346,8 @@ def _audiences(text: str) -> tuple[str, ...]:
 class EngineStore(WriteBehindStore):
     """Implement :class:`watchword.ports.InstanceStore` on a database.
 
-    And :class:`watchword.enrolment.interface.OperatorCodeStore`, :class:`watchword.enrolment.delivery.LeaseStore` and
-    :class:`watchword.gate.cuts.CutStore`, in the same transactions.
+    And :class:`watchword.enrolment.interface.OperatorCodeStore`, :class:`watchword.enrolment.delivery.LeaseStore`,
+    :class:`watchword.enrolment.retention.RetentionStore` and :class:`watchword.gate.cuts.CutStore`, in the same transactions.
     """
 
     def __init__(self, database: Database) -> None:
@@ -1121,9 +1375,10 @@ class EngineStore(WriteBehindStore):
         """See :meth:`watchword.ports.InstanceStore.enrol`."""
 
         def work(connection: Connection) -> None:
-            counts = None if limit is None else self._counted(connection, instance, limit)
-            used = use_challenge(connection, use)
-            added = insert_instance(connection, instance)
+            if limit is not None:
+                require_room(self._database, connection, instance, limit)
+            use_challenge(self._database, connection, use)
+            insert_instance(self._database, connection, instance)
             if receipt is not None:
                 values = receipt_row(receipt)
                 connection.execute(
@@ -1132,31 +1387,15 @@ class EngineStore(WriteBehindStore):
                     values,
                 )
             insert_audit(connection, audit)
-            # All is asked before anything is looked at: what refuses takes the whole back.
-            if limit is not None and counts is not None and limit.is_exceeded(found := counts()):
-                raise _OverLimitError(found)
-            require_unused(used)
-            require_added(added)
 
         try:
             await self._database.write(work)
-        except _OverLimitError as over:
-            return over.counts
-        return None
-
-    def _counted(
-        self, connection: Connection, instance: Instance, limit: CountLimit
-    ) -> Callable[[], EnrolledCounts]:
-        """Ask how many there are like an instance, when nobody else is about to add one."""
-        if instance.device_key is not None:
-            self._database.take_turns(connection, "device", instance.device_key)
-        if instance.attester_serial is not None:
-            self._database.take_turns(
-                connection, "attester", instance.attester_serial, instance.app
+        except _OverLimitError:
+            assert limit is not None
+            return await self.count_enrolled(
+                instance.app, instance.device_key, instance.attester_serial, limit.since
             )
-        return ask_for_counts(
-            connection, instance.app, instance.device_key, instance.attester_serial, limit.since
-        )
+        return None
 
     async def enrol_by_code(
         self, code_id: str, use: ChallengeUse, instance: Instance, audit: AuditEntry
@@ -1164,13 +1403,10 @@ class EngineStore(WriteBehindStore):
         """See :meth:`watchword.enrolment.interface.OperatorCodeStore.enrol_by_code`."""
 
         def work(connection: Connection) -> None:
-            spent = use_code(connection, code_id, instance.id, instance.enrolled_at)
-            used = use_challenge(connection, use)
-            added = insert_instance(connection, instance)
+            use_code(self._database, connection, code_id, instance.id, instance.enrolled_at)
+            use_challenge(self._database, connection, use)
+            insert_instance(self._database, connection, instance)
             insert_audit(connection, audit)
-            require_spent(spent)
-            require_unused(used)
-            require_added(added)
 
         await self._database.write(work)
 
@@ -1210,26 +1446,27 @@ class EngineStore(WriteBehindStore):
         audit: AuditEntry,
         attested_at: datetime | None = None,
         platform: str | None = None,
+        known: Instance | None = None,
     ) -> Instance:
         """See :meth:`watchword.ports.InstanceStore.renew`."""
+        advance = Advance(counter, app_version, attested_at, platform, audit.at)
 
-        def work(connection: Connection) -> Instance:
+        def work(connection: Connection, known: Instance | None) -> Instance:
             self._pending.require_standing(instance_id)
-            asked = self._instances.hold(connection, instance_id)
-            used = use_challenge(connection, use)
-            found = require_known(held_instance(asked))
-            require_newest(use, found)
-            require_unused(used)
-            renewed = advance_instance(
-                connection, found, counter, app_version, attested_at, platform, audit.at
+            found = known or require_known(
+                held_instance(self._instances.hold(connection, instance_id))
             )
+            require_newest(use, found)
+            use_challenge(self._database, connection, use)
+            renewed = advance.of(found)
+            advance_instance(self._database, connection, found, renewed, is_held=known is None)
             if is_told(found, renewed, audit):
                 insert_audit(connection, audit)
             else:
                 self._database.count_use(connection)
             return renewed
 
-        return await self._database.write(work)
+        return await self._unchanged(work, known)
 
     async def use_challenge(self, use: ChallengeUse, now: datetime) -> None:
         """See :meth:`watchword.ports.InstanceStore.use_challenge`."""
@@ -1243,22 +1480,58 @@ class EngineStore(WriteBehindStore):
         counter: int | None,
         audit: Callable[[Lease], AuditEntry],
         attested_at: datetime | None = None,
+        known: Holder | None = None,
     ) -> Lease:
         """See :meth:`watchword.enrolment.delivery.LeaseStore.deliver`."""
+        advance = Advance(counter, lease.app_version, attested_at)
 
-        def work(connection: Connection) -> Lease:
+        def work(connection: Connection, known: Holder | None) -> Lease:
             self._pending.require_standing(lease.instance_id)
-            asked = self._instances.hold(connection, lease.instance_id)
-            used = use_challenge(connection, use)
-            living = ask_for_lease(connection, lease)
-            found = held_instance(asked)
-            require_unused(used)
-            advance_instance(connection, found, counter, lease.app_version, attested_at)
-            kept = keep_lease(connection, lease, living.fetchone())
+            found = known or self._held(connection, lease)
+            use_challenge(self._database, connection, use)
+            instance = found.instance
+            advance_instance(
+                self._database,
+                connection,
+                instance,
+                advance.of(instance),
+                is_held=known is None,
+            )
+            kept = keep_lease(self._database, connection, lease, found.lease)
             insert_audit(connection, audit(kept))
             return kept
 
-        return await self._database.write(work)
+        return await self._unchanged(work, known)
+
+    def _held(self, connection: Connection, lease: Lease) -> Holder:
+        """Hold an instance, and with it its leases: whoever changes one has the instance."""
+        asked = self._instances.hold(connection, lease.instance_id)
+        living = ask_for_lease(connection, lease.instance_id, lease.secret, lease.delivered_at)
+        return Holder(require_known(held_instance(asked)), living())
+
+    async def _unchanged(
+        self, work: Callable[[Connection, _Known | None], _Result], known: _Known | None
+    ) -> _Result:
+        """Carry work out by what is known, and where that isn't so any more, by what there is."""
+        if known is not None:
+            # What refuses it may be of before, too.
+            with suppress(_ChangedError, RefusedError):
+                return await self._database.write(lambda connection: work(connection, known))
+        with suppress(_ChangedError):
+            return await self._database.write(lambda connection: work(connection, None))
+        # A lease that was continued ended by another node's clock meanwhile.
+        return await self._database.write(lambda connection: work(connection, None))
+
+    async def holder(self, instance_id: str, secret: str, now: datetime) -> Holder | None:
+        """See :meth:`watchword.enrolment.delivery.LeaseStore.holder`."""
+
+        def work(connection: Connection) -> Holder | None:
+            living = ask_for_lease(connection, instance_id, secret, now)
+            found = self._instances.find(connection, instance_id)
+            return None if found is None else Holder(found, living())
+
+        holder = await self._database.read(work)
+        return holder and replace(holder, instance=self._pending.shown(holder.instance))
 
     async def leases(self, now: datetime, secret: str | None = None) -> Sequence[LeaseCount]:
         """See :meth:`watchword.enrolment.delivery.LeaseStore.leases`."""
@@ -1267,6 +1540,80 @@ class EngineStore(WriteBehindStore):
     async def forget_leases(self, now: datetime) -> int:
         """See :meth:`watchword.enrolment.delivery.LeaseStore.forget_leases`."""
         return await self._drop(_DROP_LEASES, now)
+
+    async def over(self, terms: ExpiryTerms, after: int, limit: int) -> Candidates:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.over`."""
+        return await self._database.read(
+            lambda connection: self._instances.over(connection, terms, after, limit)
+        )
+
+    async def drop(
+        self, names: Sequence[str], terms: ExpiryTerms, audit: Callable[[Dropped], AuditEntry]
+    ) -> Dropped:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.drop`."""
+
+        def work(connection: Connection) -> Dropped:
+            dropped = self._instances.drop(connection, names, terms)
+            if dropped.total:
+                insert_audit(connection, audit(dropped))
+            return dropped
+
+        return await self._database.write(work)
+
+    async def drop_erased(self, before: datetime, limit: int) -> int:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.drop_erased`."""
+        at = microseconds(before)
+        return await self._database.write(
+            lambda connection: self._instances.drop_erased(connection, at, limit)
+        )
+
+    async def erase(self, instance_id: str, at: datetime, audit: AuditEntry) -> Instance | None:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.erase`."""
+
+        def work(connection: Connection) -> Instance | None:
+            found = require_known(held_instance(self._instances.hold(connection, instance_id)))
+            if found.format == ERASED:
+                return None
+            left = self._instances.erase(connection, found, at)
+            insert_audit(connection, audit)
+            return left
+
+        return await self._database.write(work)
+
+    async def erase_again(self, erasures: Sequence[AuditEntry]) -> int:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.erase_again`."""
+        names = [each.subject for each in erasures]
+        there = await self._database.read(lambda each: self._instances.unerased(each, names))
+        again = 0
+        for each in erasures:
+            if each.subject not in there:
+                continue
+            with suppress(RefusedError):
+                again += await self.erase(each.subject, each.at, each) is not None
+        return again
+
+    async def dossier(self, instance_id: str) -> Dossier | None:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.dossier`."""
+        return await self._database.read(
+            lambda connection: self._instances.dossier(connection, instance_id)
+        )
+
+    async def instances_of_device(self, device_key: bytes, limit: int) -> Sequence[Instance]:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.instances_of_device`."""
+        found = await self._database.read(
+            lambda connection: self._instances.of_device(connection, device_key, limit)
+        )
+        return [self._pending.shown(each) for each in found]
+
+    async def names(
+        self, after: int, limit: int
+    ) -> tuple[Sequence[tuple[str, tuple[str, ...]]], int | None]:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.names`."""
+        rows = await self._database.read(
+            lambda connection: self._instances.names(connection, after, limit)
+        )
+        found = [(row[1], _audiences(row[2])) for row in rows]
+        return found, rows[-1][0] if len(rows) == limit else None
 
     async def _drop(self, statement: str, now: datetime) -> int:
         """Drop what expired before an instant, in pieces, one node at a time; return how many rows."""

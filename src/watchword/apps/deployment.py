@@ -25,6 +25,7 @@ from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation_journal import RevocationJournal
+from watchword.adapters.sealed_rows import SealedRows
 from watchword.adapters.store import EngineStore, RollbackDetector
 from watchword.adapters.system import is_synchronised
 from watchword.apps.compose.applied import ConfigurationDesk, StartingFile
@@ -164,15 +165,15 @@ class LiveParts:
     clock: Clock
     publisher: GatePublisher | None = None
 
-    def follow(self, start: StartingFile | None) -> LiveConfiguration | None:
+    def follow(self, desk: ConfigurationDesk | None) -> LiveConfiguration | None:
         """Return what puts other files in force; None where the settings come from no file."""
-        if start is None:
-            return None
-        return LiveConfiguration(ConfigurationDesk(start, require_usable, runs=True), self.go_by)
+        return None if desk is None else LiveConfiguration(desk, self.go_by)
 
     def told_by(self, service: Service) -> Service:
         """Return the service by whose publisher gates are told of other settings."""
-        self.publisher = service.context.publisher
+        self.publisher, live = service.context.publisher, service.context.configuration
+        if live is not None:
+            self.publisher.is_behind = lambda: live.desk.is_behind
         return service
 
     def revision(self, app: str) -> bytes:
@@ -231,9 +232,8 @@ def service_of(
     room = EnrolmentLimits(paths.enrolments.build())
     paced = pace_of(settings, keyring, room, entropy, steady or clock.timestamp)
     pace = None if paced is None else paced.pace
-    store = shared or open_store(paths)
-    data = None if start is None else start.whole.data
-    nodes, log = open_nodes(settings, store, keyring, clock, entropy, data)
+    store, desk = shared or open_store(paths), _desk_of(start, secrets.rows)
+    nodes, log = open_nodes(settings, store, keyring, clock, entropy, desk)
     verifier = _verifier_of(settings, trust, store, recorder, play_fetcher, clock, pace)
     live = LiveParts(enrolment_policy(settings), verifier, room, keyring, clock)
     service = build_service(
@@ -253,9 +253,10 @@ def service_of(
         nodes=nodes,
         log=log,
         room=room,
-        configuration=live.follow(start),
+        configuration=live.follow(desk),
         addresses=ClientAddresses(paths.trusted_proxies),
         paced=paced,
+        retention=paths.retention.build(),
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, play_fetcher, clock, entropy, pace),
             contradictions=verifier.contradictions,
@@ -263,6 +264,13 @@ def service_of(
         ),
     )
     return live.told_by(service)
+
+
+def _desk_of(start: StartingFile | None, rows: SealedRows | None) -> ConfigurationDesk | None:
+    """Return what compares other files with the one in force; None where the settings come from no file."""
+    if start is None:
+        return None
+    return ConfigurationDesk(start.with_rows(rows), require_usable, runs=True)
 
 
 def _verifier_of(

@@ -82,12 +82,26 @@ class LeaseCount:
     latest_delivery: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Hold an instance and its lease of one secret as they were read at an instant.
+
+    :param lease: the one that lived then, None where there was none.
+    """
+
+    instance: Instance
+    lease: Lease | None
+
+
 class LeaseStore(Protocol):
     """Keep leases beside the instances, in the same transactions.
 
     Each writing method is one transaction, durable when it returns, and raises :class:`UnavailableError`
     with ``store.unavailable`` leaving nothing behind.
     """
+
+    async def holder(self, instance_id: str, secret: str, now: datetime) -> Holder | None:
+        """Return an instance and its lease of a secret; None where there is no such instance."""
 
     async def deliver(
         self,
@@ -96,6 +110,7 @@ class LeaseStore(Protocol):
         counter: int | None,
         audit: Callable[[Lease], AuditEntry],
         attested_at: datetime | None = None,
+        known: Holder | None = None,
     ) -> Lease:
         """Consume the challenge, raise the counter as a renewal does, keep the lease; return it as it is kept.
 
@@ -106,6 +121,8 @@ class LeaseStore(Protocol):
         :param counter: must be greater than the stored one; None where the format has none.
         :param audit: makes the entry from the lease as it is kept.
         :param attested_at: when the vendor vouched for the instance anew; None leaves that as it was.
+        :param known: what :meth:`holder` returned moments ago, which saves a round trip where it is still so; else, and
+            with None, it is read again.
         :raises RefusedError: ``challenge.used``, ``instance.unknown``, ``instance.revoked``, ``instance.counter``.
         """
 
@@ -219,9 +236,10 @@ class SecretDelivery:
     ) -> Delivered:
         """Carry out the steps from 2 on."""
         rule = self._rule(statement, app)
-        instance = await self._store.find(request.instance_id)
-        if instance is None:
+        known = await self._store.holder(request.instance_id, rule.secret, now)
+        if known is None:
             raise RefusedError.because(Reason.INSTANCE_UNKNOWN, "expected an enrolled instance")
+        instance = known.instance
         require_alive(instance, self._policy.environment, now)
         require_same(instance, statement)
         self._require_level(instance.level, rule)
@@ -232,13 +250,14 @@ class SecretDelivery:
         proposed = self._lease(
             instance, renewal.app_version or instance.app_version, rule, version, now
         )
-        # The transaction reads the instance again, as that of a renewal does.
+        # The transaction looks at the instance again, as that of a renewal does.
         lease = await self._store.deliver(
             use,
             proposed,
             renewal.counter,
             lambda kept: _audit(kept, instance),
             now if renewal.vouched_anew else None,
+            known,
         )
         if self._version(rule, now).number != version.number:
             raise UnavailableError(

@@ -11,7 +11,9 @@ and a vendor slow it, never below the floor: what a stranger can send, or a poli
 what one leaves the other takes.  So one address can't put itself before all others, and none is shut out.
 
 **Who doesn't come back** would waste his turn.  The service counts how many of those called lately came, and calls ahead by
-that, at most :data:`MOST_AHEAD` times as fast.  What is let in stays within the rate: a bucket of :data:`BURST_SECONDS` seconds.
+that, at most :data:`MOST_AHEAD` times as fast.  Where even that leaves room, whoever is there gets it, before his turn: most phones
+come when their app is opened next, hours after they were called.  What is let in stays within the rate: a bucket of
+:data:`BURST_SECONDS` seconds.
 
 **One place, few enrolments.**  The challenges of a place have one of :data:`NONCES` nonces, made of the place.  The store takes
 each nonce once, so that a place which was copied or stolen enrols no crowd, and a phone whose answer was lost gets another try.
@@ -47,6 +49,9 @@ FURTHEST_SECONDS: Final = 31 * 86400
 BURST_SECONDS: Final = 10.0
 """Seconds of the rate that may be let in at one moment."""
 
+IN_TURN: Final = 0.8
+"""The share of the rate that those called use in a round, below which what they leave goes to whoever is there."""
+
 STEP_SECONDS: Final = 60.0
 """Most time that counts at once: what slept for an hour doesn't call an hour's crowd."""
 
@@ -57,10 +62,16 @@ MOST_AHEAD: Final = 8.0
 """How many times faster than the rate is called at most, where those called don't come."""
 
 REMEMBERED_ROUNDS: Final = 32
-"""Rounds in which it is known of each called number whether it came, a byte each: longer than :data:`LONGEST_SECONDS`."""
+"""Rounds in which it is known of each called number whether it came: longer than :data:`LONGEST_SECONDS`.
+
+A byte each, as for each number that waits, once somebody behind it came before his turn.
+"""
+
+MOST_REMEMBERED: Final = 16_000_000
+"""Most numbers of which that is known, 16 MB for a line; those behind are told apart by their ids."""
 
 MOST_GUESTS: Final = 100_000
-"""Most places of other numbers of which it is known that they came, twice so many in all: 20 MB."""
+"""Most places of other numbers, or of long ago, of which it is known that they came, twice so many in all: 20 MB."""
 
 LEAST_ROUND: Final = 10
 """Fewer calls in a round say nothing of how many come."""
@@ -295,12 +306,19 @@ class Line:
         """How many times faster than its part of the rate it is called."""
         self._marks = deque([int(self.called)] * 2, REMEMBERED_ROUNDS)
         self._came = bytearray()
+        self._early = 0
         self._guests = [0, 0]
 
     @property
     def waiting(self) -> float:
-        """Return how many places weren't called yet."""
-        return self.issued - self.called
+        """Return how many places weren't called yet, without those that came before their turn."""
+        return max(0.0, self.issued - self.called - self._early)
+
+    @property
+    def density(self) -> float:
+        """Return the share of those that wait among the numbers that weren't called yet."""
+        numbers = self.issued - self.called
+        return self.waiting / numbers if numbers > 0 else 1.0
 
     def take(self) -> int:
         """Give out the next number."""
@@ -316,25 +334,36 @@ class Line:
 
         :param room: how many may be let in.
         """
-        called = min(self.waiting, room * self.ahead)
-        self.called += called
+        called = step = min(self.waiting, room * self.ahead)
+        while step:
+            first = int(self.called) - self._marks[0]
+            self.called = min(self.called + step, float(self.issued))
+            # Whoever is in already is passed over.
+            step = self._came.count(1, first, int(self.called) - self._marks[0])
+            self._early -= step
         return room - called / self.ahead
 
     def came(self, number: int) -> None:
-        """Note that a called number came, which :meth:`has_come` didn't know of."""
+        """Note that a number came, which :meth:`has_come` didn't know of."""
         index = number - self._marks[0] - 1
         if index >= len(self._came):
-            self._came += bytes(int(self.called) - self._marks[0] - len(self._came))
+            reached = max(int(self.called) - self._marks[0], index + 1)
+            self._came += bytes(reached - len(self._came))
         self._came[index] = 1
+        self._early += number > self.called
 
     def welcome(self) -> None:
         """Note that one came who stood in another node's line: of ours as many come there."""
         self._guests[-1] += 1
 
+    def remembers(self, number: int) -> bool:
+        """Tell whether it is known of a number if it came: not where it was called long ago, or stands far behind."""
+        return self._marks[0] < number <= self._marks[0] + MOST_REMEMBERED
+
     def has_come(self, number: int) -> bool:
-        """Tell whether a called number came before, or is too old for anybody to know."""
+        """Tell whether a number came before that :meth:`remembers` knows."""
         index = number - self._marks[0] - 1
-        return index < 0 or (index < len(self._came) and bool(self._came[index]))
+        return index < len(self._came) and bool(self._came[index])
 
     def close_round(self) -> None:
         """See how many came of those that were called in the round before the last one."""
@@ -363,6 +392,9 @@ class AppPace:
     ramp: Ramp = field(init=False)
     lines: tuple[Line, Line] = field(init=False)
     _level: float = field(init=False)
+    _turned_away: list[int] = field(default_factory=lambda: [0, 0])
+    _in_turn: int = 0
+    _leaves_room: bool = False
     _guests: list[set[bytes]] = field(default_factory=lambda: [set(), set()])
     _rounds: int = 0
 
@@ -385,7 +417,10 @@ class AppPace:
         if self._has_spare:
             self._call(room)
         if self.ramp.advance(at):
+            self._leaves_room = self._in_turn < IN_TURN * self.ramp.rate * ROUND_SECONDS
+            self._in_turn = 0
             self._rounds += 1
+            self._turned_away = [self._turned_away[-1], 0]
             if self._rounds % REMEMBERED_ROUNDS == 0:
                 self._guests = [self._guests[-1], set()]
             for line in self.lines:
@@ -410,31 +445,54 @@ class AppPace:
         return True
 
     def admits_number(self, line: int, number: int) -> bool:
-        """Tell whether a place of ours is let in, and count it the first time."""
+        """Tell whether a place of ours is let in that its line remembers, and count it the first time."""
         of = self.lines[line]
-        if number > of.called:
-            of.learn(number)
-            return False
         if of.has_come(number):
             # Free: were it not, one place that comes again and again would use up everybody's turn.
             return True
-        if self._level < 1.0:
+        is_called = number <= of.called
+        if not self._has_room(line, is_called=is_called):
             return False
         of.came(number)
-        self._take()
+        self._take(in_turn=is_called)
         return True
 
-    def admits_guest(self, place: Place) -> bool:
-        """Tell whether a place of other numbers is let in whose turn has come, and count it the first time."""
+    def _has_room(self, line: int, *, is_called: bool) -> bool:
+        """Tell whether there is room for a place: for one that wasn't called, where the bucket would run over.
+
+        Not for one of an address that asks often, while others wait: it is there all the time.
+        """
+        if is_called:
+            return self._level >= 1.0
+        if line and self.lines[0].waiting:
+            return False
+        return self._leaves_room and self._level >= self._depth
+
+    def pause(self, drawn: float) -> int:
+        """Return the seconds after which a place comes again that was called and found no room: the more such, the longer.
+
+        :param drawn: evenly between 0 and 1, so that they don't come all at once.
+        """
+        self._turned_away[-1] += 1
+        crowd = sum(self._turned_away) / self.ramp.rate
+        return 1 + int(drawn * min(crowd, EXACT_SECONDS - 1))
+
+    def admits_guest(self, place: Place, *, is_called: bool) -> bool:
+        """Tell whether a place is let in that no line of ours remembers, and count it the first time.
+
+        It is of other numbers, stands far behind, or was called long ago: most phones come when their app is opened next.
+
+        :param is_called: whether its turn has come.
+        """
         if any(place.id in known for known in self._guests):
             return True
-        if self._level < 1.0:
+        if not self._has_room(place.line, is_called=is_called):
             return False
         if len(self._guests[-1]) >= MOST_GUESTS:
             self._guests = [self._guests[-1], set()]
         self._guests[-1].add(place.id)
         self.lines[place.line].welcome()
-        self._take()
+        self._take(in_turn=is_called)
         return True
 
     def has_ended(self, place: Place, now: int) -> bool:
@@ -446,7 +504,8 @@ class AppPace:
             return False
         return not -LIFE_SECONDS <= place.turn - now <= FURTHEST_SECONDS
 
-    def _take(self) -> None:
+    def _take(self, *, in_turn: bool = True) -> None:
+        self._in_turn += in_turn
         self._level -= 1.0
         self.ramp.use()
 
@@ -460,7 +519,7 @@ class AppPace:
         """Return the seconds until a number is called, as far as that can be told."""
         of, other = self.lines[line], self.lines[1 - line]
         speed = self.ramp.rate * of.ahead / (2 if other.waiting else 1)
-        return max(1, math.ceil(max(0.0, number - of.called) / speed))
+        return max(1, math.ceil(max(0.0, number - of.called) * of.density / speed))
 
 
 NO_STATE: Final[Mapping[str, PaceState]] = {}
@@ -540,13 +599,19 @@ class Pace:
 
     def _serve(self, app: str, paced: AppPace, place: Place, now: int) -> bytes:
         """Let a phone in whose turn it is; what it sealed is ours."""
-        is_ours = place.queue == paced.state.queue
+        is_ours, line = place.queue == paced.state.queue, paced.lines[place.line]
+        is_called = place.number <= line.called if is_ours else place.turn <= now
         if is_ours:
+            line.learn(place.number)
+        if is_ours and line.remembers(place.number):
             admitted = paced.admits_number(place.line, place.number)
         else:
-            admitted = place.turn <= now and paced.admits_guest(place)
+            admitted = paced.admits_guest(place, is_called=is_called)
         if not admitted:
-            turn = now + paced.wait(place.line, place.number) if is_ours else place.turn
+            if is_called:
+                turn = now + paced.pause(self._entropy.token_bytes(1)[0] / 256)
+            else:
+                turn = now + paced.wait(place.line, place.number) if is_ours else place.turn
             raise self._later(app, paced, place, turn, now)
         paced.outcomes["called"] += 1
         choice = self._entropy.token_bytes(1)[0] % NONCES

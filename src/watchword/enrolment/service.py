@@ -322,7 +322,7 @@ class Enrolment:
             renewed = await self._renewed_by_ticket(instance, renewal.counter, now)
             read_at = ticket.read_at
         else:
-            # The transaction reads the instance again: of a revocation and a renewal at the same
+            # The transaction looks at the instance again: of a revocation and a renewal at the same
             # time one comes first, and a renewal that comes second is refused there.
             if ticket is not None:
                 # Its nonce alone decides: the row doesn't know of renewals that came by tickets.
@@ -335,6 +335,7 @@ class Enrolment:
                 _audit("instance.renewed", stated, now, renewal.signals),
                 now if renewal.vouched_anew else None,
                 renewal.platform,
+                known=None if ticket is not None and ticket.counts else instance,
             )
             read_at = now
         self._count(renewal.signals)

@@ -19,6 +19,7 @@ from tests.system.adapters.postgres.servers import NODE, OWNER, UNSYNCED, Postgr
 from tests.unit.apps.forked_commands import command
 
 from watchword.adapters.postgres.address import PostgresAddress
+from watchword.adapters.postgres.schema import SCHEMA_VERSION
 
 CONFIG = """
 version: 1
@@ -152,7 +153,9 @@ def test_a_deployment_moves_and_goes_on(deployment: Deployment, server: Postgres
     ends(deployment.call("store", "status"), 3, "watchword store init")
     ends(deployment.call("up"), 3, "watchword store init")
     ends(deployment.call("store", "upgrade", *owner), 2, "watchword store init")
-    ends(deployment.call("store", "init", *owner), 0, "Made the tables of version 1.")
+    ends(
+        deployment.call("store", "init", *owner), 0, f"Made the tables of version {SCHEMA_VERSION}."
+    )
     ends(deployment.call("store", "init", *owner), 0, "already")
     ends(deployment.call("store", "migrate", *file, *owner, "--rehearse"), 0, "Rehearsed", "equal")
     done = deployment.call("store", "migrate", *file, *owner, "--json")

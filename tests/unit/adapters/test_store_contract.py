@@ -11,6 +11,7 @@ from tests.store_contract.cuts import *  # noqa: F403
 from tests.store_contract.hostile_text import *  # noqa: F403
 from tests.store_contract.instances import *  # noqa: F403
 from tests.store_contract.leases import *  # noqa: F403
+from tests.store_contract.retention import *  # noqa: F403
 
 from watchword.adapters.sqlite import SqliteStore
 from watchword.adapters.store import EngineStore

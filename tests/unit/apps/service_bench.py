@@ -35,6 +35,7 @@ from watchword.apps.service.service import Service, build_service
 from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
 from watchword.enrolment.pace import Pace, PaceRates, PlaceSeal
+from watchword.enrolment.retention import KEPT_FOR_EVER, RetentionTerms
 from watchword.gate.bundle import GateBundle, from_jws
 from watchword.gate.interface import GatePolicy, Route
 from watchword.gate.limits import (
@@ -113,6 +114,7 @@ def service_bench(
     trusted_proxies: Sequence[Network] = (),
     revision: Callable[[str], bytes] | None = None,
     pace: PaceRates | None = None,
+    retention: RetentionTerms = KEPT_FOR_EVER,
 ) -> ServiceBench:
     """Build a service on a state directory; the caller closes the store.
 
@@ -154,6 +156,7 @@ def service_bench(
         room=None if rates is None else EnrolmentLimits(rates),
         addresses=ClientAddresses(trusted_proxies),
         paced=None if pace is None else kept_pace(directory, pace, policy, keyring, clock),
+        retention=retention,
     )
     return ServiceBench(service, store, keyring, log, clock, directory)
 

@@ -9,7 +9,8 @@ from tests.unit.enrolment.simulators import SeededEntropy
 
 from watchword.adapters.documents import FileDocument
 from watchword.adapters.keyring.file import KeyRing
-from watchword.apps.compose.nodes import configuration_digest, ring_digest, service_digest
+from watchword.apps.compose.nodes import ring_digest, service_digest
+from watchword.apps.settings.shared import configuration_digest
 from watchword.vocabulary import Environment
 
 FILE: dict[str, Any] = {

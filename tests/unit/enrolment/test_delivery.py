@@ -81,7 +81,7 @@ class Bench:
     """Hold deliveries with everything around them."""
 
     store: SqliteStore
-    policy: EnrolmentPolicy = POLICY
+    policy: EnrolmentPolicy = field(default_factory=lambda: POLICY)
     verifier: CredulousVerifier = field(default_factory=CredulousVerifier)
     clock: MovableClock = field(default_factory=MovableClock)
     entropy: SeededEntropy = field(default_factory=SeededEntropy)

@@ -23,6 +23,7 @@ from watchword.enrolment.pace import (
     NONCES,
     PLACE_BYTES,
     LaterError,
+    LineState,
     Pace,
     PaceRates,
     PaceState,
@@ -183,6 +184,95 @@ def test_those_who_stay_away_hold_nobody_up_for_long() -> None:
     # Were each called in turn, the last would wait for 1,600 s.
     assert max(waits) < 400
     assert found.most_within(60.0) <= 10 * 60 + 100 + 1
+
+
+@pytest.mark.parametrize("doubles", [0.0, 600.0])
+def test_phones_that_come_when_their_app_is_opened_next_use_the_rate_and_hold_it(
+    doubles: float,
+) -> None:
+    """Most come long after they were told to: what those called leave goes to whoever is there, and the ramp grows by it."""
+    seconds, phones = 1200.0, 4000
+    arrivals = [number / 20 for number in range(phones)]
+    yard = Yard(PaceRates(0.05 if doubles else 0.5, 0.5, doubles))
+    found = crowd(yard, arrivals, delay=lambda phone: seconds * (0.5 + phone * 7919 % 1009 / 1009))
+    assert sorted(found.order) == list(range(phones))
+    assert found.most_within(60.0) <= 0.5 * 60 + 0.5 * 10 + 1
+    # 8,000 s of work, and the time that the last few take until they come.
+    times = sorted(found.admitted.values())
+    ramped = 4000 if doubles else 0
+    assert times[int(phones * 0.9)] <= 0.9 * phones / 0.5 * 1.25 + ramped
+    # The first quarter of those that came is in before the last one, but for some that stayed away long.
+    early, late = (
+        times_of(found, range(phones // 4)),
+        times_of(found, range(phones * 3 // 4, phones)),
+    )
+    assert early[len(early) // 2] < late[len(late) // 2]
+
+
+def times_of(found: Crowd, phones: range) -> list[float]:
+    """Return when these were let in, in order."""
+    return sorted(found.admitted[phone] for phone in phones)
+
+
+def test_whoever_was_called_long_ago_comes_in_within_the_rate_too() -> None:
+    """Five hundred come back the next morning, all at once: the bucket's worth is let in, and the others come again one after another."""
+    yard = Yard()
+    yard.fill()
+    places = [yard.ask().place for _ in range(500)]
+    for _ in range(180):
+        yard.pass_by(60)
+        yard.pace.view()
+    answers = [yard.ask(place) for place in places]
+    told = [each.retry_after for each in answers if isinstance(each, LaterError)]
+    assert len(places) - len(told) == 100
+    # Not all within one second: those would meet again, and again.
+    assert len(set(told)) > 20
+    assert max(told) <= 120
+    for place in places:
+        yard.called(place)
+
+
+def test_one_place_of_long_ago_takes_nobody_s_turn() -> None:
+    """However often it comes it is counted once."""
+    yard = Yard()
+    place = yard.fill().place
+    for _ in range(180):
+        yard.pass_by(60)
+        yard.pace.view()
+    for _ in range(5000):
+        assert isinstance(yard.ask(place), bytes)
+    assert not isinstance(yard.ask(), LaterError)
+
+
+def test_a_place_far_behind_needs_no_memory_for_all_before_it() -> None:
+    """Somebody who takes places by the hundred million costs no byte each, and is let in once where there is room."""
+    empty = LineState(0, 0.0)
+    states = {APP: PaceState(bytes(8), 0.0, (LineState(400_000_000, 10.0), empty))}
+    yard = Yard(kept=states)
+    place = yard.ask().place
+    yard.pass_by(61)
+    yard.pace.view()
+    yard.pass_by(10)
+    nonces = {yard.ask(place) for _ in range(100)}
+    assert len(nonces) == NONCES
+    assert all(isinstance(nonce, bytes) for nonce in nonces)
+    assert yard.pace.view()[APP].outcomes["called"] == 100
+
+
+def test_an_address_that_asks_often_gets_nothing_before_its_turn() -> None:
+    """It is there all the time: room that those called leave is for others, as long as they wait."""
+    tally = RateLimiter(Rate(1, 600)).take
+    yard = Yard(tally=tally)
+    yard.ask(address="192.0.2.1")
+    yard.fill()
+    others = [yard.ask(address=f"p{number}").place for number in range(2000)]
+    busy = [yard.ask(address="192.0.2.1").place for _ in range(2000)]
+    yard.pass_by(61)
+    yard.pace.view()
+    yard.pass_by(10)
+    assert isinstance(yard.ask(busy[-1]), LaterError)
+    assert isinstance(yard.ask(others[-1]), bytes)
+    assert isinstance(yard.ask(others[-1]), bytes)
 
 
 def test_a_flood_of_places_that_nobody_wants() -> None:

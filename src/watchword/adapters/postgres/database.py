@@ -1,15 +1,17 @@
 """Carry the store's transactions out on a PostgreSQL: several at a time, each within bounded time.
 
-What a transaction asks goes out together and is waited for where an answer is looked at (libpq's pipeline).  An enrolment
-or a renewal takes two rounds: all that it asks, and the commit.  A connection that broke before the commit was sent is
-replaced and the transaction run again.  After a commit was sent without an answer nobody knows what became of it: the
-call fails, and whoever called asks anew with a fresh challenge, as for a lost answer.
+What a transaction asks goes out together and is waited for where an answer is looked at (libpq's pipeline).  An enrolment,
+and a renewal or a delivery of an instance that is as it was read, take one round: all that they ask, and the commit.  A
+connection that broke before the commit was sent is replaced and the transaction run again.  After a commit was sent without
+an answer nobody knows what became of it: the call fails, and whoever called asks anew with a fresh challenge, as for a lost
+answer.  What reads alone takes a round for each time that it looks.
 """
 
 import asyncio
+import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +22,12 @@ from watchword.adapters.breaker import Breaker
 from watchword.adapters.postgres.address import PostgresAddress
 from watchword.adapters.postgres.link import Link, connect, said, unavailable
 from watchword.adapters.postgres.schema import SCHEMA, require_readable
-from watchword.adapters.postgres.transaction import BrokenLinkError, ServerError, Transaction
+from watchword.adapters.postgres.transaction import (
+    BrokenLinkError,
+    PreparedStatements,
+    ServerError,
+    Transaction,
+)
 from watchword.adapters.store import Connection, Dialect, EngineStore, QueuedDatabase
 from watchword.extras import needs
 from watchword.reasons import Reason, UnavailableError
@@ -56,6 +63,7 @@ DIALECT: Final = Dialect(
     ),
     texts="SELECT json_array_elements_text(CAST(? AS json))",
     locking=" FOR UPDATE OF instances",
+    passing=" SKIP LOCKED",
     revoked_after=(
         "SELECT revocations.number, 0, instances.id, audiences, revoked_at FROM revocations "
         "JOIN instances ON instances.id = revocations.instance_id "
@@ -63,16 +71,27 @@ DIALECT: Final = Dialect(
     ),
 )
 
-# For this transaction alone, since the connection may be another's next.  A primary alone takes READ WRITE.
+# A primary alone takes READ WRITE.
+_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+# For this transaction alone, since the connection may be another's next.
 _BOUNDS: Final = (
     f"SELECT set_config('search_path', '{SCHEMA}, pg_temp', true), "
     f"set_config('statement_timeout', '{STATEMENT_MS}', true), "
     f"set_config('idle_in_transaction_session_timeout', '{STATEMENT_MS}', true), "
     "set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') "
     "THEN 'on' ELSE current_setting('synchronous_commit') END, true), "
-    "set_config('bytea_output', 'hex', true), pg_walfile_name(pg_current_wal_lsn())"
+    "set_config('bytea_output', 'hex', true)"
 )
-_OPENING: Final = ("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", _BOUNDS)
+# A pgbouncer may have changed the server, or somebody the database, since the connection was looked at.
+_UNCHANGED: Final = (
+    "left(pg_walfile_name(pg_current_wal_lsn()), 8) = ? "
+    "AND EXISTS (SELECT FROM watchword.store WHERE identity = ?)"
+)
+_EXCHANGED: Final = (
+    "another primary or database has taken over: challenges from before end first, within seconds"
+)
+_FORGOTTEN: Final = frozenset({"26000", "42P05", "0A000"})
+"""SQLSTATEs by which a pooler shows that it mixes up what was prepared, or a server that it means something else by now."""
 _IDENTITY: Final = (
     "SELECT system_identifier, pg_walfile_name(pg_current_wal_lsn()), identity "
     "FROM pg_control_system(), watchword.store"
@@ -123,12 +142,17 @@ class _Settled:
         return is_whole
 
 
+class _ExchangedError(Exception):
+    """Take back what was begun on another server or database than the one that is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Identity:
     """Hold which server, timeline and database a connection is to, as one number."""
 
     number: int
-    timeline: int
+    timeline: str
+    database: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +161,22 @@ class _Held:
 
     link: Link
     identity: _Identity
+    prepared: PreparedStatements = field(default_factory=PreparedStatements)
 
-
-def _timeline(file: str) -> int:
-    """Return the timeline in the name of a file of the write-ahead log."""
-    return int(file[:8], 16)
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether the server hasn't ended it while it lay idle, as far as its last words have come."""
+        if self.link.closed:
+            return False
+        ready = select.poll()
+        ready.register(self.link.pgconn.socket, select.POLLIN)
+        try:
+            # Its last words come before the end; what else it says by itself is passed over.
+            while ready.poll(0):
+                self.link.pgconn.consume_input()
+        except psycopg.Error:
+            return False
+        return True
 
 
 class PostgresDatabase(QueuedDatabase):
@@ -168,6 +203,8 @@ class PostgresDatabase(QueuedDatabase):
         self._breaker = Breaker(monotonic)
         self._idle: list[_Held] = []
         self._accepted: _Identity | None = None
+        self._seen_last: _Identity | None = None
+        self._prepares = True
         self._settled = _Settled()
         self._timelines: dict[int, int] = {}
         try:
@@ -193,7 +230,7 @@ class PostgresDatabase(QueuedDatabase):
     def _seen(self, row: tuple[int, str, int]) -> _Identity:
         """Return what a row of the query says; refuse an old primary."""
         system, file, database = row
-        timeline = _timeline(file)
+        timeline = int(file[:8], 16)
         newest = self._timelines.get(system, timeline)
         if timeline < newest:
             raise unavailable(
@@ -202,25 +239,36 @@ class PostgresDatabase(QueuedDatabase):
             )
         self._timelines[system] = timeline
         digest = sha256(f"{system}:{timeline}:{database}".encode("ascii")).digest()
-        return _Identity(int.from_bytes(digest[:6]), timeline)
+        self._seen_last = _Identity(int.from_bytes(digest[:6]), file[:8], database)
+        return self._seen_last
 
     def accept(self, identity: int) -> None:
         """See :meth:`watchword.adapters.store.Database.accept`."""
-        for link in self._idle:
-            if link.identity.number == identity:
-                self._accepted = link.identity
+        if self._seen_last is not None and self._seen_last.number == identity:
+            self._accepted = self._seen_last
 
-    def _require_accepted(self, found: _Identity, timeline: int) -> None:
-        """Refuse to write to another server, timeline or database than the one that is known.
+    def _opened(self, transaction: Transaction, found: _Identity, *, writes: bool) -> None:
+        """Begin a transaction; one that writes fails on another server, timeline or database than the one that is known.
 
         It may lack uses of challenges, so that these challenges end first.
         """
-        known = self._accepted
-        if known is not None and (found.number, timeline) != (known.number, known.timeline):
-            raise unavailable(
-                self._address,
-                "another primary or database has taken over: challenges from before end first, within seconds",
-            )
+        if writes and self._accepted not in {None, found}:
+            raise _ExchangedError
+        transaction.execute(_BEGIN)
+        transaction.execute(_BOUNDS)
+        if writes:
+            transaction.require(_UNCHANGED, (found.timeline, found.database), _ExchangedError)
+
+    def expect(
+        self,
+        connection: Connection,
+        statement: str,
+        values: Sequence[Any],
+        refusal: Callable[[], Exception],
+    ) -> None:
+        """See :meth:`watchword.adapters.store.Database.expect`."""
+        assert isinstance(connection, Transaction)
+        connection.expect(statement, values, refusal)
 
     def take_turns(self, connection: Connection, *about: str | bytes) -> None:
         """See :meth:`watchword.adapters.store.Database.take_turns`: by an advisory lock of the transaction."""
@@ -309,13 +357,22 @@ class PostgresDatabase(QueuedDatabase):
                 raise self._late()
             tries += 1
             held, is_fresh = self._taken()
-            transaction = Transaction(held.link, end, self._monotonic)
-            admit = partial(self._admit, held.identity) if writes else None
+            prepared = held.prepared if self._prepares else None
+            transaction = Transaction(held.link, end, self._monotonic, prepared)
+            opening = partial(self._opened, found=held.identity, writes=writes)
             try:
-                result = transaction.run(_OPENING, work, admit)
+                result = transaction.run(opening, work, writes=writes)
             except ServerError as error:
-                if tries >= TRIES or error.code not in _TAKEN_BACK:
+                if prepared is not None and error.code in _FORGOTTEN:
+                    # A pooler that knows nothing of names: nothing was done.
+                    self._prepares = False
+                elif tries >= TRIES or error.code not in _TAKEN_BACK:
                     raise unavailable(self._address, str(error)) from None
+            except _ExchangedError:
+                # What is known of the connection is of before.
+                held.link.pgconn.finish()
+                if is_fresh:
+                    raise unavailable(self._address, _EXCHANGED) from None
             except BrokenLinkError as error:
                 held.link.pgconn.finish()
                 if is_fresh or transaction.is_committing or self._monotonic() >= end:
@@ -331,10 +388,6 @@ class PostgresDatabase(QueuedDatabase):
                 if not held.link.closed:
                     self._idle.append(held)
 
-    def _admit(self, identity: _Identity, opened: tuple[Any, ...]) -> None:
-        """Look at what the opening of a transaction came to, before its commit: a pgbouncer may have changed the server."""
-        self._require_accepted(identity, _timeline(opened[-1]))
-
     def _probe(self, connection: Connection) -> None:
         """Write a message into the log: the disk has it, and the standbys that are waited for, on return."""
         connection.execute("SELECT pg_logical_emit_message(true, 'watchword', '')")
@@ -344,8 +397,9 @@ class PostgresDatabase(QueuedDatabase):
         with suppress(IndexError):
             while True:
                 held = self._idle.pop()
-                if not held.link.closed:
+                if held.is_alive:
                     return held, False
+                held.link.close()
         try:
             link = connect(self._address)
         except UnavailableError as error:

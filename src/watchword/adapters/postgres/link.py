@@ -31,8 +31,7 @@ def connect(address: PostgresAddress, *, name: str = "watchword") -> Link:
     """Return a connection to the primary.
 
     The server's certificate and name are checked (``verify-full``), but where it is this machine: there TLS is used if
-    the server has it.  Nothing is prepared under a name, and nothing set beyond a transaction: a pgbouncer in
-    transaction mode may stand in between.
+    the server has it.  Nothing is set beyond a transaction: a pgbouncer in transaction mode may stand in between.
 
     :param name: what the server's lists call the connection.
     :raises UnavailableError: ``store.unavailable`` when no host is the primary and lets us in.

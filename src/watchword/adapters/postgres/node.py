@@ -254,6 +254,9 @@ class NodeSession:
         self._asked_at = self._steady()
         before = self._view
         self._look(link)
+        if (term := self._terms.get(Chore.GATES)) is not None:
+            # At once: nodes that go by another configuration are unready.
+            self._state(link, term, self._identity())
         if self._steady() - self._beaten_at >= BEAT_SECONDS:
             self._beaten_at = self._steady()
             self._beat(link)
@@ -399,7 +402,8 @@ class NodeSession:
         if abs(view.skew) > MOST_SKEW_SECONDS or view.service not in {"", mine.service}:
             return False
         led = (view.configuration, view.key_ring)
-        if led in {("", ""), (mine.configuration, mine.key_ring)}:
+        # Who does a chore goes on with it: what makes it differ was applied while it runs, and the others follow.
+        if self._terms or led in {("", ""), (mine.configuration, mine.key_ring)}:
             return True
         return not any((each.configuration, each.key_ring) == led for each in self.others())
 

@@ -34,8 +34,9 @@ _GRANTS: Final = (
     "GRANT USAGE ON SEQUENCE unrecorded_uses TO {role}",
     "GRANT INSERT ON audit TO {role}",
     "GRANT INSERT, DELETE ON used_challenges, challenge_pages TO {role}",
-    "GRANT INSERT, UPDATE ON instances, cuts, operator_codes TO {role}",
-    "GRANT INSERT ON instance_certificates TO {role}",
+    "GRANT INSERT, UPDATE ON cuts, operator_codes TO {role}",
+    "GRANT INSERT, UPDATE, DELETE ON instances TO {role}",
+    "GRANT INSERT, DELETE ON instance_certificates TO {role}",
     "GRANT INSERT, UPDATE, DELETE ON receipts, leases TO {role}",
     "GRANT INSERT, UPDATE ON sealed_documents TO {role}",
     "GRANT INSERT, UPDATE, DELETE ON nodes TO {role}",
@@ -95,7 +96,7 @@ def steps() -> Sequence[Step]:
     return sorted(found, key=lambda step: step.version)
 
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """The version of the tables that this Watchword reads and writes; a test compares it with the steps."""
 
 

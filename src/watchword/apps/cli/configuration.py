@@ -16,6 +16,7 @@ from watchword.apps.compose.applied import (
     StartingFile,
     apply_anew,
     read_whole,
+    running_nodes,
     starting_file,
 )
 from watchword.apps.service.client import OperatorClient, claimed_name
@@ -184,6 +185,11 @@ def _offline(
         raise RefusedError.because(
             Reason.CONFIGURATION_FAULTY,
             "no service runs and nothing was applied yet, so the next start takes the file as it stands",
+        )
+    if desk.is_shared and (others := running_nodes(desk.whole.settings)):
+        raise RefusedError.because(
+            Reason.CONFIGURATION_CONFLICT,
+            f"no service runs here, but other nodes do, which would go by it at once: apply it at {', '.join(others)}",
         )
     if proposal.is_new:
         proposal.require_allowed(widen=widen)

@@ -2,20 +2,34 @@
 
 Until somebody applies a file, a start takes the file as it stands.  From then on it takes what was applied last: a rollback
 outlives a restart, and a file that somebody is still writing never comes into force by accident.
+
+Nodes that share sealed rows share what was applied.  Each takes what it has of its own from its own file.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from watchword.adapters.applied_files import AppliedFile, AppliedFileError, AppliedFiles
+from watchword.adapters.applied_document import AppliedDocument
+from watchword.adapters.applied_files import (
+    AppliedFile,
+    AppliedFileError,
+    AppliedFiles,
+    AppliedKeeper,
+)
+from watchword.adapters.documents import KeptDocument
+from watchword.adapters.keyring.private_file import PrivateFileError
+from watchword.adapters.sealed_rows import CONFIGURATION, SealedRows
 from watchword.apps.settings.changes import Change, When, changes_between, with_held_back
 from watchword.apps.settings.document import (
     MAX_BYTES,
     STATE,
     Document,
+    mapping_at,
     parse_document,
     read_bytes,
 )
@@ -23,6 +37,7 @@ from watchword.apps.settings.faults import ConfigurationError, Fault, join
 from watchword.apps.settings.load import WholeFile, whole_of
 from watchword.apps.settings.schema import Settings
 from watchword.apps.settings.sections import Configuration
+from watchword.apps.settings.shared import configuration_digest, with_own
 from watchword.reasons import Reason, RefusedError
 
 MISSING: Final = "a file; `watchword init` writes one"
@@ -44,7 +59,7 @@ class StartingFile:
     file: Path
     text: bytes
     whole: WholeFile
-    files: AppliedFiles
+    files: AppliedKeeper
     applied: AppliedFile | None
 
     @property
@@ -54,11 +69,25 @@ class StartingFile:
 
     @property
     def differs(self) -> bool:
-        """Tell whether the file has another text than what is in force, or can't be read."""
+        """Tell whether the file has another text than what is in force, or can't be read.
+
+        Of a file that nodes share, whether it says something else to all of them.
+        """
         try:
-            return read_bytes(self.file, "a file", MAX_BYTES) != self.text
+            text = read_bytes(self.file, "a file", MAX_BYTES)
+            if not self.files.is_shared:
+                return text != self.text
+            found = Configuration(self.file, parse_document(self.file, text))
         except ConfigurationError:
             return True
+        return configuration_digest(found.data) != configuration_digest(self.whole.data)
+
+    def with_rows(self, rows: SealedRows | None) -> "StartingFile":
+        """Return the same, over the rows that a running service follows."""
+        if rows is None or not self.files.is_shared:
+            return self
+        document = rows.document(CONFIGURATION)
+        return replace(self, files=AppliedDocument(lambda: nullcontext(document)))
 
 
 def starting_file(config: Path) -> StartingFile:
@@ -74,6 +103,8 @@ def starting_file(config: Path) -> StartingFile:
         read = Configuration(config, parse_document(config, text))
     except ConfigurationError as error:
         fault = error
+    if read is not None and mapping_at(read.data, "service", "postgres").get("master_key"):
+        return _shared_start(file, text, read)
     # Of the file nothing else is looked at where something was applied: it may be half-written.
     files = files_of(file.parent / STATE if read is None else read.state)
     kept = files.all()
@@ -98,6 +129,75 @@ def starting_file(config: Path) -> StartingFile:
             "was, or run `watchword config apply`"
         )
     return StartingFile(file, text, whole, files, kept[-1])
+
+
+def _shared_start(file: Path, text: bytes, read: Configuration) -> StartingFile:
+    """Return what a node starts with that shares what was applied.
+
+    :raises ConfigurationError: with every fault of its own file, which says where the database is.
+    """
+    own = whole_of(read)
+    local, shared = files_of(read.state), AppliedDocument(partial(_document, own.settings))
+    kept = shared.all()
+    if not kept:
+        _require_same_as(local, file, read.data)
+        return StartingFile(file, text, own, shared, None)
+    local.retire()
+    text = shared.text(kept[-1])
+    try:
+        whole = read_shared(file, own.data, text)
+    except ConfigurationError as error:
+        told = "; ".join(map(str, list(error.faults)[:MOST_TOLD]))
+        raise PrivateFileError(
+            f"{shared.place(kept[-1].number)}: is in force, and this node can't go by it: {told}. If another version applied it, "
+            "run that one, or roll back there"
+        ) from None
+    return StartingFile(file, text, whole, shared, kept[-1])
+
+
+def _require_same_as(local: AppliedFiles, file: Path, data: Mapping[str, Any]) -> None:
+    """Refuse to give up in silence what was applied before nodes shared it: it may be stricter than the file.
+
+    :raises PrivateFileError: where the file says something else.
+    """
+    kept = local.all()
+    if kept:
+        before = parse_document(file, local.text(kept[-1])).data
+        if configuration_digest(before) != configuration_digest(data):
+            raise PrivateFileError(
+                f"{local.place(kept[-1].number)}: was applied here before, and {file.name} says something else: make the file "
+                "say the same, or remove the directory to start with the file"
+            )
+
+
+@contextmanager
+def _document(settings: Settings) -> Iterator[KeptDocument]:
+    """Open what nodes share, where no service runs that has it open."""
+    # The store and the keys of rows stand behind it, and are asked for only where there are some.
+    from watchword.adapters.system import SystemEntropy  # noqa: PLC0415
+    from watchword.apps.compose.documents import sealed_rows  # noqa: PLC0415
+    from watchword.apps.compose.secrets import openbao_of  # noqa: PLC0415
+    from watchword.apps.compose.store import open_store  # noqa: PLC0415
+
+    store = open_store(settings.service)
+    try:
+        rows = sealed_rows(settings, store, SystemEntropy(), openbao_of(settings))
+        yield rows.document(CONFIGURATION)
+    finally:
+        store.close()
+
+
+def running_nodes(settings: Settings) -> list[str]:
+    """Return the names of the nodes that run on the database of the settings.
+
+    :raises UnavailableError: ``store.unavailable`` when it can't be asked.
+    """
+    address = settings.service.direct_address
+    if address is None:
+        return []
+    from watchword.adapters.postgres.node import look_at_nodes  # noqa: PLC0415
+
+    return [each.name for each in look_at_nodes(address).nodes if each.is_live]
 
 
 def apply_anew(
@@ -131,6 +231,18 @@ def read_whole(file: Path, text: bytes) -> WholeFile:
     :raises ConfigurationError: with every fault of it.
     """
     return whole_of(Configuration(file, parse_document(file, text)))
+
+
+def read_shared(file: Path, own: Mapping[str, Any], text: bytes) -> WholeFile:
+    """Return what a text of another node says to this one.
+
+    :param own: the plain values of this node's file.
+    :raises ConfigurationError: with every fault of it.
+    """
+    document = parse_document(file, text)
+    if isinstance(document.data, dict):
+        document = replace(document, data=with_own(own, document.data))
+    return whole_of(Configuration(file, document))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +315,12 @@ class ConfigurationDesk:
         self.applied = start.applied
         self.whole = start.whole
         self.running = start.whole if runs else None
+        self.digest = configuration_digest(start.whole.data)
+        """Of what runs, as nodes compare it."""
         self._text = start.text
         self._files = start.files
         self._require = require
+        self._refused: tuple[int, str] | None = None
 
     @property
     def number(self) -> int:
@@ -222,8 +337,33 @@ class ConfigurationDesk:
         """Return what was applied and needs a restart."""
         return [] if self.running is None else changes_between(self.running, self.whole)
 
+    @property
+    def is_shared(self) -> bool:
+        """Tell whether other nodes go by what is applied here."""
+        return self._files.is_shared
+
+    @property
+    def lags(self) -> bool:
+        """Tell whether another node has applied something that this one doesn't go by yet, as of the last look."""
+        return self._news() is not None
+
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether this node is about to go by something else; not where it can't."""
+        return self._news() not in {None, self._refused}
+
+    def _news(self) -> tuple[int, str] | None:
+        if not self.is_shared:
+            return None
+        try:
+            newest = self._files.newest()
+        except PrivateFileError:
+            # The rows tell by themselves what is wrong with one of them.
+            return None
+        return None if newest in {(0, ""), (self.number, self.sha256)} else newest
+
     def kept(self) -> Sequence[AppliedFile]:
-        """Return what was applied, the newest last; raises as :meth:`AppliedFiles.all` does."""
+        """Return what was applied, the newest last; raises as :meth:`AppliedKeeper.all` does."""
         return self._files.all()
 
     def propose(self) -> Proposal:
@@ -251,8 +391,34 @@ class ConfigurationDesk:
             )
         return self._proposed(self._files.text(found), found)
 
+    def propose_theirs(self) -> tuple[AppliedFile, Proposal]:
+        """Return what another node has applied.
+
+        :raises ConfigurationError: when this node can't go by it.
+        :raises WatchwordError: when it can't be trusted, or a file that it names can't be used.
+        """
+        newest = self.kept()[-1]
+        return newest, self._proposed(self._files.text(newest), newest)
+
+    def refuse_theirs(self) -> None:
+        """Note that this node can't go by what another one has applied; what is told to gates no longer waits for it."""
+        self._refused = self._news()
+
+    def go_by_theirs(self, file: AppliedFile, proposal: Proposal) -> None:
+        """Take over what another node has applied, once the service goes by it."""
+        self.applied, self.whole, self._text = file, proposal.whole, proposal.text
+        self._refused = None
+
+    def run(self, whole: WholeFile) -> None:
+        """Note what the service goes by from now on."""
+        self.running, self.digest = whole, configuration_digest(whole.data)
+
     def _proposed(self, text: bytes, restores: AppliedFile | None) -> Proposal:
-        whole = read_whole(self.file, text)
+        # What was applied may be of another node, which has its own places in it.
+        theirs = restores is not None and self.is_shared
+        whole = (
+            read_shared(self.file, self.whole.data, text) if theirs else read_whole(self.file, text)
+        )
         if whole.settings.service.state_dir != self.whole.settings.service.state_dir:
             fault = Fault(
                 "service.state",
@@ -264,13 +430,15 @@ class ConfigurationDesk:
             raise ConfigurationError(self.file, [fault])
         self._require(whole.settings)
         waiting, live = self._split(whole)
+        changes = changes_between(self.whole, whole)
+        differs = bool(changes) if self.is_shared else text != self._text
         return Proposal(
             text=text,
             whole=whole,
             live=live,
-            changes=changes_between(self.whole, whole),
+            changes=changes,
             waiting=waiting,
-            is_new=text != self._text or self.applied is None,
+            is_new=differs or self.applied is None,
             restores=restores,
         )
 
@@ -280,7 +448,7 @@ class ConfigurationDesk:
             return [], None
         against_running = changes_between(self.running, whole)
         waiting = [each for each in against_running if each.when is When.RESTART]
-        if self.running.settings.service.postgres_address is not None:
+        if self.running.settings.service.postgres_address is not None and not self.is_shared:
             # Other nodes would go by another file, and count this one as one that differs.
             return [each for each in against_running if each.when is not When.COMMANDS], None
         if not waiting:

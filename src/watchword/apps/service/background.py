@@ -94,6 +94,10 @@ RECEIPT_SECONDS: Final = 5.0
 """How often receipts are looked for that are due."""
 
 
+EXPIRE_SECONDS: Final = 3600.0
+"""How often all instances are looked through for those whose time is over."""
+
+
 FORGET_MARGIN: Final = timedelta(hours=1)
 """How long a used challenge is remembered beyond its expiry: a clock that is set back by less
 doesn't make it usable again."""
@@ -105,6 +109,9 @@ async def tick(context: ServiceContext) -> None:
         # A changed key ring may have to be unsealed by another server.
         await asyncio.to_thread(context.keyring.refresh)
     finally:
+        if context.configuration is not None:
+            # Its row was looked at with the key ring's.
+            await context.configuration.follow()
         # By the keys in use: revocations reach the gates, whatever is wrong with the ring.
         await context.publisher.keep_up(context.clock.now())
     if known := context.publisher.told_ring(asyncio.get_running_loop().time()):
@@ -136,6 +143,16 @@ async def forget(context: ServiceContext) -> None:
     await context.safeguards.forget(before)
     await context.store.forget_expired(before)
     await context.store.forget_leases(before)
+
+
+async def expire(context: ServiceContext) -> None:
+    """Drop instances whose time is over, as long as this node does and the clock hasn't jumped."""
+    watch = context.safeguards.watch
+
+    def may_go_on() -> bool:
+        return context.nodes.leads(Chore.EXPIRY) and not (watch is not None and watch.trouble)
+
+    await context.expiry.round(may_go_on)
 
 
 async def follow_pins(context: ServiceContext) -> None:
@@ -196,6 +213,8 @@ def periodic_tasks(context: ServiceContext) -> Iterator[PeriodicTask]:
     yield PeriodicTask("reserve", FORGET_SECONDS, lambda: _refill(context))
     forgetting = PeriodicTask("forgetting", FORGET_SECONDS, lambda: forget(context))
     yield _led(context, Chore.EXPIRY, forgetting)
+    expiry = PeriodicTask("expiry", EXPIRE_SECONDS, lambda: expire(context))
+    yield _led(context, Chore.EXPIRY, expiry)
     if isinstance(context.pins, PinPublication):
         yield PeriodicTask("pins", PIN_SECONDS, lambda: follow_pins(context))
     if context.secrets.keeper is not None:

@@ -16,10 +16,12 @@ from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
 from watchword.apps.service.configuration import LiveConfiguration
 from watchword.apps.service.cuts import CutSchedule
 from watchword.apps.service.publisher import GatePublisher
+from watchword.apps.service.retention import Expiry
 from watchword.apps.service.safeguards import NO_SAFEGUARDS, GuardedStore, Safeguards
 from watchword.enrolment.delivery import LeaseStore, SecretDelivery
 from watchword.enrolment.evidence import Invitations
 from watchword.enrolment.interface import OperatorCodeStore
+from watchword.enrolment.retention import RetentionStore
 from watchword.enrolment.service import Enrolment
 from watchword.gate.cuts import CutStore
 from watchword.gate.limits import LimitTally
@@ -30,7 +32,9 @@ from watchword.ports import Clock, Entropy, InstanceStore, RecordLog
 from watchword.reasons import Refusal
 
 
-class ServiceStore(InstanceStore, OperatorCodeStore, LeaseStore, GuardedStore, CutStore, Protocol):
+class ServiceStore(
+    InstanceStore, OperatorCodeStore, LeaseStore, RetentionStore, GuardedStore, CutStore, Protocol
+):
     """Keep instances, the codes that enrol some of them, and what they hold, in the same transactions."""
 
 
@@ -40,6 +44,7 @@ class ServiceContext:
 
     :param delivery: hands secrets to instances; where none is to be, it refuses.
     :param cuts: cuts tokens off by an operator's word.
+    :param expiry: drops instances whose time is over.
     :param invitations: makes the codes of test instances.
     :param vendors: what is asked of vendors beside the requests.
     :param secrets: what is known of secrets; its ``keeper`` is None where the file names none.
@@ -64,6 +69,7 @@ class ServiceContext:
     keyring: KeyRing
     publisher: GatePublisher
     cuts: CutSchedule
+    expiry: Expiry
     refusal_log: MemoryRefusalLog
     clock: Clock
     entropy: Entropy

@@ -182,6 +182,17 @@ def pace_metrics(context: ServiceContext) -> Iterator[Metric]:
     )
 
 
+def expiry_metrics(context: ServiceContext) -> Iterator[Metric]:
+    """Yield how many instances were dropped."""
+    yield Metric(
+        "watchword_instances_expired_total",
+        "counter",
+        "Instances that were dropped by this process since the start: unused or revoked for too long, or what was left of "
+        "deleted ones.",
+        {(("why", why),): float(count) for why, count in context.expiry.dropped.items()},
+    )
+
+
 def secret_metrics(context: ServiceContext) -> Iterator[Metric]:
     """Yield the metrics where any secret is kept; none holds a value or a part of one."""
     yield from _canaries(context)
@@ -357,6 +368,7 @@ def exposed(context: ServiceContext) -> Response:
         *tally_metrics(context),
         *safeguard_metrics(context),
         *pace_metrics(context),
+        *expiry_metrics(context),
     )
     return Response(
         200,

@@ -151,7 +151,8 @@ async def _tell_gates(context: ServiceContext, now: datetime) -> bool:
     except WatchwordError as error:
         _log.error("gates aren't told of the configuration yet", detail=str(error))
         return False
-    return True
+    # The node that tells gates may be unable to go by it.
+    return context.publisher.tells()
 
 
 def _answer(

@@ -143,6 +143,9 @@ class GatePublisher:
     unread = timedelta(0)
     """For how long an instance may renew without a word of it in the store."""
 
+    is_behind: Callable[[], bool] = staticmethod(lambda: False)
+    """Tell whether this node is about to go by a configuration that another one has applied."""
+
     def __init__(
         self,
         *,
@@ -223,9 +226,8 @@ class GatePublisher:
     @property
     def generation(self) -> int:
         """Return the generation that gates were told last, 0 before the first."""
-        return self._generation or max(
-            (each.generation for each in self._chains.values()), default=0
-        )
+        # Another node may have told them since.
+        return max(self._generation, *(each.generation for each in self._chains.values()), 0)
 
     async def go_by(
         self, policies: Sequence[GatePolicy], token_lifetime: int, now: datetime
@@ -408,7 +410,8 @@ class GatePublisher:
             await self._cut_names.refresh(cuts, self._since - self.unread, now)
             try:
                 changed = await asyncio.to_thread(self._write, states, now)
-                if self._log is not None and self._cursor is not None:
+                # Who applied it waits until gates are told of that too.
+                if self._log is not None and self._cursor is not None and not self.is_behind():
                     await asyncio.to_thread(self._note, self._log, self._cursor.sequence)
             finally:
                 # Also after a failure: the bundles before it were written.
@@ -837,6 +840,14 @@ class GatePublisher:
                 found[api] = first.bundle
         # A chain says more: it goes on where the first version has no room.  Who was revoked would only be kept in vain.
         return {api: replace(each, digests=None) for api, each in (found | self._told()).items()}
+
+    def tells(self) -> bool:
+        """Tell whether gates are told the policies of now, which another node may have to do."""
+        told = self._told()
+        return all(
+            (bundle := told.get(api)) is not None and bundle.policy == policy
+            for api, policy in self._policies.items()
+        )
 
     def _told(self) -> dict[str, GateBundle]:
         """Return by API what its gate was told last."""

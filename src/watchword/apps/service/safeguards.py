@@ -128,6 +128,9 @@ class GuardedStore(Protocol):
         :param revocations: with the instance as subject and ``because`` in the detail; the first of an instance counts.
         """
 
+    async def erase_again(self, erasures: Sequence[AuditEntry]) -> int:
+        """See :meth:`watchword.enrolment.retention.RetentionStore.erase_again`."""
+
     async def extent(self) -> tuple[int, int]:
         """Return how much was written, and the number of the database's file, or of its server and timeline.
 
@@ -185,9 +188,13 @@ class Safeguards:
     async def _revoke_again(self, store: GuardedStore) -> None:
         """Revoke what the journal knows and the store doesn't, or no longer."""
         if self.journal is not None:
-            again = await store.revoke_again([_again(each) for each in self.journal.entries()])
+            entries = self.journal.entries()
+            again = await store.revoke_again([_again(each) for each in entries])
             if again:
                 _log.warning("revoked again what the store didn't know of", instances=again)
+            deleted = [_again(each) for each in entries if each.deleted]
+            if deleted and (again := await store.erase_again(deleted)):
+                _log.warning("deleted again what an older copy brought back", instances=again)
             if self.journal.unreadable:
                 _log.warning(
                     "revocation journal has lines that are none",
@@ -277,7 +284,8 @@ class Safeguards:
 
 def _again(entry: JournalEntry) -> AuditEntry:
     because = {"because": entry.because}
-    return AuditEntry(entry.at, entry.actor, "instance.revoked", entry.instance, because)
+    action = "instance.deleted" if entry.deleted else "instance.revoked"
+    return AuditEntry(entry.at, entry.actor, action, entry.instance, because)
 
 
 NO_SAFEGUARDS: Final = Safeguards()

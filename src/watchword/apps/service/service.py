@@ -35,12 +35,14 @@ from watchword.apps.service.operator import OPERATOR_ROUTES
 from watchword.apps.service.operator_configuration import begin
 from watchword.apps.service.public import PUBLIC_ROUTES, GateDelivery
 from watchword.apps.service.publisher import MOST_NAMED_BY_NODES, GatePublisher, PublisherBounds
+from watchword.apps.service.retention import Expiry
 from watchword.apps.service.safeguards import NO_SAFEGUARDS, ClockWatch, Safeguards
 from watchword.attestation.interface import AppleApp
 from watchword.enrolment.delivery import SecretDelivery
 from watchword.enrolment.evidence import Invitations
 from watchword.enrolment.interface import EnrolmentPolicy, EnrolmentRoom, EvidenceVerifier
 from watchword.enrolment.refusals import RefusalSigner
+from watchword.enrolment.retention import KEPT_FOR_EVER, RetentionTerms
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.enrolment.statement import ChallengeEpochs, OneEpoch
 from watchword.enrolment.tickets import LIFE, RevokedLately, Tickets
@@ -206,14 +208,13 @@ def build_service(
     nodes: Nodes = ONLY_NODE,
     log: GateLog | None = None,
     paced: KeptPace | None = None,
+    retention: RetentionTerms = KEPT_FOR_EVER,
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
     :param gates: the directory of what gates read, of ``gate_policies``; ``configuration`` puts other files in force, if any.
-    :param vendors: what is asked of Apple and Google; ``recorder`` keeps what verifications were made of, None nothing.
-    :param pins: follows what is published of pins; ``secrets`` is what is injected and delivered, and which canaries are planted.
-    :param safeguards: what guards the store beside it; ``log`` is what one of several ``nodes`` publishes.
-    :param room: bounds how many enrol, by what ``addresses`` tells, and ``paced`` when; None bounds nothing.
+    :param vendors: is asked of Apple and Google; ``recorder`` keeps verifications, ``pins`` and ``secrets`` what is handed out.
+    :param safeguards: guards the store; ``retention`` ends instances, ``room`` bounds how many enrol, None lets all; ``paced`` when.
     """
     mark, signer = safeguards.mark, RefusalSigner(policy.issuer, keyring.signer, keyring.aside)
     publisher = _publisher(
@@ -230,6 +231,7 @@ def build_service(
         keyring=keyring,
         publisher=publisher,
         cuts=CutSchedule(store, publisher, clock, policy),
+        expiry=Expiry(store, clock, steady_seconds, retention),
         refusal_log=refusal_log,
         clock=clock,
         entropy=entropy,

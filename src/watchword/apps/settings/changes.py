@@ -231,6 +231,9 @@ _SERVICE: Final[Mapping[str, Setting]] = {
     "service.enrolments.pace.floor": Setting(_RESTART, faster, whole=True),
     "service.enrolments.pace.most": Setting(_RESTART, faster, whole=True),
     "service.enrolments.pace.doubles": Setting(_RESTART, lower),
+    "service.retention.unused": _UNHURRIED,
+    # An instance that is forgotten may enrol anew by the key with which it was revoked.
+    "service.retention.revoked": Setting(_RESTART, lower),
     "trust": _ELSEWHERE,
     "trust.anchors": Setting(_RESTART, more),
     "trust.revocation_lists": Setting(_RESTART, fewer),

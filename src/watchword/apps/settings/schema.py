@@ -6,6 +6,7 @@ A value is read once, into what is used: durations into seconds, paths into abso
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
@@ -56,6 +57,7 @@ from watchword.broker.interface import (
     PlaceKind,
 )
 from watchword.enrolment.pace import PaceRates
+from watchword.enrolment.retention import RetentionTerms
 from watchword.gate.interface import Limit, Rate, Route
 from watchword.gate.limits import EnrolmentRates, Network
 from watchword.policy.interface import Policy
@@ -346,6 +348,25 @@ class PostgresConfig(Config):
     )
 
 
+class RetentionConfig(Config):
+    """Say how long instances are kept that are of no use any more; their apps enrol anew by themselves."""
+
+    unused: Annotated[Duration, within("30d", "3650d")] | None = default(
+        None, "since they were issued tokens last; left out: for ever"
+    )
+    revoked: Annotated[Duration, within("30d", "3650d")] | None = default(
+        None, "since they were revoked; left out: for ever"
+    )
+
+    def build(self) -> RetentionTerms:
+        """Return the terms."""
+        return RetentionTerms(*map(_span, (self.unused, self.revoked)))
+
+
+def _span(length: int | None) -> timedelta | None:
+    return None if length is None else timedelta(seconds=length)
+
+
 class _Kept:
     """Name what a service keeps in its state directory: read from its section it's the path."""
 
@@ -380,6 +401,7 @@ class ServiceConfig(Config):
     enrolments: EnrolmentsConfig = default(
         EnrolmentsConfig(), "how many new instances there may be"
     )
+    retention: RetentionConfig = default(RetentionConfig(), "how long instances are kept")
 
     @property
     def state_dir(self) -> Path:

@@ -151,9 +151,14 @@ class Postgres:
             link.execute("SET search_path = watchword")
             rows = link.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'watchword'")
             kept = {"store", "migrations", "leaders", "publication"}
-            tables = {str(each[0]) for each in rows} - kept
-            link.execute(f"TRUNCATE {', '.join(sorted(tables))} RESTART IDENTITY".encode())
-            link.execute("ALTER SEQUENCE audit_numbers RESTART")
+            # Quicker than TRUNCATE, which makes each table's files anew.
+            for (table,) in rows.fetchall():
+                if table not in kept:
+                    link.execute(f"DELETE FROM {table}".encode())
+            link.execute(
+                "SELECT setval(oid, 1, false) FROM pg_class "
+                "WHERE relkind = 'S' AND relnamespace = 'watchword'::regnamespace"
+            )
             link.execute("UPDATE store SET revocations = 0")
         return address
 
@@ -186,7 +191,7 @@ class Postgres:
 
 
 @contextmanager
-def pooled(server: Postgres) -> Iterator[int]:
+def pooled(server: Postgres, *, options: str = "") -> Iterator[int]:
     """Run a pgbouncer in transaction mode in front of a server; its socket is in the same directory, at this port."""
     program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
     if program is None:
@@ -197,7 +202,7 @@ def pooled(server: Postgres) -> Iterator[int]:
         f"[databases]\n* = host={place} port={server.port}\n"
         f"[pgbouncer]\nunix_socket_dir = {place}\nlisten_port = {port}\nauth_type = trust\n"
         f"auth_file = {place}/users.txt\npool_mode = transaction\ndefault_pool_size = 2\n"
-        "max_client_conn = 50\n"
+        f"max_client_conn = 50\n{options}\n"
     )
     with (place / "pgbouncer.log").open("ab") as log:
         process = subprocess.Popen(

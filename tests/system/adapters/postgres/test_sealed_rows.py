@@ -16,6 +16,7 @@ from watchword.adapters.postgres.database import PostgresDatabase
 from watchword.adapters.postgres.sealed import PostgresRowTable
 from watchword.adapters.sealed_rows import CANARIES, KEY_RING, SECRETS, SealedRows
 from watchword.adapters.secret_store import LocalMasterKey
+from watchword.reasons import UnavailableError
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,12 @@ def test_what_was_changed_by_hand_is_refused_and_stays(
             again.put_back()
         assert table.row(SECRETS) == before
         assert by_hand.execute("DELETE FROM watchword.sealed_documents WHERE purpose = 'secrets'")
+    if "identity" in change:
+        with pytest.raises(UnavailableError, match="another primary or database"):
+            again.put_back()
+        # The service does that once challenges from before have ended.
+        database = table._database
+        database.accept(database.here(database.identity, writes=False))
     again.put_back()
     rows.follow()
     assert rows.trouble() == ""

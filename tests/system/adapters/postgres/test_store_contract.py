@@ -9,6 +9,7 @@ from tests.store_contract.cuts import *  # noqa: F403
 from tests.store_contract.hostile_text import *  # noqa: F403
 from tests.store_contract.instances import *  # noqa: F403
 from tests.store_contract.leases import *  # noqa: F403
+from tests.store_contract.retention import *  # noqa: F403
 from tests.system.adapters.postgres.servers import Postgres
 
 from watchword.adapters.postgres.address import PostgresAddress
