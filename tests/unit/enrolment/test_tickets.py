@@ -23,6 +23,7 @@ from tests.unit.enrolment.test_service import PAIRWISE, run
 
 from watchword.adapters.keyring.file import new_key
 from watchword.adapters.sqlite import SqliteStore
+from watchword.adapters.store import EngineStore
 from watchword.enrolment.interface import Enrolled, RenewalRequest
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.enrolment.statement import OneEpoch
@@ -72,8 +73,9 @@ class WatchedStore(SqliteStore):
 class Bench:
     """Hold a service that gives tickets."""
 
-    store: WatchedStore
+    store: EngineStore
     clock: MovableClock = field(default_factory=MovableClock)
+    seed: bytes = b"one node"
     epoch: Epoch = field(default_factory=Epoch)
     seconds: float = 0.0
     revision: bytes = b"one"
@@ -90,7 +92,7 @@ class Bench:
             verifier=self.verifier,
             store=self.store,
             keys=EnrolmentKeys(bytes(32), PAIRWISE, lambda: key, gate_secret),
-            entropy=SeededEntropy(),
+            entropy=SeededEntropy(self.seed),
             tickets=self.tickets,
         )
 
@@ -102,7 +104,7 @@ class Bench:
             self.revoked,
             lambda _: self.revision,
             lambda _: self.cut,
-            SeededEntropy(b"tickets"),
+            SeededEntropy(b"tickets" + self.seed),
         )
 
     def follow(self) -> None:
@@ -123,6 +125,7 @@ class Bench:
 
     def renewed(self, request: RenewalRequest) -> tuple[Enrolled, bool]:
         """Renew; tell whether that read or changed a row."""
+        assert isinstance(self.store, WatchedStore)
         before = (self.store.finds, self.store.renews)
         found = run(lambda: self.enrolment.renew(request, self.clock.now()))
         return found, (self.store.finds, self.store.renews) != before
@@ -156,6 +159,7 @@ def test_an_instance_renews_for_a_day_without_its_row(bench: Bench, app: str) ->
     kept = run(lambda: bench.store.find(last.instance.id))
     assert kept is not None
     assert kept.renewed_at == NOW
+    assert isinstance(bench.store, WatchedStore)
     assert bench.store.uses == 23
     request = bench.request(phone, last)
     bench.clock.at = NOW + LIFE
