@@ -251,7 +251,8 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
         val asksDevice = session.asksDevice || !ports.device.canOpen
         val statement = statement(Purpose.RENEW, challenge, bnd = bnd, asksDevice = asksDevice)
         val evidence = device(attempts) { ports.device.renew(statement.bytes) }
-        val body = mapOf("instance" to session.instance, "evidence" to evidence) + (if (ticket == null) emptyMap() else mapOf("ticket" to ticket))
+        val body = linkedMapOf<String, Any?>("instance" to session.instance, "evidence" to evidence)
+        if (ticket != null) body["ticket"] = ticket
         accept("/v1/tokens", statement, body, attempts, bnd, asksDevice)
     }
 
