@@ -2,9 +2,9 @@
 
 An engine (:mod:`watchword.adapters.sqlite`, :mod:`watchword.adapters.postgres`) brings a :class:`Database`, which carries out
 transactions, and a :class:`Dialect`, the few words in which engines differ.  Statements have ``?`` for values.  Whatever they
-read before they change it is read with :attr:`Dialect.locking`, or after :meth:`Database.take_turns`, so that they are right
-on an engine that runs many transactions at a time.  What was done though the store couldn't record it is kept in memory until
-it can be written.
+read before they change it is read with :attr:`Dialect.locking`, or after :meth:`Database.take_turns`, or must still be so as
+they change it (:meth:`Database.expect`), so that they are right on an engine that runs many transactions at a time.  What was
+done though the store couldn't record it is kept in memory until it can be written.
 
 **Rollback.**  A private file of the service keeps the store's mark: how much was written, and the epoch of challenges.  Every
 use of a challenge adds an audit entry in the same transaction, or raises the number of uses that left none, or is in a page
@@ -685,20 +685,22 @@ def require_room(
 ) -> None:
     """See to it that there aren't more instances like one than may be, while nobody else adds one."""
     at, most = microseconds(limit.since), limit.most
-    for about, query, values, count in (
-        (instance.device_key, _OF_DEVICE, (instance.device_key, at), most.device),
-        (
-            instance.attester_serial,
-            _OF_ATTESTER,
-            (instance.attester_serial, instance.app, at, MOST_UNDER_SERIAL),
-            most.serial,
-        ),
-    ):
-        if about is not None and count is not None:
-            database.take_turns(connection, query, about, instance.app)
-            database.expect(
-                connection, f"SELECT 1 WHERE ({query}) <= ?", (*values, count), _OverLimitError
-            )
+    if instance.device_key is not None and most.device is not None:
+        database.take_turns(connection, "device", instance.device_key)
+        database.expect(
+            connection,
+            f"SELECT 1 WHERE ({_OF_DEVICE}) <= ?",
+            (instance.device_key, at, most.device),
+            _OverLimitError,
+        )
+    if instance.attester_serial is not None and most.serial is not None:
+        database.take_turns(connection, "attester", instance.attester_serial, instance.app)
+        database.expect(
+            connection,
+            f"SELECT 1 WHERE ({_OF_ATTESTER}) <= ?",
+            (instance.attester_serial, instance.app, at, MOST_UNDER_SERIAL, most.serial),
+            _OverLimitError,
+        )
 
 
 def revoke_instance(
@@ -748,11 +750,11 @@ class InstanceQueries:
         self._standing = (
             f"SELECT id FROM instances WHERE revoked_at IS NULL AND id IN ({dialect.texts})"  # noqa: S608
         )
-        # Two questions, since SQLite finds no place in the middle of one instant by a comparison of pairs.
         self._hold_all = (
             f"SELECT id FROM instances WHERE id IN ({dialect.texts}) ORDER BY id{dialect.locking}"  # noqa: S608
         )
         columns = f"SELECT revoked_at, {dialect.row}, id, audiences, revoked_at FROM instances "  # noqa: S608
+        # Two questions, since SQLite finds no place in the middle of one instant by a comparison of pairs.
         self._revoked_at = (
             f"{columns} WHERE revoked_at = ? AND {dialect.row} > ? ORDER BY {dialect.row} LIMIT ?"
         )
