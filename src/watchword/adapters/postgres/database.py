@@ -29,6 +29,7 @@ from watchword.adapters.postgres.transaction import (
     Transaction,
 )
 from watchword.adapters.store import Connection, Dialect, EngineStore, QueuedDatabase
+from watchword.adapters.terms import FencedError, present_term
 from watchword.extras import needs
 from watchword.reasons import Reason, UnavailableError
 
@@ -319,6 +320,8 @@ class PostgresDatabase(QueuedDatabase):
         """See :meth:`watchword.adapters.store.Database.add_cuts`: they are there."""
 
     async def _carried_out(self, work: Callable[[Connection], _Result], *, writes: bool) -> _Result:
+        # Here: the threads know nothing of the caller's term.
+        work = _fenced(work) if writes else work
         if (why := self._breaker.resting()) is not None:
             raise UnavailableError(Reason.STORE_UNAVAILABLE, why)
         until = self._monotonic() + self._call_seconds
@@ -344,7 +347,7 @@ class PostgresDatabase(QueuedDatabase):
             raise unavailable(self._address, "the store is closed")
         if (why := self._breaker.resting()) is not None:
             raise UnavailableError(Reason.STORE_UNAVAILABLE, why)
-        return self._run(work, writes=writes)
+        return self._run(_fenced(work) if writes else work, writes=writes)
 
     def _late(self) -> UnavailableError:
         return unavailable(self._address, f"no answer within {self._call_seconds:g} s")
@@ -430,6 +433,24 @@ class PostgresDatabase(QueuedDatabase):
 
     def _disconnect(self) -> None:
         self._drop_idle()
+
+
+def _fenced(work: Callable[[Connection], _Result]) -> Callable[[Connection], _Result]:
+    """Return work that belongs to the caller's term, if any: the next term begins after it, or it is taken back."""
+    term = present_term()
+    if term is None:
+        return work
+
+    def fenced(connection: Connection) -> _Result:
+        row = connection.execute(
+            "SELECT term, node FROM leaders WHERE chore = ? FOR SHARE", (term.chore,)
+        )
+        result = work(connection)
+        if row.fetchone() != (term.number, term.node):
+            raise FencedError(f"another node does this by now ({term.chore})")
+        return result
+
+    return fenced
 
 
 class PostgresStore(EngineStore):

@@ -33,7 +33,7 @@ _GRANTS: Final = (
     "GRANT SELECT ON ALL SEQUENCES IN SCHEMA watchword TO {role}",
     "GRANT USAGE ON SEQUENCE unrecorded_uses TO {role}",
     "GRANT INSERT ON audit TO {role}",
-    "GRANT INSERT, DELETE ON used_challenges TO {role}",
+    "GRANT INSERT, DELETE ON used_challenges, challenge_pages TO {role}",
     "GRANT INSERT, UPDATE ON cuts, operator_codes TO {role}",
     "GRANT INSERT, UPDATE, DELETE ON instances TO {role}",
     "GRANT INSERT, DELETE ON instance_certificates TO {role}",
@@ -214,6 +214,8 @@ def _begin(link: Link) -> None:
 
 def lock_schema(link: Link) -> None:
     """Wait for the others that bring the database up to date; a transaction's lock, so that a pgbouncer may stand between."""
+    # Whoever is killed in the middle of a step must not hold the others up for as long as it would have taken.
+    link.execute("SET LOCAL client_connection_check_interval = '1s'")
     link.execute("SELECT pg_advisory_xact_lock($1)", (_LOCK,))
     link.execute(f"SET LOCAL search_path = {SCHEMA}, pg_temp")
 
