@@ -1,107 +1,151 @@
-"""Enrol phones without a break, and ask the gates of all nodes meanwhile."""
+"""Be many genuine phones that ask the gates of all nodes, with new tokens and with old ones, and count what they are answered."""
 
+import json
+import random  # noqa: TID251 - which old token is asked with, from a fixed seed.
 import threading
-import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
+from typing import Any, Final
 
 import httpx
-from tests.system.bundles.machines import AUDIENCE, until
-from tests.system.bundles.points import Load
-from tests.system.cluster.nodes import Balancer, Cluster
+from tests.machine import patience
+from tests.system.bundles.machines import AUDIENCE, REFUSED, until
+from tests.system.cluster.nodes import Balancer, Node
+from tests.system.cluster.sealed import HELD, SealedCluster
 
-from watchword.client import ClientError
+from watchword.adapters.system import SystemClock
+from watchword.client import ClientError, WatchwordAuth, WatchwordClient
+from watchword.encoding import base64url
+from watchword.vocabulary import Proof
 
-UNAVAILABLE = 503
-_PAUSE_SECONDS = 0.05
-_TURN = threading.Lock()
+_SERVED: Final = 200
+_RENEWALS: Final = 8
+_KEPT: Final = 400
+"""So many tokens of before are asked with, too."""
+
+_LEFT_SECONDS: Final = 30
+"""A token with less to live than this is put away: a loaded machine may need as long for a request."""
 
 
-class Timed(Balancer):
-    """Note how long each answer took."""
+class _Watched(Balancer):
+    """Count what the service answers."""
 
-    def __init__(self, crowd: "Crowd") -> None:
-        """Note it for a crowd."""
-        super().__init__(crowd.nodes.nodes)
-        self._seconds = crowd.seconds
+    def __init__(self, nodes: Sequence[Node], counted: Counter[int]) -> None:
+        super().__init__(nodes)
+        self._counted = counted
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it on."""
-        begun = time.perf_counter()
+        """Send a request to the next node."""
         answer = super().handle_request(request)
-        answer.read()
-        took = time.perf_counter() - begun
-        with _TURN:
-            self._seconds.setdefault(answer.status_code, []).append(took)
+        self._counted[answer.status_code] += 1
         return answer
 
 
 @dataclass
 class Crowd:
-    """Hold what was acknowledged, when, and what gates answered to the newest token.
+    """Hold what genuine phones are answered, whose tokens come from any node.
 
-    :ivar acknowledged: by instance when it was, in seconds of a clock that nobody sets.
-    :ivar refused: what those were told who weren't enrolled.
-    :ivar seconds: how long each answer of a node took, by status.
+    :ivar gates: how often each status was answered to a request with a token that lives; the client mends nothing unseen.
+    :ivar service: likewise of what enrols and renews.
+    :ivar refusals: what gates said where they refused.
+    :ivar failures: what else went wrong.
+    :ivar signers: the names of the keys that signed tokens.
     """
 
-    nodes: Cluster
-    acknowledged: dict[str, float] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
-    seconds: dict[int, list[float]] = field(default_factory=dict)
-    token: str = ""
+    cluster: SealedCluster
+    gates: Counter[int] = field(default_factory=Counter)
+    service: Counter[int] = field(default_factory=Counter)
+    refusals: list[str] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    signers: set[str] = field(default_factory=set)
+    _old: list[tuple[str, float]] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
-    def enrolling(self, workers: int = 2) -> Iterator[Load]:
-        """Enrol until the block ends; give what gates are asked."""
-        threads = [threading.Thread(target=self._enrol) for _ in range(workers)]
+    def asking(self, phones: int) -> Iterator[None]:
+        """Ask until the block ends."""
+        threads = [threading.Thread(target=self._be_phones) for _ in range(phones)]
+        threads.append(threading.Thread(target=self._ask_with_old))
         for each in threads:
             each.start()
         try:
-            until(lambda: bool(self.token), self._said)
-            load = Load([each.point for each in self.nodes.nodes], lambda: self.token)
-            with load.running():
-                yield load
+            yield
         finally:
             self._over.set()
             for each in threads:
                 each.join()
 
-    def goes_on(self, phones: int = 5) -> None:
-        """Wait until so many more phones are enrolled."""
-        wanted = len(self.acknowledged) + phones
-        until(lambda: len(self.acknowledged) >= wanted, self._said)
+    @property
+    def refused(self) -> int:
+        """Return how many requests of genuine phones were refused."""
+        return sum(self.gates[each] for each in REFUSED)
 
-    def is_refused(self, requests: int = 4) -> None:
-        """Wait until so many more requests of theirs are, for now."""
-        wanted = len(self.seconds.get(UNAVAILABLE, ())) + requests
-        until(lambda: len(self.seconds.get(UNAVAILABLE, ())) >= wanted, "they are enrolled still")
+    def goes_on(self, requests: int) -> None:
+        """Wait until so many more requests were served."""
+        before = self.gates[_SERVED]
+        until(lambda: self.gates[_SERVED] >= before + requests, lambda: f"nobody is served: {self}")
 
-    def gaps(self) -> list[float]:
-        """Return for how long nobody was enrolled, each time, the longest first."""
-        at = sorted(self.acknowledged.values())
-        return sorted((after - before for before, after in pairwise(at)), reverse=True)
-
-    def lost(self) -> set[str]:
-        """Return whom the database doesn't know though they were acknowledged."""
-        known = {each[0] for each in self.nodes.rows("SELECT id FROM watchword.instances")}
-        return set(self.acknowledged) - known
-
-    def _enrol(self) -> None:
+    def _be_phones(self) -> None:
+        """Be one phone after the other: each enrols, renews, and asks all gates with each token."""
         while not self._over.is_set():
-            with self.nodes.phone(race=Timed(self)) as phone:
-                try:
-                    token = phone.token(AUDIENCE)
-                except ClientError as error:
-                    self.refused.append(str(error))
-                    self._over.wait(_PAUSE_SECONDS)
-                    continue
-                assert phone.instance is not None
-                self.acknowledged[phone.instance] = time.perf_counter()
-                self.token = token
+            balancer = _Watched(self.cluster.nodes, self.service)
+            hooks = {"response": [self._hear]}
+            with (
+                self.cluster.phone(race=balancer) as phone,
+                httpx.Client(timeout=patience(10), event_hooks=hooks) as http,
+            ):
+                proofs = [
+                    ("/records", WatchwordAuth(phone, AUDIENCE, proof=Proof.BEARER)),
+                    (HELD, WatchwordAuth(phone, AUDIENCE, proof=Proof.SESSION)),
+                ]
+                for _ in range(_RENEWALS):
+                    if self._over.is_set():
+                        break
+                    try:
+                        self._ask_all(phone, http, proofs)
+                    except (ClientError, httpx.TransportError) as error:
+                        self.failures[f"{type(error).__name__}: {error}"[:200]] += 1
 
-    def _said(self) -> str:
-        return f"nobody enrols: {self.refused[-3:]}"
+    def _ask_all(
+        self,
+        phone: WatchwordClient,
+        http: httpx.Client,
+        proofs: Sequence[tuple[str, WatchwordAuth]],
+    ) -> None:
+        token = phone.token(AUDIENCE)
+        for node in self.cluster.nodes:
+            for path, auth in proofs:
+                http.get(f"http://127.0.0.1:{node.listen}{path}", auth=auth)
+        self.signers.add(str(_part(token, 0)["kid"]))
+        self._old = [*self._old[-_KEPT:], (token, float(_part(token, 1)["exp"]))]
+        phone.renew()
+
+    def _hear(self, answer: httpx.Response) -> None:
+        self.gates[answer.status_code] += 1
+        if answer.status_code != _SERVED:
+            self.refusals.append(f"{answer.request.url}: {answer.read()[:300]!r}")
+
+    def _ask_with_old(self) -> None:
+        """Ask any gate with any token that was given out before and lives."""
+        chance = random.Random(27)
+        hooks = {"response": [self._hear]}
+        with httpx.Client(timeout=patience(10), event_hooks=hooks) as http:
+            while not self._over.wait(0.02):
+                old = [
+                    each
+                    for each in self._old
+                    if each[1] > SystemClock().timestamp() + _LEFT_SECONDS
+                ]
+                if old:
+                    node = chance.choice(self.cluster.nodes)
+                    token = chance.choice(old)[0]
+                    http.get(
+                        f"http://127.0.0.1:{node.listen}/records",
+                        headers={"Watchword-Token": token},
+                    )
+
+
+def _part(token: str, at: int) -> Any:
+    return json.loads(base64url.decode(token.split(".")[at]))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.system.cluster.crowd import Crowd
+from tests.system.cluster.phones import Crowd
 from tests.system.cluster.pairs import over, pair
 
 

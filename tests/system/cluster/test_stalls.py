@@ -7,7 +7,7 @@ import pytest
 from tests.machine import patience
 from tests.system.adapters.postgres.servers import NODE, UNSYNCED, postgres
 from tests.system.bundles.machines import until
-from tests.system.cluster.crowd import UNAVAILABLE, Crowd
+from tests.system.cluster.phones import UNAVAILABLE, Crowd
 from tests.system.cluster.nodes import Cluster
 from tests.system.cluster.pairs import Pair, go_on, over, pair, stop_all
 
