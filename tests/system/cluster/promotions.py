@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.system.cluster.phones import Crowd
 from tests.system.cluster.pairs import over, pair
+from tests.system.cluster.phones import Crowd
 
 
 @dataclass(frozen=True)

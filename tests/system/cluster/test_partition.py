@@ -9,9 +9,9 @@ from tests.system.adapters.postgres.servers import UNSYNCED, Postgres, postgres
 from tests.system.adapters.postgres.test_link import certificates
 from tests.system.bundles.machines import short_directory, until
 from tests.system.bundles.points import Point
-from tests.system.cluster.phones import Crowd
 from tests.system.cluster.namespaces import Network, network
 from tests.system.cluster.nodes import Cluster, Node
+from tests.system.cluster.phones import Crowd
 from tests.unit.apps.service_process import upstream
 
 from watchword.apps.lab.phones import authorities_of

@@ -5,9 +5,9 @@ from functools import partial
 from tests.system.bundles.machines import AUDIENCE, REFUSED, until
 from tests.system.bundles.points import Load
 from tests.system.cluster import replays
-from tests.system.cluster.phones import Crowd
 from tests.system.cluster.nodes import Cluster
 from tests.system.cluster.pairs import over, pair
+from tests.system.cluster.phones import Crowd
 from tests.system.cluster.promotions import promotions
 from tests.system.cluster.replays import Recorder, Replays
 

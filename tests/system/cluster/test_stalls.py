@@ -7,9 +7,9 @@ import pytest
 from tests.machine import patience
 from tests.system.adapters.postgres.servers import NODE, UNSYNCED, postgres
 from tests.system.bundles.machines import until
-from tests.system.cluster.phones import UNAVAILABLE, Crowd
 from tests.system.cluster.nodes import Cluster
 from tests.system.cluster.pairs import Pair, go_on, over, pair, stop_all
+from tests.system.cluster.phones import UNAVAILABLE, Crowd
 
 from watchword.adapters.postgres.database import CALL_SECONDS
 
