@@ -1,9 +1,10 @@
 """What guards the service where its store can't: a full disk, an older copy, a clock that jumps."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -213,6 +214,32 @@ def test_no_request_waits_for_the_mark(tmp_path: Path) -> None:
     loop = bench.run(work)
     assert TellingMark.threads
     assert loop not in TellingMark.threads
+    bench.store.close()
+
+
+def test_a_copy_that_is_restored_into_the_file_is_noticed(tmp_path: Path) -> None:
+    """Under a running service, by SQLite's own means: the file stays the same one, and knows less."""
+    bench = service_bench(tmp_path)
+    mark = RollbackDetector(tmp_path / "mark.json")
+    guards = Safeguards(mark=mark)
+
+    async def work(call: Caller) -> None:
+        await call.enrol(SimulatedPhone())
+        await guards.begin(bench.store, bench.clock.now())
+        path = next(tmp_path.rglob("watchword.db"))
+        with closing(sqlite3.connect(path)) as live, closing(sqlite3.connect(":memory:")) as copy:
+            live.backup(copy)
+            await call.enrol(SimulatedPhone())
+            await guards.follow(bench.store, bench.clock.now())
+            before = mark.number
+            copy.backup(live)
+        await guards.follow(bench.store, bench.clock.now())
+        assert mark.number > before
+        again = mark.number
+        await guards.follow(bench.store, bench.clock.now())
+        assert mark.number == again
+
+    bench.run(work)
     bench.store.close()
 
 
