@@ -277,7 +277,7 @@ class Cluster:
             cursor: psycopg.Cursor[Any] = link.execute(query.encode(), values)
             return cursor.fetchall()
 
-    def phone(self, *nodes: Node, race: Race | None = None) -> WatchwordClient:
+    def phone(self, *nodes: Node, race: httpx.BaseTransport | None = None) -> WatchwordClient:
         """Return the client of a genuine phone, behind a load balancer before these nodes, or all; or one that races."""
         settings = self.nodes[0].settings
         app = settings.apps["clinic-android"]
