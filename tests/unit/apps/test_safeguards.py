@@ -221,12 +221,11 @@ def test_a_copy_that_is_restored_into_the_file_is_noticed(tmp_path: Path) -> Non
     """Under a running service, by SQLite's own means: the file stays the same one, and knows less."""
     bench = service_bench(tmp_path)
     mark = RollbackDetector(tmp_path / "mark.json")
-    guards = Safeguards(mark=mark)
+    guards, path = Safeguards(mark=mark), tmp_path / "watchword.db"
 
     async def work(call: Caller) -> None:
         await call.enrol(SimulatedPhone())
         await guards.begin(bench.store, bench.clock.now())
-        path = next(tmp_path.rglob("watchword.db"))
         with closing(sqlite3.connect(path)) as live, closing(sqlite3.connect(":memory:")) as copy:
             live.backup(copy)
             await call.enrol(SimulatedPhone())
