@@ -295,11 +295,13 @@ class ChallengeUse:
 
     :param made_at: when the challenge was made, for one that came with an instance's tokens; None for
         one that was asked for.
+    :param epoch: in which it counted when it was checked; None where there is one for ever.
     """
 
     nonce: bytes
     expires_at: datetime
     made_at: datetime | None = None
+    epoch: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,16 @@ def receipt(name: str = "one", seconds: int = 0, app: str = "clinic") -> StoredR
     return StoredReceipt(name, app, name.encode(), NOW + timedelta(seconds=seconds), 1)
 
 
+def test_a_challenge_whose_epoch_ended_meanwhile_is_not_used(store: EngineStore) -> None:
+    """It was checked before, and a copy of the database that took over may not know its use."""
+    _, file = run(store.extent)
+    store.accept(file, 7)
+    old, new = (replace(use(b"%d" % epoch), epoch=epoch) for epoch in (6, 7))
+    assert reason_of(lambda: store.enrol(old, instance(), audit())) is Reason.CHALLENGE_UNKNOWN
+    run(lambda: store.enrol(new, instance(), audit()))
+    assert reason_of(lambda: store.use_challenge(old, NOW)) is Reason.CHALLENGE_USED
+
+
 def test_instance_comes_back_as_it_was(store: EngineStore) -> None:
     """Every field, microseconds included, survives the file."""
     one = instance()

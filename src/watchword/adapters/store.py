@@ -123,9 +123,11 @@ class Database(Protocol):
     """Carry out transactions, and know what is an engine's own.
 
     :param had_entries: whether there was any audit entry when it was opened.
+    :param oldest_epoch: challenges that were checked in an earlier one end without a use.
     """
 
     had_entries: bool
+    oldest_epoch: int
 
     @property
     def dialect(self) -> Dialect:
@@ -216,6 +218,7 @@ class QueuedDatabase(ABC):
 
         :param monotonic: seconds that never go back.
         """
+        self.oldest_epoch = 0
         self._monotonic = monotonic
         self._probed_until = 0.0
         self._trouble: tuple[float, UnavailableError] | None = None
@@ -583,8 +586,17 @@ _USE_CHALLENGE: Final = (
 )
 
 
+def is_current(database: Database, use: ChallengeUse) -> bool:
+    """Tell whether a challenge still counts: its epoch may have ended since it was checked, and its use be lost."""
+    return use.epoch is None or use.epoch >= database.oldest_epoch
+
+
 def use_challenge(database: Database, connection: Connection, use: ChallengeUse) -> None:
     """Insert the nonce, and refuse one that was there: of several that race for it, one finds it absent."""
+    if not is_current(database, use):
+        raise RefusedError.because(
+            Reason.CHALLENGE_UNKNOWN, "another database has taken over since it was made"
+        )
     database.expect(
         connection,
         _USE_CHALLENGE,
@@ -1330,8 +1342,10 @@ class WriteBehindStore:
         """See :meth:`watchword.apps.service.safeguards.GuardedStore.newest_audit`."""
         return await self._database.read(self._database.newest_audit)
 
-    def accept(self, file: int) -> None:
+    def accept(self, file: int, epoch: int) -> None:
         """See :meth:`watchword.apps.service.safeguards.GuardedStore.accept`."""
+        # In this order: a transaction that begins on it already knows what has ended.
+        self._database.oldest_epoch = max(self._database.oldest_epoch, epoch)
         self._database.accept(file)
 
 
@@ -1476,7 +1490,7 @@ class EngineStore(WriteBehindStore):
 
     async def use_challenge(self, use: ChallengeUse, now: datetime) -> None:
         """See :meth:`watchword.ports.InstanceStore.use_challenge`."""
-        if not await self._log.add(use, now):
+        if not await self._log.add(use, now) or not is_current(self._database, use):
             raise RefusedError.because(Reason.CHALLENGE_USED, _USED_BEFORE)
 
     async def deliver(

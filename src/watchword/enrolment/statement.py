@@ -19,7 +19,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, NoReturn, Protocol
@@ -273,13 +273,13 @@ class Challenges:
         :raises RefusedError: as :func:`check_challenge` does; one of an earlier epoch is
             ``challenge.unknown``, and ``challenge.expired`` is also one whose use may have been forgotten.
         """
-        key = epoch_key(self._key, self._epochs.number)
+        epoch = self._epochs.number
         use = check_challenge(
             made,
             app=app,
             purpose=purpose,
             issuer=self._issuer,
-            key=key,
+            key=epoch_key(self._key, epoch),
             now=now,
             instance=instance,
             next_label=self._next_label,
@@ -289,7 +289,8 @@ class Challenges:
                 Reason.CHALLENGE_EXPIRED,
                 "the clock was set back, and nobody knows any more whether it was used",
             )
-        return use
+        # It may end before its use is recorded.
+        return replace(use, epoch=epoch)
 
 
 @lru_cache(maxsize=8)

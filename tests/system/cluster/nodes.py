@@ -76,6 +76,7 @@ class Node(Machine):
         directory.mkdir(mode=0o700)
         super().__init__(directory)
         self.name = name
+        self.release = TODAY
         self.service, self.listen = free_port(), free_port()
         self.file = directory / "watchword.yaml"
         self._cluster = cluster
@@ -87,14 +88,13 @@ class Node(Machine):
     def write(self, mode: str) -> None:
         """Write its configuration with another mode of the one route."""
         address = self._cluster.address
-        (host, port), *_ = address.hosts
-        place = f"{host.replace('/', '%2F')}:{port}"
+        places = ",".join(f"{host.replace('/', '%2F')}:{port}" for host, port in address.hosts)
         self.file.write_text(
             _CONFIGURATION.format(
                 issuer=self._cluster.issuer,
                 service=self.service,
                 state=self.directory / "state",
-                store=f"postgresql://{address.user}@{place}/{address.database}",
+                store=f"postgresql://{address.user}@{places}/{address.database}",
                 name=self.name,
                 digest="4f" * 32,
                 audience=AUDIENCE,
@@ -112,7 +112,7 @@ class Node(Machine):
 
     def begin(self) -> None:
         """Start it."""
-        self.start("up", lambda log: TODAY.start(self.file, "up", "--json", output=log))
+        self.start("up", lambda log: self.release.start(self.file, "up", "--json", output=log))
 
     def again(self) -> None:
         """Start it as it was, and wait until it takes requests."""
@@ -239,7 +239,10 @@ class Cluster:
 
     def add(self, name: str, mode: str = "enforce") -> Node:
         """Add a node with the keys of the first one; it doesn't run yet."""
-        node = Node(self, name, mode)
+        return self.join(Node(self, name, mode))
+
+    def join(self, node: Node) -> Node:
+        """Have a node use the keys of the first one."""
         if self.nodes:
             (node.state / "lab").mkdir(mode=0o700, parents=True)
             node.state.chmod(0o700)
@@ -247,6 +250,15 @@ class Cluster:
                 shutil.copy2(self.nodes[0].state / each, node.state / each)
         self.nodes.append(node)
         return node
+
+    def start(self, names: Sequence[str]) -> None:
+        """Add nodes, and wait until all of them are ready."""
+        self.add(names[0]).up()
+        authorities_of(self.nodes[0].settings)
+        for name in names[1:]:
+            self.add(name).begin()
+        for node in self.nodes:
+            until(node.is_ready, partial(node.said, "up"))
 
     def leader(self) -> Node:
         """Return the node that tells gates, once there is one."""
@@ -345,12 +357,7 @@ def cluster(*options: str) -> Iterator[Cluster]:
     ):
         made = Cluster(directory, server, port)
         try:
-            made.add(NAMES[0]).up()
-            authorities_of(made.nodes[0].settings)
-            for name in NAMES[1:]:
-                made.add(name).begin()
-            for node in made.nodes:
-                until(node.is_ready, partial(node.said, "up"))
+            made.start(NAMES)
             yield made
         finally:
             made.stop()

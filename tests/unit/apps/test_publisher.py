@@ -106,6 +106,16 @@ def test_an_older_copy_of_the_store_is_read_as_a_whole(bench: PublisherBench) ->
     ]
     bench.tick()
     assert bench.lists("one", "two", "three", "four") == [True] * 4
+    names = {bench.subject(each) for each in ("one", "two", "three", "four")}
+    assert bench.first.revoked == names
+    # Also in the next snapshot, which is made of the names that are known here.
+    first, *_ = bench.lines
+    while len(bench.lines) <= MOST_DELTAS and bench.lines[0] == first:
+        bench.store.revoke(f"more{len(bench.lines)}")
+        bench.tick()
+    bench.store.revoke("last")
+    changed_until(bench, first)
+    assert bench.lists("one", "two", "three", "four", "five") == [True] * 4 + [False]
 
 
 def changed_until(bench: PublisherBench, line: bytes) -> None:

@@ -20,7 +20,15 @@ from typing import Any, Final, TypeVar
 
 from watchword.adapters.breaker import Breaker
 from watchword.adapters.postgres.address import PostgresAddress
-from watchword.adapters.postgres.link import Link, connect, said, unavailable
+from watchword.adapters.postgres.link import (
+    Link,
+    Timelines,
+    connect,
+    look_at_all,
+    said,
+    timeline_of,
+    unavailable,
+)
 from watchword.adapters.postgres.schema import SCHEMA, require_readable
 from watchword.adapters.postgres.transaction import (
     BrokenLinkError,
@@ -167,6 +175,17 @@ class _Held:
     link: Link
     identity: _Identity
     prepared: PreparedStatements = field(default_factory=PreparedStatements)
+    unsure: list[str] = field(default_factory=list)
+    """What the server said when it gave up to wait for a standby: it says COMMIT all the same."""
+
+    def __post_init__(self) -> None:
+        """Listen to the server."""
+        self.link.add_notice_handler(self._hear)
+
+    def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
+        # Its words are in the server's language.
+        if notice.source_function == "SyncRepWaitForLSN":
+            self.unsure.append(notice.message_primary or "")
 
     @property
     def is_alive(self) -> bool:
@@ -211,8 +230,9 @@ class PostgresDatabase(QueuedDatabase):
         self._seen_last: _Identity | None = None
         self._prepares = True
         self._settled = _Settled()
-        self._timelines: dict[int, int] = {}
+        self.timelines = Timelines()
         try:
+            look_at_all(address, self.timelines)
             newest = self._threads.submit(self._run, self.newest_audit, writes=False).result()
             self.had_entries = newest > 0
             self._accepted = self._idle[-1].identity
@@ -235,14 +255,8 @@ class PostgresDatabase(QueuedDatabase):
     def _seen(self, row: tuple[int, str, int, int]) -> _Identity:
         """Return what a row of the query says; refuse an old primary."""
         system, file, database, table = row
-        timeline = int(file[:8], 16)
-        newest = self._timelines.get(system, timeline)
-        if timeline < newest:
-            raise unavailable(
-                self._address,
-                f"it is an old primary (timeline {timeline}): another one was promoted (timeline {newest})",
-            )
-        self._timelines[system] = timeline
+        timeline = timeline_of(file)
+        self.timelines.require_newest(self._address, system, timeline)
         digest = sha256(f"{system}:{timeline}:{database}:{table}".encode("ascii")).digest()
         self._seen_last = _Identity(int.from_bytes(digest[:6]), file[:8], database, table)
         return self._seen_last
@@ -384,18 +398,26 @@ class PostgresDatabase(QueuedDatabase):
                     raise unavailable(self._address, _EXCHANGED) from None
             except BrokenLinkError as error:
                 held.link.pgconn.finish()
+                # All others like it have gone, too: of eight on which nobody answers each would cost a call its time.
+                self._drop_idle()
                 if is_fresh or transaction.is_committing or self._monotonic() >= end:
                     found = unavailable(self._address, str(error))
                     self._breaker.failed(found.detail)
                     raise found from None
-                # It lay idle while its server went: all others like it have gone, too.
-                self._drop_idle()
             else:
                 self._breaker.worked()
+                self._require_sure(held)
                 return result
             finally:
                 if not held.link.closed:
                     self._idle.append(held)
+
+    def _require_sure(self, held: _Held) -> None:
+        """Refuse to acknowledge what the next primary may lack: somebody made the server give up to wait for its standby."""
+        if held.unsure:
+            said_so, *_ = held.unsure
+            held.unsure.clear()
+            raise unavailable(self._address, f"{said_so}: it may be lost with this server")
 
     def _probe(self, connection: Connection) -> None:
         """Write a message into the log: the disk has it, and the standbys that are waited for, on return."""
@@ -410,7 +432,7 @@ class PostgresDatabase(QueuedDatabase):
                     return held, False
                 held.link.close()
         try:
-            link = connect(self._address)
+            link = connect(self._address, timelines=self.timelines)
         except UnavailableError as error:
             self._breaker.failed(error.detail)
             raise

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
@@ -27,14 +30,113 @@ _MOST_WORDS: Final = 300
 Link = psycopg.Connection[tuple[Any, ...]]
 
 
-def connect(address: PostgresAddress, *, name: str = "watchword") -> Link:
-    """Return a connection to the primary.
+class Timelines:
+    """Remember which host was the primary last, and the newest timeline of each server: a promotion begins one.
+
+    Any thread may ask.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._newest: dict[int, int] = {}
+        self._last: tuple[str, int] | None = None
+        self._turn = threading.Lock()
+
+    def ordered(self, address: PostgresAddress) -> PostgresAddress:
+        """Return the hosts with the last primary first: one that is stopped or cut off costs each connection its time."""
+        last = self._last
+        others = (each for each in address.hosts if each != last)
+        return replace(address, hosts=(last, *others)) if last in address.hosts else address
+
+    def require_newest(self, address: PostgresAddress, system: int, timeline: int) -> None:
+        """Remember a primary's timeline.
+
+        :raises UnavailableError: ``store.unavailable`` for a primary that another one has replaced.
+        """
+        with self._turn:
+            newest = max(timeline, self._newest.get(system, 0))
+            self._newest[system] = newest
+        if timeline < newest:
+            raise OldPrimaryError(address, timeline, newest)
+
+    def look(self, link: Link, address: PostgresAddress) -> None:
+        """Do so with the primary that a connection is to; raises as :meth:`require_newest` does."""
+        try:
+            row = link.execute(_TIMELINE).fetchone()
+        except psycopg.Error as error:
+            raise unavailable(address, said(error)) from None
+        assert row is not None
+        self.require_newest(address, row[0], timeline_of(row[1]))
+        self._last = (link.info.host, link.info.port)
+
+
+class OldPrimaryError(UnavailableError):
+    """Report a primary that another one has replaced."""
+
+    def __init__(self, address: PostgresAddress, timeline: int, newest: int) -> None:
+        """Say so as a store that can't answer does."""
+        super().__init__(
+            Reason.STORE_UNAVAILABLE,
+            f"PostgreSQL at {address.where}: it is an old primary (timeline {timeline}): "
+            f"another one was promoted (timeline {newest})",
+        )
+
+
+_TIMELINE: Final = b"""
+SELECT system_identifier, CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END
+FROM pg_control_system()
+"""
+
+
+def look_at_all(address: PostgresAddress, timelines: Timelines) -> None:
+    """Look at each host, where there are several: one that was replaced may be back, and come first."""
+    for host in address.hosts if len(address.hosts) > 1 else ():
+        with suppress(UnavailableError):
+            _connected(replace(address, hosts=(host,)), "watchword", timelines).close()
+
+
+def timeline_of(file: str) -> int:
+    """Return the timeline in the name of a file of the write-ahead log."""
+    return int(file[:8], 16)
+
+
+def connect(
+    address: PostgresAddress, *, name: str = "watchword", timelines: Timelines | None = None
+) -> Link:
+    """Return a connection to the primary; of several the newest, where it is known which that is.
+
+    :param name: what the server's lists call the connection.
+    :param timelines: what is known of primaries; None believes the first.
+    :raises UnavailableError: ``store.unavailable`` when no host is the primary and lets us in.
+    """
+    try:
+        ordered = address if timelines is None else timelines.ordered(address)
+        return _connected(ordered, name, timelines)
+    except OldPrimaryError:
+        # One that came back stands before the one that took its place: libpq looks no further.
+        for host in address.hosts:
+            with suppress(UnavailableError):
+                return _connected(replace(address, hosts=(host,)), name, timelines)
+        raise
+
+
+def _connected(address: PostgresAddress, name: str, timelines: Timelines | None) -> Link:
+    link = _reached(address, name)
+    try:
+        _require_fit(link, address)
+        if timelines is not None:
+            timelines.look(link, address)
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+def _reached(address: PostgresAddress, name: str) -> Link:
+    """Return a connection to the first host that takes writes, whatever else it is.
 
     The server's certificate and name are checked (``verify-full``), but where it is this machine: there TLS is used if
     the server has it.  Nothing is set beyond a transaction: a pgbouncer in transaction mode may stand in between.
-
-    :param name: what the server's lists call the connection.
-    :raises UnavailableError: ``store.unavailable`` when no host is the primary and lets us in.
     """
     password = None
     if address.password is not None:
@@ -47,7 +149,7 @@ def connect(address: PostgresAddress, *, name: str = "watchword") -> Link:
     if address.certificate is not None:
         tls |= {"sslcert": str(address.certificate[0]), "sslkey": str(address.certificate[1])}
     try:
-        link = psycopg.Connection.connect(
+        return psycopg.Connection.connect(
             host=",".join(host for host, _ in address.hosts),
             port=",".join(str(port) for _, port in address.hosts),
             dbname=address.database,
@@ -73,12 +175,6 @@ def connect(address: PostgresAddress, *, name: str = "watchword") -> Link:
         )
     except psycopg.Error as error:
         raise unavailable(address, said(error)) from None
-    try:
-        _require_fit(link, address)
-    except BaseException:
-        link.close()
-        raise
-    return link
 
 
 def _password(address: PostgresAddress) -> str:

@@ -25,7 +25,7 @@ from watchword.adapters.nodes import (
     OtherNode,
 )
 from watchword.adapters.postgres.address import PostgresAddress
-from watchword.adapters.postgres.link import Link, connect, said, unavailable
+from watchword.adapters.postgres.link import Link, Timelines, connect, said, unavailable
 from watchword.adapters.postgres.schema import require_readable
 from watchword.adapters.terms import Term, within
 from watchword.extras import needs
@@ -105,16 +105,19 @@ class NodeSession:
         *,
         wall: Callable[[], float],
         steady: Callable[[], float] = time.monotonic,
+        timelines: Timelines | None = None,
     ) -> None:
         """Connect and look, so that what is wrong shows at the start; nothing is led yet.
 
         :param identity: returns what this node is, each time it is to be told.
         :param wall: seconds since 1970.
         :param steady: seconds that never go back.
+        :param timelines: what the store knows of primaries.
         :raises UnavailableError: ``store.unavailable`` when the server can't be reached, a pooler stands in between, a node of this name
             runs, or this node's keys aren't those of the nodes that run.
         """
         self._address = address
+        self._timelines = timelines
         self._identity = identity
         self._wall = wall
         self._steady = steady
@@ -320,7 +323,7 @@ class NodeSession:
         :param until: how long to wait for another session of this name to end, by the steady clock.
         """
         mine = self._identity()
-        link = connect(self._address, name=f"watchword node {mine.name}")
+        link = connect(self._address, name=f"watchword node {mine.name}", timelines=self._timelines)
         try:
             require_readable(link, self._address)
             self._require_direct(link)

@@ -119,7 +119,9 @@ def open_nodes(
     run = int.from_bytes(entropy.token_bytes(_RUN_BYTES))
     try:
         identities = _Identities(settings, keyring, run, _digest_of(settings, desk))
-        session = NodeSession(address, identities, wall=clock.timestamp)
+        session = NodeSession(
+            address, identities, wall=clock.timestamp, timelines=store.database.timelines
+        )
     except BaseException:
         store.close()
         raise

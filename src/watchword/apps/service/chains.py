@@ -117,6 +117,14 @@ class RevokedSubjects:
                 self._names += raw
             self.version += 1
 
+    def missing_in(self, other: "RevokedSubjects") -> Sequence[tuple[str, float]]:
+        """Return whom another one doesn't hold, each with the time at which it was revoked."""
+        held = set(other)
+        # A name and its time have the same place.
+        with self._lock:
+            times = list(self._times)
+        return [each for each in zip(self, times, strict=False) if each[0] not in held]
+
     def forget(self, before: float) -> None:
         """Forget who was revoked before an instant; nobody of them can have a token any more."""
         with self._lock:

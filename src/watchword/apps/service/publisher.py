@@ -193,6 +193,7 @@ class GatePublisher:
         self._bounds = bounds
         self._cursor: RevocationCursor | None = None
         self._revoked: dict[str, RevokedSubjects] = {}
+        self._kept: dict[str, RevokedSubjects] = {}
         self._cut_off: dict[str, tuple[int, float]] = {}
         self._scheduled: Sequence[ScheduledCut] = ()
         self._ahead: dict[int, int] = {}
@@ -203,8 +204,7 @@ class GatePublisher:
         self._preparing: dict[str, threading.Thread] = {}
         self._without_names: dict[str, str] = {}
         self._most_lifted: int | None = None
-        self._swept = False
-        self._told_ring = (0, 0.0)
+        self._swept, self._told_ring = False, (0, 0.0)
         self._log, self._reading = log, _Reading()
         self._seal = AuditSeal(store, trail_key(keyring.ring.pairwise_key), beside(_SEAL_FILE))
 
@@ -567,7 +567,7 @@ class GatePublisher:
     def _take_in(self, news: RevocationNews, now: datetime, steady: float) -> None:
         """List who isn't yet."""
         if news.anew:
-            self._revoked = {}
+            self._keep_all()
             for chain in self._chains.values():
                 chain.forget_numbers()
         key = self._keyring.ring.pairwise_key
@@ -596,6 +596,18 @@ class GatePublisher:
                     audience=audience,
                     most=self._bounds.listed,
                 )
+        if not news.more:
+            for audience, kept in self._kept.items():
+                revoked = self._subjects(audience)
+                revoked.add(kept.missing_in(revoked))
+            self._kept = {}
+
+    def _keep_all(self) -> None:
+        """Begin with nobody, and keep who was listed until all are read: an older copy may not know of some, or of their revocation."""
+        for audience, revoked in self._revoked.items():
+            if (kept := self._kept.setdefault(audience, revoked)) is not revoked:
+                kept.add(revoked.missing_in(kept))
+        self._revoked = {}
 
     def _lists(self, audience: str, subject: str) -> bool:
         return any(

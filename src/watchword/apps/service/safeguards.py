@@ -140,8 +140,8 @@ class GuardedStore(Protocol):
     async def newest_audit(self) -> int:
         """Return the number of the last audit entry that there ever was, 0 before the first."""
 
-    def accept(self, file: int) -> None:
-        """Take writes where the database has this number: challenges of before have ended."""
+    def accept(self, file: int, epoch: int) -> None:
+        """Take writes where the database has this number: challenges of before this epoch have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class Safeguards:
                 detail=exchange.why,
                 then="challenges from before are refused",
             )
-        store.accept(extent[1])
+        store.accept(extent[1], mark.number)
 
     async def _revoke_again(self, store: GuardedStore) -> None:
         """Revoke what the journal knows and the store doesn't, or no longer."""
@@ -219,7 +219,7 @@ class Safeguards:
                 self._compare(self.mark, store, (sequence, file), now)
                 await self._revoke_again(store)
         else:
-            store.accept((await store.extent())[1])
+            store.accept((await store.extent())[1], 0)
         settled = await store.flush()
         if settled:
             _log.info("wrote what was pending", entries=settled)

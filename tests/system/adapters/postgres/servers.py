@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -168,8 +168,11 @@ class Postgres:
 
     def kill(self) -> None:
         """Kill it with all that works for it, as a loss of the machine would."""
+        # Stopped first: it must not see them die, nor take on others.
+        self.send(signal.SIGSTOP)
         for each in [*self.workers(), self.process.pid]:
-            os.kill(each, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
         self.process.wait()
 
     def workers(self) -> Sequence[int]:

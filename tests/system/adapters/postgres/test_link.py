@@ -197,15 +197,43 @@ def test_a_standby_that_was_promoted_is_written_to_once_that_is_known(own: Postg
             run(lambda: store.enrol(use(b"n"), instance("new"), audit()))
         after = run(store.extent)
         assert (after[0], after[1] != before[1]) == (before[0], True)
-        store.accept(after[1])
+        store.accept(after[1], 0)
         run(lambda: store.enrol(use(b"n"), instance("new"), audit()))
         assert len(run(lambda: store.list_instances(99))) == 31
-        # The old one comes back and takes writes: whoever knows of the new one doesn't.
-        standby.stop()
+        # The old one comes back and takes writes: nobody goes there while there is the new one, whoever stands first.
         own.start()
+        fresh = store_of(replace(address, hosts=both))
+        run(lambda: fresh.enrol(use(b"o"), instance("other"), audit()))
+        assert run(lambda: store.find("other")) is not None
+        fresh.close()
+        # Nor does whoever knows of the new one when that is gone.
+        standby.stop()
         with pytest.raises(UnavailableError, match="it is an old primary"):
             run(store.extent)
         store.close()
+
+
+def test_a_commit_that_no_standby_has_is_not_acknowledged(own: Postgres) -> None:
+    """Whoever cancels a wait for a standby makes the server say COMMIT; the next primary would lack it."""
+    store = store_of(own.ready())
+    with own.admin() as link:
+        link.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        link.execute("SELECT pg_reload_conf()")
+        query = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+        async def main() -> None:
+            enrolment = asyncio.create_task(store.enrol(use(), instance(), audit()))
+            while not enrolment.done():
+                await asyncio.to_thread(link.execute, query)
+                await asyncio.sleep(0.01)
+            await enrolment
+
+        with pytest.raises(UnavailableError, match="may be lost with this server"):
+            asyncio.run(main())
+        link.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        link.execute("SELECT pg_reload_conf()")
+    until(store, "again")
+    store.close()
 
 
 def certificates(directory: Path, name: str) -> None:

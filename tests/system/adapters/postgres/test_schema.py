@@ -193,7 +193,7 @@ def test_an_emptied_database_takes_no_enrolment_unseen(server: Postgres) -> None
     refused(enrol, UnavailableError, "challenges from before end first")
     after = run(store.extent)
     assert (after[0], after[1] != before[1]) == (0, True)
-    store.accept(after[1])
+    store.accept(after[1], 0)
     enrol()
     store.close()
 
