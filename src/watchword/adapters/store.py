@@ -1966,6 +1966,11 @@ class RollbackDetector:
         return self._state.file
 
     @property
+    def sequence(self) -> int:
+        """Return how far the database was, as far as that is written down."""
+        return self._state.sequence
+
+    @property
     def forgotten(self) -> int:
         """See :attr:`watchword.enrolment.statement.ChallengeEpochs.forgotten`."""
         return self._state.forgotten

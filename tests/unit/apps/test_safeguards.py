@@ -1,10 +1,11 @@
 """What guards the service where its store can't: a full disk, an older copy, a clock that jumps."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import datetime
+from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from tests.unit.apps.test_service import reason_in
 from tests.unit.enrolment.simulators import CLINIC, ISSUER, SimulatedPhone
 
 from watchword.adapters.keyring.file import KeyState
+from watchword.adapters.sqlite import SqliteStore
 from watchword.adapters.store import RollbackDetector
 from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.enrolment.delivery import Lease
@@ -214,6 +216,31 @@ def test_no_request_waits_for_the_mark(tmp_path: Path) -> None:
     assert TellingMark.threads
     assert loop not in TellingMark.threads
     bench.store.close()
+
+
+def test_a_copy_that_is_restored_into_the_file_is_noticed(tmp_path: Path) -> None:
+    """Under a running service, by SQLite's own means: the file stays the same one, and knows less."""
+    path, mark = tmp_path / "watchword.db", RollbackDetector(tmp_path / "mark.json")
+    guards, now = Safeguards(mark=mark), datetime(2026, 9, 1, tzinfo=UTC)
+    entry = AuditEntry(now, "somebody", "a", "b", {})
+
+    async def work(store: SqliteStore) -> None:
+        await store.add_audit(entry)
+        await guards.begin(store, now)
+        with closing(sqlite3.connect(path)) as live, closing(sqlite3.connect(":memory:")) as copy:
+            live.backup(copy)
+            await store.add_audit(entry)
+            await guards.follow(store, now)
+            before = mark.number
+            copy.backup(live)
+        await guards.follow(store, now)
+        assert mark.number > before
+        again = mark.number
+        await guards.follow(store, now)
+        assert mark.number == again
+
+    with closing(SqliteStore(path)) as store:
+        asyncio.run(work(store))
 
 
 def test_an_unknown_instance_is_not_revoked_on_a_full_disk(small: ServiceBench) -> None:

@@ -205,13 +205,14 @@ class Safeguards:
     async def follow(self, store: GuardedStore, now: datetime) -> None:
         """Note how far the store is, write what is pending, and set space aside again.
 
-        Where another database has taken its place (a standby that was promoted), it is compared as at a start.
+        Where another database has taken its place (a standby that was promoted), or an older copy was restored into it, it is
+        compared as at a start.
 
         :raises UnavailableError: while something of it can't be written.
         """
         if self.mark is not None:
             sequence, file = await store.extent()
-            if file == self.mark.file:
+            if file == self.mark.file and sequence >= self.mark.sequence:
                 # It waits for the disk, which the event loop must not.
                 await asyncio.to_thread(self.mark.advance, sequence)
             else:
