@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo dist test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-sdk bench-start bench-storm bench-up bench-workshop mutants fuzz sdk-tools sdk-dex sdk-android sdk-ios sdk-rn site lock clean
+.PHONY: help demo dist test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-fleet bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-sdk bench-start bench-storm bench-up bench-workshop mutants fuzz sdk-tools sdk-dex sdk-android sdk-ios sdk-rn site lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -83,6 +83,9 @@ bench-storm: .venv/.dev-ready  ## Cut off the tokens of a whole fleet under load
 
 bench-drill: .venv/.dev-ready  ## Measure a whole drill of the demo's clinic, beside as many plain requests.
 	$(PY)/python -m benchmarks.bench_drill
+
+bench-fleet: .venv/.dev-ready  ## Measure the store on SQLite and PostgreSQL, cheap renewals, ten million rows and expiry; SHORT=1: a minute, no results.
+	$(PY)/python -m benchmarks.bench_fleet $(if $(SHORT),--short)
 
 bench-scan: .venv/.dev-ready .venv/.peers-scan-ready  ## Measure the scan: what it finds in apps of a new seed and in known ones, how fast, APKiD and androguard beside it.
 	$(PY)/python -m benchmarks.bench_scan

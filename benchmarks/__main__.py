@@ -23,6 +23,7 @@ RUNS = (
     ("gate", "benchmarks.bench_gate"),
     ("pushes_revoked", "benchmarks.bench_pushes", "--revoked", "1000000"),
     ("release", "scripts.release_numbers", "--run"),
+    ("launch", "benchmarks.fleet_launch"),
     ("overload", "benchmarks.bench_overload"),
     ("storm", "benchmarks.bench_storm"),
     ("scan", "benchmarks.bench_scan"),

@@ -39,7 +39,7 @@ service:
   listen: 127.0.0.1:{service}
   state: state
   enrolments: {{app: {{requests: 1000000, per: 1s}}}}
-apps:
+{more}apps:
   ios: {{platform: ios, team_id: {team}, bundle_id: {bundle}}}
 apis:
   clinic:
@@ -60,10 +60,14 @@ class Deployment:
 
 
 @contextlib.contextmanager
-def deployment(directory: Path, core: int = SERVER_CORE) -> Iterator[Deployment]:
-    """Run the service on a core until the block ends."""
+def deployment(directory: Path, core: int = SERVER_CORE, more: str = "") -> Iterator[Deployment]:
+    """Run the service on a core until the block ends.
+
+    :param more: lines that stand under ``service``, each with its line feed.
+    """
     port, file = free_port(), directory / "watchword.yaml"
-    file.write_text(_CONFIG.format(service=port, team=TEAM, bundle=BUNDLE, audience=AUDIENCE))
+    words = {"team": TEAM, "bundle": BUNDLE, "audience": AUDIENCE, "more": more}
+    file.write_text(_CONFIG.format(service=port, **words))
     command = [sys.executable, "-c", "from watchword.apps.cli.main import run; run()"]
     with (directory / "up.log").open("w") as log, pinned(core):
         process = subprocess.Popen(

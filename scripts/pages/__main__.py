@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from scripts.pages import (
     asvs,
     attacks,
+    capacity,
     catalogue,
     engines,
     figures,
@@ -41,6 +42,8 @@ class Page(NamedTuple):
 PAGES: Final[Mapping[str, Page]] = {
     "asvs": Page(asvs.TARGET, lambda: asvs.page(asvs.load())),
     "attacks": Page(attacks.TARGET, attacks.page),
+    "capacity": Page(capacity.TARGET, capacity.page),
+    "capacity-picture": Page(capacity.PICTURE, capacity.picture),
     "catalogue": Page(catalogue.TARGET, catalogue.page),
     "engines": Page(engines.TARGET, lambda: engines.page(recorded())),
     "figures": Page(figures.TARGET, figures.page),

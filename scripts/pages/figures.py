@@ -24,6 +24,7 @@ SOURCES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "overload": ("Overload", "make bench-overload"),
     "storm": ("A whole fleet that is cut off", "make bench-storm"),
+    "launch": ("A launch day, simulated", "python -m benchmarks.fleet_launch"),
     "attestation": ("Verification of evidence", "make bench-attestation"),
     "channel": ("Pins", "make bench-channel"),
     "keys": ("Keys, limits and canary keys", "make bench-keys"),

@@ -5,6 +5,7 @@ Several nodes need a store that they share: :mod:`watchword.adapters.postgres.no
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from watchword.adapters.store import Exchange, RollbackDetector
-from watchword.reasons import Reason, UnavailableError
 
 LIVE_SECONDS: Final = 5.0
 """A node that hasn't said anything for so long doesn't count as live."""
@@ -102,14 +102,6 @@ class ClusterView:
     leaders: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
-class FencedError(UnavailableError):
-    """Report that another node leads by now: nothing was written."""
-
-    def __init__(self, detail: str) -> None:
-        """Say so as a store that can't answer does."""
-        super().__init__(Reason.STORE_UNAVAILABLE, detail)
-
-
 @dataclass(frozen=True, slots=True)
 class PublishedLines:
     """Hold lines of one API's chain.
@@ -142,8 +134,8 @@ class PublishedNews:
 class GateLog(Protocol):
     """Keep what is published where every node reads it; each call may wait for the store.
 
-    Each raises :class:`UnavailableError` where the store can't answer, and those that write :class:`FencedError` where this
-    node doesn't lead any more.
+    Each raises :class:`UnavailableError` where the store can't answer, and those that write :class:`FencedError`
+    (:mod:`watchword.adapters.terms`) where this node doesn't lead any more.
     """
 
     def leads(self) -> bool:
@@ -179,6 +171,9 @@ class GateLog(Protocol):
     def adopted(self, revision: int, trouble: str) -> None:
         """Say how far this node's gates are, and what keeps them from being as far as they should."""
 
+    def hindered(self, why: str) -> None:
+        """Say what keeps this node from writing what gates read, nothing where it can; another node publishes then."""
+
 
 class Nodes(Protocol):
     """Know the other nodes, and what this one may do alone."""
@@ -189,6 +184,12 @@ class Nodes(Protocol):
 
     def leads(self, chore: Chore) -> bool:
         """Tell whether this node does a chore, as far as it knows."""
+
+    def within(self, chore: Chore) -> AbstractContextManager[bool]:
+        """Have what the block writes belong to this node's term of a chore, and tell whether it does the chore.
+
+        Once another node does it, each transaction of the block raises :class:`watchword.adapters.terms.FencedError`.
+        """
 
     def unready(self) -> Sequence[str]:
         """Return why no traffic should come here, in codes, nothing where it should."""
@@ -226,6 +227,10 @@ class OnlyNode:
     def leads(self, chore: Chore) -> bool:  # noqa: ARG002 - all of them.
         """See :meth:`Nodes.leads`."""
         return True
+
+    def within(self, chore: Chore) -> AbstractContextManager[bool]:  # noqa: ARG002 - all of them.
+        """See :meth:`Nodes.within`."""
+        return nullcontext(enter_result=True)
 
     def unready(self) -> Sequence[str]:
         """See :meth:`Nodes.unready`."""

@@ -34,6 +34,7 @@ from watchword.adapters.keyring.private_file import (
     require_format,
     write_private,
 )
+from watchword.adapters.terms import FencedError
 from watchword.encoding import strict_json
 from watchword.encoding.phrases import moment
 from watchword.enrolment.delivery import Holder, Lease, LeaseCount
@@ -229,7 +230,7 @@ class QueuedDatabase(ABC):
         try:
             result = await self._queued(work, writes=True)
         except UnavailableError as error:
-            if error.reason is Reason.STORE_UNAVAILABLE:
+            if error.reason is Reason.STORE_UNAVAILABLE and not isinstance(error, FencedError):
                 self._trouble = (self._monotonic() + TROUBLE_SECONDS, error)
             raise
         self._trouble = None
@@ -633,10 +634,13 @@ def insert_instance(database: Database, connection: Connection, instance: Instan
             Reason.INSTANCE_EXISTS, "expected a key that isn't enrolled yet"
         ),
     )
-    connection.executemany(
-        "INSERT INTO instance_certificates (instance_id, position, serial) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        certificate_rows(instance),
-    )
+    if certificates := certificate_rows(instance):
+        values = ", ".join(["(?, ?, ?)"] * len(certificates))
+        connection.execute(
+            f"INSERT INTO instance_certificates (instance_id, position, serial) VALUES {values} "  # noqa: S608
+            "ON CONFLICT DO NOTHING",
+            [value for row in certificates for value in row],
+        )
 
 
 class _OverLimitError(Exception):

@@ -483,6 +483,7 @@ class Deployment:
         gate = open_gate(stack, self.settings, api, self.entropy)
         if isinstance(gate.state, GateBundleFile):
             service.context.gate_faults[api.name] = gate.state.trouble
+            service.context.publisher.on_news(gate.state.look_soon)
         service.context.gate_limits[api.name] = gate.limit_tallies
         service.context.gate_tallies[api.name] = gate.tallies
         if proxied:

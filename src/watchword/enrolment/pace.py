@@ -64,8 +64,11 @@ MOST_AHEAD: Final = 8.0
 REMEMBERED_ROUNDS: Final = 32
 """Rounds in which it is known of each called number whether it came: longer than :data:`LONGEST_SECONDS`.
 
-A byte each, as for each number that waits, once somebody behind it came before his turn: 15 MB where 15 million wait.
+A byte each, as for each number that waits, once somebody behind it came before his turn.
 """
+
+MOST_REMEMBERED: Final = 16_000_000
+"""Most numbers of which that is known, 16 MB for a line; those behind are told apart by their ids."""
 
 MOST_GUESTS: Final = 100_000
 """Most places of other numbers, or of long ago, of which it is known that they came, twice so many in all: 20 MB."""
@@ -354,8 +357,8 @@ class Line:
         self._guests[-1] += 1
 
     def remembers(self, number: int) -> bool:
-        """Tell whether it is known of a number if it came: not where it was called long ago."""
-        return number > self._marks[0]
+        """Tell whether it is known of a number if it came: not where it was called long ago, or stands far behind."""
+        return self._marks[0] < number <= self._marks[0] + MOST_REMEMBERED
 
     def has_come(self, number: int) -> bool:
         """Tell whether a number came before that :meth:`remembers` knows."""
@@ -444,7 +447,6 @@ class AppPace:
     def admits_number(self, line: int, number: int) -> bool:
         """Tell whether a place of ours is let in that its line remembers, and count it the first time."""
         of = self.lines[line]
-        of.learn(number)
         if of.has_come(number):
             # Free: were it not, one place that comes again and again would use up everybody's turn.
             return True
@@ -478,7 +480,7 @@ class AppPace:
     def admits_guest(self, place: Place, *, is_called: bool) -> bool:
         """Tell whether a place is let in that no line of ours remembers, and count it the first time.
 
-        It is of other numbers, or was called long ago: most phones come when their app is opened next.
+        It is of other numbers, stands far behind, or was called long ago: most phones come when their app is opened next.
 
         :param is_called: whether its turn has come.
         """
@@ -599,6 +601,8 @@ class Pace:
         """Let a phone in whose turn it is; what it sealed is ours."""
         is_ours, line = place.queue == paced.state.queue, paced.lines[place.line]
         is_called = place.number <= line.called if is_ours else place.turn <= now
+        if is_ours:
+            line.learn(place.number)
         if is_ours and line.remembers(place.number):
             admitted = paced.admits_number(place.line, place.number)
         else:

@@ -1,10 +1,13 @@
 """Run three nodes over one PostgreSQL: what one of them does holds at the gates of all, whoever leads and whoever dies."""
 
 import json
+import re
+import resource
 import shutil
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -17,9 +20,12 @@ from watchword.apps.deployment import keyring_of
 from watchword.client import ClientError
 from watchword.encoding import base64url
 from watchword.gate.chain import is_snapshot
+from watchword.reasons import UnavailableError
 
-KILLS = 6
-RACES = 40
+KILLS = 4
+RACES = 20
+NOTIFYING = 3
+"""So many of the store's functions send notices."""
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +188,82 @@ def test_leader_stopped_and_resumed(nodes: Cluster) -> None:
         for node in nodes.nodes:
             told = generations(node)
             assert told == sorted(set(told)), node.name
+
+
+def test_a_leader_whose_disk_is_full(nodes: Cluster) -> None:
+    """It gives the lead up and is unready; revocations go on at the others, and it follows once there is room."""
+    leader, others = nodes.leader(), nodes.others()
+    process = leader.running["up"].pid
+    instance, token = nodes.token(others[0])
+    served_everywhere(nodes, token)
+    # No file may grow by a byte, which a process meets as it meets a full disk.
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    try:
+        until(lambda: _is_revoked(others[0], instance), partial(leader.said, "up"))
+        until(lambda: nodes.leader() is not leader, partial(leader.said, "up"))
+        for node in others:
+            until(partial(node.point.refuses, token), partial(node.said, "up"))
+        until(lambda: "disk" in leader.readiness()["reasons"], partial(leader.said, "up"))
+        last, other = nodes.token(*others)
+        others[1].revoke(last)
+        assert nodes.leader() is not leader
+    finally:
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(process, resource.RLIMIT_FSIZE, unlimited)
+    refused_everywhere(nodes, token)
+    refused_everywhere(nodes, other)
+    assert_ready(nodes)
+
+
+def _is_revoked(node: Node, instance: str) -> bool:
+    """Revoke an instance; tell whether gates were told: while the lead changes hands they may not be yet."""
+    with suppress(UnavailableError):
+        node.revoke(instance)
+        return True
+    return False
+
+
+def test_a_leader_whose_directory_is_in_the_way(nodes: Cluster) -> None:
+    """Likewise where one of its files can't be replaced."""
+    leader, others = nodes.leader(), nodes.others()
+    file = leader.settings.service.gates / "clinic.jws"
+    file.unlink()
+    # Nothing takes the place of a directory with something in it.
+    (file / "in the way").mkdir(parents=True)
+    instance, token = nodes.token(others[0])
+    until(lambda: _is_revoked(others[0], instance), partial(leader.said, "up"))
+    until(lambda: nodes.leader() is not leader, partial(leader.said, "up"))
+    for node in others:
+        until(partial(node.point.refuses, token), partial(node.said, "up"))
+    shutil.rmtree(file)
+    refused_everywhere(nodes, token)
+    assert_ready(nodes)
+
+
+def test_notices_that_are_lost(nodes: Cluster) -> None:
+    """Nodes look by themselves, too: a revocation arrives without any notice."""
+    with nodes.server.admin(nodes.address.database) as link:
+        texts = [
+            str(row[0])
+            for row in link.execute(
+                "SELECT pg_get_functiondef(p.oid) FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace "
+                "WHERE n.nspname = 'watchword' AND p.prosrc LIKE '%pg_notify%'"
+            )
+        ]
+        assert len(texts) == NOTIFYING
+        try:
+            for text in texts:
+                silent = re.sub(r"PERFORM pg_notify\([^)]*\);", "", text)
+                assert silent != text
+                link.execute(silent.encode())
+            for node in nodes.nodes:
+                instance, token = nodes.token(node)
+                served_everywhere(nodes, token)
+                node.revoke(instance)
+                refused_everywhere(nodes, token)
+        finally:
+            for text in texts:
+                link.execute(text.encode())
 
 
 def test_killed_nodes(nodes: Cluster) -> None:

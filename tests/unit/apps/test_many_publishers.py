@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 from tests.unit.apps.publisher_bench import PublisherBench, SimulatedStore
+from tests.unit.apps.test_publisher import full_disk
 
-from watchword.adapters.nodes import FencedError, PublishedLines, PublishedNews
+from watchword.adapters.keyring.private_file import PrivateFileError
+from watchword.adapters.nodes import PublishedLines, PublishedNews
+from watchword.adapters.terms import FencedError
 from watchword.reasons import UnavailableError
 
 
@@ -45,6 +48,7 @@ class SimulatedLog:
     stops: str = ""
     adopted_to: int = 0
     trouble: str = ""
+    hindrances: list[str] = field(default_factory=list)
 
     def leads(self) -> bool:
         """See the port."""
@@ -61,6 +65,10 @@ class SimulatedLog:
     def adopted(self, revision: int, trouble: str) -> None:
         """See the port."""
         self.adopted_to, self.trouble = revision, trouble
+
+    def hindered(self, why: str) -> None:
+        """See the port."""
+        self.hindrances.append(why)
 
     def _fence(self, what: str) -> int:
         if self.stops == what:
@@ -289,3 +297,20 @@ def test_only_who_leads_opens(pair: Pair) -> None:
     pair.nodes[0].publisher.require_lead("routes are opened")
     with pytest.raises(UnavailableError, match="routes are opened at the node that tells gates: a"):
         pair.nodes[1].publisher.require_lead("routes are opened")
+
+
+def test_who_cannot_write_says_so(pair: Pair) -> None:
+    """The rows have the lines all the same, so that another node can go on; who can write again says that, too."""
+    leader, log = pair.nodes[0], pair.logs[0]
+    assert set(log.hindrances) == {""}
+    pair.rows.store.revoke("thief")
+    with full_disk(0), pytest.raises(PrivateFileError):
+        asyncio.run(leader.publisher.keep_up(leader.now))
+    assert "can't be written" in log.hindrances[-1]
+    with full_disk(0), pytest.raises(PrivateFileError):
+        asyncio.run(pair.nodes[1].publisher.keep_up(leader.now))
+    assert "can't be written" in pair.logs[1].hindrances[-1]
+    pair.tick()
+    assert [each.hindrances[-1] for each in pair.logs] == ["", ""]
+    assert pair.is_one
+    assert pair.nodes[1].lists("thief") == [True]

@@ -17,7 +17,7 @@ from tests.unit.apps.publisher_bench import LIFETIME, NOW, PublisherBench
 from tests.unit.enrolment.simulators import CLINIC
 from tests.unit.gate.simulators import CLAIMS
 
-from watchword.adapters.gate_bundle import publish_bundle
+from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.gate_bundle.chain_file import chain_path
 from watchword.adapters.gate_bundle.floor import Floor, raise_floor
 from watchword.adapters.keyring.private_file import PrivateFileError
@@ -619,3 +619,17 @@ def test_a_note_of_the_lifetime_that_cannot_be_written(tmp_path: Path) -> None:
     path.parent.mkdir()
     window.seconds(1_000_001.0 + KEPT_SECONDS)
     assert TokenWindow(path, 300).seconds(1_000_001.0 + KEPT_SECONDS) == 420
+
+
+def test_a_gate_of_this_process_is_told_to_look(bench: PublisherBench) -> None:
+    """It needn't wait for its next look: the publication says when the files may have changed."""
+    times = iter(range(1_000_000))
+    gate = GateBundleFile(
+        bench.path, bench.path.with_name("signer.jwk"), lambda: next(times) / 1_000_000
+    )
+    bench.publisher.on_news(gate.look_soon)
+    before = gate.generation
+    bench.store.revoke("thief")
+    bench.tick()
+    assert gate.generation > before
+    assert gate.is_revoked(bench.subject("thief"))

@@ -23,6 +23,7 @@ from watchword.enrolment.pace import (
     NONCES,
     PLACE_BYTES,
     LaterError,
+    LineState,
     Pace,
     PaceRates,
     PaceState,
@@ -241,6 +242,21 @@ def test_one_place_of_long_ago_takes_nobody_s_turn() -> None:
     for _ in range(5000):
         assert isinstance(yard.ask(place), bytes)
     assert not isinstance(yard.ask(), LaterError)
+
+
+def test_a_place_far_behind_needs_no_memory_for_all_before_it() -> None:
+    """Somebody who takes places by the hundred million costs no byte each, and is let in once where there is room."""
+    empty = LineState(0, 0.0)
+    states = {APP: PaceState(bytes(8), 0.0, (LineState(400_000_000, 10.0), empty))}
+    yard = Yard(kept=states)
+    place = yard.ask().place
+    yard.pass_by(61)
+    yard.pace.view()
+    yard.pass_by(10)
+    nonces = {yard.ask(place) for _ in range(100)}
+    assert len(nonces) == NONCES
+    assert all(isinstance(nonce, bytes) for nonce in nonces)
+    assert yard.pace.view()[APP].outcomes["called"] == 100
 
 
 def test_an_address_that_asks_often_gets_nothing_before_its_turn() -> None:

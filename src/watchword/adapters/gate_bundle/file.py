@@ -202,6 +202,10 @@ class GateBundleFile:
         """Return all that is known, for those who make an engine's configuration of it."""
         return self._known().bundle
 
+    def look_soon(self) -> None:
+        """Look at the files at the next question: who wrote them is in this process.  Any thread may call."""
+        self._next_look = 0.0
+
     def trouble(self) -> str | None:
         """Return :attr:`fault`, or that nothing is heard, after a look where one is due, also where nobody asks."""
         if self._monotonic() >= self._next_look:

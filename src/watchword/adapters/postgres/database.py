@@ -29,6 +29,7 @@ from watchword.adapters.postgres.transaction import (
     Transaction,
 )
 from watchword.adapters.store import Connection, Dialect, EngineStore, QueuedDatabase
+from watchword.adapters.terms import FencedError, present_term
 from watchword.extras import needs
 from watchword.reasons import Reason, UnavailableError
 
@@ -80,12 +81,15 @@ _BOUNDS: Final = (
     f"set_config('idle_in_transaction_session_timeout', '{STATEMENT_MS}', true), "
     "set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') "
     "THEN 'on' ELSE current_setting('synchronous_commit') END, true), "
-    "set_config('bytea_output', 'hex', true)"
+    "set_config('bytea_output', 'hex', true), "
+    # A plan is kept: one that was made while a table was small must not read all of it when it has grown.
+    "set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
 )
-# A pgbouncer may have changed the server, or somebody the database, since the connection was looked at.
-_UNCHANGED: Final = (
-    "left(pg_walfile_name(pg_current_wal_lsn()), 8) = ? "
-    "AND EXISTS (SELECT FROM watchword.store WHERE identity = ?)"
+# A pgbouncer may have changed the server, or somebody the database, since the connection was looked at.  A table that was
+# restored from a copy is another one.
+_BOUNDS_OF_WRITES: Final = (
+    f"{_BOUNDS}, watchword.require(left(pg_walfile_name(pg_current_wal_lsn()), 8) = ? "
+    "AND EXISTS (SELECT FROM watchword.store WHERE identity = ? AND tableoid = ?))"
 )
 _EXCHANGED: Final = (
     "another primary or database has taken over: challenges from before end first, within seconds"
@@ -93,7 +97,7 @@ _EXCHANGED: Final = (
 _FORGOTTEN: Final = frozenset({"26000", "42P05", "0A000"})
 """SQLSTATEs by which a pooler shows that it mixes up what was prepared, or a server that it means something else by now."""
 _IDENTITY: Final = (
-    "SELECT system_identifier, pg_walfile_name(pg_current_wal_lsn()), identity "
+    "SELECT system_identifier, pg_walfile_name(pg_current_wal_lsn()), identity, CAST(store.tableoid AS bigint) "
     "FROM pg_control_system(), watchword.store"
 )
 
@@ -148,11 +152,12 @@ class _ExchangedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
-    """Hold which server, timeline and database a connection is to, as one number."""
+    """Hold which server, timeline and database a connection is to; ``number`` is all of it."""
 
     number: int
     timeline: str
     database: int
+    table: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +232,9 @@ class PostgresDatabase(QueuedDatabase):
         """
         return self._seen(connection.execute(_IDENTITY).fetchone()).number
 
-    def _seen(self, row: tuple[int, str, int]) -> _Identity:
+    def _seen(self, row: tuple[int, str, int, int]) -> _Identity:
         """Return what a row of the query says; refuse an old primary."""
-        system, file, database = row
+        system, file, database, table = row
         timeline = int(file[:8], 16)
         newest = self._timelines.get(system, timeline)
         if timeline < newest:
@@ -238,8 +243,8 @@ class PostgresDatabase(QueuedDatabase):
                 f"it is an old primary (timeline {timeline}): another one was promoted (timeline {newest})",
             )
         self._timelines[system] = timeline
-        digest = sha256(f"{system}:{timeline}:{database}".encode("ascii")).digest()
-        self._seen_last = _Identity(int.from_bytes(digest[:6]), file[:8], database)
+        digest = sha256(f"{system}:{timeline}:{database}:{table}".encode("ascii")).digest()
+        self._seen_last = _Identity(int.from_bytes(digest[:6]), file[:8], database, table)
         return self._seen_last
 
     def accept(self, identity: int) -> None:
@@ -255,9 +260,11 @@ class PostgresDatabase(QueuedDatabase):
         if writes and self._accepted not in {None, found}:
             raise _ExchangedError
         transaction.execute(_BEGIN)
-        transaction.execute(_BOUNDS)
         if writes:
-            transaction.require(_UNCHANGED, (found.timeline, found.database), _ExchangedError)
+            values = (found.timeline, found.database, found.table)
+            transaction.require(_BOUNDS_OF_WRITES, values, _ExchangedError)
+        else:
+            transaction.execute(_BOUNDS)
 
     def expect(
         self,
@@ -313,6 +320,8 @@ class PostgresDatabase(QueuedDatabase):
         """See :meth:`watchword.adapters.store.Database.add_cuts`: they are there."""
 
     async def _carried_out(self, work: Callable[[Connection], _Result], *, writes: bool) -> _Result:
+        # Here: the threads know nothing of the caller's term.
+        work = _fenced(work) if writes else work
         if (why := self._breaker.resting()) is not None:
             raise UnavailableError(Reason.STORE_UNAVAILABLE, why)
         until = self._monotonic() + self._call_seconds
@@ -338,7 +347,7 @@ class PostgresDatabase(QueuedDatabase):
             raise unavailable(self._address, "the store is closed")
         if (why := self._breaker.resting()) is not None:
             raise UnavailableError(Reason.STORE_UNAVAILABLE, why)
-        return self._run(work, writes=writes)
+        return self._run(_fenced(work) if writes else work, writes=writes)
 
     def _late(self) -> UnavailableError:
         return unavailable(self._address, f"no answer within {self._call_seconds:g} s")
@@ -409,7 +418,7 @@ class PostgresDatabase(QueuedDatabase):
             require_readable(link, self._address)
             row = link.execute(_IDENTITY).fetchone()
             assert row is not None
-            return _Held(link, self._seen((row[0], row[1], row[2]))), True
+            return _Held(link, self._seen((row[0], row[1], row[2], row[3]))), True
         except psycopg.Error as error:
             link.close()
             raise unavailable(self._address, said(error)) from None
@@ -424,6 +433,24 @@ class PostgresDatabase(QueuedDatabase):
 
     def _disconnect(self) -> None:
         self._drop_idle()
+
+
+def _fenced(work: Callable[[Connection], _Result]) -> Callable[[Connection], _Result]:
+    """Return work that belongs to the caller's term, if any: the next term begins after it, or it is taken back."""
+    term = present_term()
+    if term is None:
+        return work
+
+    def fenced(connection: Connection) -> _Result:
+        row = connection.execute(
+            "SELECT term, node FROM leaders WHERE chore = ? FOR SHARE", (term.chore,)
+        )
+        result = work(connection)
+        if row.fetchone() != (term.number, term.node):
+            raise FencedError(f"another node does this by now ({term.chore})")
+        return result
+
+    return fenced
 
 
 class PostgresStore(EngineStore):

@@ -153,6 +153,10 @@ def _moved(file: sqlite3.Connection, link: Link, told: Callable[[Moved], None]) 
     found = [_copied(file, link, table) for table in TABLES]
     for statement in _NUMBERS:
         link.execute(statement.encode())
+    # A store that counts fewer uses than its mark says would be taken for an older copy.
+    (uses,) = file.execute("SELECT number FROM unrecorded_uses").fetchone()
+    if uses:
+        link.execute("SELECT setval('watchword.unrecorded_uses', $1)", (uses,))
     link.execute("ALTER TABLE instances ENABLE TRIGGER revocations_noted")
     for before in found:
         table = next(each for each in TABLES if each.name == before.table)

@@ -9,8 +9,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Final
@@ -27,6 +27,7 @@ from watchword.adapters.nodes import (
 from watchword.adapters.postgres.address import PostgresAddress
 from watchword.adapters.postgres.link import Link, connect, said, unavailable
 from watchword.adapters.postgres.schema import require_readable
+from watchword.adapters.terms import Term, within
 from watchword.extras import needs
 from watchword.reasons import UnavailableError
 
@@ -47,6 +48,12 @@ STUCK_SECONDS: Final = 5.0
 
 NAME_SECONDS: Final = 4.0
 """For so long a start waits for the session of a process of the same name to end: it may have been killed just now."""
+
+DISK: Final = "disk"
+"""The code of a node that can't write what gates read."""
+
+_UNABLE: Final = frozenset({DISK, "store", "service", "configuration", "key-ring", "clock"})
+"""With any of these a node takes no lead from another one."""
 
 _GATHER_SECONDS: Final = 0.005
 _LOCKS: Final = 0x57574C44
@@ -116,7 +123,7 @@ class NodeSession:
         self._seen_at = float("-inf")
         self._beaten_at = float("-inf")
         self._asked_at: float | None = None
-        self._published, self._behind = 0, ""
+        self._published, self._behind, self._hindrance = 0, "", ""
         self._ring_version = 0
         self._wanted_epoch = (0, 0)
         self._trouble = ""
@@ -140,16 +147,27 @@ class NodeSession:
         """See :attr:`watchword.adapters.nodes.Nodes.view`."""
         return self._view
 
-    def term(self, chore: Chore) -> int | None:
+    def term(self, chore: Chore) -> Term | None:
         """Return the term in which this node does a chore, None where it doesn't, as far as it knows."""
         if self._steady() - self._seen_at > IDLE_MS / 1000:
             # Stopped, or cut off: the server may have ended the session by now.
             return None
-        return self._terms.get(chore)
+        number = self._terms.get(chore)
+        return None if number is None else Term(chore.value, number, self._identity().name)
 
     def leads(self, chore: Chore) -> bool:
         """See :meth:`watchword.adapters.nodes.Nodes.leads`."""
         return self.term(chore) is not None
+
+    @contextmanager
+    def within(self, chore: Chore) -> Iterator[bool]:
+        """See :meth:`watchword.adapters.nodes.Nodes.within`."""
+        term = self.term(chore)
+        if term is None:
+            yield False
+            return
+        with within(term):
+            yield True
 
     def others(self) -> Sequence[OtherNode]:
         """See :meth:`watchword.adapters.nodes.Nodes.others`."""
@@ -162,6 +180,8 @@ class NodeSession:
         if self._steady() - self._seen_at > IDLE_MS / 1000:
             return ["store"]
         found = []
+        if view.service not in {"", mine.service}:
+            found.append("service")
         if view.configuration not in {"", mine.configuration}:
             found.append("configuration")
         if view.key_ring not in {"", mine.key_ring}:
@@ -175,11 +195,20 @@ class NodeSession:
             found.append("leader")
         if self._behind:
             found.append("gates")
+        if self._hindrance:
+            found.append(DISK)
         return found
 
     def adopted(self, revision: int, trouble: str) -> None:
         """See :meth:`watchword.adapters.nodes.GateLog.adopted`."""
         self._published, self._behind = revision, trouble
+
+    def hindered(self, why: str) -> None:
+        """See :meth:`watchword.adapters.nodes.GateLog.hindered`."""
+        if bool(why) != bool(self._hindrance):
+            # The others must know before they may have to take over.
+            self._beaten_at = float("-inf")
+        self._hindrance = why
 
     def know_ring(self, version: int) -> None:
         """Say which version of a shared key ring this node's gates know; the next look tells the others."""
@@ -407,15 +436,29 @@ class NodeSession:
             return True
         return not any((each.configuration, each.key_ring) == led for each in self.others())
 
+    def _is_another_able(self) -> bool:
+        """Tell whether a node could take over what this one can't do now."""
+        return any(not _UNABLE & set(each.unready.split()) for each in self.others())
+
+    def _give_up(self, link: Link, chore: Chore) -> None:
+        self._terms = {each: term for each, term in self._terms.items() if each is not chore}
+        values = (_LOCKS, _NUMBERS[chore])
+        link.execute(b"SELECT pg_advisory_unlock($1::int, $2::int)", values)
+
     def _contend(self, link: Link) -> bool:
         """Take the chores that nobody does; tell whether any was taken."""
         if not self._may_lead():
-            if self._terms:
-                self._terms = {}
-                for number in _NUMBERS.values():
-                    link.execute(b"SELECT pg_advisory_unlock($1::int, $2::int)", (_LOCKS, number))
+            for chore in tuple(self._terms):
+                self._give_up(link, chore)
             return False
-        missing = [chore for chore in Chore if chore not in self._terms]
+        wanted = list(Chore)
+        if self._hindrance and self._is_another_able():
+            wanted.remove(Chore.GATES)
+            if Chore.GATES in self._terms:
+                self._give_up(link, Chore.GATES)
+                link.execute(b"NOTIFY watchword")
+                _log.warning("node gives its lead up", chore="gates", detail=self._hindrance)
+        missing = [chore for chore in wanted if chore not in self._terms]
         if not missing:
             return False
         locks = ", ".join(f"pg_try_advisory_lock({_LOCKS}, {_NUMBERS[chore]})" for chore in missing)

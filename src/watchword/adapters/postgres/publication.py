@@ -9,13 +9,13 @@ from typing import Final
 
 from watchword.adapters.nodes import (
     Chore,
-    FencedError,
     PublishedLines,
     PublishedNews,
 )
 from watchword.adapters.postgres.database import PostgresDatabase
 from watchword.adapters.postgres.node import NodeSession
 from watchword.adapters.store import Connection
+from watchword.adapters.terms import FencedError, within
 from watchword.gate.chain import is_snapshot
 
 _REVISION: Final = "UPDATE publication SET revision = revision + 1"
@@ -46,6 +46,10 @@ class PublicationRows:
     def adopted(self, revision: int, trouble: str) -> None:
         """See :meth:`watchword.adapters.nodes.GateLog.adopted`."""
         self._session.adopted(revision, trouble)
+
+    def hindered(self, why: str) -> None:
+        """See :meth:`watchword.adapters.nodes.GateLog.hindered`."""
+        self._session.hindered(why)
 
     def draw(self, steps: int, least: int) -> int:
         """See :meth:`watchword.adapters.nodes.GateLog.draw`."""
@@ -147,16 +151,8 @@ class PublicationRows:
         term = self._session.term(Chore.GATES)
         if term is None:
             raise FencedError("this node doesn't tell gates any more")
-
-        def fenced(connection: Connection) -> int:
-            row = connection.execute(
-                "SELECT term, node FROM leaders WHERE chore = 'gates' FOR SHARE"
-            ).fetchone()
-            if row is None or row[0] != term:
-                raise FencedError("another node tells gates by now")
-            return work(connection, term)
-
-        return self._database.here(fenced, writes=True)
+        with within(term):
+            return self._database.here(lambda each: work(each, term.number), writes=True)
 
 
 def _taken(connection: Connection) -> int:

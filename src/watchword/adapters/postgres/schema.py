@@ -214,6 +214,8 @@ def _begin(link: Link) -> None:
 
 def lock_schema(link: Link) -> None:
     """Wait for the others that bring the database up to date; a transaction's lock, so that a pgbouncer may stand between."""
+    # Whoever is killed in the middle of a step must not hold the others up for as long as it would have taken.
+    link.execute("SET LOCAL client_connection_check_interval = '1s'")
     link.execute("SELECT pg_advisory_xact_lock($1)", (_LOCK,))
     link.execute(f"SET LOCAL search_path = {SCHEMA}, pg_temp")
 

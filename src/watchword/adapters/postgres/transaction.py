@@ -235,13 +235,13 @@ class Transaction(Connection):
         self, statement: str, values: Sequence[Any], refusal: Callable[[], Exception]
     ) -> None:
         """See :meth:`watchword.adapters.store.Database.expect`: the server looks, and nobody waits."""
-        self._execute(_checked(statement), values, refusal)
+        self.require(_checked(statement), values, refusal)
 
     def require(
-        self, condition: str, values: Sequence[Any], refusal: Callable[[], Exception]
+        self, statement: str, values: Sequence[Any], refusal: Callable[[], Exception]
     ) -> None:
-        """Take the transaction back, with an error, where a condition doesn't hold."""
-        self._execute(f"SELECT watchword.require({condition})", values, refusal)
+        """Run a statement that calls the server's function ``require``; where that fails, the transaction ends with an error."""
+        self._execute(statement, values, refusal)
 
     def _execute(
         self,

@@ -167,15 +167,17 @@ async def _watch_nodes(context: ServiceContext) -> None:
 
 async def advance_cuts(context: ServiceContext) -> None:
     """Take the steps of cuts that are due, where this node does."""
-    await context.cuts.advance(leads=context.nodes.leads(Chore.GATES))
+    with context.nodes.within(Chore.GATES) as leads:
+        await context.cuts.advance(leads=leads)
 
 
 def _led(context: ServiceContext, chore: Chore, task: PeriodicTask) -> PeriodicTask:
-    """Return a task of which one node at a time does a round."""
+    """Return a task of which one node at a time does a round; what it writes is refused once another node does it."""
 
     async def work() -> None:
-        if context.nodes.leads(chore):
-            await task.work()
+        with context.nodes.within(chore) as leads:
+            if leads:
+                await task.work()
 
     return PeriodicTask(task.name, task.pause, work)
 

@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -183,7 +183,7 @@ class GatePublisher:
         self._turn = asyncio.Lock()
         self._generation = self._beaten = self._latest = self._lifted = 0
         self._firsts: dict[str, FirstVersionWriter] = {}
-        self._news = asyncio.Event()
+        self._news, self._listeners = asyncio.Event(), list[Callable[[], None]]()
         self._random = random
         self._steady = steady
         self._patient = PatientClock()
@@ -251,6 +251,28 @@ class GatePublisher:
         yield self._keyring.ring.reference_key
         for policy in self._policies.values():
             yield self._keyring.reference_key(policy.expectation.audience)
+
+    def on_news(self, told: Callable[[], None]) -> None:
+        """Have a function called whenever files may have changed: a gate of this process needn't wait for its next look."""
+        self._listeners.append(told)
+
+    def _tell_news(self) -> None:
+        for told in self._listeners:
+            told()
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    @contextmanager
+    def _hindrance_told(self) -> Iterator[None]:
+        """Tell the other nodes where a file can't be written here, and where it can again."""
+        try:
+            yield
+        except PrivateFileError as error:
+            if self._log is not None:
+                self._log.hindered(str(error))
+            raise
+        if self._log is not None:
+            self._log.hindered("")
 
     async def publish(self, now: datetime) -> None:
         """Write each bundle that says something new; return when the files are durable.
@@ -323,14 +345,14 @@ class GatePublisher:
     async def _follow(self, log: GateLog, now: datetime) -> None:
         """Have in the files here what the leader published, and be ready to go on with it."""
         async with self._turn:
-            await self._catch_up(now)
             before = self._reading.position
             try:
-                await asyncio.to_thread(self._adopt_published, log, now)
+                with self._hindrance_told():
+                    await self._catch_up(now)
+                    await asyncio.to_thread(self._adopt_published, log, now)
             finally:
                 if self._reading.position != before:
-                    news, self._news = self._news, asyncio.Event()
-                    news.set()
+                    self._tell_news()
 
     def _adopt_published(self, log: GateLog, now: datetime) -> None:
         with locked_directory(self._directory):
@@ -396,30 +418,34 @@ class GatePublisher:
 
     async def _publish(self, now: datetime) -> None:
         # Taken in turn: of two calls the second must not write what it read before the first did.
-        async with self._turn:
-            extent = await self._catch_up(now)
-            if self._log is not None:
-                # What the change log reaches must be told: another node may have changed the keys a moment ago.
-                with suppress(WatchwordError):
-                    await asyncio.to_thread(self._keyring.refresh)
-                await asyncio.to_thread(self._take_published, self._log)
-            audit = await self._seal.advance(extent, now.timestamp())
-            held = await asyncio.to_thread(self.openings.in_force, now.timestamp())
-            states = await self._assemble(now, audit, held)
-            cuts = frozenset(cut for state in states for cut in state.cuts)
-            await self._cut_names.refresh(cuts, self._since - self.unread, now)
-            try:
-                changed = await asyncio.to_thread(self._write, states, now)
-                # Who applied it waits until gates are told of that too.
-                if self._log is not None and self._cursor is not None and not self.is_behind():
-                    await asyncio.to_thread(self._note, self._log, self._cursor.sequence)
-            finally:
-                # Also after a failure: the bundles before it were written.
-                news, self._news = self._news, asyncio.Event()
-                news.set()
-            self._prepare(states)
+        with self._hindrance_told():
+            async with self._turn:
+                changed = await self._publish_in_turn(now)
         if changed:
             _log.debug("gates told", generation=self._generation, apis=changed)
+
+    async def _publish_in_turn(self, now: datetime) -> Sequence[str]:
+        extent = await self._catch_up(now)
+        if self._log is not None:
+            # What the change log reaches must be told: another node may have changed the keys a moment ago.
+            with suppress(WatchwordError):
+                await asyncio.to_thread(self._keyring.refresh)
+            await asyncio.to_thread(self._take_published, self._log)
+        audit = await self._seal.advance(extent, now.timestamp())
+        held = await asyncio.to_thread(self.openings.in_force, now.timestamp())
+        states = await self._assemble(now, audit, held)
+        cuts = frozenset(cut for state in states for cut in state.cuts)
+        await self._cut_names.refresh(cuts, self._since - self.unread, now)
+        try:
+            changed = await asyncio.to_thread(self._write, states, now)
+            # Who applied it waits until gates are told of that too.
+            if self._log is not None and self._cursor is not None and not self.is_behind():
+                await asyncio.to_thread(self._note, self._log, self._cursor.sequence)
+        finally:
+            # Also after a failure: the bundles before it were written.
+            self._tell_news()
+        self._prepare(states)
+        return changed
 
     def _note(self, log: GateLog, covers: int) -> None:
         """Say how far of the change log gates are told."""

@@ -89,7 +89,9 @@ _REASONS = {
     "key-ring": "its keyring.json differs from that of the node that tells gates",
     "clock": "its clock is wrong",
     "leader": "it knows no node that tells gates",
-    "gates": "it can't believe or write what is published",
+    "gates": "it can't believe what is published",
+    "disk": "it can't write the files that gates read",
+    "service": "the database is of another service",
 }
 
 

@@ -151,3 +151,26 @@ def test_a_pooler_that_mixes_up_what_is_prepared_is_gone_along_with(server: Post
             assert run(lambda name=name: stores[0].find(name)) is not None  # type: ignore[misc]
         for each in stores:
             each.close()
+
+
+def test_plans_that_were_made_while_tables_were_small_stay_good(server: Postgres) -> None:
+    """Statistics of a table with one row say that reading all of it is cheapest; it grows faster than they are renewed."""
+    address = server.ready()
+    store = PostgresStore(address, connections=1)
+    with server.admin(address.database) as link:
+        run(enrolment(store, "small"))
+        link.execute("ANALYZE")
+        # An index that is made reads the table, too.
+        before = link.execute(_READ_WHOLE).fetchone()
+        for turn in range(12):
+            # From the sixth time on the server keeps the plan.
+            run(enrolment(store, f"small{turn}"))
+            run(lambda: store.find("small"))
+        # Who ends a connection has told what it did.
+        store.close()
+        with link.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+        assert link.execute(_READ_WHOLE).fetchone() == before
+
+
+_READ_WHOLE = "SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname IN ('instances', 'used_challenges', 'audit')"

@@ -1,8 +1,12 @@
 """Make and upgrade the tables: forward only, whole or not at all, by one at a time."""
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -27,6 +31,7 @@ EXPAND = Step(SCHEMA_VERSION + 1, 1, "ALTER TABLE instances ADD COLUMN model TEX
 CONTRACT = Step(
     SCHEMA_VERSION + 2, SCHEMA_VERSION + 1, "ALTER TABLE instances DROP COLUMN risk_metric;"
 )
+ENDLESS = replace(EXPAND, text=f"{EXPAND.text} SELECT pg_sleep(3600);")
 BROKEN = Step(
     SCHEMA_VERSION + 1, 1, "ALTER TABLE instances ADD COLUMN model TEXT; SELECT no_such_thing();"
 )
@@ -87,6 +92,29 @@ def test_a_step_that_fails_leaves_nothing(server: Postgres) -> None:
     with connect(address) as link:
         assert state_of(link).version == SCHEMA_VERSION
     assert up(address, EXPAND) == (SCHEMA_VERSION, SCHEMA_VERSION + 1)
+
+
+def test_an_upgrade_that_is_killed_in_the_middle_leaves_nothing(server: Postgres) -> None:
+    """Nor does it hold up the next one, which takes the step as a whole."""
+    address = server.database()
+    up(address)
+    code = (
+        "from tests.system.adapters.postgres.test_schema import ENDLESS, up\n"
+        "from watchword.adapters.postgres.address import PostgresAddress\n"
+        f"up({address!r}, ENDLESS)\n"
+    )
+    upgrading = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[4])
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event = 'PgSleep'"
+    with server.admin() as link:
+        while link.execute(sleeping, (address.database,)).fetchone() != (1,):
+            assert upgrading.poll() is None
+            time.sleep(0.05)
+    upgrading.kill()
+    upgrading.wait()
+    assert up(address, EXPAND) == (SCHEMA_VERSION, SCHEMA_VERSION + 1)
+    node = PostgresStore(replace(address, user=NODE))
+    run(lambda: node.enrol(use(), instance(), audit()))
+    node.close()
 
 
 def test_nodes_go_on_beside_a_step_that_expands(server: Postgres) -> None:
@@ -167,6 +195,30 @@ def test_an_emptied_database_takes_no_enrolment_unseen(server: Postgres) -> None
     assert (after[0], after[1] != before[1]) == (0, True)
     store.accept(after[1])
     enrol()
+    store.close()
+
+
+def test_a_copy_that_is_restored_under_a_node_takes_no_write_unseen(server: Postgres) -> None:
+    """It knows nothing of the challenges that were used since: they end first, as after any exchange."""
+    address = server.database()
+    up(address)
+    store = PostgresStore(replace(address, user=NODE))
+    run(lambda: store.enrol(use(), instance(), audit()))
+    place = ("-h", str(server.directory), "-p", str(server.port), "-U", "postgres")
+    copy = server.run("pg_dump", *place, "--schema", "watchword", address.database)
+    run(lambda: store.enrol(use(b"since"), instance("since"), audit()))
+    before = run(store.extent)
+    by_hand(server, address, "DROP SCHEMA watchword CASCADE")
+    file = server.directory / "copy.sql"
+    file.write_text(copy)
+    server.run("psql", *place, "-q", "-o", "/dev/null", "-d", address.database, "-f", str(file))
+    again = lambda: run(lambda: store.enrol(use(b"since"), instance("again"), audit()))  # noqa: E731
+    refused(again, UnavailableError, "challenges from before end first")
+    assert run(lambda: store.find("since")) is None
+    after = run(store.extent)
+    assert (after[0] < before[0], after[1] != before[1]) == (True, True)
+    store.accept(after[1])
+    run(lambda: store.enrol(use(b"new"), instance("new"), audit()))
     store.close()
 
 
