@@ -380,10 +380,13 @@ class InstanceStore(Protocol):
             instance renewed last, ``instance.unknown``, ``instance.revoked``, ``instance.counter``.
         """
 
-    async def use_challenge(self, use: ChallengeUse) -> None:
-        """Consume a challenge and nothing else; many that come at the same time are one transaction.
+    async def use_challenge(self, use: ChallengeUse, now: datetime) -> None:
+        """Consume the challenge of a next renewal and nothing else; many that come at the same time are one row.
 
-        :raises RefusedError: ``challenge.used``.
+        The transactions of this store know nothing of it, nor this of theirs: where it is asked of one such challenge, it is asked
+        of all.
+
+        :raises RefusedError: ``challenge.used``; ``challenge.superseded`` where no more can be remembered.
         """
 
     async def count_enrolled(

@@ -1,6 +1,5 @@
 """Instances, challenges, receipts and the audit trail: all or nothing."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from tests.unit.enrolment.simulators import NOW
 from watchword.adapters.store import EXPIRED_AT_ONCE, FLUSHED_AT_ONCE, EngineStore
 from watchword.enrolment.renewal_days import days_of
 from watchword.ports import CountLimit, EnrolledCounts, Instance, RevocationCursor, StoredReceipt
-from watchword.reasons import Reason, RefusedError
+from watchword.reasons import Reason
 
 Reopened = Callable[[], EngineStore]
 
@@ -87,26 +86,6 @@ def test_renewals_leave_a_mark_a_day_and_no_entry(store: EngineStore) -> None:
     run(lambda: store.renew(use(b"version"), "one", None, "43", told))
     assert run(lambda: store.audit_entries(1)) == [told]
     assert run(store.extent)[0] > after[0]
-
-
-def test_a_challenge_is_used_alone_and_once(store: EngineStore) -> None:
-    """Those at the same time too, of which the extent tells; nothing else is written."""
-    run(lambda: store.enrol(use(), instance(), audit()))
-    before, trail = run(store.extent)[0], run(store.newest_audit)
-
-    async def together() -> list[BaseException | None]:
-        nonces = [b"%d" % (number % 20) for number in range(40)]
-        calls = (store.use_challenge(use(nonce)) for nonce in nonces)
-        return await asyncio.gather(*calls, return_exceptions=True)
-
-    found = run(together)
-    assert found.count(None) == 20
-    assert {str(each) for each in found if each is not None} != set()
-    assert all(each is None or isinstance(each, RefusedError) for each in found)
-    assert run(store.extent)[0] > before
-    assert run(store.newest_audit) == trail
-    assert reason_of(lambda: store.use_challenge(use(b"1"))) is Reason.CHALLENGE_USED
-    assert reason_of(lambda: store.use_challenge(use())) is Reason.CHALLENGE_USED
 
 
 @pytest.mark.parametrize("counter", [0, 2, 3])

@@ -72,6 +72,7 @@ KEY_RING: Final = RowName("key-ring", "key-ring")
 SECRETS: Final = RowName("secrets", "secrets")
 CANARIES: Final = RowName("canaries", "canaries")
 CONFIGURATION: Final = RowName("configuration", "configuration")
+OPENINGS: Final = RowName("openings", "openings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +234,7 @@ class SealedRows:
         """
         if present.deployment != self._deployment:
             raise self._stranger(present)
-        if present.key_id not in {copy.key_id, self._key.key_id}:
+        if not self._key.opens(present.key_id):
             raise SealedRowError(
                 self._words(
                     present.at,
@@ -276,7 +277,7 @@ class SealedRows:
         except UnavailableError as error:
             if error.reason is Reason.STORE_UNAVAILABLE:
                 raise
-            # The master key isn't at hand, or is another one.
+            # The master key isn't at hand or is another one, or what it wrapped was changed.
             self._faults[at] = self._words(at, error.detail)
 
     def _trusted(self, at: RowName) -> _Held | None:
@@ -346,6 +347,12 @@ class SealedRows:
             nonce, sealed = row.sealed[:_NONCE_BYTES], row.sealed[_NONCE_BYTES:]
             context = self._context(_LABEL, row.at, row.version, database)
             return AESGCM(key).decrypt(nonce, sealed, context)
+        except UnavailableError as error:
+            if not self._key.opens(row.key_id):
+                raise
+            # OpenBao doesn't say which of both it is, apart from the words.
+            detail = f"{error.detail}; if somebody changed the row, {_PUT_BACK}"
+            raise UnavailableError(error.reason, detail) from None
         except (InvalidTag, ValueError):
             raise SealedRowError(
                 self._words(

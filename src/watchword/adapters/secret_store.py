@@ -502,6 +502,9 @@ class MasterKey(KeyWrapper, Protocol):
     def unwrap_here(self, wrapped: bytes, context: bytes, key_id: str) -> bytes:
         """See :meth:`watchword.broker.interface.KeyWrapper.unwrap`."""
 
+    def opens(self, key_id: str) -> bool:
+        """Tell whether what the key of this name wrapped is for this one to unwrap; asks nobody."""
+
 
 class LocalMasterKey:
     """Implement :class:`MasterKey` with AES-256-GCM (NIST SP 800-38D)."""
@@ -521,6 +524,10 @@ class LocalMasterKey:
     def key_id(self) -> str:
         """Return ``local-`` and 16 hex digits of a MAC under the key, from which nobody learns the key."""
         return self._key_id
+
+    def opens(self, key_id: str) -> bool:
+        """See :meth:`MasterKey.opens`."""
+        return key_id == self._key_id
 
     async def wrap(self, key: bytes, context: bytes) -> bytes:
         """Return nonce and ciphertext."""
@@ -828,5 +835,16 @@ class EitherKey(_Either):
 
     def unwrap_here(self, wrapped: bytes, context: bytes, key_id: str) -> bytes:
         """See :meth:`MasterKey.unwrap_here`."""
-        wrapper = self._old_here if key_id == self._old.key_id else self._present_here
-        return wrapper.unwrap_here(wrapped, context, key_id)
+        return self._opener(key_id).unwrap_here(wrapped, context, key_id)
+
+    async def unwrap(self, wrapped: bytes, context: bytes, key_id: str) -> bytes:
+        """See :meth:`watchword.broker.interface.KeyWrapper.unwrap`."""
+        return await self._opener(key_id).unwrap(wrapped, context, key_id)
+
+    def opens(self, key_id: str) -> bool:
+        """See :meth:`MasterKey.opens`."""
+        return self._present_here.opens(key_id) or self._old_here.opens(key_id)
+
+    def _opener(self, key_id: str) -> MasterKey:
+        # By name, and not by `key_id`: OpenBao's names the version too, which another node may have raised.
+        return self._old_here if self._old_here.opens(key_id) else self._present_here

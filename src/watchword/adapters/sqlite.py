@@ -115,6 +115,12 @@ CREATE TABLE unrecorded_uses (
     number INTEGER NOT NULL
 ) STRICT;
 INSERT INTO unrecorded_uses VALUES (1, 0);
+CREATE TABLE challenge_pages (
+    number INTEGER PRIMARY KEY,
+    expires_at INTEGER NOT NULL,
+    uses BLOB NOT NULL
+) STRICT;
+CREATE INDEX challenge_pages_by_expiry ON challenge_pages (expires_at);
 """
 _DELETED: Final = """
 CREATE INDEX instances_deleted ON instances (revoked_at) WHERE format = '-';
@@ -410,6 +416,8 @@ class SqliteDatabase(QueuedDatabase):
             write_ahead(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA trusted_schema = OFF")
+            # What is deleted is overwritten in the pages that are written anyway.
+            connection.execute("PRAGMA secure_delete = FAST")
             if self._max_pages is not None:
                 connection.execute(f"PRAGMA max_page_count = {self._max_pages}")
             make_schema(connection)

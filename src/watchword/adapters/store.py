@@ -2,14 +2,15 @@
 
 An engine (:mod:`watchword.adapters.sqlite`, :mod:`watchword.adapters.postgres`) brings a :class:`Database`, which carries out
 transactions, and a :class:`Dialect`, the few words in which engines differ.  Statements have ``?`` for values.  Whatever they
-read before they change it is read with :attr:`Dialect.locking`, or after :meth:`Database.take_turns`, so that they are right
-on an engine that runs many transactions at a time.  What was done though the store couldn't record it is kept in memory until
-it can be written.
+read before they change it is read with :attr:`Dialect.locking`, or after :meth:`Database.take_turns`, or must still be so as
+they change it (:meth:`Database.expect`), so that they are right on an engine that runs many transactions at a time.  What was
+done though the store couldn't record it is kept in memory until it can be written.
 
 **Rollback.**  A private file of the service keeps the store's mark: how much was written, and the epoch of challenges.  Every
-use of a challenge adds an audit entry in the same transaction, or raises the number of uses that left none; both only grow.
-A store whose sum of them is below the mark is an older copy and doesn't know which challenges were used since; a database in
-another place may be one, too.  Either begins another epoch.
+use of a challenge adds an audit entry in the same transaction, or raises the number of uses that left none, or is in a page
+of the log (:mod:`watchword.adapters.challenge_log`), which has the next number; all three only grow.  A store whose sum of
+them is below the mark is an older copy and doesn't know which challenges were used since; a database in another place may be
+one, too.  Either begins another epoch.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
+from watchword.adapters.challenge_log import DROP_PAGES, ChallengeLog, newest_page
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     read_private,
@@ -683,20 +685,22 @@ def require_room(
 ) -> None:
     """See to it that there aren't more instances like one than may be, while nobody else adds one."""
     at, most = microseconds(limit.since), limit.most
-    for about, query, values, count in (
-        (instance.device_key, _OF_DEVICE, (instance.device_key, at), most.device),
-        (
-            instance.attester_serial,
-            _OF_ATTESTER,
-            (instance.attester_serial, instance.app, at, MOST_UNDER_SERIAL),
-            most.serial,
-        ),
-    ):
-        if about is not None and count is not None:
-            database.take_turns(connection, query, about, instance.app)
-            database.expect(
-                connection, f"SELECT 1 WHERE ({query}) <= ?", (*values, count), _OverLimitError
-            )
+    if instance.device_key is not None and most.device is not None:
+        database.take_turns(connection, "device", instance.device_key)
+        database.expect(
+            connection,
+            f"SELECT 1 WHERE ({_OF_DEVICE}) <= ?",
+            (instance.device_key, at, most.device),
+            _OverLimitError,
+        )
+    if instance.attester_serial is not None and most.serial is not None:
+        database.take_turns(connection, "attester", instance.attester_serial, instance.app)
+        database.expect(
+            connection,
+            f"SELECT 1 WHERE ({_OF_ATTESTER}) <= ?",
+            (instance.attester_serial, instance.app, at, MOST_UNDER_SERIAL, most.serial),
+            _OverLimitError,
+        )
 
 
 def revoke_instance(
@@ -746,11 +750,11 @@ class InstanceQueries:
         self._standing = (
             f"SELECT id FROM instances WHERE revoked_at IS NULL AND id IN ({dialect.texts})"  # noqa: S608
         )
-        # Two questions, since SQLite finds no place in the middle of one instant by a comparison of pairs.
         self._hold_all = (
             f"SELECT id FROM instances WHERE id IN ({dialect.texts}) ORDER BY id{dialect.locking}"  # noqa: S608
         )
         columns = f"SELECT revoked_at, {dialect.row}, id, audiences, revoked_at FROM instances "  # noqa: S608
+        # Two questions, since SQLite finds no place in the middle of one instant by a comparison of pairs.
         self._revoked_at = (
             f"{columns} WHERE revoked_at = ? AND {dialect.row} > ? ORDER BY {dialect.row} LIMIT ?"
         )
@@ -1315,7 +1319,9 @@ class WriteBehindStore:
         """See :meth:`watchword.apps.service.safeguards.GuardedStore.extent`."""
         return await self._database.read(
             lambda each: (
-                self._database.newest_audit(each) + self._database.unrecorded_uses(each),
+                self._database.newest_audit(each)
+                + self._database.unrecorded_uses(each)
+                + newest_page(each),
                 self._database.identity(each),
             )
         )
@@ -1343,53 +1349,6 @@ def _audiences(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
 
 
-class _GatheredUses:
-    """Record uses of challenges, those that come while one transaction runs together in the next."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._waiting: list[tuple[ChallengeUse, asyncio.Future[bool]]] = []
-        self._running: asyncio.Task[None] | None = None
-
-    async def add(self, use: ChallengeUse) -> bool:
-        """Return whether it was the first use, once that is durable."""
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((use, done))
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._write())
-        return await done
-
-    async def _write(self) -> None:
-        while self._waiting:
-            taken, self._waiting = self._waiting[:_USES_AT_ONCE], self._waiting[_USES_AT_ONCE:]
-            try:
-                first = await self._database.write(partial(self._insert, [use for use, _ in taken]))
-            except UnavailableError as error:
-                for _, done in taken:
-                    if not done.done():
-                        done.set_exception(error)
-            except BaseException:
-                for _, done in (*taken, *self._waiting):
-                    done.cancel()
-                self._waiting = []
-                raise
-            else:
-                for (_, done), is_first in zip(taken, first, strict=True):
-                    if not done.done():
-                        done.set_result(is_first)
-
-    def _insert(self, uses: Sequence[ChallengeUse], connection: Connection) -> list[bool]:
-        asked = [
-            connection.execute(_USE_CHALLENGE, (each.nonce, microseconds(each.expires_at)))
-            for each in uses
-        ]
-        self._database.count_use(connection)
-        return [each.rowcount == 1 for each in asked]
-
-
-_USES_AT_ONCE: Final = 256
-
-
 class EngineStore(WriteBehindStore):
     """Implement :class:`watchword.ports.InstanceStore` on a database.
 
@@ -1403,7 +1362,7 @@ class EngineStore(WriteBehindStore):
         self._instances = InstanceQueries(database.dialect)
         self._pending = PendingWrites()
         self._told_of = -1
-        self._uses = _GatheredUses(database)
+        self._log = ChallengeLog(database)
         self.had_entries = database.had_entries
 
     @property
@@ -1515,9 +1474,9 @@ class EngineStore(WriteBehindStore):
 
         return await self._unchanged(work, known)
 
-    async def use_challenge(self, use: ChallengeUse) -> None:
+    async def use_challenge(self, use: ChallengeUse, now: datetime) -> None:
         """See :meth:`watchword.ports.InstanceStore.use_challenge`."""
-        if not await self._uses.add(use):
+        if not await self._log.add(use, now):
             raise RefusedError.because(Reason.CHALLENGE_USED, _USED_BEFORE)
 
     async def deliver(
@@ -1926,7 +1885,8 @@ class EngineStore(WriteBehindStore):
 
     async def forget_expired(self, now: datetime) -> int:
         """See :meth:`watchword.ports.InstanceStore.forget_expired`."""
-        return await self._drop(_DROP_CHALLENGES, now)
+        pages = await self._drop(DROP_PAGES, now)
+        return pages + await self._drop(_DROP_CHALLENGES, now)
 
     async def check_writable(self) -> None:
         """See :meth:`watchword.ports.InstanceStore.check_writable`."""

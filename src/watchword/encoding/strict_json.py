@@ -52,7 +52,10 @@ def loads(data: bytes, limit: int) -> dict[str, Any]:
 
 def dumps(value: Any) -> bytes:
     """Return compact UTF-8 JSON with keys in the order given; NaN is refused."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
+
+
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _is_encodable(value: Any) -> bool:

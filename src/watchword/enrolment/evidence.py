@@ -107,8 +107,8 @@ from watchword.reasons import (
     UnavailableError,
     lasting_first,
 )
-from watchword.tokens.jose import jwk_from_public_key, public_key_from_jwk
-from watchword.vocabulary import ApplePlatform, Level, Platform, Vendor, Withdrawal
+from watchword.tokens.jose import jwk_from_public_key, public_info, public_key_from_jwk
+from watchword.vocabulary import ApplePlatform, Distribution, Level, Platform, Vendor, Withdrawal
 
 RECEIPTS_AT_ONCE: Final = 10
 """Most receipts of an app that Apple is asked for in one round, one after the other."""
@@ -384,6 +384,8 @@ def standing_of(
     evidence_format: EvidenceFormat,
     revocation: RevocationStatus | None,
     now: datetime,
+    app: AppRegistration | None = None,
+    distribution: Distribution | None = None,
 ) -> Standing:
     """Return what policy judges of an instance between two attestations.
 
@@ -409,6 +411,8 @@ def standing_of(
         revocation_known=known,
         risk_metric=instance.risk_metric,
         key_attested=evidence_format.attested_key_proves or not _renews_by_proof_key(instance),
+        app=app,
+        distribution=distribution,
     )
 
 
@@ -437,9 +441,7 @@ def _renews_by_proof_key(instance: Instance) -> bool:
     attests the very key that the statement holds is taken for one as well: it renews for
     a shorter time than it could.
     """
-    key = public_key_from_jwk(instance.proof_jwk)
-    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return spki == instance.attested_key
+    return public_info(instance.proof_jwk) == instance.attested_key
 
 
 BECAUSE: Final = "certificate revoked by vendor"
@@ -762,8 +764,9 @@ class FormatEvidenceVerifier:
             renewal, statement.raw, instance.attested_key, app, evidence_format
         )
         version, platform = examined.app_version, None
-        standing = standing_of(instance, evidence_format, self._trust.revocation, now)
-        standing = replace(standing, app=app, distribution=examined.distribution)
+        standing = standing_of(
+            instance, evidence_format, self._trust.revocation, now, app, examined.distribution
+        )
         anew = renewal.attestation if isinstance(renewal, ProofKeySignature) else None
         if anew is not None:
             attestation = await self._decoded(anew, statement, app, now)

@@ -316,12 +316,16 @@ class EnrolmentRoom(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RenewalRequest:
-    """Hold what a client sent to renew, or to be handed a secret; nothing of it is verified."""
+    """Hold what a client sent to renew, or to be handed a secret; nothing of it is verified.
+
+    :param leave: is called before a renewal waits for others, with which it is written; all that costs much is done by then.
+    """
 
     instance_id: str
     statement: bytes
     evidence: Mapping[str, Any]
     ticket: bytes | None = None
+    leave: Callable[[], None] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

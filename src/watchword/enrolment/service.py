@@ -25,6 +25,7 @@ from watchword.enrolment.interface import (
     CHALLENGE_SECONDS,
     AppraisalLog,
     AppraisedEvidence,
+    AppraisedRenewal,
     Enrolled,
     EnrolmentPolicy,
     EnrolmentRequest,
@@ -159,7 +160,9 @@ class Enrolment:
         """
         self._policy = policy
         self._verifier = verifier if codes is None else OperatorCodeVerifier(verifier, codes)
-        self._validator = StatementValidator(policy, self._verifier, keys.challenge, epochs)
+        self._validator = StatementValidator(
+            policy, self._verifier, keys.challenge, epochs, logged=tickets is not None
+        )
         self._codes = codes
         self._store = store
         self._keys = keys
@@ -275,10 +278,11 @@ class Enrolment:
            enrolment).
         4. The evidence verifies under the attested key; policy judges anew what it states.
         5. The level still reaches the deployment's minimum, which may have been raised.
-        6. Challenge, counter, version and audit entry are stored in one transaction.
+        6. Challenge, counter, version and audit entry are stored in one transaction; with tickets, the use of the challenge that
+           came with tokens is recorded before that, and with a ticket that counts nothing else is.
 
         :raises RefusedError: with the reason of the first step that failed.
-        :raises UnavailableError: when the store or the signer can't answer; nothing was stored.
+        :raises UnavailableError: when the store or the signer can't answer; nothing was stored but that the challenge was used.
         """
         statement, app, use = self._validator.validate(
             request.statement, request.evidence, Purpose.RENEW, now, request.instance_id
@@ -295,10 +299,7 @@ class Enrolment:
         now: datetime,
     ) -> Enrolled:
         """Carry out the steps from 3 on."""
-        ticket = self._opened(request, use, now)
-        if ticket is not None:
-            # Its nonce alone decides: the row doesn't know of renewals that came by tickets.
-            use = replace(use, made_at=None)
+        ticket, came_with_tokens = self._opened(request, use, now), use.made_at is not None
         instance = await self._known(request.instance_id, ticket)
         require_alive(instance, self._policy.environment, now)
         require_same(instance, statement)
@@ -306,19 +307,26 @@ class Enrolment:
             request.evidence, statement, instance, app, now
         )
         self._require_level(instance.level)
-        stated = replace(
-            instance,
-            app_version=renewal.app_version or instance.app_version,
-            platform=renewal.platform or instance.platform,
-        )
+        stated = _as_stated(instance, renewal)
         tokens = await self._keys.aside(lambda: self._issue(stated, statement, now))
-        says_more = renewal.vouched_anew or stated != instance
-        if ticket is not None and ticket.counts and not says_more:
-            renewed = await self._renewed_by_ticket(use, instance, renewal.counter, now)
+        is_told = renewal.vouched_anew or stated is not instance
+        by_ticket = ticket is not None and ticket.counts and not is_told
+        if by_ticket and renewal.counter is not None:
+            require_higher(renewal.counter, instance.counter)
+        if self._tickets is not None and came_with_tokens:
+            if by_ticket and request.leave is not None:
+                request.leave()
+            # Whichever way it goes on: with its ticket, or without one, it counts once.
+            await self._store.use_challenge(use, now)
+        if ticket is not None and by_ticket:
+            renewed = await self._renewed_by_ticket(instance, renewal.counter, now)
             read_at = ticket.read_at
         else:
             # The transaction looks at the instance again: of a revocation and a renewal at the same
             # time one comes first, and a renewal that comes second is refused there.
+            if ticket is not None:
+                # Its nonce alone decides: the row doesn't know of renewals that came by tickets.
+                use = ChallengeUse(use.nonce, use.expires_at)
             renewed = await self._store.renew(
                 use,
                 instance.id,
@@ -327,7 +335,7 @@ class Enrolment:
                 _audit("instance.renewed", stated, now, renewal.signals),
                 now if renewal.vouched_anew else None,
                 renewal.platform,
-                known=instance,
+                known=None if ticket is not None and ticket.counts else instance,
             )
             read_at = now
         self._count(renewal.signals)
@@ -351,13 +359,10 @@ class Enrolment:
         return found
 
     async def _renewed_by_ticket(
-        self, use: ChallengeUse, instance: Instance, counter: int | None, now: datetime
+        self, instance: Instance, counter: int | None, now: datetime
     ) -> Instance:
-        """Record the use of the challenge alone; its number tells a store that was put back."""
+        """Return the instance as its next ticket has it; nothing is written."""
         assert self._tickets is not None  # Somebody opened one.
-        if counter is not None:
-            require_higher(counter, instance.counter)
-        await self._store.use_challenge(use)
         if not self._tickets.stands(instance.id):
             # Somebody revoked it in these moments, or nobody knows: the row says it.
             require_alive(await self._known(instance.id, None), self._policy.environment, now)
@@ -487,6 +492,15 @@ class Enrolment:
 
     def _random_id(self) -> str:
         return base64url.encode(self._entropy.token_bytes(_ID_BYTES))
+
+
+def _as_stated(instance: Instance, renewal: AppraisedRenewal) -> Instance:
+    """Return the instance itself where its evidence states nothing new, as it does nearly always."""
+    version = renewal.app_version or instance.app_version
+    platform = renewal.platform or instance.platform
+    if (version, platform) == (instance.app_version, instance.platform):
+        return instance
+    return replace(instance, app_version=version, platform=platform)
 
 
 def _counted_by(instance: Instance) -> str | None:

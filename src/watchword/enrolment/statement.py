@@ -21,6 +21,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 from watchword.attestation.interface import AppRegistration
@@ -49,6 +50,7 @@ _BODY_BYTES = 1 + 8 + _NONCE_BYTES
 _MAC_BYTES = 32
 _CHALLENGE_LABEL = b"watchword/challenge/v1\0"
 _NEXT_LABEL = b"watchword/challenge/v2\0"
+_LOGGED_LABEL = b"watchword/challenge/v2 in a log\0"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -73,19 +75,28 @@ def make_challenge(
 
 
 def make_next_challenge(
-    *, app: str, instance: str, life: int, issuer: str, key: bytes, now: datetime, entropy: Entropy
+    *,
+    app: str,
+    instance: str,
+    life: int,
+    issuer: str,
+    key: bytes,
+    now: datetime,
+    entropy: Entropy,
+    label: bytes = _NEXT_LABEL,
 ) -> bytes:
     """Return a challenge for the next renewal of one instance.
 
     :param life: seconds that it lives: as long as the longest token beside it.
     :param key: the service's challenge key, at least 32 bytes.
+    :param label: tells challenges apart whose uses are kept in different places.
     """
     expiry = int(now.timestamp()) + life
     made_at = (now - _EPOCH) // timedelta(microseconds=1)
     nonce = made_at.to_bytes(_INSTANT_BYTES, "big")
     nonce += entropy.token_bytes(_NONCE_BYTES - _INSTANT_BYTES)
     body = _NEXT_VERSION + expiry.to_bytes(8, "big") + nonce
-    return body + _mac(body, app, Purpose.RENEW, issuer, key, instance)
+    return body + _mac(body, app, Purpose.RENEW, issuer, key, (label, instance))
 
 
 def check_challenge(
@@ -97,12 +108,14 @@ def check_challenge(
     key: bytes,
     now: datetime,
     instance: str | None = None,
+    next_label: bytes = _NEXT_LABEL,
 ) -> ChallengeUse:
     """Return the one use that this challenge is good for; the caller still must record it.
 
     The code is checked before the expiry is read: an expiry that we didn't write means nothing.
 
     :param instance: the id of the instance that says it renews; None for every other call.
+    :param next_label: as for :func:`make_next_challenge`.
     :raises MalformedError: ``challenge.malformed``.
     :raises RefusedError: ``challenge.unknown`` when it isn't ours or is for another app, purpose, issuer
         or instance (which can't be told apart), ``challenge.expired``.
@@ -115,7 +128,8 @@ def check_challenge(
         )
     body, code = challenge[:_BODY_BYTES], challenge[_BODY_BYTES:]
     is_next = version == _NEXT_VERSION
-    expected = _mac(body, app, purpose, issuer, key, instance if is_next else None)
+    whom = (next_label, instance) if is_next and instance is not None else None
+    expected = _mac(body, app, purpose, issuer, key, whom)
     if not hmac.compare_digest(code, expected):
         whose = " for this instance" if is_next else ""
         raise RefusedError.because(
@@ -134,12 +148,21 @@ def check_challenge(
 
 
 def _mac(
-    body: bytes, app: str, purpose: Purpose, issuer: str, key: bytes, instance: str | None = None
+    body: bytes,
+    app: str,
+    purpose: Purpose,
+    issuer: str,
+    key: bytes,
+    whom: tuple[bytes, str] | None = None,
 ) -> bytes:
+    """Return the code of a challenge.
+
+    :param whom: the label and the instance of one that came with tokens.
+    """
     parts = [issuer.encode(), app.encode(), purpose.value.encode()]
     label = _CHALLENGE_LABEL
-    if instance is not None:
-        label = _NEXT_LABEL
+    if whom is not None:
+        label, instance = whom
         parts.append(instance.encode())
     return hmac.digest(key, label + body + length_prefixed.join(*parts), "sha256")
 
@@ -176,14 +199,19 @@ class OneEpoch:
 class Challenges:
     """Make challenges and check them."""
 
-    def __init__(self, issuer: str, key: bytes, epochs: ChallengeEpochs) -> None:
+    def __init__(
+        self, issuer: str, key: bytes, epochs: ChallengeEpochs, *, logged: bool = False
+    ) -> None:
         """Keep the key; nothing is made yet.
 
         :param key: the service's challenge key, at least 32 bytes.
+        :param logged: whether uses of challenges that come with tokens are kept in the store's log alone.  Then they count only
+            where that log is asked: whoever turns it off or on makes strangers of those that are out.
         """
         self._issuer = issuer
         self._key = key
         self._epochs = epochs
+        self._next_label = _LOGGED_LABEL if logged else _NEXT_LABEL
 
     def __repr__(self) -> str:
         """Show nothing: a key in a log is a key lost."""
@@ -227,6 +255,7 @@ class Challenges:
             key=epoch_key(self._key, self._epochs.number),
             now=now,
             entropy=entropy,
+            label=self._next_label,
         )
 
     def check(
@@ -253,6 +282,7 @@ class Challenges:
             key=key,
             now=now,
             instance=instance,
+            next_label=self._next_label,
         )
         if use.expires_at.timestamp() < self._epochs.forgotten:
             raise RefusedError.because(
@@ -262,6 +292,7 @@ class Challenges:
         return use
 
 
+@lru_cache(maxsize=8)
 def epoch_key(key: bytes, number: int) -> bytes:
     """Return the key of one epoch's challenges, which says nothing of any other's.
 
@@ -502,14 +533,19 @@ class StatementValidator:
         verifier: EvidenceVerifier,
         challenge_key: bytes,
         epochs: ChallengeEpochs | None = None,
+        *,
+        logged: bool = False,
     ) -> None:
         """Keep what statements are compared with; nothing is asked yet.
 
         :param epochs: which challenges count; None where the store is never put back.
+        :param logged: as for :class:`Challenges`.
         """
         self._policy = policy
         self._verifier = verifier
-        self.challenges = Challenges(policy.issuer, challenge_key, epochs or OneEpoch())
+        self.challenges = Challenges(
+            policy.issuer, challenge_key, epochs or OneEpoch(), logged=logged
+        )
 
     def __repr__(self) -> str:
         """Show nothing: a key in a log is a key lost."""

@@ -12,7 +12,7 @@ marks and UTF-16, and tokens of ten megabytes that were decoded before they were
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, NoReturn, Self
 
 from cryptography.exceptions import InvalidSignature
@@ -55,11 +55,29 @@ def public_key_from_jwk(jwk: Mapping[str, Any]) -> EllipticCurvePublicKey:
         _refuse_key("expected a JWK with exactly kty, crv, x and y")
     if jwk["kty"] != "EC" or jwk["crv"] != "P-256":
         _refuse_key("expected kty EC and crv P-256")
-    numbers = EllipticCurvePublicNumbers(_coordinate(jwk["x"]), _coordinate(jwk["y"]), SECP256R1())
+    x, y = jwk["x"], jwk["y"]
+    if not isinstance(x, str) or not isinstance(y, str):
+        _refuse_key(f"expected coordinates of {_COORDINATE_CHARACTERS} characters")
+    return _point(x, y)
+
+
+@lru_cache(maxsize=256)
+def _point(x: str, y: str) -> EllipticCurvePublicKey:
+    """Return a key; each request asks several times for its own."""
+    numbers = EllipticCurvePublicNumbers(_coordinate(x), _coordinate(y), SECP256R1())
     try:
         return numbers.public_key()
     except ValueError:
         _refuse_key("got a point that isn't on P-256")
+
+
+_PUBLIC_INFO: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+"""What stands before the coordinates in a SubjectPublicKeyInfo of P-256, uncompressed (RFC 5480)."""
+
+
+def public_info(jwk: Mapping[str, str]) -> bytes:
+    """Return the SubjectPublicKeyInfo of the JWK of a key on P-256, which isn't looked at any more."""
+    return _PUBLIC_INFO + base64url.decode(jwk["x"]) + base64url.decode(jwk["y"])
 
 
 def jwk_from_public_key(key: EllipticCurvePublicKey) -> dict[str, str]:
@@ -86,8 +104,8 @@ def thumbprint(jwk: Mapping[str, str]) -> str:
     return base64url.encode(hashlib.sha256(strict_json.dumps(required)).digest())
 
 
-def _coordinate(value: Any) -> int:
-    if not isinstance(value, str) or len(value) != _COORDINATE_CHARACTERS:
+def _coordinate(value: str) -> int:
+    if len(value) != _COORDINATE_CHARACTERS:
         _refuse_key(f"expected coordinates of {_COORDINATE_CHARACTERS} characters")
     try:
         return int.from_bytes(base64url.decode(value))

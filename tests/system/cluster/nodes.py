@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,12 +25,17 @@ from tests.system.bundles.points import Point
 from tests.system.bundles.releases import TODAY
 from tests.unit.apps.service_process import upstream
 
+from watchword.adapters.lab_store import StoredPhone
 from watchword.adapters.postgres.address import PostgresAddress
 from watchword.adapters.system import SystemClock
 from watchword.apps.lab.phones import authorities_of, build_phone, new_phone
 from watchword.apps.service.client import OperatorClient
 from watchword.apps.settings.load import load_settings
 from watchword.client import WatchwordClient
+from watchword.lab import Phone
+
+COUNTED: Final = "rkp-android"
+"""A phone whose evidence names its device, of which the policy allows one instance a day."""
 
 NAMES: Final = ("node-a", "node-b", "node-c")
 _SHARED: Final = ("keyring.json", "lab/seed")
@@ -44,6 +50,7 @@ service:
   state: {state}
   store: {store}
   postgres: {{node: {name}}}
+policy: {{base: balanced, with: [{{device_velocity: {{most: 1}}}}]}}
 apps:
   clinic-android:
     platform: android
@@ -69,6 +76,7 @@ class Node(Machine):
         directory.mkdir(mode=0o700)
         super().__init__(directory)
         self.name = name
+        self.release = TODAY
         self.service, self.listen = free_port(), free_port()
         self.file = directory / "watchword.yaml"
         self._cluster = cluster
@@ -105,7 +113,7 @@ class Node(Machine):
 
     def begin(self) -> None:
         """Start it."""
-        self.start("up", lambda log: TODAY.start(self.file, "up", "--json", output=log))
+        self.start("up", lambda log: self.release.start(self.file, "up", "--json", output=log))
 
     def again(self) -> None:
         """Start it as it was, and wait until it takes requests."""
@@ -197,6 +205,27 @@ class Race(httpx.BaseTransport):
         self._http.close()
 
 
+class Together(httpx.BaseTransport):
+    """Send all to one node, an attestation in the moment in which the others send theirs."""
+
+    def __init__(self, node: Node, together: threading.Barrier) -> None:
+        """Take the node, and where all meet."""
+        self._node = node
+        self._together = together
+        self._http = httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request."""
+        if request.url.path == "/v1/attestations":
+            self._together.wait(patience(60))
+        request.url = request.url.copy_with(port=self._node.service)
+        return self._http.handle_request(request)
+
+    def close(self) -> None:
+        """End the connections."""
+        self._http.close()
+
+
 class Cluster:
     """Hold a PostgreSQL and the nodes over it."""
 
@@ -249,23 +278,38 @@ class Cluster:
             cursor: psycopg.Cursor[Any] = link.execute(query.encode(), values)
             return cursor.fetchall()
 
-    def phone(self, *nodes: Node, race: Race | None = None) -> WatchwordClient:
+    def phone(self, *nodes: Node, race: httpx.BaseTransport | None = None) -> WatchwordClient:
         """Return the client of a genuine phone, behind a load balancer before these nodes, or all; or one that races."""
         settings = self.nodes[0].settings
         app = settings.apps["clinic-android"]
         device = build_phone(
             authorities_of(settings), "genuine-android", app, new_phone("genuine-android")
         )
+        return self._client(device, race or Balancer(nodes or self.nodes))
+
+    def _client(self, device: Phone, way: httpx.BaseTransport) -> WatchwordClient:
         return WatchwordClient(
             self.issuer,
-            app.id,
+            "clinic-android",
             device,
             [AUDIENCE],
             clock=SystemClock().timestamp,
             jitter=lambda: 0.5,
             issuer=self.issuer,
-            transport=race or Balancer(nodes or self.nodes),
+            transport=way,
         )
+
+    def phones_of_one_device(self) -> list[WatchwordClient]:
+        """Return as many clients of one new device as there are nodes, each at a node of its own; they attest at once."""
+        app, name = self.nodes[0].settings.apps["clinic-android"], new_phone(COUNTED).name
+        together = threading.Barrier(len(self.nodes))
+        return [
+            self._client(
+                build_phone(authorities_of(node.settings), COUNTED, app, StoredPhone(name, at, 0)),
+                Together(node, together),
+            )
+            for at, node in enumerate(self.nodes)
+        ]
 
     def token(self, *nodes: Node) -> tuple[str, str]:
         """Enrol a phone; return its instance and its token."""

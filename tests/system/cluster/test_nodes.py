@@ -12,17 +12,17 @@ from functools import partial
 
 import pytest
 from tests.system.bundles.machines import AUDIENCE, until
-from tests.system.cluster.nodes import Cluster, Node, Race, cluster
+from tests.system.cluster.nodes import Cluster, Node, cluster
+from tests.system.cluster.trials import kill_nodes, race_for_challenges, race_of_devices
 
 from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.compose.documents import file_documents
 from watchword.apps.deployment import keyring_of
-from watchword.client import ClientError
 from watchword.encoding import base64url
 from watchword.gate.chain import is_snapshot
 from watchword.reasons import UnavailableError
 
-KILLS = 4
+KILLS = 3
 RACES = 20
 NOTIFYING = 3
 """So many of the store's functions send notices."""
@@ -85,17 +85,12 @@ def test_no_session_is_held(nodes: Cluster) -> None:
 
 def test_one_winner(nodes: Cluster) -> None:
     """One challenge that comes to all nodes at once is used once."""
-    race = Race(nodes.nodes)
-    instances = set()
-    for _ in range(RACES):
-        with nodes.phone(race=race) as phone:
-            phone.token(AUDIENCE)
-            instances.add(phone.instance)
-    assert len(race.statuses) == RACES
-    assert all(sum(each < 300 for each in statuses) == 1 for statuses in race.statuses), (
-        race.statuses
-    )
-    assert len(instances) == RACES
+    race_for_challenges(nodes, RACES)
+
+
+def test_velocity_is_exact(nodes: Cluster) -> None:
+    """Of enrolments of one device that come to all nodes at once as many get in as the policy allows."""
+    race_of_devices(nodes, RACES)
 
 
 def test_shown(nodes: Cluster) -> None:
@@ -268,32 +263,8 @@ def test_notices_that_are_lost(nodes: Cluster) -> None:
 
 def test_killed_nodes(nodes: Cluster) -> None:
     """Whoever is killed in the middle of whatever: what was acknowledged is there, and what was revoked stays refused."""
-    acknowledged: list[str] = []
-    over = threading.Event()
-
-    def enrol() -> None:
-        while not over.is_set():
-            try:
-                acknowledged.append(nodes.token()[0])
-            except ClientError:
-                continue
-
-    workers = [threading.Thread(target=enrol) for _ in range(2)]
-    for each in workers:
-        each.start()
     instance, token = nodes.token()
     nodes.leader().revoke(instance)
-    for turn in range(KILLS):
-        seen = len(acknowledged)
-        until(lambda known=seen: len(acknowledged) > known + 2, "nobody enrols")  # type: ignore[misc]
-        node = nodes.leader() if turn % 2 else nodes.others()[turn % 2]
-        node.kill("up")
-        node.again()
-    over.set()
-    for each in workers:
-        each.join()
-    known = {each[0] for each in nodes.rows("SELECT id FROM watchword.instances")}
-    assert len(acknowledged) > KILLS
-    assert not set(acknowledged) - known
+    assert kill_nodes(nodes, KILLS) > KILLS
     refused_everywhere(nodes, token)
     assert_ready(nodes)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.system.bundles.machines import until
+from tests.system.cluster.nodes import Node
 from tests.system.cluster.sealed import SealedCluster, SealedNode, sealed_cluster
 
 from watchword.apps.service.client import OperatorClient
@@ -50,6 +51,11 @@ def ready(nodes: SealedCluster) -> None:
     """Wait until all nodes are ready: all go by the same."""
     for node in nodes.nodes:
         until(node.is_ready, partial(node.said, "up"))
+
+
+def refuses_rows(node: Node) -> bool:
+    """Tell whether a node is unready for its sealed rows alone."""
+    return node.readiness().get("reasons") == ["keys"]
 
 
 def numbers(nodes: SealedCluster) -> set[int]:
@@ -148,9 +154,7 @@ def test_a_row_that_was_changed_by_hand_is_refused(nodes: SealedCluster) -> None
     )
     assert changed == 1
     for node in nodes.nodes:
-        until(
-            lambda node=node: node.readiness().get("reasons") == ["keys"], partial(node.said, "up")
-        )
+        until(partial(refuses_rows, node), partial(node.said, "up"))
     asked(nodes, serves=False)
     edit(nodes.sealed[0], ENFORCED, MONITORED)
     refused = nodes.sealed[0].call("config", "apply", "--widen", "--because", "no")

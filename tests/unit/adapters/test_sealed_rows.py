@@ -147,6 +147,7 @@ def test_a_row_that_was_changed_by_hand_is_refused(
     for rows in (running, later):
         assert "the sealed row secrets: " in rows.trouble()
         assert "PostgreSQL at simulated" in rows.trouble()
+        assert "run `watchword store put-back`" in rows.trouble()
         document = rows.document(SECRETS)
         for ask in (document.read, document.follow, lambda d=document: d.change(lambda _: b"x")):
             with pytest.raises(SealedRowError):
@@ -307,6 +308,17 @@ def test_one_master_key_replaces_another_while_nodes_run(nodes: Nodes) -> None:
     assert second.rekey() == []
     assert nodes.node("a", OTHER).document(SECRETS).read() == b"content"
     assert nodes.node("c", MASTER).trouble()
+
+
+def test_what_another_master_key_sealed_since_stays(nodes: Nodes) -> None:
+    """Who puts back while one key replaces another takes nothing away, on a node that has both."""
+    write(nodes.node("a"), b"content")
+    nodes.node("b", EitherKey(OTHER, MASTER)).rekey()
+    before = dict(nodes.table.rows)
+    late = nodes.node("c", EitherKey(MASTER, OTHER))
+    nodes.copy("c").write_bytes(nodes.copy("a").read_bytes())
+    assert late.put_back() == []
+    assert nodes.table.rows == before
 
 
 def test_a_database_that_is_away_leaves_what_was_read(nodes: Nodes) -> None:

@@ -22,6 +22,8 @@ def file_of_020(path: Path, one: Instance) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("DROP TABLE cuts")
         connection.execute("DROP TABLE unrecorded_uses")
+        connection.execute("DROP TABLE challenge_pages")
+        connection.execute("DROP INDEX instances_deleted")
         connection.execute("ALTER TABLE instances DROP COLUMN renewed_days")
         connection.execute("PRAGMA user_version = 5")
 

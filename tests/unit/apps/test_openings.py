@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from tests.key_ring_contract.places import MemoryRowTable, rows_of
 from tests.unit.apps.publisher_bench import NOW, PublisherBench
 from tests.unit.apps.service_bench import (
     GATE_POLICIES,
@@ -25,6 +26,7 @@ from tests.unit.apps.test_publisher import full_disk
 from tests.unit.gate.simulators import policy, route
 
 from watchword.adapters.keyring.private_file import PrivateFileError
+from watchword.adapters.sealed_rows import OPENINGS, SealedDocument
 from watchword.adapters.system import boot_id
 from watchword.apps.service.openings import OpeningBook, find_route
 from watchword.gate.chain import ChainReader
@@ -39,6 +41,23 @@ BOTH = tuple(
     replace(each, routes=(replace(ROUTE, name=f"{each.api}[0] /**"),)) for each in GATE_POLICIES
 )
 """Two APIs with the same path."""
+
+
+class Nodes:
+    """Keep books of nodes that share what is open, each on a machine of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        """Begin with nothing open."""
+        self.table = MemoryRowTable()
+        self._directory = directory
+
+    def node(self, name: str, machine: "Machine") -> tuple[SealedDocument, OpeningBook]:
+        """Start a node, or start it again: what it follows, and its book."""
+        directory = self._directory / name
+        directory.mkdir(exist_ok=True)
+        document = rows_of(self.table, directory / "sealed").document(OPENINGS)
+        place = directory / "openings.json"
+        return document, OpeningBook(place, lambda: machine.at, lambda: machine.boot, document)
 
 
 @dataclass
@@ -96,6 +115,81 @@ def test_a_clock_that_is_set_prolongs_nothing(
     begun(machine, tmp_path)
     machine.at += passed
     assert bool(open_routes(machine.book(tmp_path), now)) is is_open
+
+
+def test_all_nodes_go_by_it(tmp_path: Path) -> None:
+    """What one opens and another closes counts at all of them, each by its own machine's clock."""
+    nodes = Nodes(tmp_path)
+    here, there = Machine(), Machine(at=90.0, boot="elsewhere")
+    _, book = nodes.node("a", here)
+    document, other = nodes.node("b", there)
+    book.begin("clinic", OPENING, AT, "bad release", "alice")
+    document.follow()
+    assert open_routes(book, AT) == open_routes(other, AT + 1) == ["all"]
+    (held,) = other.in_force(AT)
+    assert (held.because, held.by, held.boot, held.ends) == (
+        "bad release",
+        "alice",
+        "elsewhere",
+        689,
+    )
+    there.at = 690.0
+    assert open_routes(other, AT + 1) == []
+    there.at = 90.0
+    # A start of the node counts on; one of the machine ends it.
+    assert open_routes(nodes.node("b", there)[1], AT + 1) == ["all"]
+    there.boot = "rebooted"
+    assert open_routes(nodes.node("b", there)[1], AT + 1) == []
+    assert other.end("clinic", "all", AT + 2)
+    nodes.node("a", here)
+    assert open_routes(nodes.node("a", here)[1], AT + 2) == []
+
+
+def test_a_node_whose_clock_is_set_prolongs_nothing(tmp_path: Path) -> None:
+    """It counts no more than the opening lasts from when it first heard of it."""
+    nodes = Nodes(tmp_path)
+    _, book = nodes.node("a", Machine())
+    book.begin("clinic", OPENING, AT, "bad release", "alice")
+    late = Machine(at=100.0, boot="elsewhere")
+    _, other = nodes.node("b", late)
+    assert open_routes(other, AT - 5000) == []
+    late.at = 701.0
+    assert open_routes(other, AT + 1) == []
+
+
+def test_an_untrusted_row_opens_nothing(tmp_path: Path) -> None:
+    """Whoever has the database opens no route: a start closes all, and a node that runs goes on with what it knew."""
+    nodes = Nodes(tmp_path)
+    document, book = nodes.node("a", Machine())
+    book.begin("clinic", OPENING, AT, "bad release", "alice")
+    old = nodes.table.rows[OPENINGS]
+    assert book.end("clinic", "all", AT)
+    nodes.table.tamper(old)
+    with pytest.raises(PrivateFileError):
+        document.follow()
+    assert open_routes(book, AT) == []
+    with capture_logs() as told:
+        assert open_routes(nodes.node("a", Machine())[1], AT) == []
+        assert not book.end("clinic", "all", AT)
+    with pytest.raises(PrivateFileError):
+        book.begin("clinic", OPENING, AT, "bad release", "alice")
+    assert open_routes(book, AT) == []
+    assert "openings can't be read, and everything is closed" in {each["event"] for each in told}
+
+
+def test_nodes_that_open_at_once_open_no_more_than_gates_take(tmp_path: Path) -> None:
+    """The last one is refused; what is over makes room."""
+    nodes = Nodes(tmp_path)
+    books = [nodes.node(name, Machine())[1] for name in "ab"]
+    for number in range(MOST_OPENINGS):
+        each = replace(OPENING, route=f"r{number}")
+        books[number % 2].begin("clinic", each, AT, "why", "alice")
+    with pytest.raises(RefusedError, match="at most"):
+        books[0].begin("clinic", OPENING, AT, "why", "alice")
+    books[0].begin("ledger", OPENING, AT, "why", "alice")
+    later = replace(OPENING, until=AT + 1200)
+    books[1].begin("clinic", later, AT + 600, "why", "alice")
+    assert open_routes(books[1], AT + 600) == ["all"]
 
 
 def test_a_reboot_ends_it(machine: Machine, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, Protocol, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -317,10 +318,16 @@ class GateEpoch:
 
     def secret_for(self, audience: str) -> GateSecret:
         """Return the secret of one audience."""
-        message = _SECRET_LABEL + length_prefixed.join(audience.encode())
-        secret = hmac.digest(self.master, message, "sha256")
-        assert len(secret) == SESSION_KEY_BYTES
-        return GateSecret(self.epoch, secret, self.verify_until)
+        return GateSecret(self.epoch, _secret_for(self.master, audience), self.verify_until)
+
+
+@lru_cache(maxsize=256)
+def _secret_for(master: bytes, audience: str) -> bytes:
+    """Return what every renewal for an audience needs."""
+    message = _SECRET_LABEL + length_prefixed.join(audience.encode())
+    secret = hmac.digest(master, message, "sha256")
+    assert len(secret) == SESSION_KEY_BYTES
+    return secret
 
 
 def verdict_key(master: bytes, audience: str) -> SigningKey:

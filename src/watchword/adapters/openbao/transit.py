@@ -77,8 +77,12 @@ class TransitWrapper:
         """See :meth:`watchword.adapters.secret_store.MasterKey.unwrap_here`."""
         return self._bao.ask_here(self._unwrapping(wrapped, context, key_id))
 
+    def opens(self, key_id: str) -> bool:
+        """See :meth:`watchword.adapters.secret_store.MasterKey.opens`: of whatever version."""
+        return key_id.split(":")[:2] == ["transit", self._name]
+
     def _unwrapping(self, wrapped: bytes, context: bytes, key_id: str) -> Callable[[Client], bytes]:
-        if key_id.split(":")[:2] != ["transit", self._name]:
+        if not self.opens(key_id):
             raise self._bao.unavailable(
                 f"got a key that {key_id[:80]!r} wrapped, expected {self._id(None)}"
             )

@@ -154,7 +154,9 @@ def _moved(file: sqlite3.Connection, link: Link, told: Callable[[Moved], None]) 
     for statement in _NUMBERS:
         link.execute(statement.encode())
     # A store that counts fewer uses than its mark says would be taken for an older copy.
-    (uses,) = file.execute("SELECT number FROM unrecorded_uses").fetchone()
+    (uses,) = file.execute(
+        "SELECT number + (SELECT coalesce(max(number), 0) FROM challenge_pages) FROM unrecorded_uses"
+    ).fetchone()
     if uses:
         link.execute("SELECT setval('watchword.unrecorded_uses', $1)", (uses,))
     link.execute("ALTER TABLE instances ENABLE TRIGGER revocations_noted")

@@ -33,7 +33,7 @@ _GRANTS: Final = (
     "GRANT SELECT ON ALL SEQUENCES IN SCHEMA watchword TO {role}",
     "GRANT USAGE ON SEQUENCE unrecorded_uses TO {role}",
     "GRANT INSERT ON audit TO {role}",
-    "GRANT INSERT, DELETE ON used_challenges TO {role}",
+    "GRANT INSERT, DELETE ON used_challenges, challenge_pages TO {role}",
     "GRANT INSERT, UPDATE ON cuts, operator_codes TO {role}",
     "GRANT INSERT, UPDATE, DELETE ON instances TO {role}",
     "GRANT INSERT, DELETE ON instance_certificates TO {role}",

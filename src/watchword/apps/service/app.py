@@ -13,7 +13,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -42,6 +42,10 @@ _PIECE_BYTES: Final = 128 * 1024
 """So much of a large answer is sent at a time."""
 
 
+def _stay() -> None:
+    """Have no turn to give."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """Hold a request after its headers, path and body were found to be in order; its repr shows no body.
@@ -53,6 +57,7 @@ class Request:
     :param headers: names in lower case.
     :param address: the prefix of the client's address, None where it isn't known (:mod:`watchword.gate.limits`).
     :param peer: the names in the caller's certificate, where the listener asks for one.
+    :param leave: gives its turn to others, where it has one: to be called before a wait that costs nothing.
     """
 
     parameters: Mapping[str, str]
@@ -62,6 +67,7 @@ class Request:
     peer: tuple[str, ...] = ()
     body: bytes = field(default=b"", repr=False)
     address: str | None = field(default=None, repr=False)
+    leave: Callable[[], None] = field(default=_stay, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +226,8 @@ class Admission:
         return len(self._arriving)
 
     @asynccontextmanager
-    async def turn(self, urgency: Urgency) -> AsyncIterator[None]:
-        """Wait for a turn; it ends with the block.
+    async def turn(self, urgency: Urgency) -> AsyncIterator[Callable[[], None]]:
+        """Wait for a turn; it ends with the block, or before, by calling what is returned.
 
         :raises UnavailableError: ``service.overloaded``, at once when the line is full, or later when somebody more
             urgent took the place.
@@ -240,10 +246,18 @@ class Admission:
             elif waiter in self._lines[urgency]:
                 self._lines[urgency].remove(waiter)
             raise
+        inside = True
+
+        def leave() -> None:
+            nonlocal inside
+            if inside:
+                inside = False
+                self._leave()
+
         try:
-            yield
+            yield leave
         finally:
-            self._leave()
+            leave()
 
     def _make_room(self, urgency: Urgency) -> None:
         """Turn away the last of the least urgent, who has waited least.
@@ -575,42 +589,60 @@ class Application:
         where = self._prefix + _UNMATCHED
         try:
             headers = _headers(scope)
-            route, parameters = find_route(
-                self.routes, scope["method"], _segments(scope), self._not_found
-            )
+            route, parameters = self._route(scope)
             where = self._prefix + route.label
             body = await self._body(route, headers, receive)
             # Only a listener of ours puts a state there; nothing of it comes out of the request.
             peer = tuple(scope.get("state", {}).get(PEER_STATE, ()))
             request = Request(
-                parameters, _query(scope), {}, headers, peer, body, self._address(scope)
+                parameters, _query(scope), {}, headers, peer, body, self._address(route, scope)
             )
             if route.urgency is None:
                 response = await self._carry_out(route, request)
             else:
-                async with self._admission.turn(route.urgency):
-                    response = await self._carry_out(route, request)
+                async with self._admission.turn(route.urgency) as leave:
+                    response = await self._carry_out(route, request, leave)
         except Exception as error:  # noqa: BLE001 - the last handler: no trace leaves the service.
             response = self._refuse(error, where)
         self._context.answers[where, response.status] += 1
         return response
 
-    def _address(self, scope: Scope) -> str | None:
-        """Return the prefix of the client's address; the fields are in order by now."""
-        if self._addresses is None:
+    def _route(self, scope: Scope) -> tuple[Route, Mapping[str, str]]:
+        """Return the route and its parameters; those that are asked for most are found by their whole path."""
+        found = self._waited_for.get((scope["method"], scope.get("raw_path") or b""))
+        if found is not None:
+            return found[0], {}
+        return find_route(self.routes, scope["method"], _segments(scope), self._not_found)
+
+    def _address(self, route: Route, scope: Scope) -> str | None:
+        """Return the prefix of the client's address; the fields are in order by now.  Of enrolled instances nobody asks for it."""
+        if self._addresses is None or route.urgency is Urgency.ENROLLED:
             return None
         peer = scope.get("client")
         fields = ((name.lower(), value) for name, value in scope["headers"])
         return self._addresses.prefix(peer[0] if peer else None, fields)
 
-    async def _carry_out(self, route: Route, request: Request) -> Response:
+    async def _carry_out(
+        self, route: Route, request: Request, leave: Callable[[], None] = _stay
+    ) -> Response:
         if self._operator:
             _require_arguments(route, request.query)
         if route.takes_json:
             if not self._operator:
                 require_cheap(request.body)
             # Here, since reading a crowd's JSON costs more than turning the crowd away.
-            request = replace(request, members=strict_json.loads(request.body, MAX_BODY_BYTES))
+            members = strict_json.loads(request.body, MAX_BODY_BYTES)
+            # Written out: dataclasses.replace costs several times as much.
+            request = Request(
+                request.parameters,
+                request.query,
+                members,
+                request.headers,
+                request.peer,
+                request.body,
+                request.address,
+                leave,
+            )
         return await route.endpoint(self._context, request)
 
     def _note(self, event: str, **details: str) -> None:

@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
+from watchword.adapters.documents import KeptDocument
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     Stamp,
@@ -21,13 +23,17 @@ from watchword.encoding import strict_json
 from watchword.gate.bundle import GateBundleError, a_list, a_number, a_text, an_object
 from watchword.gate.interface import GatePolicy, Route
 from watchword.gate.openings import LONGEST_OPENING, MOST_OPENINGS, Opening, hindrance
-from watchword.reasons import MalformedError, Reason, RefusedError
+from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
 from watchword.vocabulary import Mode
 
 _FORMAT: Final = 1
 _MOST_BYTES: Final = 1024 * 1024
 _MOST_SHOWN: Final = 5
 _MEMBERS: Final = {"api", "route", "mode", "until", "made_at", "boot", "ends", "because", "by"}
+_ANYWHERE: Final = "shared"
+"""Stands for the machine's start in what nodes share: each counts by its own."""
+
+_UNREADABLE: Final = (PrivateFileError, GateBundleError, MalformedError, ValueError)
 _log = structlog.get_logger()
 
 
@@ -58,6 +64,9 @@ class OpeningBook:
     """Hold the openings of one state directory in a file, each until it ends.
 
     What can't be read is closed, and so is everything where the machine started anew.
+
+    Where nodes share a document, it says what is open, and the file when each of them ends by this machine's steady clock:
+    that is noted when this node first hears of one.
     """
 
     def __init__(
@@ -65,18 +74,27 @@ class OpeningBook:
         path: Path,
         steady: Callable[[], float] = steady_seconds,
         boot: Callable[[], str] = boot_id,
+        shared: KeptDocument | None = None,
     ) -> None:
         """Name the file; it is read at the first question, and whenever another process wrote it.
 
         :param steady: seconds of a clock that nobody sets and that counts sleep.
         :param boot: what tells this start of the machine from others.
+        :param shared: what all nodes go by; None where there is one.
         """
         self._path = path
         self._steady = steady
         self._boot = boot()
         self._stamp: Stamp | None = None
+        self._shared = shared
+        self._shared_version: int | None = None
         self._held: tuple[HeldOpening, ...] = ()
         self._lock = threading.Lock()
+
+    @property
+    def is_shared(self) -> bool:
+        """Tell whether all nodes go by it, so that any of them may change it."""
+        return self._shared is not None
 
     def in_force(self, now: float) -> Sequence[HeldOpening]:
         """Return what is open.
@@ -84,7 +102,7 @@ class OpeningBook:
         :param now: seconds since 1970.
         """
         with self._lock:
-            self._follow()
+            self._follow(now)
             return self._open(now)
 
     def proposed(
@@ -103,21 +121,23 @@ class OpeningBook:
             for each in self.in_force(now)
             if each.api == policy.api and each.opening.route != route.name
         ]
-        if len(others) >= MOST_OPENINGS:
-            raise _refusal(
-                f"got {len(others)} openings of {policy.api}, expected at most {MOST_OPENINGS}"
-            )
+        _require_few(len(others), policy.api)
         return Opening(route.name, mode, int(now) + seconds)
 
     def begin(self, api: str, opening: Opening, now: float, because: str, by: str) -> HeldOpening:
         """Begin an opening, in place of one of the same route.
 
         :raises PrivateFileError: when it can't be written; nothing is open then that wasn't.
+        :raises UnavailableError: ``store.unavailable`` when a shared one can't be; likewise.
+        :raises RefusedError: when other nodes opened too many meanwhile.
         """
         with self._lock:
-            self._follow()
+            self._follow(now)
             ends = int(self._steady()) + opening.until - int(now)
             made = HeldOpening(api, opening, int(now), self._boot, ends, because, by)
+            if self._shared is not None:
+                self._change_shared(partial(_with, made), now)
+                return made
             held = (*self._without(api, opening.route, now), made)
             self._write(held)
             self._held = held
@@ -129,11 +149,14 @@ class OpeningBook:
         Where it doesn't, a restart of the service opens it again until it ends by itself.
         """
         with self._lock:
-            self._follow()
+            self._follow(now)
             self._held = self._without(api, route, now)
             try:
-                self._write(self._held)
-            except PrivateFileError as error:
+                if self._shared is not None:
+                    self._change_shared(partial(_except, api, route), now)
+                else:
+                    self._write(self._held)
+            except (PrivateFileError, UnavailableError) as error:
                 _log.error("the end of an opening isn't written", route=route, detail=str(error))
                 return False
             return True
@@ -147,18 +170,64 @@ class OpeningBook:
             each for each in self._open(now) if (each.api, each.opening.route) != (api, route)
         )
 
-    def _follow(self) -> None:
-        """Read the file where somebody else wrote it."""
+    def _follow(self, now: float) -> None:
+        """Read what somebody else wrote."""
+        self._follow_file()
+        if self._shared is not None:
+            self._follow_shared(self._shared, now)
+
+    def _follow_file(self) -> None:
         stamp = stamp_of(self._path)
         if stamp == self._stamp:
             return
         self._stamp = stamp
+        # Whatever it doesn't say yet the shared document does.
+        self._shared_version = None
         try:
             data = read_private(self._path, _MOST_BYTES)
             self._held = () if data is None else self._read(data)
-        except (PrivateFileError, GateBundleError, MalformedError, ValueError) as error:
+        except _UNREADABLE as error:
             self._held = ()
             _log.warning("openings can't be read, and everything is closed", detail=str(error))
+
+    def _follow_shared(self, shared: KeptDocument, now: float) -> None:
+        """Go by the document that all nodes share, as of the last look at it."""
+        version = shared.version
+        if version == self._shared_version:
+            return
+        self._shared_version = version
+        try:
+            said = _said(shared.read())
+        except (*_UNREADABLE, KeyError) as error:
+            self._held = ()
+            _log.warning("openings can't be read, and everything is closed", detail=str(error))
+            return
+        known = {_told(each): each for each in self._held}
+        held = tuple(known.get(_told(each)) or self._heard(each, now) for each in said)
+        if held != self._held:
+            self._held = held
+            try:
+                self._write(held)
+            except PrivateFileError as error:
+                # Until the next start of this node it is known all the same.
+                _log.warning("openings of other nodes can't be noted", detail=str(error))
+
+    def _heard(self, each: HeldOpening, now: float) -> HeldOpening:
+        """Return an opening of another node as it ends here: no later than it lasts, whatever the clock says."""
+        left = min(each.opening.until - int(now), each.opening.until - each.made_at)
+        return replace(each, boot=self._boot, ends=max(0, int(self._steady()) + left))
+
+    def _change_shared(
+        self, change: Callable[[tuple[HeldOpening, ...]], tuple[HeldOpening, ...]], now: float
+    ) -> None:
+        assert self._shared is not None
+
+        def work(data: bytes | None) -> bytes:
+            living = tuple(each for each in _said(data) if now < each.opening.until)
+            return _as_said(change(living))
+
+        self._shared.change(work)
+        self._follow_shared(self._shared, now)
 
     def _read(self, data: bytes) -> tuple[HeldOpening, ...]:
         members = an_object(strict_json.loads(data, _MOST_BYTES), {"v", "openings"}, "it")
@@ -168,6 +237,42 @@ class OpeningBook:
     def _write(self, held: Sequence[HeldOpening]) -> None:
         members = {"v": _FORMAT, "openings": [_to_json(each) for each in held]}
         self._stamp = write_private(self._path, strict_json.dumps(members) + b"\n")
+
+
+def _with(made: HeldOpening, living: tuple[HeldOpening, ...]) -> tuple[HeldOpening, ...]:
+    others = _except(made.api, made.opening.route, living)
+    _require_few(sum(each.api == made.api for each in others), made.api)
+    return (*others, made)
+
+
+def _except(api: str, route: str, living: tuple[HeldOpening, ...]) -> tuple[HeldOpening, ...]:
+    return tuple(each for each in living if (each.api, each.opening.route) != (api, route))
+
+
+def _require_few(others: int, api: str) -> None:
+    if others >= MOST_OPENINGS:
+        raise _refusal(f"got {others} openings of {api}, expected at most {MOST_OPENINGS}")
+
+
+def _told(held: HeldOpening) -> HeldOpening:
+    """Return what of an opening is the same at all nodes."""
+    return replace(held, boot=_ANYWHERE, ends=0)
+
+
+def _as_said(held: Sequence[HeldOpening]) -> bytes:
+    return strict_json.dumps({"v": _FORMAT, "openings": [_to_json(_told(each)) for each in held]})
+
+
+def _said(data: bytes | None) -> tuple[HeldOpening, ...]:
+    """Return the openings in a shared document.
+
+    :raises WatchwordError, ValueError: when it isn't as :func:`_as_said` wrote it.
+    """
+    if data is None:
+        return ()
+    members = an_object(strict_json.loads(data, _MOST_BYTES), {"v", "openings"}, "it")
+    require_format("openings", members["v"], _FORMAT)
+    return tuple(_held(each) for each in a_list(members["openings"], "openings"))
 
 
 def find_route(policies: Sequence[GatePolicy], text: str) -> tuple[GatePolicy, Route]:

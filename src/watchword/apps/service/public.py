@@ -2,8 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -68,12 +67,16 @@ async def create_tokens(context: ServiceContext, request: Request) -> Response:
     now = context.clock.now()
     members = dict(request.members)
     ticket = _ticket(members.pop("ticket", None))
-    renewal = replace(read_renewal(members), ticket=ticket)
+    renewal = read_renewal(members, ticket, request.leave)
     renewed = await context.enrolment.renew(renewal, now)
     return json_response(200, _document(context, renewed, now))
 
 
-def read_renewal(members: Mapping[str, Any]) -> RenewalRequest:
+def read_renewal(
+    members: Mapping[str, Any],
+    ticket: bytes | None = None,
+    leave: Callable[[], None] | None = None,
+) -> RenewalRequest:
     """Return what an enrolled instance sent: its id, a statement and evidence.
 
     :raises MalformedError: ``request.malformed``, ``encoding.base64url``.
@@ -83,6 +86,8 @@ def read_renewal(members: Mapping[str, Any]) -> RenewalRequest:
         text_member(members, "instance", _MAX_ID_CHARACTERS),
         _statement(members),
         _evidence(members),
+        ticket,
+        leave,
     )
 
 

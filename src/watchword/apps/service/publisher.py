@@ -31,6 +31,7 @@ from watchword.adapters.keyring.private_file import (
     remove_leftovers,
 )
 from watchword.adapters.nodes import GateLog, PublishedLines, PublishedNews
+from watchword.adapters.sealed_rows import OPENINGS
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.chains import ChainWriter, RevokedSubjects
 from watchword.apps.service.cut_names import CutNames
@@ -171,7 +172,7 @@ class GatePublisher:
         :param log: what one of several nodes publishes; None for one process.
         """
         beside = directory.with_name
-        self.openings = OpeningBook(beside(_OPENINGS_FILE))
+        self.openings = _book(beside(_OPENINGS_FILE), secrets)
         self._directory = directory
         self._counter = beside(_GENERATION_FILE)
         self._policies = {policy.api: policy for policy in policies}
@@ -358,6 +359,8 @@ class GatePublisher:
         with locked_directory(self._directory):
             self._write_signer()
             self._sweep()
+            # When each ends by this machine's clock is noted when it is heard of: this node may be the next to tell gates.
+            self.openings.in_force(now.timestamp())
             news = self._take_published(log)
             if not self._reading.unbelieved and news.covers >= news.changes:
                 self._beat(int(now.timestamp()))
@@ -916,3 +919,9 @@ def _lift(log: GateLog, generation: int) -> None:
     """Tell the node that publishes of a gate that has more; where the store can't be reached that gate asks again."""
     with suppress(UnavailableError):
         log.lift(generation)
+
+
+def _book(file: Path, secrets: SecretWork) -> OpeningBook:
+    """Return what is open: a row that all nodes go by where they share rows."""
+    shared = None if secrets.rows is None else secrets.rows.document(OPENINGS)
+    return OpeningBook(file, shared=shared)

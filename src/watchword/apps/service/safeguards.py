@@ -86,6 +86,13 @@ class ClockWatch:
         :raises UnavailableError: ``service.clock``.
         """
         self.look()
+        self.require_untroubled()
+
+    def require_untroubled(self) -> None:
+        """Refuse to issue anything where the last look found that the clock jumped.
+
+        :raises UnavailableError: ``service.clock``.
+        """
         if self.trouble:
             raise UnavailableError(Reason.SERVICE_CLOCK, self.trouble, CLOCK_RETRY_SECONDS)
 
@@ -248,7 +255,7 @@ class Safeguards:
         """
         if self.watch is not None:
             self.watch_clock()
-            self.watch.require_steady()
+            self.watch.require_untroubled()
 
     def note_revocation(self, entry: JournalEntry) -> None:
         """Remember a revocation beside the store; what can't be written is told in the log and goes on."""

@@ -141,8 +141,6 @@ def _service(parts: Readable) -> Iterator[Inconsistency]:
         yield from _loopback(("service", "listen"), parts.service.get("listen"))
     secure = not isinstance(issuer, str) or urlsplit(issuer).scheme == "https"
     yield from _postgres(parts.service)
-    if parts.service.get("tickets") is True and parts.service.get("store", "sqlite") != "sqlite":
-        yield ("service", "tickets"), "true beside PostgreSQL", "false: tickets need SQLite so far"
     if parts.environment == "prod" and not secure:
         # Apps would send their evidence, and receive their tokens, in the clear.
         yield ("service", "issuer"), shown(issuer), "an https:// URL in environment prod"

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from tests.store_contract.codes import *  # noqa: F403 - the tests.
+from tests.store_contract.challenge_log import *  # noqa: F403 - the tests.
+from tests.store_contract.codes import *  # noqa: F403
 from tests.store_contract.cuts import *  # noqa: F403
 from tests.store_contract.hostile_text import *  # noqa: F403
 from tests.store_contract.instances import *  # noqa: F403

@@ -49,14 +49,19 @@ def test_of_those_that_race_for_a_challenge_one_wins(nodes: list[PostgresStore])
 
 
 def test_one_device_never_gets_more_than_its_limit(nodes: list[PostgresStore]) -> None:
-    """However many of its enrolments come at once, and by whichever certificate."""
+    """However many of its enrolments come at once, for whichever app, and by whichever certificate."""
 
     async def main() -> None:
         for number in range(30):
             device = (1000 + number).to_bytes(32)
             limit = CountLimit(NOW, EnrolledCounts(1, None))
             made = [
-                replace(instance(f"i{next(_numbers)}"), device_key=device, attester_serial=f"s{at}")
+                replace(
+                    instance(f"i{next(_numbers)}"),
+                    app=f"app{at}",
+                    device_key=device,
+                    attester_serial=f"s{at}",
+                )
                 for at in range(2 * NODES)
             ]
             found = await asyncio.gather(

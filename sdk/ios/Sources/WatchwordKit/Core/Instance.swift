@@ -390,7 +390,7 @@ extension Instance {
             return try await renewTwice(session, attempts)
         }
         do {
-            try await renewOnce(session, next.challenge, attempts)
+            try await renewOnce(session, next.challenge, attempts, ticket: next.ticket)
         } catch WatchwordError.refused(let refusal) where !refusal.isFinal && refusal.type != "instance-unknown" {
             // Also a service that was rolled back, and doesn't know what is in the statement, is asked anew.
             memory.update { $0.session?.next = nil }
@@ -406,16 +406,17 @@ extension Instance {
         }
     }
 
-    private func renewOnce(_ session: Session, _ challenge: String, _ attempts: Int) async throws {
+    private func renewOnce(_ session: Session, _ challenge: String, _ attempts: Int, ticket: String? = nil) async throws {
         let bound = memory.bound
         let asksDevice = session.asksDevice || !ports.device.canOpen
         let statement = try await statement(.renew, challenge, bound: bound, asksDevice: asksDevice)
         let evidence = try await asked(attempts) { try await $0.renew(statement: statement.bytes) }
-        let body: JSONObject = [
+        var body: JSONObject = [
             "statement": .text(Base64URL.encode(statement.bytes)),
             "instance": .text(session.instance),
             "evidence": evidence.written(),
         ]
+        if let ticket { body["ticket"] = .text(ticket) }
         try await accept("/v1/tokens", statement, body, attempts, bound, asksDevice)
     }
 
@@ -554,7 +555,8 @@ extension Instance {
         if let challenge = answer["next"]?.object?["challenge"]?.text, !challenge.isEmpty,
             let life = answer["next"]?.object?["expires_in"]?.seconds, life > 0
         {
-            next = NextChallenge(challenge: challenge, expiresAt: sentAt + life)
+            let ticket = NextChallenge.ticket(answer["next"]?.object?["ticket"])
+            next = NextChallenge(challenge: challenge, expiresAt: sentAt + life, ticket: ticket)
         }
         return Session(
             instance: try answer.text("instance"), level: try answer.text("level"), tokens: tokens, bound: bound,

@@ -35,6 +35,15 @@ final class HeldToken: Sendable, Redacted {
 struct NextChallenge: Sendable {
     let challenge: String
     let expiresAt: Double
+
+    /// What the service wants to see again beside it; nil where it gave nothing.
+    var ticket: String?
+
+    /// Returns a ticket, nil for what can't be one: a renewal works without it.
+    static func ticket(_ given: JSON?) -> String? {
+        guard let text = given?.text, (1...5462).contains(text.utf8.count) else { return nil }
+        return text
+    }
 }
 
 /// An enrolled instance.
@@ -122,7 +131,9 @@ extension Remembered {
         }
         var next: JSON = .null
         if let challenge = session.next {
-            next = ["challenge": .text(challenge.challenge), "expires_at": .number(challenge.expiresAt)]
+            var members: JSONObject = ["challenge": .text(challenge.challenge), "expires_at": .number(challenge.expiresAt)]
+            if let ticket = challenge.ticket { members["ticket"] = .text(ticket) }
+            next = .object(members)
         }
         return [
             "instance": .text(session.instance),
@@ -187,7 +198,9 @@ extension Remembered {
             bootID: try members.text("boot_id"),
             asksDevice: members["asks_device"] == .bool(true),
             next: try members["next"]?.object.map {
-                NextChallenge(challenge: try $0.text("challenge"), expiresAt: try $0.seconds("expires_at"))
+                NextChallenge(
+                    challenge: try $0.text("challenge"), expiresAt: try $0.seconds("expires_at"),
+                    ticket: NextChallenge.ticket($0["ticket"]))
             })
     }
 

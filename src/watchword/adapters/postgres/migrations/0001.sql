@@ -56,6 +56,13 @@ CREATE TABLE used_challenges (
     expires_at BIGINT NOT NULL
 );
 CREATE INDEX used_challenges_by_expiry ON used_challenges (expires_at);
+-- Uses of challenges that came with tokens, many in a row; one transaction at a time adds one, with the next number.
+CREATE TABLE challenge_pages (
+    number BIGINT PRIMARY KEY,
+    expires_at BIGINT NOT NULL,
+    uses BYTEA NOT NULL
+);
+CREATE INDEX challenge_pages_by_expiry ON challenge_pages (expires_at);
 -- How many challenges were used without an audit entry.  A row would let one renewal commit at a time.
 CREATE SEQUENCE unrecorded_uses;
 CREATE SEQUENCE audit_numbers;

@@ -228,7 +228,7 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
             return
         }
         try {
-            renewOnce(session, next.challenge, attempts)
+            renewOnce(session, next.challenge, attempts, next.ticket)
         } catch (error: WatchwordException.Refused) {
             // Also a service that was rolled back, and doesn't know what is in the statement, is asked anew.
             if (error.isFinal || error.type == "instance-unknown") throw error
@@ -246,12 +246,13 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
         }
     }
 
-    private fun renewOnce(session: Session, challenge: String, attempts: Int) {
+    private fun renewOnce(session: Session, challenge: String, attempts: Int, ticket: String? = null) {
         val bnd = bnd
         val asksDevice = session.asksDevice || !ports.device.canOpen
         val statement = statement(Purpose.RENEW, challenge, bnd = bnd, asksDevice = asksDevice)
         val evidence = device(attempts) { ports.device.renew(statement.bytes) }
-        val body = mapOf("instance" to session.instance, "evidence" to evidence)
+        val body = linkedMapOf<String, Any?>("instance" to session.instance, "evidence" to evidence)
+        if (ticket != null) body["ticket"] = ticket
         accept("/v1/tokens", statement, body, attempts, bnd, asksDevice)
     }
 
@@ -373,7 +374,12 @@ internal class Instance(private val config: WatchwordConfig, private val ports: 
             bnd = bnd,
             bootId = ports.clock.bootId,
             asksDevice = unopened || (asksDevice && !opened),
-            next = if (challenge.isNullOrEmpty() || life <= 0) null else NextChallenge(challenge, sentAt + life),
+            next =
+            if (challenge.isNullOrEmpty() || life <= 0) {
+                null
+            } else {
+                NextChallenge(challenge, sentAt + life, NextChallenge.ticket(next["ticket"]))
+            },
         )
     }
 

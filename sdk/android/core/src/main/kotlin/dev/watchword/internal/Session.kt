@@ -18,8 +18,19 @@ internal class HeldToken(
     fun renewedAt(time: Double): HeldToken = HeldToken(token, expiresAt, time, sessionKey, own)
 }
 
-/** A challenge that came with tokens, for the next renewal; [expiresAt] in boot time. */
-internal class NextChallenge(val challenge: String, val expiresAt: Double)
+/**
+ * A challenge that came with tokens, for the next renewal; [expiresAt] in boot time.
+ *
+ * @property ticket what the service wants to see again beside it; null where it gave nothing.
+ */
+internal class NextChallenge(val challenge: String, val expiresAt: Double, val ticket: String? = null) {
+    companion object {
+        private const val MAX_TICKET = 5462
+
+        /** Returns a ticket, null for what can't be one: a renewal works without it. */
+        fun ticket(given: Any?): String? = (given as? String)?.takeIf { it.length in 1..MAX_TICKET }
+    }
+}
 
 /**
  * An enrolled instance.
@@ -100,7 +111,11 @@ internal class Remembered(
         "bnd" to session.bnd,
         "boot_id" to session.bootId,
         "asks_device" to session.asksDevice,
-        "next" to session.next?.let { linkedMapOf("challenge" to it.challenge, "expires_at" to it.expiresAt) },
+        "next" to
+            session.next?.let {
+                linkedMapOf<String, Any?>("challenge" to it.challenge, "expires_at" to it.expiresAt) +
+                    (if (it.ticket == null) emptyMap() else mapOf("ticket" to it.ticket))
+            },
         "tokens" to
             session.tokens.mapValues { (_, held) ->
                 linkedMapOf(
@@ -163,7 +178,9 @@ internal class Remembered(
             bootId = members.text("boot_id"),
             asksDevice = members["asks_device"] == true,
             next =
-            objectOf(members["next"])?.let { NextChallenge(it.text("challenge"), it.seconds("expires_at")) },
+            objectOf(members["next"])?.let {
+                NextChallenge(it.text("challenge"), it.seconds("expires_at"), NextChallenge.ticket(it["ticket"]))
+            },
         )
 
         private fun readRefusal(members: Map<String, Any?>): SignedRefusal = SignedRefusal(
