@@ -195,13 +195,13 @@ class LiveParts:
             await self.publisher.go_by(policies, lifetime, self.clock.now())
 
 
-def require_usable(settings: Settings) -> None:
-    """Read each file that settings name, as a start does, and keep nothing.
+def require_usable(settings: Settings) -> tuple[GatePolicy, ...]:
+    """Read each file that settings name, as a start does; return what gates are told.
 
     :raises WatchwordError: when one can't be used.
     """
     require_key_files(settings)
-    gate_policies(settings)
+    return gate_policies(settings)
 
 
 def service_of(

@@ -448,7 +448,7 @@ def test_with_postgresql_all_of_it_waits(file: Path) -> None:
     store = "  store: postgresql://watchword_node@db.example/watchword\n  state: .watchword"
     file.write_text(TEMPLATE.replace("  state: .watchword", store), encoding="utf-8")
     (file.parent / ".watchword").mkdir(mode=0o700)
-    desk = ConfigurationDesk(starting_file(file), lambda _settings: None, runs=True)
+    desk = ConfigurationDesk(starting_file(file), lambda _settings: (), runs=True)
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace(*NARROW), encoding="utf-8")
     proposal = desk.propose()
@@ -457,6 +457,24 @@ def test_with_postgresql_all_of_it_waits(file: Path) -> None:
     desk.commit(proposal, 0, 5, "a", "b", recorded=True)
     assert [join(each.path) for each in desk.waiting] == ["apis.clinic.routes[1].proof"]
     assert starting_file(file).number == 2
+
+
+def test_an_engine_that_keeps_its_routes_is_named(file: Path) -> None:
+    """Envoy's own filters can only refuse: who opens a route in an outage must know that Envoy without /authz goes on refusing."""
+
+    async def work(deployed: Deployed) -> None:
+        deployed.edit(WIDE)
+        answer = await deployed.post("/check", sha256=deployed.sha256())
+        (kept,) = answer.json()["kept_by"]
+        assert (kept["engine"], kept["api"]) == ("envoy", "clinic")
+        assert "mode monitor: Envoy's token check can only refuse" in kept["because"]
+        assert "watchword gate authz" in kept["because"]
+        assert (await deployed.apply(widen=True)).json()["kept_by"] == [kept]
+        # It kept them at the change before this one.
+        deployed.edit(("minimum_version: 100", "minimum_version: 200"))
+        assert (await deployed.apply()).json()["kept_by"] == []
+
+    run(file, work)
 
 
 def test_the_state_directory_moves_by_hand_alone(file: Path) -> None:

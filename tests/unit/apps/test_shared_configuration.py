@@ -4,6 +4,7 @@ import asyncio
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,9 +78,10 @@ class Node:
         """Look whether another node has applied something."""
         asyncio.run(self.live.follow())
 
-    def _require(self, _settings: Settings) -> None:
+    def _require(self, _settings: Settings) -> tuple[()]:
         if self.missing:
             raise PrivateFileError(self.missing)
+        return ()
 
     async def _install(self, settings: Settings) -> None:
         self.went_by.append(settings)
@@ -201,5 +203,6 @@ def test_own_places() -> None:
         "plan": {"mine": 1},
     }
     assert configuration_digest(found) == configuration_digest(other)
-    for odd in ({"service": 1, "apis": {"old": None}}, {"apis": []}):
+    odds: list[dict[str, Any]] = [{"service": 1, "apis": {"old": None}}, {"apis": []}]
+    for odd in odds:
         assert with_own(own, odd)["plan"] == {"mine": 1}

@@ -26,6 +26,7 @@ from watchword.apps.settings.schema import Settings
 from watchword.apps.settings.sections import Configuration
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.apps.terminal.paragraphs import printable_lines, table
+from watchword.gate.interface import GatePolicy
 from watchword.reasons import Reason, RefusedError, UnavailableError
 
 _NOT_RUNNING = "No service runs here: it is for the next start of `watchword up`."
@@ -171,11 +172,11 @@ def _desk(start: StartingFile) -> ConfigurationDesk:
     return ConfigurationDesk(start, _require_usable, runs=False)
 
 
-def _require_usable(settings: Settings) -> None:
+def _require_usable(settings: Settings) -> Sequence[GatePolicy]:
     # The whole service stands behind it, and is asked for only where none runs.
     from watchword.apps.deployment import require_usable  # noqa: PLC0415
 
-    require_usable(settings)
+    return require_usable(settings)
 
 
 def _offline(
@@ -226,6 +227,7 @@ def _anew(
         "changes": [],
         "waiting": [],
         "all_waits": True,
+        "kept_by": [],
     }
 
 
@@ -260,6 +262,7 @@ def _show_proposal(found: Mapping[str, Any]) -> None:
         click.echo("The file means what is in force already.")
     _show_changes(found["changes"])
     _show_waiting(found)
+    _show_kept(found)
 
 
 def _show_result(found: dict[str, Any], *, as_json: bool) -> None:
@@ -274,6 +277,7 @@ def _show_result(found: dict[str, Any], *, as_json: bool) -> None:
     click.echo(f"Configuration {found['number']} is in force{again}{generation}.")
     _show_changes(found["changes"])
     _show_waiting(found)
+    _show_kept(found)
     if found["generation"] is None:
         click.echo(f"  {_NOT_RUNNING}", err=True)
     elif not found["told"]:
@@ -293,3 +297,10 @@ def _show_waiting(found: Mapping[str, Any]) -> None:
         click.echo(f"  waits for a restart  {path}")
     if found["all_waits"] and found["waiting"]:
         click.echo("  All of it waits: the rest can't stand without what needs the restart.")
+
+
+def _show_kept(found: Mapping[str, Any]) -> None:
+    for each in found["kept_by"]:
+        click.echo(
+            f"  {each['engine']} without /authz keeps the routes that it has: {printable_lines(each['because'])}"
+        )

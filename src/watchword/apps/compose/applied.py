@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from watchword.adapters.applied_document import AppliedDocument
 from watchword.adapters.applied_files import (
@@ -38,7 +38,11 @@ from watchword.apps.settings.load import WholeFile, whole_of
 from watchword.apps.settings.schema import Settings
 from watchword.apps.settings.sections import Configuration
 from watchword.apps.settings.shared import configuration_digest, with_own
-from watchword.reasons import Reason, RefusedError
+from watchword.gate.interface import GatePolicy
+from watchword.reasons import Reason, RefusedError, WatchwordError
+
+if TYPE_CHECKING:
+    from watchword.engines.alone import Kept
 
 MISSING: Final = "a file; `watchword init` writes one"
 FIRST_BY: Final = "watchword up"
@@ -253,6 +257,7 @@ class Proposal:
     :param changes: against what was applied last.
     :param waiting: what needs a restart, against what runs.
     :param restores: whose text it is, None for the file as it stands.
+    :param kept: engines that keep the routes of before, since they can't carry out the new ones by themselves.
     """
 
     text: bytes
@@ -262,6 +267,7 @@ class Proposal:
     waiting: Sequence[Change]
     is_new: bool
     restores: AppliedFile | None = None
+    kept: Sequence["Kept"] = ()
 
     @property
     def sha256(self) -> str:
@@ -297,18 +303,21 @@ class Proposal:
             "changes": [each.as_dict() for each in self.changes],
             "waiting": [join(each.path) for each in self.waiting],
             "all_waits": self.live is None,
+            "kept_by": [each._asdict() for each in self.kept],
         }
+
+
+Usable = Callable[[Settings], Sequence[GatePolicy]]
+"""Read each file that settings name, and return what gates would be told; raise for a file that can't be used."""
 
 
 class ConfigurationDesk:
     """Compare files with what is in force, and put one in force; for a running service or, without one, for the next start."""
 
-    def __init__(
-        self, start: StartingFile, require: Callable[[Settings], object], *, runs: bool
-    ) -> None:
+    def __init__(self, start: StartingFile, require: Usable, *, runs: bool) -> None:
         """Begin with what the service starts with.
 
-        :param require: reads each file that the settings name, and raises for one that can't be used.
+        :param require: reads each file that the settings name, raises for one that can't be used, and returns what gates are told.
         :param runs: whether a service runs with it.
         """
         self.file = start.file
@@ -428,7 +437,7 @@ class ConfigurationDesk:
                 "and move the directory",
             )
             raise ConfigurationError(self.file, [fault])
-        self._require(whole.settings)
+        policies = self._require(whole.settings)
         waiting, live = self._split(whole)
         changes = changes_between(self.whole, whole)
         differs = bool(changes) if self.is_shared else text != self._text
@@ -440,7 +449,18 @@ class ConfigurationDesk:
             waiting=waiting,
             is_new=differs or self.applied is None,
             restores=restores,
+            kept=self._kept_by(policies) if changes else (),
         )
+
+    def _kept_by(self, after: Sequence[GatePolicy]) -> Sequence["Kept"]:
+        # The engines stand behind it, which no start waits for.
+        from watchword.engines.alone import kept_by  # noqa: PLC0415
+
+        try:
+            return tuple(kept_by(self._require(self.whole.settings), after))
+        except WatchwordError:
+            # A file that the one in force names is there no more: there is nothing to compare with.
+            return ()
 
     def _split(self, whole: WholeFile) -> tuple[Sequence[Change], WholeFile | None]:
         """Return what needs a restart, and what can run without one; None where the one can't stand without the other."""

@@ -114,7 +114,6 @@ def plan(bundle: GateBundle, options: EngineOptions) -> tuple[Row, ...]:
     :raises UnsupportedError: on what HAProxy can't do exactly as the gate does.
     """
     policy = bundle.policy
-    _check_api(policy, options)
     if bundle.canaries is not None:
         raise UnsupportedError(
             policy.api,
@@ -123,6 +122,15 @@ def plan(bundle: GateBundle, options: EngineOptions) -> tuple[Row, ...]:
             _PYTHON,
         )
     _check_values(bundle, options)
+    return check(policy, options)
+
+
+def check(policy: GatePolicy, options: EngineOptions) -> tuple[Row, ...]:
+    """Return the rows of a table that HAProxy can carry out.
+
+    :raises UnsupportedError: where it can't.
+    """
+    _check_api(policy, options)
     rows = tuple(Row(number, row) for number, row in enumerate(compile_routes(policy.routes)))
     for row in rows:
         _check_row(row.route)
