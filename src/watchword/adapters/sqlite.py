@@ -416,6 +416,8 @@ class SqliteDatabase(QueuedDatabase):
             write_ahead(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA trusted_schema = OFF")
+            # What is deleted is overwritten in the pages that are written anyway.
+            connection.execute("PRAGMA secure_delete = FAST")
             if self._max_pages is not None:
                 connection.execute(f"PRAGMA max_page_count = {self._max_pages}")
             make_schema(connection)

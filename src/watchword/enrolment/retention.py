@@ -7,11 +7,14 @@ one without anything of its device (:data:`ERASED`), until no token and no ticke
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from watchword.enrolment.delivery import Lease
-from watchword.enrolment.interface import OperatorCode
 from watchword.ports import AuditEntry, Instance, StoredReceipt
+
+if TYPE_CHECKING:
+    # Types alone: who reads the settings loads nothing that enrols.
+    from watchword.enrolment.delivery import Lease
+    from watchword.enrolment.interface import OperatorCode
 
 ERASED: Final = "-"
 """The format of an instance that was deleted on request; no evidence format has this name."""
@@ -97,8 +100,8 @@ class Dossier:
 
     instance: Instance
     receipt: StoredReceipt | None
-    leases: Sequence[tuple[Lease, datetime | None]]
-    code: OperatorCode | None
+    leases: "Sequence[tuple[Lease, datetime | None]]"
+    code: "OperatorCode | None"
 
 
 def erased(instance: Instance, at: datetime) -> Instance:
@@ -184,7 +187,7 @@ class BatchSize:
     Others wait for as long as it takes: enrolments in SQLite, and on PostgreSQL those that want the disk.
     """
 
-    size: int = 20
+    size: int = 10
 
     def note(self, seconds: float) -> None:
         """Take in how long a transaction took, waiting for its turn included."""
@@ -194,8 +197,8 @@ class BatchSize:
             self.size = min(MOST_AT_ONCE, self.size * 2)
 
 
-MOST_AT_ONCE: Final = 500
+MOST_AT_ONCE: Final = 30
 """Most instances that are dropped in one transaction."""
 
-_LONG: Final = 0.03
-_SHORT: Final = 0.01
+_LONG: Final = 0.02
+_SHORT: Final = 0.008

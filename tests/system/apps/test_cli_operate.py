@@ -139,6 +139,36 @@ def test_instances_are_listed_and_revoked(running: Running) -> None:
     assert "instance-1" in table.stdout
 
 
+def test_what_is_kept_is_exported_and_deleted(running: Running) -> None:
+    """It asks first; a second time nothing is left, and nothing is exported."""
+    running.enrol("instance-9")
+    named = ("--instance", "instance-9")
+    exported = running.call("instances", "export", *named)
+    assert exported.returncode == 0, exported.stderr
+    document = json.loads(exported.stdout)
+    assert document["instance"] == "instance-9"
+    assert document["proof_jwk"]["kty"] == "EC"
+    assert [each["action"] for each in document["audit"]] == [
+        "instance.exported",
+        "instance.enrolled",
+    ]
+    unanswered = running.call("instances", "delete", *named, "--because", "request 4711")
+    assert unanswered.returncode != 0
+    assert "Delete 1 instance? This can't be taken back." in unanswered.stderr
+    subject = document["subjects"][CLINIC]
+    words = ("--subject", subject, "--because", "request 4711")
+    deleted = running.call("instances", "delete", *words, "--yes")
+    assert (deleted.returncode, deleted.stdout) == (0, "Deleted instance-9 (clinic-ios).\n")
+    again = running.call("instances", "delete", *words, "--yes")
+    assert (again.returncode, again.stdout) == (0, "Nothing is kept: there is nothing to delete.\n")
+    gone = running.call("instances", "export", *named)
+    assert (gone.returncode, gone.stdout, gone.stderr) == (1, "", "Nothing is kept.\n")
+    gates = running.directory / "state" / "gates"
+    assert GateBundleFile(gates / "clinic.jws", gates / "signer.jwk").is_revoked(subject)
+    assert "deleted" in running.call("instances", "list").stdout
+    assert running.call("instances", "export").returncode == 2
+
+
 def test_revoking_nobody_is_refused(running: Running) -> None:
     """An id that nobody has, or that no path can carry, is exit code 1 with the reason."""
     unknown = running.call("instances", "revoke", "nobody", "--because", "x")

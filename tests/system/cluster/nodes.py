@@ -76,6 +76,7 @@ class Node(Machine):
         directory.mkdir(mode=0o700)
         super().__init__(directory)
         self.name = name
+        self.release = TODAY
         self.service, self.listen = free_port(), free_port()
         self.file = directory / "watchword.yaml"
         self._cluster = cluster
@@ -112,7 +113,7 @@ class Node(Machine):
 
     def begin(self) -> None:
         """Start it."""
-        self.start("up", lambda log: TODAY.start(self.file, "up", "--json", output=log))
+        self.start("up", lambda log: self.release.start(self.file, "up", "--json", output=log))
 
     def again(self) -> None:
         """Start it as it was, and wait until it takes requests."""

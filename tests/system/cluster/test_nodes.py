@@ -22,7 +22,7 @@ from watchword.encoding import base64url
 from watchword.gate.chain import is_snapshot
 from watchword.reasons import UnavailableError
 
-KILLS = 4
+KILLS = 3
 RACES = 20
 NOTIFYING = 3
 """So many of the store's functions send notices."""

@@ -148,7 +148,7 @@ def test_missing_directory_is_unavailable(tmp_path: Path) -> None:
 
 def test_full_disk_refuses_the_write_as_a_whole(path: Path) -> None:
     """When the disk is full nothing half-done stays, reads go on, and room heals it."""
-    store = SqliteStore(path, max_pages=30)
+    store = SqliteStore(path, max_pages=40)
     kept = []
     reason = None
     for number in range(500):

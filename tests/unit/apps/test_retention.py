@@ -76,7 +76,7 @@ def test_batches_stay_small_where_the_store_is_slow(store: SqliteStore) -> None:
     enrol(store, 60, NOW - timedelta(days=91))
     slow = Slow(store, seconds=0.25)
     assert asyncio.run(expiry(slow).round()) == 60
-    assert slow.sizes[:5] == [20, 10, 5, 2, 1]
+    assert slow.sizes[:5] == [10, 5, 2, 1, 1]
     assert sum(rest >= 0.75 for rest in slow.rests) == len(slow.sizes)
     entries = asyncio.run(store.audit_entries(200))
     told = [each for each in entries if each.action == "instances.expired"]
@@ -91,7 +91,7 @@ def test_batches_grow_where_it_is_quick() -> None:
     for _ in range(20):
         size.note(0.001)
     assert size.size == MOST_AT_ONCE
-    size.note(0.02)
+    size.note(0.015)
     assert size.size == MOST_AT_ONCE
     for _ in range(20):
         size.note(1.0)
@@ -123,9 +123,9 @@ def test_another_node_goes_on(store: SqliteStore) -> None:
     enrol(store, 60, NOW - timedelta(days=91))
     slow = Slow(store)
     made = expiry(slow)
-    assert asyncio.run(made.round(lambda: not slow.sizes)) == 20
+    assert asyncio.run(made.round(lambda: not slow.sizes)) == 10
     assert asyncio.run(made.round(lambda: False)) == 0
-    assert asyncio.run(made.round()) == 40
+    assert asyncio.run(made.round()) == 50
 
 
 @pytest.mark.parametrize("name", ["unused", "revoked"])

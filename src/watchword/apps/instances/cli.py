@@ -1,7 +1,8 @@
 """Operate on instances: ``watchword instances`` and its subcommands."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -87,6 +88,66 @@ def revoke_command() -> None:
     instance and bars no phone: a genuine app enrols anew, as a new instance, once it is installed again.
 
     The audit trail tells who did it: the name in $USER, which is a claim.
+    """
+
+
+def _named(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that name instances."""
+    for name, metavar, says in (
+        ("subject", "SUBJECT", "The instance that an API knows by this subject. Repeatable."),
+        (
+            "device",
+            "INSTANCE|KEY",
+            "All instances of the device on which this one is, or of this `device` of an export. Repeatable.",
+        ),
+        ("instance", "INSTANCE", "The instance with this id. Repeatable."),
+    ):
+        command = click.option(f"--{name}", multiple=True, metavar=metavar, help=says)(command)
+    return command
+
+
+@command.command(
+    "export",
+    short_help="Print all that is kept of instances.",
+    epilog="Example: watchword instances export --device Zn0x2k... > kept.json",
+)
+@_named
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_obj
+@_body
+def export_command() -> None:
+    """Print all that the store keeps of instances, and the audit entries about them, as JSON.
+
+    For somebody who asks what is kept of them. The audit trail notes each export. What is kept elsewhere:
+    records of verifications, under `records`, and what your APIs and logs have.
+
+    Exit code 1: nothing is kept.
+    """
+
+
+@command.command(
+    "delete",
+    short_help="Delete all that is kept of instances.",
+    epilog="Example: watchword instances delete --device Zn0x2k... --because 'request 4711'",
+)
+@_named
+@click.option(
+    "--because",
+    required=True,
+    callback=reason,
+    help="Why, for the audit trail, which keeps it: the number of a request, and no name.",
+)
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each instance.")
+@click.pass_obj
+@_body
+def delete_command() -> None:
+    """Delete all that the store keeps of instances, after asking; their tokens are refused within a second.
+
+    Keys, device, evidence, receipts and leases go at once. The id, its app and its APIs stay for two days, so that gates refuse
+    the last tokens. Entries of the audit trail name the id alone, and stay. A restored backup deletes it again.
+
+    An app that is still installed enrols anew, as a new instance.
     """
 
 

@@ -1,17 +1,21 @@
 """Run what :mod:`watchword.apps.instances.cli` declares."""
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NoReturn
 from urllib.parse import quote
 
 import click
 
-from watchword.apps.service.client import NOT_RECORDED, operator_of
-from watchword.apps.terminal.console import print_json
+from watchword.apps.service.client import NOT_RECORDED, OperatorClient, operator_of
+from watchword.apps.terminal.console import EXIT_REFUSED, print_json
 from watchword.apps.terminal.paragraphs import table
 from watchword.encoding.phrases import counted, duration
+
+_DELETED: Final = "-"
+"""The format that the service tells of an instance which was deleted on request."""
 
 
 def list_command(
@@ -44,6 +48,8 @@ def _row(each: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _state(instance: dict[str, Any]) -> str:
+    if instance["format"] == _DELETED:
+        return "deleted"
     if instance["revoked_at"]:
         return "revoked"
     if instance["expired"]:
@@ -53,6 +59,8 @@ def _state(instance: dict[str, Any]) -> str:
 
 def _remark(instance: dict[str, Any]) -> str:
     """Return why it was revoked, or when it ends."""
+    if instance["format"] == _DELETED:
+        return "what is left goes two days after that"
     if instance["revoked_because"]:
         return str(instance["revoked_because"])
     ends = instance["expires_at"]
@@ -111,6 +119,98 @@ def revoke_command(config: Path, *, instance: str, because: str, as_json: bool) 
         click.echo(f"Revoked {place}: {why}")
     if not revoked.get("recorded", True):
         click.echo(f"  {NOT_RECORDED}", err=True)
+
+
+def export_command(
+    config: Path,
+    *,
+    instance: Sequence[str],
+    device: Sequence[str],
+    subject: Sequence[str],
+    as_json: bool,
+) -> None:
+    """See ``watchword instances export``."""
+    with operator_of(config) as service:
+        found = _found(service, instance, device, subject)
+        for each in found:
+            name = each["instance"]
+            dossier = service.post(f"/v1/instances/{quote(name, safe='')}/export")
+            kept = dossier | {"audit": list(_trail(service, name))}
+            if as_json:
+                print_json(kept)
+            else:
+                click.echo(json.dumps(kept, indent=2))
+    if not found:
+        _say_nothing_is_kept()
+
+
+def _say_nothing_is_kept() -> NoReturn:
+    click.echo("Nothing is kept.", err=True)
+    raise click.exceptions.Exit(EXIT_REFUSED)
+
+
+def _found(
+    service: OperatorClient,
+    instance: Sequence[str],
+    device: Sequence[str],
+    subject: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Return the instances that the options name, each once."""
+    named = [("instance", each) for each in instance]
+    named += [("device", each) for each in device]
+    named += [("subject", each) for each in subject]
+    if not named:
+        raise click.UsageError("expected --instance, --device or --subject")
+    found: dict[str, dict[str, Any]] = {}
+    for way, value in named:
+        for each in service.get("/v1/instances", **{way: value})["instances"]:
+            found.setdefault(each["instance"], each)
+    return list(found.values())
+
+
+def _trail(service: OperatorClient, name: str) -> Iterator[dict[str, Any]]:
+    """Yield the audit entries about an instance, newest first."""
+    before: dict[str, int] = {}
+    while True:
+        page = service.get("/v1/audit", subject=name, limit=1000, **before)
+        yield from page["entries"]
+        if page["before"] is None:
+            return
+        before = {"before": page["before"]}
+
+
+def delete_command(
+    config: Path,
+    *,
+    instance: Sequence[str],
+    device: Sequence[str],
+    subject: Sequence[str],
+    because: str,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """See ``watchword instances delete``."""
+    with operator_of(config) as service:
+        found = _found(service, instance, device, subject)
+        if not found:
+            if as_json:
+                return
+            click.echo("Nothing is kept: there is nothing to delete.")
+            return
+        if not yes:
+            heads = ("instance", "state", "level", "app", "version", "renewed", "")
+            for line in table(heads, map(_row, found)):
+                click.echo(line, err=True)
+            what = counted(len(found), "instance")
+            click.confirm(f"Delete {what}? This can't be taken back.", abort=True, err=True)
+        for each in found:
+            name = each["instance"]
+            path = f"/v1/instances/{quote(name, safe='')}/delete"
+            deleted = service.post(path, {"because": because})
+            if as_json:
+                print_json(deleted)
+            else:
+                click.echo(f"Deleted {name} ({each['app']}).")
 
 
 def invite_command(

@@ -428,7 +428,8 @@ class BodyReader:
         :raises RefusedError: ``request.timeout``.
         :raises UnavailableError: ``service.overloaded``, when it made room for others.
         """
-        if int(headers.get(b"content-length", b"0")) > MAX_BODY_BYTES:
+        length = int(headers.get(b"content-length", b"0"))
+        if length > MAX_BODY_BYTES:
             raise _too_large()
         if len(self._arriving) >= MAX_ARRIVING:
             oldest = next(iter(self._arriving))
@@ -438,7 +439,7 @@ class BodyReader:
         try:
             async with limit:
                 self._arriving[limit] = None
-                return await _whole(receive)
+                return await _whole(receive, length)
         except TimeoutError:
             if limit not in self._arriving:
                 raise UnavailableError(
@@ -451,7 +452,11 @@ class BodyReader:
             self._arriving.pop(limit, None)
 
 
-async def _whole(receive: Receive) -> bytes:
+async def _whole(receive: Receive, length: int) -> bytes:
+    """Return the body.
+
+    :param length: as declared, 0 where it isn't: with so many bytes it is whole, whether or not its end was told yet.
+    """
     chunks = []
     total = 0
     while True:
@@ -466,7 +471,7 @@ async def _whole(receive: Receive) -> bytes:
         if total > MAX_BODY_BYTES:
             raise _too_large()
         chunks.append(chunk)
-        if not message.get("more_body", False):
+        if total == length > 0 or not message.get("more_body", False):
             return b"".join(chunks)
 
 

@@ -41,6 +41,13 @@ from watchword.apps.service.operator_configuration import (
     show_configuration,
 )
 from watchword.apps.service.operator_cuts import list_cuts, make_cut, rehearse_cut, stop_cut
+from watchword.apps.service.operator_dossiers import (
+    WAYS,
+    delete_instance,
+    export_instance,
+    find_instances,
+    instance_view,
+)
 from watchword.apps.service.operator_openings import add_opening, end_opening, list_openings
 from watchword.apps.service.operator_secrets import (
     add_secret,
@@ -59,8 +66,6 @@ from watchword.apps.service.publisher import SETTLED_SECONDS
 from watchword.encoding.phrases import moment as utc
 from watchword.enrolment.evidence import DEFAULT_CODE_LIFE, DEFAULT_INSTANCE_LIFE, Invitation
 from watchword.enrolment.interface import OperatorCode
-from watchword.enrolment.renewal_days import days_of
-from watchword.enrolment.service import pairwise_subject
 from watchword.enrolment.statement import MAX_NAME_CHARACTERS
 from watchword.gate.references import MAX_REFERENCE_CHARACTERS, open_any
 from watchword.pins.interface import PublishedPins
@@ -73,11 +78,14 @@ _log = structlog.get_logger()
 
 
 async def list_instances(context: ServiceContext, request: Request) -> Response:
-    """Return the newest instances: of the app, and before the instance, that the query names."""
+    """Return the newest instances: of the app, and before the instance, that the query names; or those that one name means."""
+    if not WAYS.isdisjoint(request.query):
+        found = await find_instances(context, request.query)
+        return json_response(200, {"instances": [instance_view(context, each) for each in found]})
     instances = await context.store.list_instances(
         read_limit(request.query), request.query.get("app"), request.query.get("before")
     )
-    return json_response(200, {"instances": [_instance(context, each) for each in instances]})
+    return json_response(200, {"instances": [instance_view(context, each) for each in instances]})
 
 
 async def revoke_instance(context: ServiceContext, request: Request) -> Response:
@@ -104,7 +112,7 @@ async def revoke_instance(context: ServiceContext, request: Request) -> Response
         "revoked", instance=instance.id, app=instance.app, recorded=recorded, revoked_before=before
     )
     told = {"recorded": recorded, "revoked_before": before}
-    return json_response(200, _instance(context, instance) | told)
+    return json_response(200, instance_view(context, instance) | told)
 
 
 async def _revoke(
@@ -136,34 +144,10 @@ async def _revoke(
         )
         store.withhold(instance_id, audit.at, because, audit)
         withheld = await store.find(instance_id)
-        assert withheld is not None  # Instances are never removed.
+        if withheld is None:
+            # It was dropped meanwhile.
+            raise
         return withheld, False
-
-
-def _instance(context: ServiceContext, instance: Instance) -> dict[str, Any]:
-    """Return what an operator sees; ``subjects`` are the names that the APIs know it by."""
-    key = context.keyring.ring.pairwise_key
-    revoked, attested, ends = instance.revoked_at, instance.attested_at, instance.expires_at
-    return {
-        "instance": instance.id,
-        "app": instance.app,
-        "app_version": instance.app_version,
-        "platform": instance.platform,
-        "format": instance.format,
-        "level": instance.level.value,
-        "enrolled_at": utc(instance.enrolled_at),
-        "renewed_at": utc(instance.renewed_at),
-        "renewed_on": [each.isoformat() for each in days_of(instance)],
-        "attested_at": None if attested is None else utc(attested),
-        "risk_metric": instance.risk_metric,
-        "counter": instance.counter,
-        "revoked_at": None if revoked is None else utc(revoked),
-        "revoked_because": instance.revoked_because,
-        "test": instance.test,
-        "expires_at": None if ends is None else utc(ends),
-        "expired": ends is not None and context.clock.now() >= ends,
-        "subjects": {each: pairwise_subject(instance.id, each, key) for each in instance.audiences},
-    }
 
 
 _REQUIRED: Final = frozenset({"app", "level", "because"})
@@ -530,7 +514,14 @@ async def show_metrics(context: ServiceContext, _request: Request) -> Response:
 
 
 OPERATOR_ROUTES: Final = (
-    Route("GET", "/v1/instances", list_instances, arguments=("app", "before", "limit")),
+    Route(
+        "GET",
+        "/v1/instances",
+        list_instances,
+        arguments=("app", "before", "device", "instance", "limit", "subject"),
+    ),
+    Route("POST", "/v1/instances/{id}/export", export_instance),
+    Route("POST", "/v1/instances/{id}/delete", delete_instance, takes_json=True),
     Route("POST", "/v1/instances/{id}/revoke", revoke_instance, takes_json=True),
     Route(
         "GET",

@@ -11,7 +11,6 @@ from watchword.encoding.phrases import moment as utc
 from watchword.enrolment.retention import (
     KEPT_FOR_EVER,
     LEFT_FOR,
-    MOST_AT_ONCE,
     BatchSize,
     Dropped,
     ExpiryTerms,
@@ -25,6 +24,9 @@ ACTOR: Final = "retention"
 
 LEAST_PAUSE: Final = 0.02
 """Seconds between two pieces of work; after a longer one it waits longer."""
+
+MOST_FOUND: Final = 1000
+"""Most instances that are found in one piece of the store, before they are dropped in batches."""
 
 _SHARE: Final = 3
 """So many times as long as a piece took the store is left to others."""
@@ -91,7 +93,7 @@ class Expiry:
         after: int | None = 0
         while after is not None and may_go_on():
             begun = self._steady()
-            found = await self._store.over(terms, after, MOST_AT_ONCE)
+            found = await self._store.over(terms, after, MOST_FOUND)
             await self._rest(begun)
             names, after = list(found.names), found.after
             while names and may_go_on():

@@ -11,6 +11,7 @@ from watchword.apps.terminal.lazy import LazyGroup, body_in
 _body = body_in("watchword.apps.store.commands")
 _tables_body = body_in("watchword.apps.store.tables")
 _sealing = body_in("watchword.apps.store.sealing")
+_backup = body_in("watchword.apps.store.backup")
 
 
 def _as_owner(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,6 +104,25 @@ def migrate_command() -> None:
 
     Nobody can write to the file meanwhile: a service that uses it answers 503. Rehearse first, which says how long that
     takes. At the end all is there and the file refuses to be used, or nothing has changed.
+    """
+
+
+@command.command(
+    "backup",
+    short_help="Copy the store and the keys, while the service runs.",
+    epilog="Example: watchword store backup /var/backups/watchword-2026-12-03",
+)
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_backup
+def backup_command() -> None:
+    """Copy the store, the key ring, secrets, canaries and the operator's revocations into a new DIRECTORY, mode 0700.
+
+    The database is copied as it is at one instant while others write, and looked through. A store in PostgreSQL isn't copied:
+    use its own tools. The master key of secrets isn't either: keep it elsewhere.
+
+    Whoever has the copy can sign tokens.
     """
 
 
