@@ -1,16 +1,22 @@
 """Change the sealed rows of running nodes by hand: they say so, overwrite nothing, and gates go on; one command ends it."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
 import pytest
+from tests.system.apps.leak_search import files_below, finds
 from tests.system.bundles.machines import until
 from tests.system.cluster.rotations import rotated
 from tests.system.cluster.sealed import SealedCluster, SealedNode, sealed_cluster
 
+from watchword.adapters.sealed_rows import KEY_RING
 from watchword.adapters.system import SystemEntropy
+from watchword.apps.compose.documents import sealed_rows
+from watchword.apps.compose.store import open_store
+from watchword.encoding import base64url
 from watchword.reasons import UnavailableError
 
 _RING: Final = "UPDATE watchword.sealed_documents SET {} WHERE purpose = 'key-ring'"
@@ -94,6 +100,38 @@ def test_what_was_changed_by_hand(
     rotated(first)
     _, later = nodes.token(second)
     served_everywhere(nodes, later)
+
+
+def test_whoever_has_the_database_or_a_copy_reads_no_key(nodes: SealedCluster) -> None:
+    """Nothing of the key ring stands in a dump of all tables, nor in what each node keeps of the rows."""
+    node = nodes.sealed[0]
+    store = open_store(node.settings.service)
+    try:
+        ring = sealed_rows(node.settings, store, SystemEntropy(), None).document(KEY_RING).read()
+    finally:
+        store.close()
+    assert ring is not None
+    members = json.loads(ring)
+    secrets = {
+        name: base64url.decode(members[name])
+        for name in ("challenge_key", "pairwise_key", "reference_key", "verdict_master")
+    }
+    secrets |= {each["kid"]: base64url.decode(each["d"]) for each in members["token_keys"]}
+    secrets |= {
+        f"epoch {each['epoch']}": base64url.decode(each["master"])
+        for each in members["gate_epochs"]
+    }
+    place = ("--host", str(nodes.server.directory), "--port", str(nodes.server.port))
+    dump = nodes.server.run("pg_dump", *place, "--username", "postgres", nodes.address.database)
+    assert "sealed_documents" in dump
+    outputs = [("the database", dump.encode())]
+    for each in nodes.sealed:
+        copies = list(files_below(each.settings.service.sealed))
+        assert copies
+        outputs += copies
+    assert finds(secrets, outputs) == []
+    # Else the search would find nothing anywhere.
+    assert {each.secret for each in finds(secrets, [("the row, opened", ring)])} == set(secrets)
 
 
 def test_another_master_key(nodes: SealedCluster) -> None:
