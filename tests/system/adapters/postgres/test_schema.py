@@ -217,7 +217,7 @@ def test_a_copy_that_is_restored_under_a_node_takes_no_write_unseen(server: Post
     assert run(lambda: store.find("since")) is None
     after = run(store.extent)
     assert (after[0] < before[0], after[1] != before[1]) == (True, True)
-    store.accept(after[1])
+    store.accept(after[1], 0)
     run(lambda: store.enrol(use(b"new"), instance("new"), audit()))
     store.close()
 
