@@ -12,7 +12,7 @@ from tests.store_contract.instances import Reopened
 from tests.unit.enrolment.simulators import NOW
 
 from watchword.adapters.challenge_log import FORGET_SECONDS, ChallengeLog
-from watchword.adapters.store import EngineStore
+from watchword.adapters.store import Connection, EngineStore
 from watchword.ports import ChallengeUse
 from watchword.reasons import Reason, RefusedError, UnavailableError
 
@@ -120,18 +120,23 @@ def test_pages_are_dropped_and_their_number_stays(store: EngineStore, reopened: 
         assert run(again.extent)[0] > before
 
 
-def test_an_older_copy_is_read_again(store: EngineStore) -> None:
-    """What this node knows it keeps, and the numbers go on from the copy's."""
-    run(lambda: used(store, uses(1, "one")))
-    run(lambda: used(store, uses(1, "two")))
+@pytest.mark.parametrize("kept", [1, 2])
+def test_an_older_copy_that_went_on_is_read_again(
+    store: EngineStore, reopened: Reopened, kept: int
+) -> None:
+    """What this node knows it keeps, and it learns what others wrote into the copy, under whatever numbers."""
+    for number in range(3):
+        run(lambda number=number: used(store, uses(1, f"{number}-")))  # type: ignore[misc]
 
-    def put_back(connection) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
-        connection.execute("DELETE FROM challenge_pages WHERE number = 2")
+    def put_back(connection: Connection) -> None:
+        connection.execute("DELETE FROM challenge_pages WHERE number > ?", (kept,))
 
     run(lambda: store.database.write(put_back))
-    found = run(lambda: used(store, [*uses(1, "one"), *uses(1, "two"), *uses(1, "three")]))
-    assert found == [False, False, True]
-    assert pages(store) == 2
+    with closing(reopened()) as other:
+        run(lambda: used(other, uses(1, "other")))
+    asked = [*uses(1, "0-"), *uses(1, "2-"), *uses(1, "other"), use(b"new")]
+    assert run(lambda: used(store, asked)) == [False, False, False, True]
+    assert pages(store) == kept + 2
 
 
 def test_more_than_memory_is_meant_for_is_refused(store: EngineStore) -> None:

@@ -5,8 +5,8 @@ transaction at a time adds one: it reads the pages of other nodes that it doesn'
 takes the next number.  So of two nodes that are shown one challenge, exactly one finds it unused, though no use has a row
 or an index entry of its own.  Each node knows by heart which challenges were used that live still.
 
-A node that finds a number below its own has another database before it, or an older copy: it reads all pages again, and
-keeps what it knows.
+A node that doesn't find the page that it knows last has another database before it, or an older copy that went on: it reads
+all pages again, and keeps what it knows.
 """
 
 import asyncio
@@ -48,6 +48,11 @@ _SLOT_SECONDS: Final = 60
 _EXPIRY_BYTES: Final = 4
 _DIGEST_BYTES: Final = 8
 _USE_BYTES: Final = _EXPIRY_BYTES + _DIGEST_BYTES
+
+_Page = tuple[int, bytes]
+"""The number of a page, and its uses."""
+
+_NO_PAGE: Final[_Page] = (0, b"")
 
 _Uses = dict[int, set[int]]
 """Digests of nonces, by the minute in which their challenges end."""
@@ -109,12 +114,12 @@ class _Known:
 class _Written:
     """Hold what a transaction came to.
 
-    :param last: the number of the last page that is known with it.
+    :param last: the last page that is known with it.
     :param others: the uses in pages that weren't known.
     :param first: of each use whether it was the first; None where pages were left to be read before.
     """
 
-    last: int
+    last: _Page
     others: _Uses
     first: Sequence[bool] | None
 
@@ -132,13 +137,13 @@ class ChallengeLog:
         """Know nothing yet.
 
         :param database: the :class:`watchword.adapters.store.Database`.
-        :param pages_at_once: most pages that one transaction reads.
+        :param pages_at_once: most pages that one transaction reads, two at least.
         :param most_known: most uses that are known by heart.
         """
         self._database = database
         self._pages_at_once, self._most_known = pages_at_once, most_known
         self._known = _Known()
-        self._last = 0
+        self._last = _NO_PAGE
         self._waiting: list[tuple[bytes, asyncio.Future[bool]]] = []
         self._running: asyncio.Task[None] | None = None
         self._counted_since = self._written_at = -1.0
@@ -224,24 +229,20 @@ class ChallengeLog:
             if not done.done():
                 done.set_result(is_first)
 
-    def _add_page(self, uses: Sequence[bytes], last: int, connection: Any) -> _Written:
+    def _add_page(self, uses: Sequence[bytes], last: _Page, connection: Any) -> _Written:
         """Read what others wrote and add a page, in a transaction; it may run more than once."""
         self._database.take_turns(connection, "challenge log")
         newest = newest_page(connection)
-        if newest < last:
-            last = 0
-        earliest = self._known.first * _SLOT_SECONDS * 1_000_000
-        pages = connection.execute(
-            "SELECT number, uses FROM challenge_pages WHERE number > ? AND expires_at >= ? "
-            "ORDER BY number LIMIT ?",
-            (last, earliest, self._pages_at_once),
-        ).fetchall()
+        pages = self._pages_from(connection, last[0])
+        if last != _NO_PAGE and pages[:1] != [last]:
+            pages = self._pages_from(connection, 0)
         others: _Uses = {}
         for _, page in pages:
             for packed in _each(page):
                 others.setdefault(_slot_of(packed), set()).add(_digest_of(packed))
         if len(pages) == self._pages_at_once:
-            return _Written(pages[-1][0], others, None)
+            return _Written(pages[-1], others, None)
+        last = pages[-1] if pages else _NO_PAGE
         first, added = [], bytearray()
         for packed in uses:
             slot, digest = _slot_of(packed), _digest_of(packed)
@@ -255,11 +256,22 @@ class ChallengeLog:
             expiry = max(
                 int.from_bytes(each[:_EXPIRY_BYTES], "big") for each in _each(bytes(added))
             )
+            last = (newest, bytes(added))
             connection.execute(
                 "INSERT INTO challenge_pages (number, expires_at, uses) VALUES (?, ?, ?)",
-                (newest, expiry * 1_000_000, bytes(added)),
+                (newest, expiry * 1_000_000, last[1]),
             )
-        return _Written(newest, others, first)
+        return _Written(last, others, first)
+
+    def _pages_from(self, connection: Any, number: int) -> list[_Page]:
+        """Return the next pages whose challenges live still, from one on."""
+        earliest = self._known.first * _SLOT_SECONDS * 1_000_000
+        found = connection.execute(
+            "SELECT number, uses FROM challenge_pages WHERE number >= ? AND expires_at >= ? "
+            "ORDER BY number LIMIT ?",
+            (number, earliest, self._pages_at_once),
+        )
+        return [(int(row[0]), bytes(row[1])) for row in found]
 
 
 def newest_page(connection: Any) -> int:
