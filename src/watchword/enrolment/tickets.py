@@ -12,13 +12,12 @@ last, and only where nothing that the row would tell can have changed since:
 Where one of them fails, the row is read as without a ticket.  What a ticket can't show is told in docs/adr/0033.
 """
 
-import hmac
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
@@ -46,6 +45,7 @@ _MARGIN: Final = timedelta(hours=1)
 _SALT_BYTES: Final = 16
 _KEY_BYTES: Final = 32
 _LABEL: Final = b"watchword renewal ticket 1"
+_PERSON: Final = b"watchword ticket"
 _NONCE: Final = bytes(12)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PAGE: Final = 1000
@@ -217,7 +217,7 @@ class Tickets:
 
     def _sealing_key(self, salt: bytes) -> bytes:
         root = epoch_key(self._key, self._epochs.number)
-        return hmac.digest(root, _LABEL + salt, "sha256")[:_KEY_BYTES]
+        return blake2b(digest_size=_KEY_BYTES, key=root, salt=salt, person=_PERSON).digest()
 
 
 _TIMES: Final = ("enrolled_at", "renewed_at", "attested_at", "expires_at")

@@ -101,7 +101,19 @@ def published_jwk(kid: str, key: EllipticCurvePublicKey) -> dict[str, str]:
 def thumbprint(jwk: Mapping[str, str]) -> str:
     """Return the SHA-256 thumbprint of a P-256 JWK in base64url (RFC 7638 section 3)."""
     required = {name: jwk[name] for name in ("crv", "kty", "x", "y")}
+    signs = f"{required['x']}{required['y']}".replace("-", "").replace("_", "")
+    if (
+        (required["crv"], required["kty"]) == ("P-256", "EC")
+        and signs.isascii()
+        and signs.isalnum()
+    ):
+        # As below, in a tenth of the time.
+        text = _THUMBPRINT % (required["x"], required["y"])
+        return base64url.encode(hashlib.sha256(text.encode("ascii")).digest())
     return base64url.encode(hashlib.sha256(strict_json.dumps(required)).digest())
+
+
+_THUMBPRINT: Final = '{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}'
 
 
 def _coordinate(value: str) -> int:
@@ -270,6 +282,7 @@ def assemble(payload: bytes, typ: str, signer: Signer) -> str:
     return f"{signing_input}.{base64url.encode(signer.sign(signing_input.encode('ascii')))}"
 
 
+@lru_cache(maxsize=64)
 def header_segment(kid: str, typ: str) -> str:
     """Return the first segment of every JWS that a key signs as one type."""
     return base64url.encode(strict_json.dumps({"alg": ALGORITHM, "kid": kid, "typ": typ}))
