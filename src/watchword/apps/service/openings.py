@@ -136,7 +136,7 @@ class OpeningBook:
             ends = int(self._steady()) + opening.until - int(now)
             made = HeldOpening(api, opening, int(now), self._boot, ends, because, by)
             if self._shared is not None:
-                self._change_shared(partial(_with, made), now)
+                self._change_shared(self._shared, partial(_with, made), now)
                 return made
             held = (*self._without(api, opening.route, now), made)
             self._write(held)
@@ -153,7 +153,7 @@ class OpeningBook:
             self._held = self._without(api, route, now)
             try:
                 if self._shared is not None:
-                    self._change_shared(partial(_except, api, route), now)
+                    self._change_shared(self._shared, partial(_except, api, route), now)
                 else:
                     self._write(self._held)
             except (PrivateFileError, UnavailableError) as error:
@@ -185,7 +185,7 @@ class OpeningBook:
         self._shared_version = None
         try:
             data = read_private(self._path, _MOST_BYTES)
-            self._held = () if data is None else self._read(data)
+            self._held = _from_bytes(data, str(self._path))
         except _UNREADABLE as error:
             self._held = ()
             _log.warning("openings can't be read, and everything is closed", detail=str(error))
@@ -197,8 +197,8 @@ class OpeningBook:
             return
         self._shared_version = version
         try:
-            said = _said(shared.read())
-        except (*_UNREADABLE, KeyError) as error:
+            said = _from_bytes(shared.read(), shared.where)
+        except _UNREADABLE as error:
             self._held = ()
             _log.warning("openings can't be read, and everything is closed", detail=str(error))
             return
@@ -218,25 +218,21 @@ class OpeningBook:
         return replace(each, boot=self._boot, ends=max(0, int(self._steady()) + left))
 
     def _change_shared(
-        self, change: Callable[[tuple[HeldOpening, ...]], tuple[HeldOpening, ...]], now: float
+        self,
+        shared: KeptDocument,
+        change: Callable[[tuple[HeldOpening, ...]], tuple[HeldOpening, ...]],
+        now: float,
     ) -> None:
-        assert self._shared is not None
-
         def work(data: bytes | None) -> bytes:
-            living = tuple(each for each in _said(data) if now < each.opening.until)
-            return _as_said(change(living))
+            said = _from_bytes(data, shared.where)
+            living = tuple(each for each in said if now < each.opening.until)
+            return _as_bytes([_told(each) for each in change(living)])
 
-        self._shared.change(work)
-        self._follow_shared(self._shared, now)
-
-    def _read(self, data: bytes) -> tuple[HeldOpening, ...]:
-        members = an_object(strict_json.loads(data, _MOST_BYTES), {"v", "openings"}, "it")
-        require_format(self._path, members["v"], _FORMAT)
-        return tuple(_held(each) for each in a_list(members["openings"], "openings"))
+        shared.change(work)
+        self._follow_shared(shared, now)
 
     def _write(self, held: Sequence[HeldOpening]) -> None:
-        members = {"v": _FORMAT, "openings": [_to_json(each) for each in held]}
-        self._stamp = write_private(self._path, strict_json.dumps(members) + b"\n")
+        self._stamp = write_private(self._path, _as_bytes(held) + b"\n")
 
 
 def _with(made: HeldOpening, living: tuple[HeldOpening, ...]) -> tuple[HeldOpening, ...]:
@@ -259,19 +255,19 @@ def _told(held: HeldOpening) -> HeldOpening:
     return replace(held, boot=_ANYWHERE, ends=0)
 
 
-def _as_said(held: Sequence[HeldOpening]) -> bytes:
-    return strict_json.dumps({"v": _FORMAT, "openings": [_to_json(_told(each)) for each in held]})
+def _as_bytes(held: Sequence[HeldOpening]) -> bytes:
+    return strict_json.dumps({"v": _FORMAT, "openings": [_to_json(each) for each in held]})
 
 
-def _said(data: bytes | None) -> tuple[HeldOpening, ...]:
-    """Return the openings in a shared document.
+def _from_bytes(data: bytes | None, where: str) -> tuple[HeldOpening, ...]:
+    """Return the openings that :func:`_as_bytes` wrote, none where nothing was written yet.
 
-    :raises WatchwordError, ValueError: when it isn't as :func:`_as_said` wrote it.
+    :raises PrivateFileError, GateBundleError, MalformedError, ValueError: when it isn't as it was written.
     """
     if data is None:
         return ()
     members = an_object(strict_json.loads(data, _MOST_BYTES), {"v", "openings"}, "it")
-    require_format("openings", members["v"], _FORMAT)
+    require_format(where, members["v"], _FORMAT)
     return tuple(_held(each) for each in a_list(members["openings"], "openings"))
 
 
