@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from watchword.adapters.challenge_log import newest_page
 from watchword.adapters.host_database import write_ahead
 from watchword.adapters.store import Connection, Dialect, EngineStore, QueuedDatabase
 from watchword.encoding.phrases import other_format
@@ -157,8 +158,20 @@ class SchemaError(WatchwordError):
     """Report a database file that this version of Watchword must not touch."""
 
 
+def open_schema(connection: sqlite3.Connection) -> bool:
+    """Make the tables of a new file; tell whether all are there, which a file of 0.2.0 is given by :func:`make_schema`.
+
+    :raises SchemaError: as :func:`make_schema`.
+    """
+    version = _version(connection)
+    if version in {_WITHOUT_CUTS, SCHEMA_VERSION}:
+        return _is_whole(connection)
+    make_schema(connection)
+    return True
+
+
 def make_schema(connection: sqlite3.Connection) -> None:
-    """Make the tables of a new file, in one transaction, safely beside other processes.
+    """Make the tables that are missing, in one transaction, safely beside other processes.
 
     A file of 0.2.0 gets what 0.2.0 passes over, and keeps its number until somebody makes a cut (:meth:`SqliteDatabase.add_cuts`):
     up to then one may go back to 0.2.0.
@@ -166,8 +179,6 @@ def make_schema(connection: sqlite3.Connection) -> None:
     :raises SchemaError: when another Watchword made the file: writing to it could lose what only
         that one knows.
     """
-    if _version(connection) in {_WITHOUT_CUTS, SCHEMA_VERSION} and _is_whole(connection):
-        return
     connection.execute("BEGIN IMMEDIATE")
     try:
         _create(connection)
@@ -286,6 +297,7 @@ class SqliteDatabase(QueuedDatabase):
         self._max_pages = max_pages
         self._opened: tuple[int, int] | None = None
         self._connection: sqlite3.Connection | None = None
+        self._is_whole = False
         try:
             self._threads.submit(self._make).result()
             newest = self._threads.submit(self._run, self.newest_audit, writes=False).result()
@@ -340,7 +352,10 @@ class SqliteDatabase(QueuedDatabase):
 
     def unrecorded_uses(self, connection: Connection) -> int:
         """See :meth:`watchword.adapters.store.Database.unrecorded_uses`."""
-        return int(connection.execute("SELECT number FROM unrecorded_uses").fetchone()[0])
+        if not (self._is_whole or _is_whole(connection)):
+            return 0
+        row = connection.execute("SELECT number FROM unrecorded_uses").fetchone()
+        return int(row[0]) + newest_page(connection)
 
     def settled_audit(self, connection: Connection, number: int) -> int | None:
         """See :meth:`watchword.adapters.store.Database.settled_audit`: one transaction writes at a time."""
@@ -378,13 +393,28 @@ class SqliteDatabase(QueuedDatabase):
                 raise _unavailable(self._path, "was replaced; stop the service and start it again")
             if self._connection is None:
                 self._connection = self._connect()
-            return self._transacted(work) if writes else work(self._connection)
+            return self._carried(self._connection, work, writes=writes)
         except (sqlite3.Error, OSError) as error:
             # A connection that met an I/O error can stay broken after the disk is well again.
             self._disconnect()
             text = error.strerror if isinstance(error, OSError) else None
             name = getattr(error, "sqlite_errorname", text or type(error).__name__)
             raise _unavailable(self._path, name) from None
+
+    def _carried(
+        self, connection: sqlite3.Connection, work: Callable[[Connection], _Result], *, writes: bool
+    ) -> _Result:
+        """Carry a call out; a file of 0.2.0 is given what it lacks by the first that writes, or that reads any of it.
+
+        Up to then it stays as it was, for a start that something else refuses.
+        """
+        if not self._is_whole:
+            if not writes:
+                with suppress(sqlite3.OperationalError):
+                    return work(connection)
+            make_schema(connection)
+            self._is_whole = True
+        return self._transacted(work) if writes else work(connection)
 
     def _transacted(self, work: Callable[[Connection], _Result]) -> _Result:
         connection = self._connection
@@ -420,7 +450,7 @@ class SqliteDatabase(QueuedDatabase):
             connection.execute("PRAGMA secure_delete = FAST")
             if self._max_pages is not None:
                 connection.execute(f"PRAGMA max_page_count = {self._max_pages}")
-            make_schema(connection)
+            self._is_whole = open_schema(connection)
         except BaseException:
             connection.close()
             raise

@@ -29,7 +29,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
-from watchword.adapters.challenge_log import DROP_PAGES, ChallengeLog, newest_page
+from watchword.adapters.challenge_log import DROP_PAGES, ChallengeLog
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     read_private,
@@ -185,7 +185,7 @@ class Database(Protocol):
         """Raise the number of challenges that were used without an audit entry."""
 
     def unrecorded_uses(self, connection: Connection, /) -> int:
-        """Return that number, which may be larger than what was committed, and never smaller."""
+        """Return that number and the pages of the log, which may be larger than what was committed, and never smaller."""
 
     def settled_audit(self, connection: Connection, number: int, /) -> int | None:
         """Return up to which number no audit entry can come any more; None for all that are there.
@@ -1331,9 +1331,7 @@ class WriteBehindStore:
         """See :meth:`watchword.apps.service.safeguards.GuardedStore.extent`."""
         return await self._database.read(
             lambda each: (
-                self._database.newest_audit(each)
-                + self._database.unrecorded_uses(each)
-                + newest_page(each),
+                self._database.newest_audit(each) + self._database.unrecorded_uses(each),
                 self._database.identity(each),
             )
         )

@@ -74,3 +74,17 @@ def test_what_was_cut_stays_cut() -> None:
         second,
     )
     assert merged([replace(first, share=16)], [first]) == (replace(first, share=16),)
+
+
+def test_a_file_of_020_stays_as_it_was_until_something_needs_more(tmp_path: Path) -> None:
+    """A start that another file refuses has looked at how much there is, and changes nothing."""
+    path, one = tmp_path / "watchword.db", replace(instance(), test=False)
+    file_of_020(path, one)
+    before = path.read_bytes()
+    with closing(SqliteStore(path)) as store:
+        assert run(store.extent)[0] == 1
+    assert path.read_bytes() == before
+    with closing(SqliteStore(path)) as store:
+        assert run(lambda: store.find("one")) is not None
+        assert run(store.extent)[0] == 1
+    assert path.read_bytes() != before

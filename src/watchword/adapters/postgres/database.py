@@ -19,6 +19,7 @@ from hashlib import blake2b, sha256
 from typing import Any, Final, TypeVar
 
 from watchword.adapters.breaker import Breaker
+from watchword.adapters.challenge_log import newest_page
 from watchword.adapters.postgres.address import PostgresAddress
 from watchword.adapters.postgres.link import (
     Link,
@@ -316,7 +317,7 @@ class PostgresDatabase(QueuedDatabase):
         """See :meth:`watchword.adapters.store.Database.unrecorded_uses`."""
         asked = connection.execute("SELECT last_value, is_called FROM unrecorded_uses")
         last, is_called = asked.fetchone()
-        return int(last) if is_called else 0
+        return (int(last) if is_called else 0) + newest_page(connection)
 
     def settled_audit(self, connection: Connection, number: int) -> int | None:
         """See :meth:`watchword.adapters.store.Database.settled_audit`."""
