@@ -255,8 +255,9 @@ def test_no_library_of_openbao_is_loaded_without_it(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from watchword.apps.settings.load import load_settings as l; "
         "from watchword.apps.compose.secrets import openbao_of, secret_work; "
+        "from watchword.apps.compose.documents import file_documents as f; "
         "from watchword.adapters.system import SystemEntropy as E; s = l(Path('watchword.yaml')); "
-        "secret_work(s, E(), openbao_of(s)); print('hvac' in sys.modules)"
+        "secret_work(s, E(), openbao_of(s), f(s.service)); print('hvac' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
