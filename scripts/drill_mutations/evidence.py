@@ -9,8 +9,8 @@ _CHALLENGE = (
     Mutation(
         check="challenge use",
         file="adapters/store.py",
-        before="if used.rowcount != 1:",
-        after=_NEVER,
+        before="VALUES (?, ?) ON CONFLICT DO NOTHING",
+        after="VALUES (?, ?) ON CONFLICT (nonce) DO UPDATE SET expires_at = excluded.expires_at",
         red=("renewal-replayed", "enrolment-race"),
     ),
     Mutation(
@@ -175,7 +175,7 @@ _APPLE = (
     Mutation(
         check="App Attest counter at renewal",
         file="adapters/store.py",
-        before="if counter is not None and counter <= known.counter:",
+        before="if self.counter is not None:",
         after=_NEVER,
         red=("phone-cloned",),
     ),
@@ -341,8 +341,8 @@ _RENEWAL = (
     Mutation(
         check="key enrolled once",
         file="adapters/store.py",
-        before="if added.rowcount != 1:",
-        after=_NEVER,
+        before='"ON CONFLICT DO NOTHING",\n        row,',
+        after='"ON CONFLICT DO UPDATE SET renewed_at = excluded.renewed_at",\n        row,',
         red=("revoked-instance-renews",),
     ),
 )

@@ -6,6 +6,7 @@ earlier day that is put back is noticed.
 """
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -213,11 +214,19 @@ class AppliedFiles:
     def retire(self) -> None:
         """Keep what is here out of every start from now on: others keep it for all nodes.
 
-        :raises OSError: when the disk refuses.
+        :raises PrivateFileError: when the disk refuses.
         """
-        with suppress(FileNotFoundError):
-            self._directory.rename(self._directory.with_name(f"{self._directory.name}.moved"))
-        self._mark.unlink(missing_ok=True)
+        if not self._directory.exists():
+            return
+        aside = self._directory.with_name(f"{self._directory.name}.moved")
+        try:
+            shutil.rmtree(aside, ignore_errors=True)
+            self._directory.rename(aside)
+            self._mark.unlink(missing_ok=True)
+        except OSError as error:
+            raise PrivateFileError(
+                f"{self._directory}: can't be moved to {aside}: {error}"
+            ) from None
 
     def _trusted(self) -> Sequence[AppliedFile] | None:
         """Return what is kept; None where it can't be trusted: it is given up for a file that is applied now."""

@@ -47,6 +47,15 @@ def test_each_is_kept_with_what_is_known_of_it(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o077 == 0
 
 
+def test_what_is_kept_elsewhere_from_now_on_is_put_aside(tmp_path: Path) -> None:
+    """Twice, too; the numbers begin anew, and nothing is missed."""
+    files_in(tmp_path).retire()
+    for text in (b"one", b"two"):
+        filled(tmp_path, text, b"next").retire()
+        assert list(files_in(tmp_path).all()) == []
+        assert (tmp_path / "configuration.moved" / "1.yaml").read_bytes() == text
+
+
 def test_nothing_is_there_before_the_first(tmp_path: Path) -> None:
     """And looking makes nothing."""
     assert list(files_in(tmp_path).all()) == []
