@@ -225,7 +225,7 @@ def test_the_audit_trail_is_read_by_subject_and_page_by_page(bench: ServiceBench
             before = None if page["before"] is None else f"&before={page['before']}"
         odd = ("instance=x", "subjects=x", "before=x", f"before={'9' * 19}", "limit=1001")
         refused = [await call.operator.get(f"/v1/audit?{query}") for query in odd]
-        refused.append(await call.operator.get("/v1/instances?subject=x"))
+        refused.append(await call.operator.get("/v1/instances?subjects=x"))
         refused.append(await call.operator.post("/v1/keys/rotate?porpose=gates"))
         return names[1], [of_one], pages, refused
 
