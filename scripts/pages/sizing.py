@@ -131,12 +131,12 @@ How much processor, memory and disk an instance and a request cost, and how far 
 
 ## Limits today
 
-- **One service process with one store.** Several instances of the service that share a store aren't supported yet. A second `watchword up` on the
-  same state directory is refused.
+- **One service process with SQLite.** A second `watchword up` on the same state directory is refused. [Several nodes](nodes.md) share a PostgreSQL;
+  what a fleet of them takes is told on [another page](capacity.md).
 - **Gates scale out freely.** Each decides by itself from the [bundle](bundle.md). A proof that must pass once over all of them needs a
   [shared store](replay.md).
 - **When the service is down**, tokens that are out pass until they end, five minutes by default. Nobody enrols or renews meanwhile.
-- **The store only grows.** Instances aren't removed, and the [audit trail](operating.md#the-audit-trail) isn't shortened.
+- **The store grows** until you say [how long instances are kept](data-lifetimes.md). The [audit trail](operating.md#the-audit-trail) isn't shortened.
   Renewals add nothing to it.
 - **Gates know up to 4,000,000 instances** that were revoked within the life of a token. [What they cost](gate-bundles.md#sizing): 8 to 11 bytes each in a
   gate's process. Gates of 0.2.0 hear of nothing further above 300,000, until older ones age out.
