@@ -228,7 +228,7 @@ class PostgresDatabase(QueuedDatabase):
         self._breaker = Breaker(monotonic)
         self._idle: list[_Held] = []
         self._accepted: _Identity | None = None
-        self._seen_last: _Identity | None = None
+        self._known: dict[int, _Identity] = {}
         self._prepares = True
         self._settled = _Settled()
         self.timelines = Timelines()
@@ -259,13 +259,12 @@ class PostgresDatabase(QueuedDatabase):
         timeline = timeline_of(file)
         self.timelines.require_newest(self._address, system, timeline)
         digest = sha256(f"{system}:{timeline}:{database}:{table}".encode("ascii")).digest()
-        self._seen_last = _Identity(int.from_bytes(digest[:6]), file[:8], database, table)
-        return self._seen_last
+        number = int.from_bytes(digest[:6])
+        return self._known.setdefault(number, _Identity(number, file[:8], database, table))
 
     def accept(self, identity: int) -> None:
         """See :meth:`watchword.adapters.store.Database.accept`."""
-        if self._seen_last is not None and self._seen_last.number == identity:
-            self._accepted = self._seen_last
+        self._accepted = self._known[identity]
 
     def _opened(self, transaction: Transaction, found: _Identity, *, writes: bool) -> None:
         """Begin a transaction; one that writes fails on another server, timeline or database than the one that is known.
